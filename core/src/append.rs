@@ -1,0 +1,352 @@
+//! Appending: what to write, what it may collide with, and how it ends.
+
+use uuid::Uuid;
+
+use crate::{
+    EventData, EventId, IdempotencyKey, NameError, Position, Query, RecordedEvent, StoreError, StreamId, StreamVersion,
+};
+
+/// The greatest payload of one event, in bytes, on every store.
+pub const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
+/// The greatest number of events of one append, on every store.
+pub const MAX_EVENTS: usize = 100_000;
+/// How many of the events that a conflict is about it carries at most.
+pub const CONFLICT_EVENTS: usize = 256;
+
+/// What to write in one go: all of it becomes visible at once, or nothing does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Append {
+    /// The events, stream by stream; no stream twice. Positions follow this order.
+    pub streams: Vec<StreamAppend>,
+    /// What else must hold at that moment.
+    pub condition: Option<AppendCondition>,
+    /// Makes a repetition of this append return the first outcome and write nothing.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// The events for one stream of an [`Append`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAppend {
+    /// Where they go.
+    pub stream: StreamId,
+    /// What the stream must look like.
+    pub expected: ExpectedVersion,
+    /// The events, at least one.
+    pub events: Vec<EventData>,
+}
+
+/// What a stream must look like for an append to go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedVersion {
+    /// It doesn't matter.
+    Any,
+    /// The stream has no events.
+    NoStream,
+    /// The stream has events.
+    StreamExists,
+    /// The stream's last event has this version; `Exact(StreamVersion::EMPTY)` is the same as `NoStream`.
+    Exact(StreamVersion),
+}
+
+impl ExpectedVersion {
+    /// Whether a stream at this version is as expected.
+    #[must_use]
+    pub fn accepts(self, actual: StreamVersion) -> bool {
+        match self {
+            Self::Any => true,
+            Self::NoStream => actual == StreamVersion::EMPTY,
+            Self::StreamExists => actual > StreamVersion::EMPTY,
+            Self::Exact(expected) => actual == expected,
+        }
+    }
+}
+
+/// The dynamic consistency boundary of an append: it fails if an event that the query selects
+/// was recorded after the position. Events of the append itself don't count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendCondition {
+    /// The events that must not be there.
+    pub fail_if: Query,
+    /// How far the decision that is being recorded has read; `START` if the query must select nothing at all.
+    pub after: Position,
+}
+
+/// Names an append so that repeating it is harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The caller's name for it, unique in the store.
+    pub key: IdempotencyKey,
+    /// A digest of what is asked for: the same key with another digest is refused.
+    pub digest: Uuid,
+}
+
+impl Idempotency {
+    /// Names the content by a digest (UUID version 5, SHA-1) of these bytes.
+    #[must_use]
+    pub fn new(key: IdempotencyKey, content: &[u8]) -> Self {
+        Self { key, digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, content) }
+    }
+}
+
+/// An append that went through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The position of its last event.
+    pub position: Position,
+    /// The new version of each stream and how many events it got, in the order of the append.
+    pub streams: Vec<StreamAppended>,
+    /// Whether this is the outcome of an earlier append with the same idempotency key.
+    pub repeated: bool,
+}
+
+/// What an append did to one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAppended {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version of the last event that was appended.
+    pub version: StreamVersion,
+    /// How many events were appended.
+    pub count: u64,
+}
+
+/// How an append can fail. In every case nothing was written, except where [`StoreError::OutcomeUnknown`] says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The store is not as expected: an ordinary outcome where writers compete.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The request itself is wrong; nothing was sent to the store.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAppend),
+    /// The idempotency key was used before, for something else.
+    #[error("idempotency key {key} was already used for other content: use a new key for a new request")]
+    KeyReused {
+        /// The key.
+        key: IdempotencyKey,
+    },
+    /// The store already holds an event with this id.
+    #[error("event id {id} is already recorded: every event needs an id of its own")]
+    DuplicateEvent {
+        /// The id.
+        id: EventId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Everything that was not as an append expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", describe(.violations))]
+pub struct Conflict {
+    /// At least one; all that were found.
+    pub violations: Vec<Violation>,
+}
+
+/// One expectation of an append that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A stream is at another version.
+    Version {
+        /// The stream.
+        stream: StreamId,
+        /// What the append expected.
+        expected: ExpectedVersion,
+        /// The version it is at.
+        actual: StreamVersion,
+        /// For an exact expectation that is behind: the events after it, oldest first and gapless, at most
+        /// [`CONFLICT_EVENTS`], so that deciding again needs no read. Empty otherwise.
+        newer: Vec<RecordedEvent>,
+    },
+    /// An event that the condition excludes was recorded.
+    Condition {
+        /// The last such event's position.
+        position: Position,
+    },
+    /// A stream was archived: it takes no more events.
+    Archived {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A stream was erased: its name is never used again.
+    Erased {
+        /// The stream.
+        stream: StreamId,
+    },
+}
+
+impl Conflict {
+    /// Whether reading again and deciding anew can help: not if a stream is closed for good.
+    #[must_use]
+    pub fn can_retry(&self) -> bool {
+        self.violations.iter().all(|v| matches!(v, Violation::Version { .. } | Violation::Condition { .. }))
+    }
+}
+
+/// Why an append cannot be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidAppend {
+    /// There is nothing to append.
+    #[error("an append needs at least one event: {0} has none")]
+    Empty(String),
+    /// A stream is named twice.
+    #[error("stream {0} is named twice in one append: put its events into one list")]
+    StreamTwice(StreamId),
+    /// An event id is used twice.
+    #[error("event id {0} stands twice in one append: every event needs an id of its own")]
+    EventTwice(EventId),
+    /// A payload is too large.
+    #[error(
+        "the payload of a {event_type} event has {size} bytes, the limit is {limit}: store large content elsewhere and refer to it"
+    )]
+    PayloadTooLarge {
+        /// The event's type.
+        event_type: String,
+        /// The size of its payload in bytes.
+        size: usize,
+        /// [`MAX_PAYLOAD`].
+        limit: usize,
+    },
+    /// There are too many events.
+    #[error("an append of {count} events is larger than the {limit} allowed: split it")]
+    TooManyEvents {
+        /// How many.
+        count: usize,
+        /// [`MAX_EVENTS`].
+        limit: usize,
+    },
+    /// An event has a schema version of zero.
+    #[error("schema version of a {0} event is 0: versions start at 1")]
+    SchemaVersionZero(String),
+    /// A name in the request is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl Append {
+    /// Events for one stream.
+    #[must_use]
+    pub fn to(stream: StreamId, expected: ExpectedVersion, events: Vec<EventData>) -> Self {
+        Self { streams: vec![StreamAppend { stream, expected, events }], ..Self::default() }
+    }
+
+    /// Also asks for this condition.
+    #[must_use]
+    pub fn condition(mut self, condition: AppendCondition) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    /// Also names the append; the digest covers streams, types, payloads and tags, but neither ids nor metadata,
+    /// which differ when the same thing is asked for again.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self {
+        let mut content = Vec::new();
+        let mut part = |bytes: &[u8]| {
+            content.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            content.extend_from_slice(bytes);
+        };
+        for append in &self.streams {
+            part(append.stream.to_string().as_bytes());
+            part(&(append.events.len() as u64).to_le_bytes());
+            for event in &append.events {
+                part(event.event_type.as_str().as_bytes());
+                part(&event.schema_version.to_le_bytes());
+                part(&event.payload);
+                part(&(event.tags.len() as u64).to_le_bytes());
+                event.tags.iter().for_each(|tag| part(tag.as_str().as_bytes()));
+            }
+        }
+        self.idempotency = Some(Idempotency::new(key, &content));
+        self
+    }
+
+    /// How many events there are.
+    #[must_use]
+    pub fn event_count(&self) -> usize {
+        self.streams.iter().map(|append| append.events.len()).sum()
+    }
+
+    /// Checks what can be checked without a store. Every store calls this first, so that all refuse alike.
+    ///
+    /// # Errors
+    /// [`InvalidAppend`] names the first thing that is wrong.
+    pub fn validate(&self) -> Result<(), InvalidAppend> {
+        if self.streams.is_empty() {
+            return Err(InvalidAppend::Empty("the request".into()));
+        }
+        let count = self.event_count();
+        if count > MAX_EVENTS {
+            return Err(InvalidAppend::TooManyEvents { count, limit: MAX_EVENTS });
+        }
+        let mut streams = Vec::with_capacity(self.streams.len());
+        let mut ids = Vec::with_capacity(count);
+        for append in &self.streams {
+            if append.events.is_empty() {
+                return Err(InvalidAppend::Empty(format!("stream {}", append.stream)));
+            }
+            for event in &append.events {
+                event.validate()?;
+                ids.push(event.id);
+            }
+            streams.push(&append.stream);
+        }
+        if let Some(stream) = twice(&mut streams) {
+            return Err(InvalidAppend::StreamTwice((*stream).clone()));
+        }
+        twice(&mut ids).map_or(Ok(()), |id| Err(InvalidAppend::EventTwice(*id)))
+    }
+}
+
+impl EventData {
+    fn validate(&self) -> Result<(), InvalidAppend> {
+        if self.payload.len() > MAX_PAYLOAD {
+            return Err(InvalidAppend::PayloadTooLarge {
+                event_type: self.event_type.to_string(),
+                size: self.payload.len(),
+                limit: MAX_PAYLOAD,
+            });
+        }
+        if self.schema_version == 0 {
+            return Err(InvalidAppend::SchemaVersionZero(self.event_type.to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// Sorts and returns the first value that stands there twice.
+fn twice<T: Ord>(values: &mut [T]) -> Option<&T> {
+    values.sort_unstable();
+    values.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0])
+}
+
+fn describe(violations: &[Violation]) -> String {
+    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version { stream, expected, actual, .. } => {
+                write!(f, "stream {stream} was expected to ")?;
+                match expected {
+                    ExpectedVersion::Any => write!(f, "be there or not")?,
+                    ExpectedVersion::NoStream => write!(f, "have no events")?,
+                    ExpectedVersion::StreamExists => write!(f, "have events")?,
+                    ExpectedVersion::Exact(version) => write!(f, "be at version {version}")?,
+                }
+                write!(f, ", but is at version {actual}")
+            }
+            Self::Condition { position } => {
+                write!(f, "an event that the append condition excludes was recorded at position {position}")
+            }
+            Self::Archived { stream } => write!(f, "stream {stream} is archived and takes no more events"),
+            Self::Erased { stream } => write!(f, "stream {stream} was erased and its name is not used again"),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! JSON as recount stores it: what is written can always be read again.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{DecodeError, EncodeError};
+
+/// The deepest nesting of arrays and objects that is written: what `serde_json` reads.
+pub const MAX_DEPTH: usize = 127;
+
+/// The value as JSON.
+///
+/// # Errors
+/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`].
+pub fn to_json<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
+    let refuse = |source| EncodeError::Payload { event_type, source };
+    let json = serde_json::to_vec(value).map_err(|e| refuse(e.into()))?;
+    if depth(&json) > MAX_DEPTH {
+        return Err(refuse(format!("it nests deeper than {MAX_DEPTH} levels").into()));
+    }
+    Ok(json.into())
+}
+
+/// The value that the JSON stands for.
+///
+/// # Errors
+/// [`DecodeError::Payload`] if the JSON does not have the shape of the type.
+pub fn from_json<T: DeserializeOwned>(event_type: &str, schema_version: u32, json: &[u8]) -> Result<T, DecodeError> {
+    serde_json::from_slice(json).map_err(|source| DecodeError::Payload {
+        event_type: event_type.to_owned(),
+        schema_version,
+        source: source.into(),
+    })
+}
+
+/// How deep arrays and objects of well-formed JSON nest.
+fn depth(json: &[u8]) -> usize {
+    // Each level costs two bytes.
+    if json.len() <= 2 * MAX_DEPTH {
+        return 0;
+    }
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn nested(levels: usize) -> Value {
+        (1..levels).fold(Value::Array(vec![]), |inner, _| Value::Array(vec![inner]))
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let deepest = nested(MAX_DEPTH);
+        let json = to_json("t", &deepest).unwrap();
+        assert_eq!(from_json::<Value>("t", 1, &json).unwrap(), deepest);
+        assert!(to_json("t", &nested(MAX_DEPTH + 1)).is_err());
+    }
+
+    #[test]
+    fn brackets_in_text_are_no_nesting() {
+        let text = "[{\"\\".repeat(1000);
+        let json = to_json("t", &text).unwrap();
+        assert_eq!(from_json::<String>("t", 1, &json).unwrap(), text);
+    }
+
+    #[test]
+    fn numbers_come_back_exactly() {
+        let numbers = (u64::MAX, i64::MIN, f64::MIN_POSITIVE, f64::MAX, -0.0_f64, 0.1_f64 + 0.2);
+        let json = to_json("t", &numbers).unwrap();
+        let back: (u64, i64, f64, f64, f64, f64) = from_json("t", 1, &json).unwrap();
+        assert_eq!(back, numbers);
+        assert!(back.4.is_sign_negative());
+    }
+}

@@ -1,0 +1,102 @@
+//! Commands: what somebody wants to happen to an aggregate.
+
+use schemars::Schema;
+use serde_json::Error as JsonError;
+
+use crate::{Aggregate, Context, HandleWith};
+
+/// A wish that an aggregate grants or refuses. Derive it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a command",
+    note = "add `#[derive(Command)]` and `#[command(aggregate = …)]` to `{Self}`"
+)]
+pub trait Command: Clone + Send + Sync + 'static {
+    /// Who decides.
+    type Aggregate: Aggregate;
+
+    /// Its name among the commands of its aggregate, such as `deposit`.
+    const NAME: &'static str;
+
+    /// Whether the stream must not exist yet.
+    const CREATES: bool = false;
+
+    /// Which aggregate it is about.
+    fn aggregate_id(&self) -> &<Self::Aggregate as Aggregate>::Id;
+
+    /// The command as JSON.
+    ///
+    /// # Errors
+    /// If a field has no JSON form.
+    fn to_json(&self) -> Result<Vec<u8>, JsonError>;
+
+    /// Reads a command; fields it doesn't have are refused.
+    ///
+    /// # Errors
+    /// Says which field is wrong, and where.
+    fn from_json(json: &[u8]) -> Result<Self, JsonError>;
+
+    /// The JSON Schema of the command.
+    fn schema() -> Schema;
+}
+
+/// How to reach a command by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandRoute<A: Aggregate> {
+    /// The command's name among those of its aggregate.
+    pub name: &'static str,
+    /// Whether the stream must not exist yet.
+    pub creates: bool,
+    /// The JSON Schema of the command.
+    pub schema: fn() -> Schema,
+    /// Reads the command.
+    pub decode: fn(&[u8]) -> Result<Box<dyn AnyCommand<A>>, JsonError>,
+}
+
+impl<A: Aggregate> CommandRoute<A> {
+    /// The route to this command.
+    #[must_use]
+    pub fn of<C: Command<Aggregate = A>>() -> Self
+    where
+        A: HandleWith<C>,
+    {
+        Self { name: C::NAME, creates: C::CREATES, schema: C::schema, decode: |json| Ok(Box::new(C::from_json(json)?)) }
+    }
+}
+
+/// Any command of one aggregate, its type forgotten.
+pub trait AnyCommand<A: Aggregate>: Send + Sync {
+    /// See [`Command::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Command::CREATES`].
+    fn creates(&self) -> bool;
+    /// See [`Command::aggregate_id`].
+    fn aggregate_id(&self) -> &A::Id;
+    /// See [`Command::to_json`].
+    ///
+    /// # Errors
+    /// If a field has no JSON form.
+    fn to_json(&self) -> Result<Vec<u8>, JsonError>;
+    /// See [`HandleWith::handle_with`].
+    ///
+    /// # Errors
+    /// The domain's own error if the command is refused.
+    fn handle(&self, state: &A, context: &Context<'_>) -> Result<Vec<A::Event>, A::Error>;
+}
+
+impl<A: HandleWith<C>, C: Command<Aggregate = A>> AnyCommand<A> for C {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+    fn creates(&self) -> bool {
+        C::CREATES
+    }
+    fn aggregate_id(&self) -> &A::Id {
+        C::aggregate_id(self)
+    }
+    fn to_json(&self) -> Result<Vec<u8>, JsonError> {
+        C::to_json(self)
+    }
+    fn handle(&self, state: &A, context: &Context<'_>) -> Result<Vec<A::Event>, A::Error> {
+        state.handle_with(self.clone(), context)
+    }
+}

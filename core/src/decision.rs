@@ -1,0 +1,45 @@
+//! Decisions over a dynamic consistency boundary: rules that span streams.
+
+use std::error::Error;
+
+use crate::{Context, Event, EventData, NameError, Query, StreamId};
+
+/// A decision that depends on whatever events it names, wherever they are recorded, and is recorded only if none
+/// of them was added meanwhile. "A user name is unique" and "a course has thirty seats" need no stream of their own.
+///
+/// It can only record events of the types that it watches, so two decisions of one kind never overlook each other.
+pub trait Decision: Send + Sync + 'static {
+    /// What it watches, and what can happen.
+    type Event: Event;
+    /// What it needs to know.
+    type State: Default + Send;
+    /// Why it can be refused.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Which events matter, by tags: each item is an alternative. Items that name no types mean all types of
+    /// [`Event`](Self::Event); events of other types are never read.
+    ///
+    /// # Errors
+    /// [`NameError`] if a tag can't be made from the decision's values.
+    fn boundary(&self) -> Result<Query, NameError>;
+
+    /// Takes an event into the state. Pure.
+    fn apply(&self, state: &mut Self::State, event: &Self::Event);
+
+    /// Decides. Pure. No events means that nothing needs to happen.
+    ///
+    /// # Errors
+    /// The domain's own error if the decision is refused.
+    fn decide(&self, state: &Self::State, context: &Context<'_>) -> Result<Vec<Self::Event>, Self::Error>;
+
+    /// The stream that an event is recorded in. By default the category is the event type up to its first dot,
+    /// the id is the value of the first tag, or `-` if there is none.
+    ///
+    /// # Errors
+    /// [`NameError`] if that is no stream name.
+    fn stream(&self, event: &EventData) -> Result<StreamId, NameError> {
+        let category = event.event_type.as_str().split('.').next().unwrap_or_default();
+        let id = event.tags.first().map_or("-", |tag| tag.as_str());
+        StreamId::new(category, id.split_once(':').map_or(id, |(_, value)| value))
+    }
+}

@@ -1,0 +1,99 @@
+//! How a store fails.
+
+use std::error::Error;
+
+use crate::StreamId;
+
+/// Any error, as handlers and drivers return them.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A failure of a store, beyond the ordinary outcomes of an [append](crate::AppendError).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A read names a stream that never had events.
+    #[error("stream {stream} does not exist")]
+    StreamNotFound {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A read names a stream that was erased.
+    #[error("stream {stream} was erased")]
+    StreamErased {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The store can't be reached or is too busy. Nothing was written.
+    #[error("{operation}: the store is unavailable")]
+    Unavailable {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        source: BoxError,
+    },
+    /// The connection was lost while a write was under way: it may have happened or not.
+    /// Repeat it with the same idempotency key to find out.
+    #[error("{operation}: the outcome is unknown; repeat with the same idempotency key to learn it")]
+    OutcomeUnknown {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        source: BoxError,
+    },
+    /// There is no room left. Nothing was written; reads work, and writes will when there is room.
+    #[error("{operation}: the storage is full; make room and repeat")]
+    StorageFull {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        source: BoxError,
+    },
+    /// The stored data was written by a newer recount, or is not recount's.
+    #[error("the store has schema version {found}, this program knows versions up to {known}: update the program")]
+    SchemaVersion {
+        /// The version of the stored data.
+        found: u64,
+        /// The newest version that this program can use.
+        known: u64,
+    },
+    /// Stored data can't be understood.
+    #[error("stored data is damaged: {what}")]
+    Damaged {
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// A place has reached the greatest number a store can hold.
+    #[error("{what} has reached its greatest number")]
+    Exhausted {
+        /// Which place.
+        what: String,
+    },
+    /// An inline projection refused the append, so nothing was written.
+    #[error("inline projection {projection} failed, so nothing was written")]
+    Projection {
+        /// The projection's name.
+        projection: String,
+        /// Why.
+        source: BoxError,
+    },
+    /// The store was closed by this program.
+    #[error("the store is closed")]
+    Closed,
+    /// Anything else that the database reports.
+    #[error("{operation} failed")]
+    Backend {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        source: BoxError,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call can succeed later without anybody changing it. Repeat a *write* whose
+    /// outcome is unknown only with its idempotency key.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::StorageFull { .. })
+    }
+}

@@ -1,0 +1,238 @@
+//! Validated names: streams, event types, tags, keys.
+//!
+//! A name is data. Any text is accepted and comes back byte for byte (`%`, `'; DROP`, `../`, emoji, either
+//! Unicode normal form), with three exceptions that every store shares, so that no name works on one store
+//! and fails on another: a name is not empty, holds no NUL character, and keeps to a stated length.
+
+use std::fmt;
+use std::str::FromStr;
+
+use smol_str::SmolStr;
+
+/// Why a text cannot be a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The text is empty.
+    #[error("a {kind} must not be empty")]
+    Empty {
+        /// What the text was to name.
+        kind: &'static str,
+    },
+    /// The text is longer than this kind of name may be.
+    #[error("a {kind} of {length} bytes is longer than the {limit} bytes allowed: {start:?}…")]
+    TooLong {
+        /// What the text was to name.
+        kind: &'static str,
+        /// The length of the text in bytes.
+        length: usize,
+        /// The greatest allowed length in bytes.
+        limit: usize,
+        /// The first characters of the text.
+        start: String,
+    },
+    /// The text holds a character that this kind of name may not hold.
+    #[error("a {kind} must not contain {character:?}: {name:?}")]
+    Forbidden {
+        /// What the text was to name.
+        kind: &'static str,
+        /// The offending character.
+        character: char,
+        /// The whole text.
+        name: String,
+    },
+}
+
+fn check(kind: &'static str, limit: usize, forbidden: &[char], name: &str) -> Result<SmolStr, NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty { kind });
+    }
+    if name.len() > limit {
+        let start = name.chars().take(32).collect();
+        return Err(NameError::TooLong { kind, length: name.len(), limit, start });
+    }
+    if let Some(character) = name.chars().find(|c| forbidden.contains(c)) {
+        return Err(NameError::Forbidden { kind, character, name: name.to_owned() });
+    }
+    Ok(SmolStr::new(name))
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $limit:literal) => {
+        $(#[$doc])*
+        ///
+        #[doc = concat!("Not empty, no NUL, at most ", $limit, " bytes.")]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(SmolStr);
+
+        impl $type {
+            /// Checks the text and makes it a name.
+            ///
+            /// # Errors
+            /// [`NameError`] if the text is empty, too long or contains NUL.
+            pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
+                check($kind, $limit, &['\0'], name.as_ref()).map(Self)
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+            fn from_str(name: &str) -> Result<Self, NameError> {
+                Self::new(name)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+    };
+}
+
+name!(
+    /// The stored name of a kind of event, such as `account.deposited`.
+    EventType, "event type", 128
+);
+name!(
+    /// A label on an event that queries and append conditions select by, such as `course:c1`.
+    Tag, "tag", 512
+);
+name!(
+    /// The caller's name for one attempt at something: the same key again returns the first outcome.
+    IdempotencyKey, "idempotency key", 512
+);
+name!(
+    /// The key of an entry of the [`StateStore`](crate::StateStore), such as `snapshot/account/42`.
+    StateKey, "state key", 1024
+);
+
+impl EventType {
+    /// A name that the `Event` derive has already checked; no allocation.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        Self(SmolStr::new_static(name))
+    }
+}
+
+impl Tag {
+    /// The tag `key:value`, the form that `#[event(tag)]` writes.
+    ///
+    /// # Errors
+    /// [`NameError`] if the result is too long or contains NUL.
+    ///
+    /// ```
+    /// # use recount_core::Tag;
+    /// assert_eq!(Tag::pair("course", "c1")?.as_str(), "course:c1");
+    /// # Ok::<(), recount_core::NameError>(())
+    /// ```
+    pub fn pair(key: &str, value: impl fmt::Display) -> Result<Self, NameError> {
+        Self::new(smol_str::format_smolstr!("{key}:{value}"))
+    }
+}
+
+/// The name of a stream: a category (all streams of one kind) and an id within it.
+///
+/// Written `category/id`; the category holds no `/`, so the text form reads back without doubt.
+/// A category has at most 128 bytes, an id at most 512; neither is empty or contains NUL.
+///
+/// ```
+/// # use recount_core::StreamId;
+/// let stream = StreamId::new("account", "42")?;
+/// assert_eq!(stream.to_string(), "account/42");
+/// assert_eq!("account/42".parse::<StreamId>()?, stream);
+/// # Ok::<(), recount_core::NameError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    category: SmolStr,
+    id: SmolStr,
+}
+
+impl StreamId {
+    /// Checks both parts and makes them a stream name.
+    ///
+    /// # Errors
+    /// [`NameError`] if a part is empty, too long, contains NUL, or the category contains `/`.
+    pub fn new(category: impl AsRef<str>, id: impl AsRef<str>) -> Result<Self, NameError> {
+        Ok(Self {
+            category: check("stream category", 128, &['\0', '/'], category.as_ref())?,
+            id: check("stream id", 512, &['\0'], id.as_ref())?,
+        })
+    }
+
+    /// The kind of stream, such as `account`.
+    #[must_use]
+    pub fn category(&self) -> &str {
+        &self.category
+    }
+
+    /// Which stream of its category this is.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.category, self.id)
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+impl FromStr for StreamId {
+    type Err = NameError;
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        let (category, id) = name.split_once('/').unwrap_or((name, ""));
+        Self::new(category, id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_data() {
+        for hostile in ["x'); drop table e; --", "%", "_", "$all", "../../etc", "a b", "\u{202e}", "*", ">"] {
+            assert_eq!(Tag::new(hostile).unwrap().as_str(), hostile);
+            assert_eq!(StreamId::new("c", hostile).unwrap().id(), hostile);
+        }
+    }
+
+    #[test]
+    fn every_refusal_says_what_is_wrong() {
+        assert_eq!(Tag::new("").unwrap_err().to_string(), "a tag must not be empty");
+        assert!(Tag::new("a".repeat(513)).unwrap_err().to_string().starts_with("a tag of 513 bytes is longer"));
+        assert_eq!(
+            StreamId::new("a/b", "c").unwrap_err().to_string(),
+            "a stream category must not contain '/': \"a/b\""
+        );
+        assert_eq!("account".parse::<StreamId>().unwrap_err().to_string(), "a stream id must not be empty");
+    }
+}

@@ -1,0 +1,88 @@
+//! Projections: events in, a read model out, each event counted exactly once.
+
+use std::future::Future;
+
+use crate::{BoxError, Event, Position, RecordedEvent, StoreError};
+
+/// Builds a read model from events.
+///
+/// Handlers may be written as `async fn`. They write through the connection they are given: it belongs to the
+/// transaction that also moves the projection's checkpoint, so whatever happens, each event takes effect once.
+pub trait Projection: Send + Sync + 'static {
+    /// What it listens to: exactly these types are read and decoded.
+    type Event: Event;
+    /// Where it writes.
+    type ReadModel: ReadModel;
+
+    /// Its name, under which its checkpoint is kept. Another name starts from the first event.
+    const NAME: &'static str;
+
+    /// Makes the read model ready, for example creates tables. Runs before the first event, at every start.
+    fn setup(
+        &self,
+        connection: &mut <Self::ReadModel as ReadModel>::Connection,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = connection;
+        async { Ok(()) }
+    }
+
+    /// Takes one event into the read model.
+    fn on(
+        &self,
+        event: &Self::Event,
+        recorded: &RecordedEvent,
+        connection: &mut <Self::ReadModel as ReadModel>::Connection,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// A place that projections write to, and that keeps their checkpoints in the same transaction.
+pub trait ReadModel: Send + Sync + 'static {
+    /// What handlers write through.
+    type Connection: Send;
+    /// An open transaction; dropping it undoes it.
+    type Transaction: Send;
+
+    /// How many events to take into one transaction at most. Must be 1 if a transaction can't be undone.
+    const BATCH: usize;
+
+    /// Starts a transaction and reads the projection's checkpoint in it (`START` if there is none yet).
+    fn begin(&self, projection: &str)
+    -> impl Future<Output = Result<(Self::Transaction, Position), StoreError>> + Send;
+
+    /// The connection of an open transaction.
+    fn connection(transaction: &mut Self::Transaction) -> &mut Self::Connection;
+
+    /// Moves the checkpoint forward and commits.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Moved`] if the checkpoint is no longer `from`: someone else runs this projection.
+    /// Nothing is written then.
+    fn commit(
+        &self,
+        transaction: Self::Transaction,
+        projection: &str,
+        from: Position,
+        to: Position,
+    ) -> impl Future<Output = Result<(), CheckpointError>> + Send;
+}
+
+/// How moving a checkpoint can fail. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The checkpoint is not where it was left.
+    #[error(
+        "the checkpoint of projection {projection} was left at {expected} but is at {actual}: it runs elsewhere too"
+    )]
+    Moved {
+        /// The projection's name.
+        projection: String,
+        /// Where it was left.
+        expected: Position,
+        /// Where it is.
+        actual: Position,
+    },
+    /// The read model failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

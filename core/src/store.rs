@@ -1,0 +1,127 @@
+//! The contract of event stores.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::{
+    Append, AppendError, Appended, EventStream, IdempotencyKey, Position, ReadAll, ReadStream, StateStore, StoreError,
+    StreamId,
+};
+
+/// A store of events. What it promises is tested by the conformance suite in `recount-testing`:
+///
+/// * an append is visible entirely or not at all, also after the process or the machine dies, and what was
+///   acknowledged is durable (as far as the store is: a memory store lasts as long as its process);
+/// * of appends that exclude each other exactly one wins, and appends that don't never disturb each other;
+/// * positions increase in the order in which readers see events: nothing ever appears behind a position already read;
+/// * all methods may be called at once from any task and thread, and dropping a future at any point leaves the
+///   store usable and the append all-or-nothing.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends events atomically.
+    ///
+    /// Calls [`Append::validate`] first. If the append is named and its key is known, returns the first outcome
+    /// with [`repeated`](Appended::repeated) set, before anything else is checked.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. A conflict reports every violated expectation.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the append done or not done, never half.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
+
+    /// Reads one stream. A stream that never had events yields [`StoreError::StreamNotFound`], an erased one
+    /// [`StoreError::StreamErased`]; an existing one with nothing in the wanted range yields nothing.
+    /// Archived streams can be read.
+    fn read_stream(&self, read: ReadStream) -> EventStream;
+
+    /// Reads the whole store. What is appended while reading may be seen or not, but never out of order.
+    /// Events of erased streams are not there.
+    fn read_all(&self, read: ReadAll) -> EventStream;
+
+    /// The outcome of the append with this idempotency key, if there was one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be asked.
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError>;
+
+    /// The position up to which everything that will ever be there can be read: of the last event, or `START`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be asked.
+    async fn head(&self) -> Result<Position, StoreError>;
+
+    /// Wakes when events were appended, by this instance or another. The value is the newest head that this
+    /// instance knows of, which may lag behind [`head`](Self::head). Ends when the store is closed or dropped.
+    fn watch(&self) -> watch::Receiver<Position>;
+
+    /// Closes a stream for appends; its events stay readable. Again is harmless.
+    ///
+    /// # Errors
+    /// [`StoreError::StreamNotFound`], [`StoreError::StreamErased`], or the store's failure.
+    async fn archive(&self, stream: &StreamId) -> Result<(), StoreError>;
+
+    /// Removes a stream's events for good. Its name is never used again. Again is harmless.
+    ///
+    /// # Errors
+    /// [`StoreError::StreamNotFound`], or the store's failure.
+    async fn erase(&self, stream: &StreamId) -> Result<(), StoreError>;
+
+    /// Whether the store answers and can write.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what is wrong.
+    async fn health(&self) -> Result<(), StoreError>;
+
+    /// Finishes the appends under way, then releases what the store holds. Later calls fail with
+    /// [`StoreError::Closed`]. Again is harmless.
+    async fn close(&self);
+}
+
+/// Everything that recount needs from one store.
+pub trait Store: EventStore + StateStore {}
+
+impl<T: EventStore + StateStore + ?Sized> Store for T {}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        impl<T: EventStore + ?Sized> EventStore for $pointer<T> {
+            async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+                (**self).append(append).await
+            }
+            fn read_stream(&self, read: ReadStream) -> EventStream {
+                (**self).read_stream(read)
+            }
+            fn read_all(&self, read: ReadAll) -> EventStream {
+                (**self).read_all(read)
+            }
+            async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+                (**self).find_append(key).await
+            }
+            async fn head(&self) -> Result<Position, StoreError> {
+                (**self).head().await
+            }
+            fn watch(&self) -> watch::Receiver<Position> {
+                (**self).watch()
+            }
+            async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
+                (**self).archive(stream).await
+            }
+            async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
+                (**self).erase(stream).await
+            }
+            async fn health(&self) -> Result<(), StoreError> {
+                (**self).health().await
+            }
+            async fn close(&self) {
+                (**self).close().await;
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);

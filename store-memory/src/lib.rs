@@ -1,0 +1,1 @@
+//! recount-store-memory
