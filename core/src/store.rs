@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Appended, EventStream, IdempotencyKey, Position, ReadAll, ReadStream, StateStore, StoreError,
+    Append, AppendError, Appended, EventStream, Idempotency, Position, ReadAll, ReadStream, StateStore, StoreError,
     StreamId,
 };
 
@@ -41,11 +41,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// Events of erased streams are not there.
     fn read_all(&self, read: ReadAll) -> EventStream;
 
-    /// The outcome of the append with this idempotency key, if there was one.
+    /// The outcome of the append that was so named, with [`repeated`](Appended::repeated) set, if there was one.
     ///
     /// # Errors
-    /// [`StoreError`] if the store can't be asked.
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError>;
+    /// [`AppendError::KeyReused`] if the key was used for other content, [`AppendError::Store`] if the store can't be asked.
+    async fn find_append(&self, idempotency: &Idempotency) -> Result<Option<Appended>, AppendError>;
 
     /// The position up to which everything that will ever be there can be read: of the last event, or `START`.
     ///
@@ -98,8 +98,8 @@ macro_rules! forward {
             fn read_all(&self, read: ReadAll) -> EventStream {
                 (**self).read_all(read)
             }
-            async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
-                (**self).find_append(key).await
+            async fn find_append(&self, idempotency: &Idempotency) -> Result<Option<Appended>, AppendError> {
+                (**self).find_append(idempotency).await
             }
             async fn head(&self) -> Result<Position, StoreError> {
                 (**self).head().await
