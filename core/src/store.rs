@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Appended, EventStream, Idempotency, Position, ReadAll, ReadStream, StateStore, StoreError,
+    Append, AppendError, Appended, EventStream, IdempotencyKey, Position, ReadAll, ReadStream, StateStore, StoreError,
     StreamId,
 };
 
@@ -23,10 +23,14 @@ pub trait EventStore: Send + Sync + 'static {
     /// Appends events atomically.
     ///
     /// Calls [`Append::validate`] first. If the append is named and its key is known, returns the first outcome
-    /// with [`repeated`](Appended::repeated) set, before anything else is checked.
+    /// with [`repeated`](Appended::repeated) set, before anything else is checked, even if the streams were archived
+    /// or erased since. An append that fails leaves its key free.
+    ///
+    /// An archived or erased stream refuses every append, whatever that expects.
     ///
     /// # Errors
-    /// See [`AppendError`]. A conflict reports every violated expectation.
+    /// See [`AppendError`]. A conflict reports every violated expectation, of streams and of the condition alike.
+    /// An event id that is already recorded is reported only if there is no conflict.
     ///
     /// # Cancel safety
     /// A dropped future leaves the append done or not done, never half.
@@ -38,14 +42,14 @@ pub trait EventStore: Send + Sync + 'static {
     fn read_stream(&self, read: ReadStream) -> EventStream;
 
     /// Reads the whole store. What is appended while reading may be seen or not, but never out of order.
-    /// Events of erased streams are not there.
+    /// Events of erased streams are not there. A read ends at the head of when it was begun, or soon after.
     fn read_all(&self, read: ReadAll) -> EventStream;
 
-    /// The outcome of the append that was so named, with [`repeated`](Appended::repeated) set, if there was one.
+    /// The outcome of the append with this idempotency key, as it was first returned, if there was one.
     ///
     /// # Errors
-    /// [`AppendError::KeyReused`] if the key was used for other content, [`AppendError::Store`] if the store can't be asked.
-    async fn find_append(&self, idempotency: &Idempotency) -> Result<Option<Appended>, AppendError>;
+    /// [`StoreError`] if the store can't be asked.
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError>;
 
     /// The position up to which everything that will ever be there can be read: of the last event, or `START`.
     ///
@@ -98,8 +102,8 @@ macro_rules! forward {
             fn read_all(&self, read: ReadAll) -> EventStream {
                 (**self).read_all(read)
             }
-            async fn find_append(&self, idempotency: &Idempotency) -> Result<Option<Appended>, AppendError> {
-                (**self).find_append(idempotency).await
+            async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+                (**self).find_append(key).await
             }
             async fn head(&self) -> Result<Position, StoreError> {
                 (**self).head().await

@@ -37,7 +37,7 @@ impl<'a, D: Decision> Decide<'a, D> {
         let boundary = self.decision.boundary().map_err(LoadError::from)?.within(&D::Event::query());
         let idempotency = self.request.key.clone().map(|key| name(key, &boundary));
         if let Some(named) = &idempotency
-            && let Some(first) = inner.store.find_append(named).await?
+            && let Some(first) = inner.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
             return Ok(inner.first_outcome(first).await?);
         }

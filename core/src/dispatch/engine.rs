@@ -25,7 +25,7 @@ impl Inner {
         let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
         let idempotency = name(command, request.key.as_ref())?;
         if let Some(named) = &idempotency
-            && let Some(first) = self.store.find_append(named).await?
+            && let Some(first) = self.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
             let receipt = self.first_outcome(first).await?;
             let state = self.load(&stream).await?;
