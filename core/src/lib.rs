@@ -1,7 +1,7 @@
 //! The contracts and pure logic of recount.
 
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 mod aggregate;
 mod append;
@@ -36,3 +36,5 @@ pub use read::{Direction, EventStream, ReadAll, ReadStream};
 pub use state::{ExpectedRevision, Revision, StateEntry, StateError, StateStore};
 pub use store::{EventStore, Store};
 pub use version::{Position, StreamVersion};
+
+pub use recount_macros::{Aggregate, Command, Event, Id};
