@@ -1,6 +1,8 @@
 //! Writers at once: what excludes each other has one winner, what doesn't never conflicts, nothing is half done.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recount_core::ExpectedVersion::Any;
@@ -65,8 +67,11 @@ pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
     let instances = instances(h).await;
     let rounds = scaled(h, 40);
     let reader = instances[1].clone();
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = done.clone();
     let reading = tokio::spawn(async move {
-        for round in 0..rounds {
+        for round in 0.. {
+            let last = stop.load(Ordering::SeqCst);
             let to = reader.head().await.unwrap();
             let direction = [Direction::Forward, Direction::Backward][round % 2];
             let mut pairs: HashMap<EventParts, usize> = HashMap::new();
@@ -75,6 +80,10 @@ pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
             }
             let half = pairs.iter().find(|(_, count)| **count != 2);
             assert_eq!(half, None, "half an append was visible up to {to}");
+            if last {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
     });
     race(WRITERS / 2, |task| {
@@ -94,6 +103,7 @@ pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
         }
     })
     .await;
+    done.store(true, Ordering::SeqCst);
     reading.await.unwrap();
 }
 

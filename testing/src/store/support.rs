@@ -1,7 +1,6 @@
 //! What the promises are written with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -153,14 +152,6 @@ pub fn positions(events: &[RecordedEvent]) -> Vec<u64> {
 /// What was appended, of recorded events.
 pub fn data(events: &[RecordedEvent]) -> Vec<EventData> {
     events.iter().map(|event| event.data.clone()).collect()
-}
-
-/// Waits until the head is at least at this position; wakes by the store's push, looks again after a while.
-pub async fn wait_for(store: &dyn Store, position: Position) {
-    let mut head = store.watch();
-    while store.head().await.unwrap() < position {
-        let _ = tokio::time::timeout(Duration::from_millis(100), head.changed()).await;
-    }
 }
 
 /// Random numbers whose seed is printed if the test fails. Set `RECOUNT_SEED` to repeat a run.
