@@ -142,6 +142,46 @@ pub async fn a_cancelled_append_is_whole_or_absent(h: &dyn Harness) {
     }
 }
 
+/// Of appends of the same event, without a key, exactly one wins.
+pub async fn of_appends_of_the_same_event_exactly_one_wins(h: &dyn Harness) {
+    let instances = instances(h).await;
+    for round in 0..scaled(h, 10) {
+        let same = event();
+        let outcomes = race(WRITERS, |task| {
+            let (store, same) = (instances[task % 2].clone(), same.clone());
+            async move { append(&*store, &stream(&format!("{}", task % 3)), Any, vec![event(), same]).await }
+        })
+        .await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "round {round}");
+        for outcome in outcomes.into_iter().filter(Result::is_err) {
+            assert!(matches!(outcome, Err(AppendError::DuplicateEvent { id }) if id == same.id), "{outcome:?}");
+        }
+        assert_eq!(everything(&*instances[0]).await.len(), (round + 1) * 2);
+    }
+}
+
+/// Once archiving is acknowledged no append lands any more, not even one that was under way.
+pub async fn no_append_lands_after_its_stream_was_archived(h: &dyn Harness) {
+    let instances = instances(h).await;
+    for round in 0..scaled(h, 10) {
+        let to = stream(&round.to_string());
+        append(&*instances[0], &to, Any, events(1)).await.unwrap();
+        let lengths = race(8, |task| {
+            let (store, to) = (instances[task % 2].clone(), to.clone());
+            async move {
+                if task == 0 {
+                    store.archive(&to).await.unwrap();
+                    return read(&*store, &to).await.len();
+                }
+                while won(&append(&*store, &to, Any, events(1)).await) {}
+                0
+            }
+        })
+        .await;
+        assert_eq!(read(&*instances[1], &to).await.len(), lengths[0], "round {round}");
+    }
+}
+
 /// Writers of one hot stream that decide again with what a conflict tells them all get through.
 pub async fn writers_of_a_hot_stream_all_get_through(h: &dyn Harness) {
     let instances = instances(h).await;

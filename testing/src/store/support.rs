@@ -162,9 +162,11 @@ pub fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-/// That much of a load, by the harness's [effort](super::Harness::effort).
+/// That much of a load, by the harness's [effort](super::Harness::effort). Set `RECOUNT_EFFORT` (in percent, so 1000
+/// is ten times as much) for long runs.
 pub fn scaled(h: &dyn super::Harness, usual: usize) -> usize {
-    (usual * h.effort() / 100).max(1)
+    let asked_for = std::env::var("RECOUNT_EFFORT").ok().and_then(|percent| percent.parse().ok());
+    (usual * h.effort() * asked_for.unwrap_or(100) / 10_000).max(1)
 }
 
 /// Runs that many tasks at once and returns what they return, in the order of their numbers.
