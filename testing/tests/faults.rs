@@ -64,6 +64,9 @@ async fn a_store_that_is_down_heals() {
         assert!(matches!(error, StateError::Store(StoreError::Unavailable { .. })), "{error:?}");
     }
     assert_eq!(store.get(&key).await.unwrap(), None);
+    store.fail(Operation::Get, 1, Fault::After);
+    let error = store.get(&key).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "nothing is unknown about a read: {error:?}");
     store.heal();
     store.put(&key, Bytes::new(), ExpectedRevision::Absent, None).await.unwrap();
 }

@@ -5,6 +5,7 @@
 ///
 /// Every promise becomes three tests: of the store itself, of the store behind `Box` and `Arc`, and of the store
 /// behind a [`FaultyStore`](crate::FaultyStore) without faults; so wrappers that lose something turn red too.
+/// To test several stores in one file, give each macro call a module of its own.
 #[macro_export]
 macro_rules! store_suite {
     ($harness:expr) => {
