@@ -1,7 +1,7 @@
 //! The contracts and pure logic of recount.
 
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 mod aggregate;
 mod append;
@@ -51,3 +51,5 @@ pub use state::{ExpectedRevision, Revision, StateEntry, StateError, StateStore};
 pub use store::{EventStore, Store};
 pub use subscription::{Delivery, Subscription};
 pub use version::{Position, StreamVersion};
+
+pub use recount_macros::{Aggregate, Command, Event, Id};
