@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput, Path, Type};
 
 use crate::args::{Arg, Args};
 use crate::errors::Errors;
-use crate::mirror::{Use, attributes, carried, fields, mirror_ident, payload_impl};
+use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMANDS, CRATE, ERROR, EVENT, EVERY, ID, NAME, SNAPSHOT, VERSION};
 use crate::shape::{krate, refuse_generics};
 
@@ -41,6 +41,7 @@ fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Aggregate<'a>
     if let Data::Union(data) = &input.data {
         errors.at(&data.union_token, "an aggregate can't be a `union`: write a struct or an enum");
     }
+    check_attributes(&input.attrs, Place::State, errors);
     let mut args = Args::new(AGGREGATE, &input.attrs, errors);
     let krate = krate(&mut args, errors);
     let name = args.take(NAME, errors);

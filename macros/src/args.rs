@@ -57,6 +57,11 @@ impl Args {
         taken
     }
 
+    /// What they are about, in their order.
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = Ident> {
+        self.args.into_iter().map(|arg| arg.key)
+    }
+
     /// What nobody took is a mistake.
     pub(crate) fn refuse_rest(self, place: &str, known: &[&str], errors: &mut Errors) {
         let attribute = self.attribute;
