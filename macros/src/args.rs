@@ -69,6 +69,7 @@ impl Args {
             let key = &arg.key;
             let cure = match known {
                 [] => format!("`#[{attribute}(…)]` has no place here"),
+                [known] => format!("known here is `{known}`"),
                 _ => format!("known here are `{}`", known.join("`, `")),
             };
             errors.at(key, format!("`{key}` means nothing on {place}: {cure}"));

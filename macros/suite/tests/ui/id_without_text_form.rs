@@ -3,6 +3,6 @@ extern crate recount_core as recount;
 use recount::Id;
 
 #[derive(Id)]
-struct AccountId(Vec<u8>);
+struct AccountId(std::path::PathBuf);
 
 fn main() {}
