@@ -1,5 +1,13 @@
 //! recount
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+mod connect;
+pub mod prelude;
+
+#[cfg(any(feature = "memory", feature = "sqlite"))]
+pub use connect::{ConnectError, connect};
 pub use recount_core::*;
+#[doc(hidden)]
+pub use recount_core::__private;
 #[cfg(feature = "memory")]
 pub use recount_store_memory as memory;
 #[cfg(feature = "sqlite")]
