@@ -62,12 +62,13 @@ impl ExpectedVersion {
 }
 
 /// The dynamic consistency boundary of an append: it fails if an event that the query selects
-/// was recorded after the position. Events of the append itself don't count.
+/// was recorded after the position. Events of the append itself don't count, nor do those of erased streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendCondition {
     /// The events that must not be there.
     pub fail_if: Query,
     /// How far the decision that is being recorded has read; `START` if the query must select nothing at all.
+    /// Beyond the head is no violation: nothing was recorded there.
     pub after: Position,
 }
 
@@ -163,7 +164,7 @@ pub enum Violation {
     },
     /// An event that the condition excludes was recorded.
     Condition {
-        /// The last such event's position.
+        /// The position of the last such event behind the condition's.
         position: Position,
     },
     /// A stream was archived: it takes no more events.

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{DecodeError, EncodeError};
 
+type Reader<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
+
 /// The deepest nesting of arrays and objects that is written: what `serde_json` reads.
 pub const MAX_DEPTH: usize = 127;
 
@@ -27,7 +29,18 @@ pub fn to_json<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Re
 /// # Errors
 /// [`DecodeError::Payload`] if the JSON does not have the shape of the type.
 pub fn from_json<T: DeserializeOwned>(event_type: &str, schema_version: u32, json: &[u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(json).map_err(|source| DecodeError::Payload {
+    from_json_with(event_type, schema_version, json, |json| T::deserialize(json))
+}
+
+/// The value that `read` makes of the JSON, which must hold nothing else.
+pub(crate) fn from_json_with<'a, T>(
+    event_type: &str,
+    schema_version: u32,
+    json: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> serde_json::Result<T>,
+) -> Result<T, DecodeError> {
+    let mut reader = Reader::from_slice(json);
+    read(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|source| DecodeError::Payload {
         event_type: event_type.to_owned(),
         schema_version,
         source: source.into(),

@@ -2,6 +2,7 @@
 
 use schemars::Schema;
 
+use crate::__private::Listed;
 use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag};
 
 /// A domain event, or a choice of them: something that happened, with a stored form that is always readable.
@@ -39,6 +40,10 @@ use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag
     note = "add `#[derive(Event)]` and `#[event(name = \"…\")]` to `{Self}`"
 )]
 pub trait Event: Sized + Send + Sync + 'static {
+    /// What the derive knows of [`variants`](Self::variants) at compile time.
+    #[doc(hidden)]
+    const LISTED: Option<&'static [Listed]> = None;
+
     /// Everything that this type reads and writes.
     fn variants() -> Vec<EventVariant>;
 
@@ -101,6 +106,12 @@ pub enum EncodeError {
         event_type: &'static str,
         /// Why.
         source: BoxError,
+    },
+    /// The event is a variant that its union leaves out with `only`.
+    #[error("{event_type} is not among the events that its union names with `only`")]
+    NotInUnion {
+        /// The event's type.
+        event_type: EventType,
     },
     /// A tag can't be made from a field's value.
     #[error(transparent)]

@@ -1,22 +1,29 @@
 //! The contracts and pure logic of recount.
 
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 mod aggregate;
 mod append;
 pub mod codec;
 mod command;
 mod decision;
+mod dispatch;
 mod error;
 mod event;
 mod event_data;
+mod in_memory;
+mod lease;
+mod metadata;
 mod name;
 mod projection;
 mod query;
 mod read;
+mod recount;
+mod runner;
 mod state;
 mod store;
+mod subscription;
 mod version;
 
 pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};
@@ -26,13 +33,21 @@ pub use append::{
 };
 pub use command::{AnyCommand, Command, CommandRoute};
 pub use decision::Decision;
+pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};
 pub use error::{BoxError, StoreError};
 pub use event::{DecodeError, EncodeError, Event, EventVariant, ToTags};
 pub use event_data::{EventData, EventId, Metadata, RecordedEvent, Timestamp};
+pub use in_memory::InMemory;
+pub use lease::{Lease, LeaseError};
 pub use name::{EventType, IdempotencyKey, NameError, StateKey, StreamId, Tag};
 pub use projection::{CheckpointError, Projection, ReadModel};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, EventStream, ReadAll, ReadStream};
+pub use recount::{Clock, Recount, RecountBuilder};
+pub use runner::{Progress, Projections, ProjectionsBuilder, Status};
 pub use state::{ExpectedRevision, Revision, StateEntry, StateError, StateStore};
 pub use store::{EventStore, Store};
+pub use subscription::{Delivery, Subscription};
 pub use version::{Position, StreamVersion};
+
+pub use recount_macros::{Aggregate, Command, Event, Id};

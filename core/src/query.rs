@@ -70,6 +70,16 @@ impl Query {
         self
     }
 
+    /// This query, where items that name no types mean those that `types` names.
+    #[must_use]
+    pub fn within(mut self, types: &Query) -> Self {
+        let types: Vec<&EventType> = types.items.iter().flat_map(|item| &item.event_types).collect();
+        for item in self.items.iter_mut().filter(|item| item.event_types.is_empty()) {
+            item.event_types = types.iter().copied().cloned().collect();
+        }
+        self
+    }
+
     /// Whether this query selects every event, so that a store need not filter.
     #[must_use]
     pub fn is_all(&self) -> bool {

@@ -23,10 +23,14 @@ pub trait EventStore: Send + Sync + 'static {
     /// Appends events atomically.
     ///
     /// Calls [`Append::validate`] first. If the append is named and its key is known, returns the first outcome
-    /// with [`repeated`](Appended::repeated) set, before anything else is checked.
+    /// with [`repeated`](Appended::repeated) set, before anything else is checked, even if the streams were archived
+    /// or erased since. An append that fails leaves its key free.
+    ///
+    /// An archived or erased stream refuses every append, whatever that expects.
     ///
     /// # Errors
-    /// See [`AppendError`]. A conflict reports every violated expectation.
+    /// See [`AppendError`]. A conflict reports every violated expectation, of streams and of the condition alike.
+    /// An event id that is already recorded is reported only if there is no conflict.
     ///
     /// # Cancel safety
     /// A dropped future leaves the append done or not done, never half.
@@ -38,10 +42,10 @@ pub trait EventStore: Send + Sync + 'static {
     fn read_stream(&self, read: ReadStream) -> EventStream;
 
     /// Reads the whole store. What is appended while reading may be seen or not, but never out of order.
-    /// Events of erased streams are not there.
+    /// Events of erased streams are not there. A read ends at the head of when it was begun, or soon after.
     fn read_all(&self, read: ReadAll) -> EventStream;
 
-    /// The outcome of the append with this idempotency key, if there was one.
+    /// The outcome of the append with this idempotency key, as it was first returned, if there was one.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be asked.

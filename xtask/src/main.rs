@@ -1,2 +1,86 @@
-//! xtask
-fn main() {}
+//! `cargo xtask …`: everything that a contributor or CI runs.
+
+mod run;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use run::cargo;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "What contributors and CI run")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs every test suite.
+    Test,
+    /// Checks format, lints and docs; warnings fail.
+    Lint,
+    /// Runs the examples as a newcomer would.
+    Examples,
+    /// Measures, and compares with the floors.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The core, the memory store and SQLite.
+    Core {
+        /// Also writes the figures to this file, as JSON.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Test => test(),
+        Task::Lint => lint(),
+        Task::Examples => examples(),
+        Task::Bench(Bench::Core { json }) => bench_core(json),
+    }
+}
+
+/// `cargo test` is what every machine has; nextest is used where it is found.
+fn test() -> Result<()> {
+    if run::succeeds("cargo", &["nextest", "--version"]) {
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])?;
+        cargo(&["test", "--workspace", "--doc"])
+    } else {
+        cargo(&["test", "--workspace", "--no-fail-fast"])
+    }
+}
+
+fn lint() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    run::cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn examples() -> Result<()> {
+    cargo(&["run", "-p", "bank"])?;
+    let store = std::env::temp_dir().join(format!("recount-shop-{}", std::process::id()));
+    std::fs::create_dir_all(&store)?;
+    let url = format!("sqlite://{}", store.join("shop.db").display());
+    let first = cargo(&["run", "--release", "-p", "shop", "--", "--store", &url]);
+    // The second run finds everything done.
+    let again = first.and_then(|()| cargo(&["run", "--release", "-p", "shop", "--", "--store", &url, "--json"]));
+    std::fs::remove_dir_all(&store)?;
+    again
+}
+
+fn bench_core(json: Option<PathBuf>) -> Result<()> {
+    let mut arguments = vec!["run", "--release", "-p", "bench", "--", "core"];
+    let file = json.map(|file| file.display().to_string());
+    if let Some(file) = &file {
+        arguments.extend(["--json", file]);
+    }
+    cargo(&arguments)
+}

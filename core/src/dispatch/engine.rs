@@ -1,0 +1,187 @@
+//! The loop behind every command: load, decide, append; on a conflict catch up and decide again.
+
+use futures_util::StreamExt;
+
+use super::cache::Warm;
+use super::request::Request;
+use super::{DispatchError, LoadError, Receipt, snapshot};
+use crate::recount::Inner;
+use crate::{
+    AnyCommand, Append, AppendError, Appended, Apply, Conflict, Context, Event, EventData, ExpectedVersion,
+    Idempotency, Metadata, ReadStream, StreamAppended, StreamId, StreamVersion, Violation,
+};
+
+type Outcome<A> =
+    Result<(Receipt<<A as crate::Aggregate>::Event>, Warm<A>), DispatchError<<A as crate::Aggregate>::Error>>;
+
+impl Inner {
+    /// Runs a command in its aggregate's turn. `finish` sees the state before the turn ends.
+    pub(super) async fn run<A: Apply, T>(
+        &self,
+        command: &dyn AnyCommand<A>,
+        request: Request,
+        finish: impl FnOnce(&A) -> T,
+    ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
+        let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
+        let idempotency = name(command, request.key.as_ref())?;
+        if let Some(named) = &idempotency
+            && let Some(first) = self.store.find_append(&named.key).await.map_err(AppendError::from)?
+        {
+            let receipt = self.first_outcome(first).await?;
+            let state = self.load(&stream).await?;
+            return Ok((receipt, finish(&state.state)));
+        }
+        let slot = self.cache.slot::<A>(&stream);
+        let mut turn = slot.lock().await;
+        let (receipt, warm) = self.decide_and_append(command, &request, &stream, idempotency, &mut turn).await?;
+        let finished = finish(&warm.state);
+        *turn = Some(warm);
+        Ok((receipt, finished))
+    }
+
+    async fn decide_and_append<A: Apply>(
+        &self,
+        command: &dyn AnyCommand<A>,
+        request: &Request,
+        stream: &StreamId,
+        idempotency: Option<Idempotency>,
+        turn: &mut Option<Warm<A>>,
+    ) -> Outcome<A> {
+        let metadata = request.metadata();
+        let mut backoff = self.retry.backoff();
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let mut warm = match turn.take() {
+                _ if command.creates() => Warm::default(),
+                Some(warm) => warm,
+                None => self.load(stream).await?,
+            };
+            let context =
+                Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata: &metadata };
+            let events = match command.handle(&warm.state, &context) {
+                Ok(events) => events,
+                Err(error) => {
+                    *turn = Some(warm);
+                    return Err(DispatchError::Rejected(error));
+                }
+            };
+            if events.is_empty() {
+                return Ok((Receipt::nothing(warm.version), warm));
+            }
+            let data = encode(&events, &metadata)?;
+            let expected =
+                if command.creates() { ExpectedVersion::NoStream } else { ExpectedVersion::Exact(warm.version) };
+            let mut append = Append::to(stream.clone(), expected, data);
+            append.idempotency.clone_from(&idempotency);
+            let conflict = match self.store.append(append).await {
+                Ok(first) if first.repeated => return Ok((self.first_outcome(first).await?, self.load(stream).await?)),
+                Ok(appended) => {
+                    for event in &events {
+                        warm.state.apply(event);
+                    }
+                    warm.version = StreamVersion::new(warm.version.get() + events.len() as u64);
+                    snapshot::keep(&*self.store, stream, &mut warm).await;
+                    let position = Some(appended.position);
+                    return Ok((Receipt { version: warm.version, position, events, repeated: false }, warm));
+                }
+                Err(AppendError::Conflict(conflict)) if conflict.can_retry() => conflict,
+                Err(error) => return Err(error.into()),
+            };
+            if command.creates() {
+                return Err(already_exists(conflict));
+            }
+            tracing::debug!(%stream, attempts, %conflict, "conflict, deciding again");
+            let Some(pause) = backoff.next() else {
+                return Err(DispatchError::Contended { attempts, source: conflict });
+            };
+            // The first retry is at once: its state came with the conflict.
+            if attempts > 1 {
+                tokio::time::sleep(pause).await;
+            }
+            *turn = self.after_conflict(stream, warm, conflict).await?;
+        }
+    }
+
+    /// The state that the next attempt decides on; nothing if it must be loaded anew.
+    async fn after_conflict<A: Apply>(
+        &self,
+        stream: &StreamId,
+        mut warm: Warm<A>,
+        conflict: Conflict,
+    ) -> Result<Option<Warm<A>>, LoadError> {
+        for violation in conflict.violations {
+            if let Violation::Version { actual, newer, .. } = violation {
+                if actual < warm.version {
+                    // The state is ahead of the stream: it comes from a snapshot of data that is no longer there.
+                    tracing::error!(%stream, state = %warm.version, %actual, "snapshot is ahead of its stream, dropping it");
+                    if let Err(error) = snapshot::forget(&*self.store, stream).await {
+                        tracing::warn!(%stream, %error, "snapshot can't be dropped");
+                    }
+                    return Ok(None);
+                }
+                for event in &newer {
+                    warm.apply(event)?;
+                }
+            }
+        }
+        self.catch_up(stream, &mut warm).await?;
+        Ok(Some(warm))
+    }
+
+    /// The receipt of an append that was made earlier under the same key.
+    pub(super) async fn first_outcome<E: Event>(&self, first: Appended) -> Result<Receipt<E>, LoadError> {
+        let mut events = Vec::new();
+        for StreamAppended { stream, version, count } in &first.streams {
+            let before = StreamVersion::new(version.get().saturating_sub(*count));
+            let read = ReadStream { to: *version, ..ReadStream::new(stream.clone()).after(before) };
+            let mut recorded = self.store.read_stream(read);
+            while let Some(event) = recorded.next().await {
+                let event = event?;
+                events.push(E::from_recorded(&event).map_err(|source| LoadError::Decode {
+                    stream: stream.clone(),
+                    version: event.version,
+                    source,
+                })?);
+            }
+        }
+        let version = first.streams.last().map_or(StreamVersion::EMPTY, |stream| stream.version);
+        Ok(Receipt { version, position: Some(first.position), events, repeated: true })
+    }
+}
+
+/// The events in their stored form, with what travels with them.
+pub(super) fn encode<E: Event>(events: &[E], metadata: &Metadata) -> Result<Vec<EventData>, crate::EncodeError> {
+    events
+        .iter()
+        .map(|event| {
+            let mut data = event.encode()?;
+            data.metadata = metadata.clone();
+            Ok(data)
+        })
+        .collect()
+}
+
+/// The content of a keyed command is the command itself: what it decides may differ the second time.
+fn name<A: Apply>(
+    command: &dyn AnyCommand<A>,
+    key: Option<&crate::IdempotencyKey>,
+) -> Result<Option<Idempotency>, DispatchError<A::Error>> {
+    let Some(key) = key else { return Ok(None) };
+    let json =
+        command.to_json().map_err(|source| DispatchError::Malformed { command: command.name().to_owned(), source })?;
+    let mut content = format!("{}\0{}\0", A::NAME, command.name()).into_bytes();
+    content.extend_from_slice(&json);
+    Ok(Some(Idempotency::new(key.clone(), &content)))
+}
+
+fn already_exists<E: std::error::Error>(conflict: Conflict) -> DispatchError<E> {
+    let found = conflict.violations.iter().find_map(|violation| match violation {
+        Violation::Version { stream, actual, .. } => Some((stream.clone(), *actual)),
+        _ => None,
+    });
+    match found {
+        Some((stream, version)) => DispatchError::AlreadyExists { stream, version },
+        None => AppendError::from(conflict).into(),
+    }
+}

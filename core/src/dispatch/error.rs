@@ -1,0 +1,113 @@
+//! How loading, dispatching and deciding fail.
+
+use std::error::Error;
+
+use crate::{AppendError, Conflict, DecodeError, EncodeError, NameError, StoreError, StreamId, StreamVersion};
+
+/// Why an aggregate can't be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Nothing has happened to it yet.
+    #[error("stream {stream} does not exist")]
+    NotFound {
+        /// The aggregate's stream.
+        stream: StreamId,
+    },
+    /// One of its events can't be read.
+    #[error("event {version} of stream {stream} can't be read")]
+    Decode {
+        /// The aggregate's stream.
+        stream: StreamId,
+        /// Which event.
+        version: StreamVersion,
+        /// Why.
+        source: DecodeError,
+    },
+    /// Its id makes no stream name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a command or decision had no effect. The domain's own refusal is one variant, failures are others.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DispatchError<E: Error + 'static> {
+    /// The domain refused it.
+    #[error(transparent)]
+    Rejected(E),
+    /// The command creates an aggregate that is there already.
+    #[error("stream {stream} exists already, at version {version}")]
+    AlreadyExists {
+        /// The aggregate's stream.
+        stream: StreamId,
+        /// The version it is at.
+        version: StreamVersion,
+    },
+    /// Others were faster every time.
+    #[error("gave up after {attempts} attempts that each met a conflict")]
+    Contended {
+        /// How often it was tried.
+        attempts: usize,
+        /// The last conflict.
+        source: Conflict,
+    },
+    /// The state that it is about can't be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// What happened can't be written down.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The command has no JSON form, or the JSON is no such command.
+    #[error("command {command} is not well-formed")]
+    Malformed {
+        /// The command's name.
+        command: String,
+        /// What is wrong, and where.
+        source: serde_json::Error,
+    },
+    /// No registered aggregate has such a command.
+    #[error("there is no command {command} of {aggregate}; known: {known}")]
+    UnknownCommand {
+        /// The aggregate's name.
+        aggregate: String,
+        /// The command's name.
+        command: String,
+        /// The registered commands.
+        known: String,
+    },
+    /// The append failed.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl<E: Error + 'static> DispatchError<E> {
+    /// Whether the same call can succeed later without anybody changing it.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Contended { .. } => true,
+            Self::Load(LoadError::Store(error)) | Self::Append(AppendError::Store(error)) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// The same failure with the domain's refusal turned into another type.
+    pub(crate) fn map_rejection<F: Error + 'static>(self, map: impl FnOnce(E) -> F) -> DispatchError<F> {
+        match self {
+            Self::Rejected(error) => DispatchError::Rejected(map(error)),
+            Self::AlreadyExists { stream, version } => DispatchError::AlreadyExists { stream, version },
+            Self::Contended { attempts, source } => DispatchError::Contended { attempts, source },
+            Self::Load(error) => DispatchError::Load(error),
+            Self::Encode(error) => DispatchError::Encode(error),
+            Self::Malformed { command, source } => DispatchError::Malformed { command, source },
+            Self::UnknownCommand { aggregate, command, known } => {
+                DispatchError::UnknownCommand { aggregate, command, known }
+            }
+            Self::Append(error) => DispatchError::Append(error),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Dispatching commands: who gets a turn, on which state, and what happens on a conflict.
+
+mod cache;
+mod decide;
+mod engine;
+mod error;
+mod load;
+mod receipt;
+mod request;
+mod retry;
+mod route;
+pub(crate) mod snapshot;
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use tracing::Instrument;
+
+pub(crate) use cache::WarmCache;
+pub use decide::Decide;
+pub use error::{DispatchError, LoadError};
+pub use load::Load;
+pub use receipt::Receipt;
+use request::{Request, request_options};
+pub use retry::Retry;
+pub use route::{DispatchJson, Rejection};
+pub(crate) use route::{Route, Routes};
+
+use crate::{Aggregate, Apply, Command, HandleWith, Recount};
+
+/// A command that is dispatched when it is awaited.
+///
+/// # Cancel safety
+/// Dropped, the command took effect wholly or not at all. To find out, repeat it with the same
+/// [idempotency key](Self::idempotency_key).
+#[must_use = "nothing is dispatched until this is awaited"]
+pub struct Dispatch<'a, C> {
+    recount: &'a Recount,
+    command: C,
+    request: Request,
+}
+
+impl<'a, A, C> Dispatch<'a, C>
+where
+    A: Apply + HandleWith<C>,
+    C: Command<Aggregate = A>,
+{
+    pub(crate) fn new(recount: &'a Recount, command: C) -> Self {
+        Self { recount, command, request: Request::new() }
+    }
+
+    request_options!();
+
+    /// Dispatches, and returns the state after it too.
+    ///
+    /// # Errors
+    /// See [`DispatchError`].
+    pub async fn and_load(self) -> Result<(Receipt<A::Event>, A), DispatchError<A::Error>> {
+        self.run(A::clone).await
+    }
+
+    async fn run<T>(self, finish: impl FnOnce(&A) -> T) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
+        let span = tracing::debug_span!("dispatch", aggregate = A::NAME, command = C::NAME);
+        self.recount.inner.run::<A, T>(&self.command, self.request, finish).instrument(span).await
+    }
+}
+
+impl<'a, A, C> IntoFuture for Dispatch<'a, C>
+where
+    A: Apply + HandleWith<C>,
+    C: Command<Aggregate = A>,
+{
+    type Output = Result<Receipt<A::Event>, DispatchError<<A as Aggregate>::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Ok(self.run(|_| ()).await?.0) })
+    }
+}

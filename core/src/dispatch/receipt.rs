@@ -1,0 +1,24 @@
+//! What a dispatched command or a recorded decision returns.
+
+use crate::{Position, StreamVersion};
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a receipt says what happened; drop it with `let _ =` if nobody asks"]
+pub struct Receipt<E> {
+    /// The version of the aggregate's stream afterwards; for a decision, of the stream of its last event.
+    pub version: StreamVersion,
+    /// The position of the last event, to wait for in a projection; none if nothing needed to happen.
+    pub position: Option<Position>,
+    /// The events, in order.
+    pub events: Vec<E>,
+    /// Whether this happened before: the idempotency key was known, and nothing was added now.
+    pub repeated: bool,
+}
+
+impl<E> Receipt<E> {
+    /// The receipt of a wish that needed nothing to happen.
+    pub(crate) fn nothing(version: StreamVersion) -> Self {
+        Self { version, position: None, events: Vec::new(), repeated: false }
+    }
+}

@@ -1,0 +1,113 @@
+//! Commands by name: for HTTP, brokers and the console, which know a command only as text.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use schemars::Schema;
+
+use super::request::{Request, request_options};
+use super::{DispatchError, Receipt};
+use crate::{Apply, BoxError, CommandRoute, EventData, Recount};
+
+type Answer = Result<Receipt<EventData>, DispatchError<Rejection>>;
+type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// The way to one command of a registered aggregate.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) schema: fn() -> Schema,
+    run: Arc<dyn Fn(&Recount, &[u8], Request) -> AnswerFuture<'static> + Send + Sync>,
+}
+
+/// Routes by aggregate and command name.
+pub(crate) type Routes = BTreeMap<(&'static str, &'static str), Route>;
+
+impl Route {
+    pub(crate) fn new<A: Apply>(route: CommandRoute<A>) -> Self {
+        let CommandRoute { name, decode, schema, .. } = route;
+        let run = move |recount: &Recount, json: &[u8], request: Request| -> AnswerFuture<'static> {
+            let decoded = decode(json);
+            let inner = Arc::clone(&recount.inner);
+            Box::pin(async move {
+                let command =
+                    decoded.map_err(|source| DispatchError::Malformed { command: name.to_owned(), source })?;
+                let (receipt, ()) = inner
+                    .run::<A, ()>(&*command, request, |_| ())
+                    .await
+                    .map_err(|error| error.map_rejection(|error| Rejection(error.into())))?;
+                let Receipt { version, position, events, repeated } = receipt;
+                let events = events.iter().map(crate::Event::encode).collect::<Result<_, _>>()?;
+                Ok(Receipt { version, position, events, repeated })
+            })
+        };
+        Self { schema, run: Arc::new(run) }
+    }
+}
+
+/// A command given by name and JSON, dispatched when it is awaited.
+#[must_use = "nothing is dispatched until this is awaited"]
+pub struct DispatchJson<'a> {
+    recount: &'a Recount,
+    aggregate: &'a str,
+    command: &'a str,
+    json: &'a [u8],
+    request: Request,
+}
+
+impl<'a> DispatchJson<'a> {
+    pub(crate) fn new(recount: &'a Recount, aggregate: &'a str, command: &'a str, json: &'a [u8]) -> Self {
+        Self { recount, aggregate, command, json, request: Request::new() }
+    }
+
+    request_options!();
+
+    async fn run(self) -> Answer {
+        let routes = &self.recount.inner.routes;
+        let Some(route) = routes.iter().find(|((a, c), _)| *a == self.aggregate && *c == self.command) else {
+            let known: Vec<_> = routes.keys().map(|(aggregate, command)| format!("{aggregate}.{command}")).collect();
+            return Err(DispatchError::UnknownCommand {
+                aggregate: self.aggregate.to_owned(),
+                command: self.command.to_owned(),
+                known: if known.is_empty() { "none, register an aggregate".to_owned() } else { known.join(", ") },
+            });
+        };
+        (route.1.run)(self.recount, self.json, self.request).await
+    }
+}
+
+impl<'a> IntoFuture for DispatchJson<'a> {
+    type Output = Answer;
+    type IntoFuture = AnswerFuture<'a>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// A refusal by the domain, its type forgotten; [`downcast_ref`](Self::downcast_ref) finds it again.
+#[derive(Debug)]
+pub struct Rejection(BoxError);
+
+impl Rejection {
+    /// The domain's error, if it is of this type.
+    #[must_use]
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}

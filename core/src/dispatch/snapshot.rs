@@ -1,0 +1,67 @@
+//! Snapshots: an aggregate's state kept in the state store, a shortcut that is never trusted more than the events.
+//!
+//! Stored under `snapshot/<category>/<id>` as the shape version (u32), the stream version (u64), both little-endian,
+//! and the encoded state.
+
+use bytes::{Buf, BufMut, BytesMut};
+
+use super::cache::Warm;
+use crate::{Apply, ExpectedRevision, NameError, StateKey, Store, StreamId, StreamVersion};
+
+const HEADER: usize = 4 + 8;
+
+fn key(stream: &StreamId) -> Result<StateKey, NameError> {
+    StateKey::new(format!("snapshot/{stream}"))
+}
+
+/// The kept state, if the aggregate keeps any and it can be used. Whatever is wrong with it, the events are still there.
+pub(super) async fn find<A: Apply>(store: &dyn Store, stream: &StreamId) -> Option<Warm<A>> {
+    let snapshot = A::SNAPSHOT?;
+    let entry = match store.get(&key(stream).ok()?).await {
+        Ok(entry) => entry?,
+        Err(error) => {
+            tracing::warn!(%stream, %error, "snapshot can't be read, replaying the stream");
+            return None;
+        }
+    };
+    let mut value = entry.value;
+    if value.len() < HEADER || value.get_u32_le() != snapshot.version {
+        return None;
+    }
+    let version = StreamVersion::new(value.get_u64_le());
+    match (snapshot.decode)(&value) {
+        Ok(state) => Some(Warm { state, version, snapshot: version }),
+        Err(error) => {
+            tracing::warn!(%stream, %error, "snapshot can't be decoded, replaying the stream");
+            None
+        }
+    }
+}
+
+/// Keeps the state if enough happened since the last time. A failure costs a longer replay, nothing else.
+pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &mut Warm<A>) {
+    let Some(snapshot) = A::SNAPSHOT else { return };
+    if warm.version.get() - warm.snapshot.get() < snapshot.every {
+        return;
+    }
+    let (Ok(key), Ok(state)) = (key(stream), (snapshot.encode)(&warm.state)) else {
+        tracing::warn!(%stream, "state can't be encoded as a snapshot");
+        return;
+    };
+    let mut value = BytesMut::with_capacity(HEADER + state.len());
+    value.put_u32_le(snapshot.version);
+    value.put_u64_le(warm.version.get());
+    value.put_slice(&state);
+    match store.put(&key, value.freeze(), ExpectedRevision::Any, None).await {
+        Ok(_) => warm.snapshot = warm.version,
+        Err(error) => tracing::warn!(%stream, %error, "snapshot can't be kept"),
+    }
+}
+
+/// Removes the kept state.
+pub(crate) async fn forget(store: &dyn Store, stream: &StreamId) -> Result<(), crate::StateError> {
+    match key(stream) {
+        Ok(key) => store.delete(&key, ExpectedRevision::Any).await,
+        Err(_) => Ok(()),
+    }
+}

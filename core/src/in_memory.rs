@@ -1,0 +1,52 @@
+//! A read model in memory, for projections that keep their state themselves.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::{CheckpointError, Position, ReadModel, StoreError};
+
+/// The read model of projections whose state is their own, such as a map behind a lock. It starts empty with the process,
+/// and so do the checkpoints: every start replays from the first event.
+///
+/// There is nothing to undo, so a handler that fails must not have changed anything.
+#[derive(Debug, Default)]
+pub struct InMemory {
+    checkpoints: Mutex<HashMap<String, Position>>,
+}
+
+impl InMemory {
+    /// An empty read model.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl ReadModel for InMemory {
+    type Connection = ();
+    type Transaction = ();
+
+    const BATCH: usize = 1;
+
+    async fn begin(&self, projection: &str) -> Result<((), Position), StoreError> {
+        let checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(((), checkpoints.get(projection).copied().unwrap_or_default()))
+    }
+
+    fn connection(transaction: &mut ()) -> &mut () {
+        transaction
+    }
+
+    async fn commit(&self, (): (), projection: &str, from: Position, to: Position) -> Result<(), CheckpointError> {
+        let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let actual = checkpoints.get(projection).copied().unwrap_or_default();
+        if actual != from {
+            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected: from, actual });
+        }
+        match checkpoints.get_mut(projection) {
+            Some(checkpoint) => *checkpoint = to,
+            None => drop(checkpoints.insert(projection.to_owned(), to)),
+        }
+        Ok(())
+    }
+}

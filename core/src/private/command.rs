@@ -1,0 +1,53 @@
+//! The work of a derived `Command` and `Aggregate`.
+
+use serde_json::Error as JsonError;
+
+use super::payload::{Content, Payload, Whole, read};
+use crate::{Aggregate, Apply, Command, HandleWith};
+
+/// The command as JSON.
+///
+/// # Errors
+/// If a field has no JSON form.
+pub fn command_to_json<C: Payload>(command: &C) -> Result<Vec<u8>, JsonError> {
+    serde_json::to_vec(&Content(command))
+}
+
+/// Reads a command.
+///
+/// # Errors
+/// Says which field is wrong, and where.
+pub fn command_from_json<C: Payload>(json: &[u8]) -> Result<C, JsonError> {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let command = read(0, &mut json)?;
+    json.end()?;
+    Ok(command)
+}
+
+/// The state as JSON.
+///
+/// # Errors
+/// If a field has no JSON form.
+pub fn state_to_json<A: Payload>(state: &A) -> Result<Vec<u8>, JsonError> {
+    serde_json::to_vec(&Whole(state))
+}
+
+/// Reads a state.
+///
+/// # Errors
+/// If it is not of the state's shape.
+pub fn state_from_json<A: Payload>(json: &[u8]) -> Result<A, JsonError> {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let state = A::deserialize(&mut json)?;
+    json.end()?;
+    Ok(state)
+}
+
+/// Compiles if `A` is an aggregate.
+pub const fn assert_aggregate<A: Aggregate>() {}
+
+/// Compiles if the aggregate says how its state follows from its events.
+pub const fn assert_apply<A: Apply>() {}
+
+/// Compiles if the aggregate has a handler for the command.
+pub const fn assert_handler<A: HandleWith<C>, C: Command<Aggregate = A>>() {}

@@ -1,0 +1,163 @@
+//! The handle that applications hold.
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::Schema;
+
+use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
+use crate::runner::ProjectionsBuilder;
+use crate::{
+    Aggregate, Apply, Command, Decision, HandleWith, Position, Query, StateError, Store, Subscription, Timestamp,
+};
+
+/// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
+///
+/// Cheap to clone; clones share the store and the cache of warm aggregates.
+#[derive(Clone)]
+pub struct Recount {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: WarmCache,
+    pub(crate) retry: Retry,
+    pub(crate) clock: Clock,
+    pub(crate) routes: Routes,
+}
+
+/// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+impl Recount {
+    /// A handle on this store with the default settings.
+    #[must_use]
+    pub fn new(store: impl Store) -> Self {
+        Self::builder(store).build()
+    }
+
+    /// A handle on this store with settings of your own.
+    #[must_use]
+    pub fn builder(store: impl Store) -> RecountBuilder {
+        RecountBuilder {
+            store: Arc::new(store),
+            warm_aggregates: 10_000,
+            retry: Retry::default(),
+            clock: Arc::new(Timestamp::now),
+            routes: Routes::new(),
+        }
+    }
+
+    /// Dispatches a command: loads its aggregate, decides, and appends what happens. Commands for one aggregate wait for
+    /// each other; on a conflict with another process it decides again on the newer state.
+    pub fn dispatch<A: Apply + HandleWith<C>, C: Command<Aggregate = A>>(&self, command: C) -> Dispatch<'_, C> {
+        Dispatch::new(self, command)
+    }
+
+    /// Dispatches a command of a [registered](RecountBuilder::register) aggregate, given by name and JSON.
+    pub fn dispatch_json<'a>(&'a self, aggregate: &'a str, command: &'a str, json: &'a [u8]) -> DispatchJson<'a> {
+        DispatchJson::new(self, aggregate, command, json)
+    }
+
+    /// Makes a decision over the events that it names, and records it only if none was added meanwhile.
+    pub fn decide<D: Decision>(&self, decision: D) -> Decide<'_, D> {
+        Decide::new(self, decision)
+    }
+
+    /// Loads an aggregate as it is now, or narrowed to a point in the past.
+    pub fn load<A: Apply>(&self, id: &A::Id) -> Load<'_, A> {
+        Load::new(self, id)
+    }
+
+    /// The events that the query selects, from after this position on, and then those to come.
+    #[must_use]
+    pub fn subscribe(&self, query: Query, after: Position) -> Subscription {
+        Subscription::new(Arc::clone(&self.inner.store), query, after)
+    }
+
+    /// Starts projections.
+    #[must_use]
+    pub fn projections(&self) -> ProjectionsBuilder {
+        ProjectionsBuilder::new(Arc::clone(&self.inner.store))
+    }
+
+    /// Removes an aggregate for good: its events and its snapshot. Its id is never used again. Again is harmless.
+    ///
+    /// # Errors
+    /// [`StateError::Store`] if the stream doesn't exist or the store fails; then repeat it.
+    pub async fn erase<A: Aggregate>(&self, id: &A::Id) -> Result<(), StateError> {
+        let stream =
+            A::stream(id).map_err(|error| crate::StoreError::Backend { operation: "erase", source: error.into() })?;
+        self.inner.cache.forget::<A>(&stream);
+        self.inner.store.erase(&stream).await?;
+        snapshot::forget(&*self.inner.store, &stream).await
+    }
+
+    /// The commands of the registered aggregates: aggregate, command, and the JSON Schema of the command.
+    pub fn commands(&self) -> impl Iterator<Item = (&'static str, &'static str, Schema)> + '_ {
+        self.inner.routes.iter().map(|((aggregate, command), route)| (*aggregate, *command, (route.schema)()))
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Finishes the appends under way and closes the store. Shut down projections first.
+    pub async fn close(&self) {
+        self.inner.store.close().await;
+    }
+}
+
+impl fmt::Debug for Recount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recount").field("retry", &self.inner.retry).finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`Recount`].
+#[must_use]
+pub struct RecountBuilder {
+    store: Arc<dyn Store>,
+    warm_aggregates: usize,
+    retry: Retry,
+    clock: Clock,
+    routes: Routes,
+}
+
+impl RecountBuilder {
+    /// How many aggregates are kept in memory at most, so that their commands need no read. 10,000 unless set.
+    pub fn warm_aggregates(mut self, count: usize) -> Self {
+        self.warm_aggregates = count;
+        self
+    }
+
+    /// How conflicts are retried.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Where handlers get the time from; tests set it.
+    pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Makes the commands of this aggregate reachable by name.
+    pub fn register<A: Apply>(mut self) -> Self {
+        for route in A::commands() {
+            self.routes.insert((A::NAME, route.name), Route::new(route));
+        }
+        self
+    }
+
+    /// The handle.
+    #[must_use]
+    pub fn build(self) -> Recount {
+        let Self { store, warm_aggregates, retry, clock, routes } = self;
+        Recount { inner: Arc::new(Inner { store, cache: WarmCache::new(warm_aggregates), retry, clock, routes }) }
+    }
+}

@@ -1,0 +1,200 @@
+//! One projection at work: collect, apply in a transaction, move the checkpoint, repeat.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
+
+use super::{Progress, Status};
+use crate::{
+    BoxError, CheckpointError, Delivery, Event, Metadata, Position, Projection, ReadModel, RecordedEvent, Retry, Store,
+    Subscription,
+};
+
+/// How long the stored checkpoint may lag behind while only unselected events pass by.
+const IDLE_ADVANCE: Duration = Duration::from_secs(1);
+
+pub(super) struct Task<P: Projection> {
+    pub(super) projection: Arc<P>,
+    pub(super) read_model: P::ReadModel,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) retry: Retry,
+    pub(super) progress: watch::Sender<Progress>,
+    pub(super) shutdown: watch::Receiver<bool>,
+}
+
+impl<P: Projection> Task<P> {
+    /// Runs until it is shut down or gives up, and says so loudly.
+    pub(super) async fn run(mut self) {
+        let mut backoff = self.retry.backoff();
+        let mut failures = 0;
+        loop {
+            let before = self.progress.borrow().position;
+            let Err(error) = self.follow().await else { return self.status(Status::ShutDown) };
+            if self.progress.borrow().position > before {
+                (backoff, failures) = (self.retry.backoff(), 0);
+            }
+            failures += 1;
+            let text: Arc<str> = chain(&*error).into();
+            let Some(pause) = backoff.next() else {
+                tracing::error!(projection = P::NAME, error = %text, failures, "projection stopped");
+                return self.status(Status::Stopped { error: text });
+            };
+            tracing::warn!(projection = P::NAME, error = %text, failures, ?pause, "projection failed, trying again");
+            self.status(Status::Retrying { failures, error: text });
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stopped(&mut self.shutdown) => return self.status(Status::ShutDown),
+            }
+        }
+    }
+
+    /// Goes on from the checkpoint until it is shut down.
+    async fn follow(&mut self) -> Result<(), BoxError> {
+        let mut checkpoint = self.set_up().await?;
+        self.advance(checkpoint, 0);
+        let mut shutdown = self.shutdown.clone();
+        let mut stored = Instant::now();
+        let mut deliveries = Subscription::new(Arc::clone(&self.store), P::Event::query(), checkpoint);
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = stopped(&mut shutdown) => return self.leave(checkpoint).await,
+                delivery = deliveries.next() => delivery.ok_or("the store was closed")??,
+            };
+            let batch = collect::<P::ReadModel>(first, &mut deliveries)?;
+            if !batch.events.is_empty() || stored.elapsed() >= IDLE_ADVANCE && batch.to > checkpoint {
+                checkpoint = self.take(checkpoint, &batch).await?;
+                stored = Instant::now();
+            }
+            self.advance(batch.to, batch.events.len() as u64);
+            if batch.caught_up {
+                self.status(Status::Live);
+            }
+        }
+    }
+
+    /// Stores how far it is, unless the checkpoint says so already.
+    async fn leave(&self, checkpoint: Position) -> Result<(), BoxError> {
+        let to = self.progress.borrow().position;
+        if to > checkpoint {
+            self.take(checkpoint, &Batch { events: Vec::new(), to, caught_up: true }).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_up(&self) -> Result<Position, BoxError> {
+        let (mut transaction, checkpoint) = self.read_model.begin(P::NAME).await?;
+        self.projection.setup(P::ReadModel::connection(&mut transaction)).await?;
+        self.read_model.commit(transaction, P::NAME, checkpoint, checkpoint).await?;
+        Ok(checkpoint)
+    }
+
+    /// Takes the events into the read model. If one fails, those before it are kept and the failure is returned.
+    async fn take(&self, from: Position, batch: &Batch) -> Result<Position, BoxError> {
+        match self.transact(from, &batch.events, batch.to).await {
+            Ok(()) => Ok(batch.to),
+            Err(Failure { at: 0, error }) => Err(error),
+            Err(Failure { at, error }) => {
+                let to = batch.events[at - 1].position;
+                self.transact(from, &batch.events[..at], to).await.map_err(|failure| failure.error)?;
+                self.advance(to, at as u64);
+                Err(error)
+            }
+        }
+    }
+
+    async fn transact(&self, from: Position, events: &[RecordedEvent], to: Position) -> Result<(), Failure> {
+        let whole = |error: BoxError| Failure { at: 0, error };
+        let (mut transaction, checkpoint) = self.read_model.begin(P::NAME).await.map_err(|e| whole(e.into()))?;
+        if checkpoint != from {
+            let moved = CheckpointError::Moved { projection: P::NAME.to_owned(), expected: from, actual: checkpoint };
+            return Err(whole(moved.into()));
+        }
+        for (at, recorded) in events.iter().enumerate() {
+            let event = P::Event::from_recorded(recorded).map_err(|error| fail(at, recorded, error.into()))?;
+            let connection = P::ReadModel::connection(&mut transaction);
+            Metadata::caused_by(recorded)
+                .scope(self.projection.on(&event, recorded, connection))
+                .await
+                .map_err(|error| fail(at, recorded, error))?;
+        }
+        self.read_model.commit(transaction, P::NAME, from, to).await.map_err(|e| whole(e.into()))
+    }
+
+    fn advance(&self, to: Position, events: u64) {
+        self.progress.send_modify(|progress| {
+            progress.position = progress.position.max(to);
+            progress.events += events;
+        });
+    }
+
+    fn status(&self, status: Status) {
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.status != status;
+            progress.status = status;
+            changed
+        });
+    }
+}
+
+/// Waits for the signal to stop, or for the owner to be gone.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// What goes into one transaction.
+struct Batch {
+    events: Vec<RecordedEvent>,
+    to: Position,
+    caught_up: bool,
+}
+
+/// The first delivery and whatever else is there already, up to the read model's batch.
+fn collect<R: ReadModel>(first: Delivery, deliveries: &mut Subscription) -> Result<Batch, BoxError> {
+    let mut batch = Batch { events: Vec::new(), to: first.position(), caught_up: false };
+    let mut next = Some(first);
+    while let Some(delivery) = next.take() {
+        batch.to = delivery.position();
+        match delivery {
+            Delivery::CaughtUp(_) => batch.caught_up = true,
+            Delivery::Event(event) => {
+                batch.caught_up = false;
+                batch.events.push(event);
+            }
+        }
+        if batch.events.len() < R::BATCH && !batch.caught_up {
+            next = deliveries.next().now_or_never().flatten().transpose()?;
+        }
+    }
+    Ok(batch)
+}
+
+/// A failure within a transaction, and how many events went well before it.
+struct Failure {
+    at: usize,
+    error: BoxError,
+}
+
+fn fail(at: usize, recorded: &RecordedEvent, error: BoxError) -> Failure {
+    let event = format!(
+        "{} at position {} ({}, version {})",
+        recorded.data.event_type, recorded.position, recorded.stream, recorded.version
+    );
+    Failure { at, error: Box::new(EventFailed { event, source: error }) }
+}
+
+/// A handler failed on an event.
+#[derive(Debug, thiserror::Error)]
+#[error("event {event} failed")]
+struct EventFailed {
+    event: String,
+    source: BoxError,
+}
+
+/// The error with its causes, as one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,171 @@
+//! The implementation for events that have a stored form of their own.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+
+use super::model::{Event, Variant};
+use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
+
+pub(crate) fn event(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
+    let (krate, ident) = (&event.krate, event.ident);
+    let mirror = mirror(event, variants);
+    let payload = payload_impl(krate, ident);
+    let listed = variants.iter().enumerate().map(|(index, variant)| listed(event, index, variant));
+    let encode = encode(event, variants);
+    let decode = decode(event, variants);
+    quote! {
+        const _: () = {
+            #mirror
+            #payload
+            #[automatically_derived]
+            #[allow(deprecated)]
+            impl #krate::Event for #ident {
+                const LISTED: ::core::option::Option<&'static [#krate::__private::Listed]> =
+                    ::core::option::Option::Some(&[#(#listed),*]);
+
+                fn variants() -> ::std::vec::Vec<#krate::EventVariant> {
+                    #krate::__private::variants(<Self as #krate::Event>::LISTED)
+                }
+
+                fn encode(&self) -> ::core::result::Result<#krate::EventData, #krate::EncodeError> {
+                    #encode
+                }
+
+                fn decode(
+                    __type: &::core::primitive::str,
+                    __version: ::core::primitive::u32,
+                    __payload: &[::core::primitive::u8],
+                ) -> ::core::result::Result<Self, #krate::DecodeError> {
+                    #decode
+                }
+            }
+        };
+    }
+}
+
+fn mirror(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
+    let mirror = mirror_ident();
+    let carried = &event.carried;
+    if let (false, [variant]) = (event.is_enum, variants) {
+        let attributes = attributes(&event.krate, event.ident, Use::Message, carried);
+        let body = fields(variant.fields);
+        let end = matches!(variant.fields, syn::Fields::Unnamed(_)).then(|| quote!(;));
+        return quote!(#attributes struct #mirror #body #end);
+    }
+    // Only schemars sees it as untagged: that lists the variants' own schemas, in their order.
+    let attributes = attributes(&event.krate, event.ident, Use::Message, &quote!(#carried #[schemars(untagged)]));
+    let variants = variants.iter().map(|variant| {
+        let (carried, ident, fields) = (&variant.carried, variant.ident, fields(variant.fields));
+        quote!(#carried #ident #fields)
+    });
+    quote!(#attributes enum #mirror { #(#variants),* })
+}
+
+fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream {
+    let (krate, mirror) = (&event.krate, mirror_ident());
+    let rust_name = variant.ident.unraw().to_string();
+    let (name, version) = (&variant.name.text, variant.version);
+    let aliases = variant.aliases.iter().map(|alias| &alias.text);
+    let schema = if event.is_enum {
+        quote!(#krate::__private::variant_schema::<#mirror, #index>)
+    } else {
+        quote!(#krate::__private::payload_schema::<#mirror>)
+    };
+    let retired = variant.retired.then(|| quote!(.retired()));
+    quote!(#krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema) #retired)
+}
+
+fn encode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
+    let krate = &event.krate;
+    let tagged = variants.iter().any(|variant| !variant.tags.is_empty());
+    let arms = variants.iter().enumerate().map(|(index, variant)| {
+        let ident = variant.ident;
+        let path = if event.is_enum { quote!(Self::#ident) } else { quote!(Self) };
+        let bound = bound_fields(variant);
+        let tags = variant.tags.iter().map(|tag| {
+            let (local, ty, key) = (&tag.local, tag.ty, &tag.key);
+            quote_spanned!(ty.span()=> <#ty as #krate::ToTags>::tags(#local, #key, &mut __tags)?;)
+        });
+        if variant.tags.is_empty() {
+            quote!(#path { .. } => #index)
+        } else {
+            quote!(#path { #(#bound,)* .. } => { #(#tags)* #index })
+        }
+    });
+    let tags = if tagged {
+        quote!(let mut __tags = ::std::vec::Vec::new();)
+    } else {
+        quote!(let __tags = ::std::vec::Vec::new();)
+    };
+    quote! {
+        #tags
+        let __index = match self { #(#arms,)* };
+        #krate::__private::encode(self, __index, __tags)
+    }
+}
+
+/// The fields that tags are made of, each once.
+fn bound_fields(variant: &Variant<'_>) -> Vec<TokenStream> {
+    let mut bound = Vec::new();
+    let mut last = None;
+    for tag in &variant.tags {
+        let (member, local) = (&tag.member, &tag.local);
+        if last != Some(local) {
+            bound.push(quote!(#member: #local));
+        }
+        last = Some(local);
+    }
+    bound
+}
+
+fn decode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
+    let krate = &event.krate;
+    let found = quote!(#krate::__private::find(<Self as #krate::Event>::LISTED, __type, __version)?);
+    let newest = quote!(#krate::__private::decode(__index, __type, __version, __payload));
+    let arms: Vec<_> = variants
+        .iter()
+        .enumerate()
+        .flat_map(|(index, variant)| (1..variant.version).map(move |version| (index, variant, version)))
+        .map(|(index, variant, version)| {
+            let from = usize::try_from(version - 1).unwrap_or_default();
+            let chain = upcast(krate, variant.upcasts.get(from..).unwrap_or_default());
+            quote!((#index, #version) => { #chain })
+        })
+        .collect();
+    if arms.is_empty() {
+        return quote! {
+            let (__index, __version) = #found;
+            #newest
+        };
+    }
+    quote! {
+        match #found {
+            #(#arms)*
+            (__index, __version) => #newest,
+        }
+    }
+}
+
+/// Reads an old version and runs it through the functions. Each call has the span of its function, so that a link
+/// that doesn't fit is reported there.
+fn upcast(krate: &TokenStream, functions: &[syn::Path]) -> TokenStream {
+    let count = functions.len();
+    let steps = functions.iter().enumerate().map(|(i, function)| {
+        let to = if i + 1 == count { quote!(Self) } else { quote!(_) };
+        if i == 0 {
+            quote_spanned! {function.span()=>
+                let __event = #krate::__private::upcast_stored::<_, #to>(#function, __type, __version, __payload)?;
+            }
+        } else {
+            quote_spanned! {function.span()=>
+                let __event = #krate::__private::upcast_next::<_, #to>(__event, #function);
+            }
+        }
+    });
+    quote! {
+        #(#steps)*
+        ::core::result::Result::Ok(__event)
+    }
+}

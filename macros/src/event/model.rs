@@ -1,0 +1,58 @@
+//! What the attributes of an event say.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::{Fields, Path, Type};
+
+pub(crate) struct Event<'a> {
+    pub(crate) krate: TokenStream,
+    pub(crate) ident: &'a Ident,
+    /// Attributes of serde and schemars on the type.
+    pub(crate) carried: TokenStream,
+    pub(crate) is_enum: bool,
+    pub(crate) kind: Kind<'a>,
+}
+
+pub(crate) enum Kind<'a> {
+    /// Events with a stored form of their own.
+    Stored(Vec<Variant<'a>>),
+    /// Other event types.
+    Union(Vec<Part<'a>>),
+}
+
+/// One stored event: a variant of an enum, or a struct.
+pub(crate) struct Variant<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) fields: &'a Fields,
+    /// Attributes of serde and schemars on the variant.
+    pub(crate) carried: TokenStream,
+    pub(crate) name: Name,
+    pub(crate) version: u32,
+    pub(crate) version_span: Option<Span>,
+    pub(crate) upcasts: Vec<Path>,
+    pub(crate) upcast_key: Option<Ident>,
+    pub(crate) aliases: Vec<Name>,
+    pub(crate) retired: bool,
+    pub(crate) tags: Vec<TagField<'a>>,
+}
+
+/// A stored name, and where it comes from.
+#[derive(Clone)]
+pub(crate) struct Name {
+    pub(crate) text: String,
+    pub(crate) span: Span,
+}
+
+/// A field that tags the event.
+pub(crate) struct TagField<'a> {
+    pub(crate) member: TokenStream,
+    pub(crate) local: Ident,
+    pub(crate) ty: &'a Type,
+    pub(crate) key: String,
+}
+
+/// A variant of a union.
+pub(crate) struct Part<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) ty: &'a Type,
+    pub(crate) only: Option<Vec<Ident>>,
+}

@@ -1,0 +1,74 @@
+//! What every derive asks of a type before it looks closer, and the path under which it finds recount.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{DeriveInput, Field, Fields, GenericParam, LitStr, Path, Type};
+
+use crate::args::Args;
+use crate::errors::Errors;
+use crate::names::CRATE;
+
+/// The path of the recount crate: `::recount` unless `crate = "…"` says otherwise.
+pub(crate) fn krate(args: &mut Args, errors: &mut Errors) -> TokenStream {
+    let given: Option<LitStr> = args.take(CRATE, errors).and_then(|arg| arg.value("\"::path::to::recount\"", errors));
+    match given.map(|text| (text.parse::<Path>(), text)) {
+        None => quote!(::recount),
+        Some((Ok(path), _)) => path.into_token_stream(),
+        Some((Err(_), text)) => {
+            errors.at(&text, "this is no path: write `crate = \"::path::to::recount\"`");
+            quote!(::recount)
+        }
+    }
+}
+
+/// Refuses type parameters: what is stored under one name has one shape.
+pub(crate) fn refuse_generics(input: &DeriveInput, what: &str, errors: &mut Errors) {
+    for param in &input.generics.params {
+        match param {
+            GenericParam::Lifetime(param) => errors
+                .at(param, format!("{what} owns its data, since it outlives every call: store `String`, not `&str`")),
+            _ => errors.at(
+                param,
+                format!(
+                    "{what} can't have type parameters: its stored name stands for one shape, so write the types out"
+                ),
+            ),
+        }
+    }
+    if let (true, Some(clause)) = (input.generics.params.is_empty(), &input.generics.where_clause) {
+        errors.at(clause, format!("{what} needs no where clause: remove it"));
+    }
+}
+
+/// Refuses fields of the type itself, which would be stored within itself.
+pub(crate) fn refuse_self(fields: &Fields, what: &str, errors: &mut Errors) {
+    for field in fields {
+        if mentions_self(field.ty.to_token_stream()) {
+            errors.at(&field.ty, format!("{what} can't hold itself: give this field a type of its own"));
+        }
+    }
+}
+
+fn mentions_self(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        proc_macro2::TokenTree::Ident(ident) => ident == "Self",
+        proc_macro2::TokenTree::Group(group) => mentions_self(group.stream()),
+        _ => false,
+    })
+}
+
+/// How a field is named in a pattern: by name, or by number.
+pub(crate) fn member(index: usize, field: &Field) -> TokenStream {
+    match &field.ident {
+        Some(ident) => ident.to_token_stream(),
+        None => syn::Index::from(index).into_token_stream(),
+    }
+}
+
+/// The type of a newtype's only field.
+pub(crate) fn only_type(fields: &Fields) -> Option<&Type> {
+    match fields {
+        Fields::Unnamed(fields) if fields.unnamed.len() == 1 => fields.unnamed.first().map(|field| &field.ty),
+        _ => None,
+    }
+}

@@ -1,0 +1,59 @@
+const _: () = {
+    #[derive(
+        ::recount::__private::serde::Serialize,
+        ::recount::__private::serde::Deserialize
+    )]
+    #[serde(crate = "::recount::__private::serde", remote = "Account")]
+    #[allow(
+        dead_code,
+        deprecated,
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic
+    )]
+    struct __Payload {
+        open: bool,
+        #[serde(rename = "cents")]
+        balance: i64,
+    }
+    #[automatically_derived]
+    impl ::recount::__private::Payload for Account {
+        fn serialize<__S: ::recount::__private::serde::Serializer>(
+            &self,
+            __serializer: __S,
+        ) -> ::core::result::Result<__S::Ok, __S::Error> {
+            __Payload::serialize(self, __serializer)
+        }
+        fn deserialize<'__de, __D: ::recount::__private::serde::Deserializer<'__de>>(
+            __deserializer: __D,
+        ) -> ::core::result::Result<Self, __D::Error> {
+            __Payload::deserialize(__deserializer)
+        }
+    }
+    const _: () = ::recount::__private::assert_apply::<Account>();
+    const _: () = ::core::assert!(
+        ! ::recount::__private::any_same(& [< Open as ::recount::Command > ::NAME], <
+        Deposit as ::recount::Command > ::NAME,),
+        "this command has the name of an earlier one: give it another with `#[command(name = \"…\")]`"
+    );
+    #[automatically_derived]
+    impl ::recount::Aggregate for Account {
+        type Id = AccountId;
+        type Event = AccountEvent;
+        type Error = AccountError;
+        const NAME: &'static ::core::primitive::str = "account";
+        const SNAPSHOT: ::core::option::Option<::recount::Snapshot<Self>> = ::core::option::Option::Some(::recount::Snapshot {
+            every: 500u64,
+            version: 1u32,
+            encode: ::recount::__private::state_to_json::<Self>,
+            decode: ::recount::__private::state_from_json::<Self>,
+        });
+        fn commands() -> ::std::vec::Vec<::recount::CommandRoute<Self>> {
+            ::std::vec::Vec::from([
+                ::recount::CommandRoute::<Self>::of::<Open>(),
+                ::recount::CommandRoute::<Self>::of::<Deposit>(),
+            ])
+        }
+    }
+};

@@ -1,0 +1,63 @@
+const _: () = {
+    #[derive(
+        ::recount::__private::serde::Serialize,
+        ::recount::__private::serde::Deserialize,
+        ::recount::__private::schemars::JsonSchema
+    )]
+    #[serde(crate = "::recount::__private::serde", remote = "OpenAccount")]
+    #[schemars(crate = "::recount::__private::schemars")]
+    #[serde(deny_unknown_fields)]
+    #[allow(
+        dead_code,
+        deprecated,
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic
+    )]
+    struct __Payload {
+        account: AccountId,
+        #[serde(default)]
+        owner: String,
+    }
+    #[automatically_derived]
+    impl ::recount::__private::Payload for OpenAccount {
+        fn serialize<__S: ::recount::__private::serde::Serializer>(
+            &self,
+            __serializer: __S,
+        ) -> ::core::result::Result<__S::Ok, __S::Error> {
+            __Payload::serialize(self, __serializer)
+        }
+        fn deserialize<'__de, __D: ::recount::__private::serde::Deserializer<'__de>>(
+            __deserializer: __D,
+        ) -> ::core::result::Result<Self, __D::Error> {
+            __Payload::deserialize(__deserializer)
+        }
+    }
+    const _: () = ::recount::__private::assert_handler::<Account, OpenAccount>();
+    #[automatically_derived]
+    impl ::recount::Command for OpenAccount {
+        type Aggregate = Account;
+        const NAME: &'static ::core::primitive::str = "open_account";
+        const CREATES: ::core::primitive::bool = true;
+        fn aggregate_id(&self) -> &<Account as ::recount::Aggregate>::Id {
+            &self.account
+        }
+        fn to_json(
+            &self,
+        ) -> ::core::result::Result<
+            ::std::vec::Vec<::core::primitive::u8>,
+            ::recount::__private::serde_json::Error,
+        > {
+            ::recount::__private::command_to_json(self)
+        }
+        fn from_json(
+            __json: &[::core::primitive::u8],
+        ) -> ::core::result::Result<Self, ::recount::__private::serde_json::Error> {
+            ::recount::__private::command_from_json(__json)
+        }
+        fn schema() -> ::recount::__private::schemars::Schema {
+            ::recount::__private::payload_schema::<__Payload>()
+        }
+    }
+};

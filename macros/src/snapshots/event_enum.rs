@@ -1,0 +1,137 @@
+const _: () = {
+    #[derive(
+        ::recount::__private::serde::Serialize,
+        ::recount::__private::serde::Deserialize,
+        ::recount::__private::schemars::JsonSchema
+    )]
+    #[serde(crate = "::recount::__private::serde", remote = "AccountEvent")]
+    #[schemars(crate = "::recount::__private::schemars")]
+    #[schemars(untagged)]
+    #[allow(
+        dead_code,
+        deprecated,
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::pedantic
+    )]
+    enum __Payload {
+        Opened { owner: String },
+        Deposited { #[serde(default)] amount: i64, branch: BranchId },
+        Closed {},
+        Moved(BranchId, u8),
+    }
+    #[automatically_derived]
+    impl ::recount::__private::Payload for AccountEvent {
+        fn serialize<__S: ::recount::__private::serde::Serializer>(
+            &self,
+            __serializer: __S,
+        ) -> ::core::result::Result<__S::Ok, __S::Error> {
+            __Payload::serialize(self, __serializer)
+        }
+        fn deserialize<'__de, __D: ::recount::__private::serde::Deserializer<'__de>>(
+            __deserializer: __D,
+        ) -> ::core::result::Result<Self, __D::Error> {
+            __Payload::deserialize(__deserializer)
+        }
+    }
+    #[automatically_derived]
+    #[allow(deprecated)]
+    impl ::recount::Event for AccountEvent {
+        const LISTED: ::core::option::Option<&'static [::recount::__private::Listed]> = ::core::option::Option::Some(
+            &[
+                ::recount::__private::Listed::new(
+                    "Opened",
+                    "account.opened",
+                    1u32,
+                    &[],
+                    ::recount::__private::variant_schema::<__Payload, 0usize>,
+                ),
+                ::recount::__private::Listed::new(
+                    "Deposited",
+                    "account.deposited",
+                    3u32,
+                    &["account.paid_in"],
+                    ::recount::__private::variant_schema::<__Payload, 1usize>,
+                ),
+                ::recount::__private::Listed::new(
+                        "Closed",
+                        "account.gone",
+                        1u32,
+                        &[],
+                        ::recount::__private::variant_schema::<__Payload, 2usize>,
+                    )
+                    .retired(),
+                ::recount::__private::Listed::new(
+                    "Moved",
+                    "account.moved",
+                    1u32,
+                    &[],
+                    ::recount::__private::variant_schema::<__Payload, 3usize>,
+                ),
+            ],
+        );
+        fn variants() -> ::std::vec::Vec<::recount::EventVariant> {
+            ::recount::__private::variants(<Self as ::recount::Event>::LISTED)
+        }
+        fn encode(
+            &self,
+        ) -> ::core::result::Result<::recount::EventData, ::recount::EncodeError> {
+            let mut __tags = ::std::vec::Vec::new();
+            let __index = match self {
+                Self::Opened { .. } => 0usize,
+                Self::Deposited { branch: __field1, .. } => {
+                    <BranchId as ::recount::ToTags>::tags(
+                        __field1,
+                        "branch",
+                        &mut __tags,
+                    )?;
+                    1usize
+                }
+                Self::Closed { .. } => 2usize,
+                Self::Moved { 0: __field0, .. } => {
+                    <BranchId as ::recount::ToTags>::tags(
+                        __field0,
+                        "branch",
+                        &mut __tags,
+                    )?;
+                    3usize
+                }
+            };
+            ::recount::__private::encode(self, __index, __tags)
+        }
+        fn decode(
+            __type: &::core::primitive::str,
+            __version: ::core::primitive::u32,
+            __payload: &[::core::primitive::u8],
+        ) -> ::core::result::Result<Self, ::recount::DecodeError> {
+            match ::recount::__private::find(
+                <Self as ::recount::Event>::LISTED,
+                __type,
+                __version,
+            )? {
+                (1usize, 1u32) => {
+                    let __event = ::recount::__private::upcast_stored::<
+                        _,
+                        _,
+                    >(v1, __type, __version, __payload)?;
+                    let __event = ::recount::__private::upcast_next::<
+                        _,
+                        Self,
+                    >(__event, v2);
+                    ::core::result::Result::Ok(__event)
+                }
+                (1usize, 2u32) => {
+                    let __event = ::recount::__private::upcast_stored::<
+                        _,
+                        Self,
+                    >(v2, __type, __version, __payload)?;
+                    ::core::result::Result::Ok(__event)
+                }
+                (__index, __version) => {
+                    ::recount::__private::decode(__index, __type, __version, __payload)
+                }
+            }
+        }
+    }
+};

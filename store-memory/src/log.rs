@@ -1,0 +1,319 @@
+//! The events, and the indexes that find them.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use recount_core::{
+    Append, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventId, EventType, ExpectedVersion,
+    IdempotencyKey, Position, Query, QueryItem, RecordedEvent, StoreError, StreamAppend, StreamAppended, StreamId,
+    StreamVersion, Tag, Timestamp, Violation,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Indexes into `Log::events`, in increasing order.
+type Places = Vec<usize>;
+
+#[derive(Default)]
+pub(crate) struct Log {
+    /// The event at position `index + 1`; none where it was erased.
+    events: Vec<Option<Arc<RecordedEvent>>>,
+    streams: HashMap<StreamId, Stream>,
+    categories: HashMap<Box<str>, Places>,
+    types: HashMap<EventType, Places>,
+    tags: HashMap<Tag, Places>,
+    ids: HashSet<EventId>,
+    appends: HashMap<IdempotencyKey, (Uuid, Appended)>,
+    head: Head,
+}
+
+#[derive(Default)]
+struct Stream {
+    /// Where the event of version `index + 1` is.
+    places: Places,
+    status: Status,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Status {
+    #[default]
+    Open,
+    Archived,
+    Erased,
+}
+
+/// Tells watchers the head; nothing once the store is closed.
+struct Head(Option<watch::Sender<Position>>);
+
+impl Default for Head {
+    fn default() -> Self {
+        Self(Some(watch::Sender::new(Position::START)))
+    }
+}
+
+impl Stream {
+    fn version(&self) -> StreamVersion {
+        StreamVersion::new(self.places.len() as u64)
+    }
+}
+
+impl Log {
+    pub(crate) fn head(&self) -> Position {
+        Position::new(self.events.len() as u64)
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Position> {
+        // Of a closed store: a receiver whose sender is gone, so that it ends at once.
+        self.head.0.as_ref().map_or_else(|| watch::channel(self.head()).1, watch::Sender::subscribe)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.head.0.is_none()
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.head.0 = None;
+    }
+
+    pub(crate) fn find_append(&self, key: &IdempotencyKey) -> Option<Appended> {
+        self.appends.get(key).map(|(_, appended)| appended.clone())
+    }
+
+    /// Appends a valid request: first every check, then the writes, none of which can fail.
+    pub(crate) fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
+        if let Some(named) = &append.idempotency
+            && let Some((digest, first)) = self.appends.get(&named.key)
+        {
+            return if *digest == named.digest {
+                Ok(Appended { repeated: true, ..first.clone() })
+            } else {
+                Err(AppendError::KeyReused { key: named.key.clone() })
+            };
+        }
+        let violations = self.violations(&append);
+        if !violations.is_empty() {
+            return Err(Conflict { violations }.into());
+        }
+        let mut ids = append.streams.iter().flat_map(|stream| &stream.events).map(|event| event.id);
+        if let Some(id) = ids.find(|id| self.ids.contains(id)) {
+            return Err(AppendError::DuplicateEvent { id });
+        }
+        let named = append.idempotency;
+        let recorded_at = now();
+        let streams = append.streams.into_iter().map(|stream| self.write(stream, recorded_at)).collect();
+        let appended = Appended { position: self.head(), streams, repeated: false };
+        if let Some(named) = named {
+            self.appends.insert(named.key, (named.digest, appended.clone()));
+        }
+        if let Some(head) = &self.head.0 {
+            head.send_replace(appended.position);
+        }
+        Ok(appended)
+    }
+
+    fn violations(&self, append: &Append) -> Vec<Violation> {
+        let mut violations: Vec<_> = append.streams.iter().filter_map(|append| self.violation(append)).collect();
+        if let Some(condition) = &append.condition {
+            let last = self
+                .candidates(&condition.fail_if, condition.after, Position::MAX, Direction::Backward)
+                .find(|event| condition.fail_if.matches(event));
+            violations.extend(last.map(|event| Violation::Condition { position: event.position }));
+        }
+        violations
+    }
+
+    fn violation(&self, append: &StreamAppend) -> Option<Violation> {
+        let stream = append.stream.clone();
+        let found = self.streams.get(&stream);
+        match found.map(|found| found.status) {
+            Some(Status::Archived) => return Some(Violation::Archived { stream }),
+            Some(Status::Erased) => return Some(Violation::Erased { stream }),
+            Some(Status::Open) | None => {}
+        }
+        let actual = found.map_or(StreamVersion::EMPTY, Stream::version);
+        let expected = append.expected;
+        if expected.accepts(actual) {
+            return None;
+        }
+        let newer = match (expected, found) {
+            (ExpectedVersion::Exact(version), Some(found)) => {
+                let newer = found.places.iter().skip(usize::try_from(version.get()).unwrap_or(usize::MAX));
+                newer.take(CONFLICT_EVENTS).filter_map(|place| self.event(*place)).map(|e| (**e).clone()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Some(Violation::Version { stream, expected, actual, newer })
+    }
+
+    fn write(&mut self, append: StreamAppend, recorded_at: Timestamp) -> StreamAppended {
+        let StreamAppend { stream, events, .. } = append;
+        let count = events.len() as u64;
+        let entry = self.streams.entry(stream.clone()).or_default();
+        let category = match self.categories.get_mut(stream.category()) {
+            Some(places) => places,
+            None => self.categories.entry(stream.category().into()).or_default(),
+        };
+        for data in events {
+            let place = self.events.len();
+            entry.places.push(place);
+            category.push(place);
+            self.ids.insert(data.id);
+            index(&mut self.types, &data.event_type, place);
+            for tag in &data.tags {
+                index(&mut self.tags, tag, place);
+            }
+            let position = Position::new(place as u64 + 1);
+            let version = entry.version();
+            let event = RecordedEvent { position, stream: stream.clone(), version, recorded_at, data };
+            self.events.push(Some(Arc::new(event)));
+        }
+        StreamAppended { version: entry.version(), stream, count }
+    }
+
+    pub(crate) fn archive(&mut self, stream: &StreamId) -> Result<(), StoreError> {
+        self.existing(stream)?;
+        self.streams.entry(stream.clone()).or_default().status = Status::Archived;
+        Ok(())
+    }
+
+    pub(crate) fn erase(&mut self, stream: &StreamId) -> Result<(), StoreError> {
+        let found = self.streams.get_mut(stream).ok_or_else(|| not_found(stream))?;
+        found.status = Status::Erased;
+        for place in std::mem::take(&mut found.places) {
+            // The other indexes keep the place: readers skip places without an event.
+            if let Some(event) = self.events.get_mut(place).and_then(Option::take) {
+                self.ids.remove(&event.data.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn existing(&self, stream: &StreamId) -> Result<&Stream, StoreError> {
+        match self.streams.get(stream) {
+            None => Err(not_found(stream)),
+            Some(found) if found.status == Status::Erased => Err(StoreError::StreamErased { stream: stream.clone() }),
+            Some(found) => Ok(found),
+        }
+    }
+
+    /// The events of an existing stream with these versions, both inclusive.
+    pub(crate) fn versions(
+        &self,
+        stream: &StreamId,
+        from: u64,
+        to: u64,
+    ) -> Result<impl DoubleEndedIterator<Item = &Arc<RecordedEvent>>, StoreError> {
+        let places = &self.existing(stream)?.places;
+        let end = usize::try_from(to).unwrap_or(usize::MAX).min(places.len());
+        let start = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX).min(end);
+        Ok(places[start..end].iter().filter_map(|place| self.event(*place)))
+    }
+
+    /// Events between two positions (`after` exclusive, `to` inclusive), once each and in order, among which are all
+    /// that the query selects.
+    pub(crate) fn candidates(
+        &self,
+        query: &Query,
+        after: Position,
+        to: Position,
+        direction: Direction,
+    ) -> impl Iterator<Item = &Arc<RecordedEvent>> {
+        let end = usize::try_from(to.get()).unwrap_or(usize::MAX).min(self.events.len());
+        let start = usize::try_from(after.get()).unwrap_or(usize::MAX).min(end);
+        let mut sources = if query.is_all() {
+            vec![Source::Every { start, end }]
+        } else {
+            let lists = query.items.iter().flat_map(|item| self.narrowest(item));
+            lists.map(|places| Source::listed(places, start, end)).collect()
+        };
+        std::iter::from_fn(move || {
+            let places = sources.iter().filter_map(|source| source.peek(direction));
+            let next = match direction {
+                Direction::Forward => places.min(),
+                Direction::Backward => places.max(),
+            }?;
+            for source in &mut sources {
+                if source.peek(direction) == Some(next) {
+                    source.skip(direction);
+                }
+            }
+            Some(next)
+        })
+        .filter_map(|place| self.event(place))
+    }
+
+    /// The shortest lists that hold every event of an item that asks for something.
+    fn narrowest(&self, item: &QueryItem) -> Vec<&Places> {
+        let mut choices: Vec<Vec<&Places>> =
+            item.tags.iter().map(|tag| self.tags.get(tag).into_iter().collect()).collect();
+        choices.extend(item.category.iter().map(|name| self.categories.get(name).into_iter().collect()));
+        if !item.event_types.is_empty() {
+            choices.push(item.event_types.iter().filter_map(|event_type| self.types.get(event_type)).collect());
+        }
+        choices
+            .into_iter()
+            .min_by_key(|lists| lists.iter().map(|places| places.len()).sum::<usize>())
+            .unwrap_or_default()
+    }
+
+    fn event(&self, place: usize) -> Option<&Arc<RecordedEvent>> {
+        self.events.get(place).and_then(Option::as_ref)
+    }
+}
+
+/// Places still to visit, from either end.
+enum Source<'a> {
+    Every { start: usize, end: usize },
+    Listed(&'a [usize]),
+}
+
+impl<'a> Source<'a> {
+    fn listed(places: &'a [usize], start: usize, end: usize) -> Self {
+        let first = places.partition_point(|place| *place < start);
+        let last = places.partition_point(|place| *place < end);
+        Self::Listed(&places[first..last])
+    }
+
+    fn peek(&self, direction: Direction) -> Option<usize> {
+        match (self, direction) {
+            (Self::Every { start, end }, _) if start >= end => None,
+            (Self::Every { start, .. }, Direction::Forward) => Some(*start),
+            (Self::Every { end, .. }, Direction::Backward) => Some(end - 1),
+            (Self::Listed(places), Direction::Forward) => places.first().copied(),
+            (Self::Listed(places), Direction::Backward) => places.last().copied(),
+        }
+    }
+
+    fn skip(&mut self, direction: Direction) {
+        match (self, direction) {
+            (Self::Every { start, .. }, Direction::Forward) => *start += 1,
+            (Self::Every { end, .. }, Direction::Backward) => *end -= 1,
+            (Self::Listed(places), Direction::Forward) => *places = places.get(1..).unwrap_or_default(),
+            (Self::Listed(places), Direction::Backward) => {
+                *places = places.split_last().map_or(&[], |(_, rest)| rest);
+            }
+        }
+    }
+}
+
+fn index<K: Clone + Eq + Hash>(index: &mut HashMap<K, Places>, key: &K, place: usize) {
+    match index.get_mut(key) {
+        // An event may carry a tag twice.
+        Some(places) if places.last() == Some(&place) => {}
+        Some(places) => places.push(place),
+        None => {
+            index.insert(key.clone(), vec![place]);
+        }
+    }
+}
+
+fn not_found(stream: &StreamId) -> StoreError {
+    StoreError::StreamNotFound { stream: stream.clone() }
+}
+
+/// The time in whole microseconds, as every store keeps it.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}

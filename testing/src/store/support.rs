@@ -1,0 +1,195 @@
+//! What the promises are written with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use recount_core::{
+    Append, AppendCondition, AppendError, Appended, Conflict, EventData, EventType, ExpectedVersion, IdempotencyKey,
+    Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, StateKey, Store, StoreError, StreamId,
+    StreamVersion, Tag, Violation,
+};
+
+/// A stream of the category `test`.
+pub fn stream(id: &str) -> StreamId {
+    StreamId::new("test", id).unwrap()
+}
+
+/// An event of the type `tested`, with a payload that no other event has.
+pub fn event() -> EventData {
+    let event = typed("tested");
+    let payload = format!(r#"{{"id":"{}"}}"#, event.id);
+    EventData { payload: payload.into(), ..event }
+}
+
+/// That many events.
+pub fn events(count: usize) -> Vec<EventData> {
+    (0..count).map(|_| event()).collect()
+}
+
+/// An event of this type.
+pub fn typed(event_type: &str) -> EventData {
+    EventData::new(EventType::new(event_type).unwrap(), Bytes::from_static(b"{}"))
+}
+
+/// An event of this type with these tags.
+pub fn tagged(event_type: &str, tags: &[&str]) -> EventData {
+    EventData { tags: tags.iter().map(|name| tag(name)).collect(), ..typed(event_type) }
+}
+
+/// A tag.
+pub fn tag(name: &str) -> Tag {
+    Tag::new(name).unwrap()
+}
+
+/// A query item that asks for one of these types and all of these tags.
+pub fn item(event_types: &[&str], tags: &[&str]) -> QueryItem {
+    QueryItem {
+        event_types: event_types.iter().map(|name| EventType::new(name).unwrap()).collect(),
+        tags: tags.iter().map(|name| tag(name)).collect(),
+        category: None,
+    }
+}
+
+/// The condition that nothing is selected behind a position.
+pub fn unless(fail_if: Query, after: Position) -> AppendCondition {
+    AppendCondition { fail_if, after }
+}
+
+/// An idempotency key.
+pub fn key(name: &str) -> IdempotencyKey {
+    IdempotencyKey::new(name).unwrap()
+}
+
+/// A key of the state.
+pub fn state_key(name: &str) -> StateKey {
+    StateKey::new(name).unwrap()
+}
+
+/// The expectation of exactly this version.
+pub fn exact(version: u64) -> ExpectedVersion {
+    ExpectedVersion::Exact(StreamVersion::new(version))
+}
+
+/// Appends one event to a stream, whatever its version.
+pub async fn add(store: &dyn Store, to: &StreamId, event: EventData) -> Appended {
+    append(store, to, ExpectedVersion::Any, vec![event]).await.unwrap()
+}
+
+/// Appends events to a stream.
+pub async fn append(
+    store: &dyn Store,
+    to: &StreamId,
+    expected: ExpectedVersion,
+    events: Vec<EventData>,
+) -> Result<Appended, AppendError> {
+    store.append(Append::to(to.clone(), expected, events)).await
+}
+
+/// Fills a stream with that many events and returns them as recorded.
+pub async fn fill(store: &dyn Store, to: &StreamId, count: usize) -> Vec<RecordedEvent> {
+    append(store, to, ExpectedVersion::Any, events(count)).await.unwrap();
+    read(store, to).await
+}
+
+/// Every event of a stream; none if there is no such stream.
+pub async fn read(store: &dyn Store, from: &StreamId) -> Vec<RecordedEvent> {
+    match collect_stream(store, ReadStream::new(from.clone())).await {
+        Err(StoreError::StreamNotFound { .. }) => Vec::new(),
+        events => events.unwrap(),
+    }
+}
+
+/// What a read of a stream gives.
+pub async fn collect_stream(store: &dyn Store, read: ReadStream) -> Result<Vec<RecordedEvent>, StoreError> {
+    store.read_stream(read).try_collect().await
+}
+
+/// What a read of the whole store gives.
+pub async fn collect_all(store: &dyn Store, read: ReadAll) -> Vec<RecordedEvent> {
+    store.read_all(read).try_collect().await.unwrap()
+}
+
+/// What a query selects.
+pub async fn select(store: &dyn Store, query: Query) -> Vec<RecordedEvent> {
+    collect_all(store, ReadAll::new(query)).await
+}
+
+/// Every event of the store.
+pub async fn everything(store: &dyn Store) -> Vec<RecordedEvent> {
+    select(store, Query::all()).await
+}
+
+/// What was not as the append expected; panics if it went through or failed otherwise.
+#[track_caller]
+pub fn violations(outcome: Result<Appended, AppendError>) -> Vec<Violation> {
+    match outcome {
+        Err(AppendError::Conflict(Conflict { violations })) => violations,
+        other => panic!("expected a conflict, got {other:?}"),
+    }
+}
+
+/// Whether the append went through; panics if it failed otherwise than by a conflict.
+#[track_caller]
+pub fn won(outcome: &Result<Appended, AppendError>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(AppendError::Conflict(_)) => false,
+        Err(other) => panic!("expected success or a conflict, got {other}"),
+    }
+}
+
+/// The versions of recorded events.
+pub fn versions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.version.get()).collect()
+}
+
+/// The positions of recorded events.
+pub fn positions(events: &[RecordedEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.position.get()).collect()
+}
+
+/// What was appended, of recorded events.
+pub fn data(events: &[RecordedEvent]) -> Vec<EventData> {
+    events.iter().map(|event| event.data.clone()).collect()
+}
+
+/// Waits until the head is at least at this position; wakes by the store's push, looks again after a while.
+pub async fn wait_for(store: &dyn Store, position: Position) {
+    let mut head = store.watch();
+    while store.head().await.unwrap() < position {
+        let _ = tokio::time::timeout(Duration::from_millis(100), head.changed()).await;
+    }
+}
+
+/// Random numbers whose seed is printed if the test fails. Set `RECOUNT_SEED` to repeat a run.
+pub fn random() -> fastrand::Rng {
+    let given = std::env::var("RECOUNT_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("seed: RECOUNT_SEED={seed}");
+    fastrand::Rng::with_seed(seed)
+}
+
+/// That much of a load, by the harness's [effort](super::Harness::effort).
+pub fn scaled(h: &dyn super::Harness, usual: usize) -> usize {
+    (usual * h.effort() / 100).max(1)
+}
+
+/// Runs that many tasks at once and returns what they return, in the order of their numbers.
+pub async fn race<T: Send + 'static, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
+where
+    F: Future<Output = T> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..count).map(|number| tokio::spawn(task(number))).collect();
+    let mut results = Vec::with_capacity(count);
+    for task in tasks {
+        results.push(task.await.unwrap());
+    }
+    results
+}
+
+/// Two instances of one store.
+pub async fn instances(h: &dyn super::Harness) -> [Arc<dyn Store>; 2] {
+    [h.open().await, h.open().await]
+}

@@ -1,0 +1,62 @@
+//! The rooms of the house: who may depend on whom. ARCHITECTURE.md draws the same picture.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Each crate of the workspace and the workspace crates that it may use outside of tests.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("recount-macros", &[]),
+    ("recount-core", &["recount-macros"]),
+    ("recount-store-memory", &["recount-core"]),
+    ("recount-store-sqlite", &["recount-core"]),
+    ("recount-testing", &["recount-core"]),
+    ("recount", &["recount-core", "recount-store-memory", "recount-store-sqlite"]),
+    ("bank", &["recount"]),
+    ("shop", &["recount"]),
+    ("bench", &["recount"]),
+    ("xtask", &[]),
+];
+
+/// What the core must never see: databases, brokers, the network, the file system.
+const NOT_IN_CORE: &[&str] = &["sqlx", "rusqlite", "reqwest", "hyper", "async-nats", "lapin", "rdkafka", "notify"];
+
+fn packages() -> BTreeMap<String, Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let packages = metadata["packages"].as_array().expect("packages").iter();
+    packages.map(|package| (package["name"].as_str().expect("a name").to_owned(), package.clone())).collect()
+}
+
+/// The dependencies that are compiled into the crate itself.
+fn dependencies(package: &Value) -> BTreeSet<&str> {
+    let all = package["dependencies"].as_array().expect("dependencies").iter();
+    all.filter(|dependency| dependency["kind"].as_str() != Some("dev")).filter_map(|d| d["name"].as_str()).collect()
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let packages = packages();
+    let inside: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
+    for (name, package) in &packages {
+        let Some((_, allowed)) = ARROWS.iter().find(|(room, _)| room == name) else {
+            panic!("{name} has no place in the house: add it to ARROWS here and to ARCHITECTURE.md");
+        };
+        for dependency in dependencies(package).intersection(&inside) {
+            assert!(allowed.contains(dependency), "{name} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn the_core_has_no_input_or_output() {
+    let packages = packages();
+    for dependency in dependencies(&packages["recount-core"]) {
+        assert!(!NOT_IN_CORE.contains(&dependency), "recount-core must not depend on {dependency}");
+    }
+}
