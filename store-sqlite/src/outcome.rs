@@ -39,5 +39,5 @@ pub(crate) fn decode(outcome: &str) -> Result<Appended, StoreError> {
         Ok(StreamAppended { stream, version: part.version, count: part.count })
     };
     let streams = outcome.streams.into_iter().map(part).collect::<Result<_, StoreError>>()?;
-    Ok(Appended { position: outcome.position, streams, repeated: true })
+    Ok(Appended { position: outcome.position, streams, repeated: false })
 }
