@@ -120,7 +120,9 @@ impl SqliteBuilder {
         let lock = WriteLock::new(Arc::clone(&settings), connection);
         let batcher = Batcher::new(Ledger::new(kinds), inlines);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
-        let writer = tokio::spawn(Writer { lock: lock.clone(), batcher, limits, head: sender }.run(queue));
+        let writer = tokio::spawn(
+            Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),
+        );
         let parts = Parts { requests, reader, head, lock, path: settings.path.clone() };
         Ok(SqliteStore::new(Opened { parts, writer, push }))
     }

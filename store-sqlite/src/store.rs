@@ -208,7 +208,6 @@ impl EventStore for SqliteStore {
             {
                 tracing::warn!(%error, "the writer did not end well");
             }
-            self.0.parts.reader.pool.close().await;
         }
         // Whoever closes second waits as well.
         self.0.parts.requests.closed().await;

@@ -1,6 +1,7 @@
 //! The task that writes: it takes what is waiting, does it in one transaction, and answers.
 
 use recount_core::StoreError;
+use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -20,6 +21,8 @@ pub(crate) struct Limits {
 
 pub(crate) struct Writer {
     pub(crate) lock: WriteLock,
+    /// To be closed before the write connection, so that that one, as the last, removes the log.
+    pub(crate) readers: SqlitePool,
     pub(crate) batcher: Batcher,
     pub(crate) limits: Limits,
     pub(crate) head: HeadSender,
@@ -58,6 +61,7 @@ impl Writer {
                 Request::Close => {}
             }
         }
+        self.readers.close().await;
         self.lock.close().await;
     }
 
