@@ -126,16 +126,16 @@ async fn months(pool: &SqlitePool, source: &str) -> Result<Vec<Month>> {
 async fn cohorts(pool: &SqlitePool, source: &str) -> Result<Vec<Cohort>> {
     let [a, b, c, d] = WITHIN_MONTHS;
     let rows: Vec<(String, i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "WITH firsts AS (SELECT customer, min(day) AS first FROM orders JOIN customers USING (customer) \
-                         WHERE source = ?1 GROUP BY customer), \
-              seconds AS (SELECT customer, first, (SELECT min(day) FROM orders o \
-                          WHERE o.customer = firsts.customer AND o.day > first) AS second FROM firsts) \
+        "WITH firsts AS MATERIALIZED (SELECT customer, min(day) AS first FROM orders JOIN customers USING (customer) \
+                                      WHERE source = ?1 GROUP BY customer), \
+              seconds AS MATERIALIZED (SELECT customer, min(day) AS second FROM orders JOIN firsts USING (customer) \
+                                       WHERE day > first GROUP BY customer) \
          SELECT substr(first, 1, 7) AS month, count(*), \
                 coalesce(sum(second < date(first, '+' || ?2 || ' months')), 0), \
                 coalesce(sum(second < date(first, '+' || ?3 || ' months')), 0), \
                 coalesce(sum(second < date(first, '+' || ?4 || ' months')), 0), \
                 coalesce(sum(second < date(first, '+' || ?5 || ' months')), 0) \
-         FROM seconds GROUP BY month ORDER BY month",
+         FROM firsts LEFT JOIN seconds USING (customer) GROUP BY month ORDER BY month",
     )
     .bind(source)
     .bind(a)
