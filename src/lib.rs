@@ -5,9 +5,9 @@ pub mod prelude;
 
 #[cfg(any(feature = "memory", feature = "sqlite"))]
 pub use connect::{ConnectError, connect};
-pub use recount_core::*;
 #[doc(hidden)]
 pub use recount_core::__private;
+pub use recount_core::*;
 #[cfg(feature = "memory")]
 pub use recount_store_memory as memory;
 #[cfg(feature = "sqlite")]

@@ -40,7 +40,12 @@ impl Projection for Sales {
         Ok(())
     }
 
-    async fn on(&self, event: &Countable, _: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), BoxError> {
+    async fn on(
+        &self,
+        event: &Countable,
+        _: &RecordedEvent,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), BoxError> {
         match event {
             Countable::Customer(CustomerEvent::Registered { customer, source, number }) => {
                 sqlx::query("INSERT INTO customers VALUES (?, ?, ?)")

@@ -164,7 +164,9 @@ mod tests {
 
     #[test]
     fn a_malformed_line_is_named_and_stops_nothing() {
-        let orders = parse("1 19970101 1 11.77\n1 19970101 0 1.00\n1 19971301 1 11.77\n1 19970101 x 1.00\n1 19970101 1 1.5\n1 2\n2 19970101 1 0.00\n");
+        let orders = parse(
+            "1 19970101 1 11.77\n1 19970101 0 1.00\n1 19971301 1 11.77\n1 19970101 x 1.00\n1 19970101 1 1.5\n1 2\n2 19970101 1 0.00\n",
+        );
         let reasons: Vec<String> = orders.malformed.iter().map(ToString::to_string).collect();
         assert_eq!(
             reasons,

@@ -87,7 +87,12 @@ impl Projection for StockLevels {
         Ok(())
     }
 
-    async fn on(&self, event: &StockEvent, _: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), BoxError> {
+    async fn on(
+        &self,
+        event: &StockEvent,
+        _: &RecordedEvent,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), BoxError> {
         let (warehouse, delivered, shipped) = match event {
             StockEvent::Delivered { warehouse, cds } => (warehouse, *cds, 0),
             StockEvent::Shipped { warehouse, cds, .. } => (warehouse, 0, *cds),
@@ -112,7 +117,12 @@ mod tests {
     use super::*;
 
     fn ship(cds: u32) -> ShipOrder {
-        ShipOrder { warehouse: "w1".to_owned().into(), order: "o1".to_owned().into(), customer: "c1".to_owned().into(), cds }
+        ShipOrder {
+            warehouse: "w1".to_owned().into(),
+            order: "o1".to_owned().into(),
+            customer: "c1".to_owned().into(),
+            cds,
+        }
     }
 
     fn delivered(cds: u32) -> StockEvent {

@@ -69,9 +69,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
-    let file = arguments.orders.unwrap_or_else(|| {
-        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/cdnow-1997-1998.txt.gz"))
-    });
+    let file = arguments
+        .orders
+        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/cdnow-1997-1998.txt.gz")));
     let orders = Orders::read(&file)?;
     for malformed in &orders.malformed {
         eprintln!("{malformed}");

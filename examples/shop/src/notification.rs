@@ -50,7 +50,9 @@ impl Projection for Notifications {
             Notable::Stock(StockEvent::Shipped { order, customer, cds, .. }) => {
                 ("shipped", order.to_string(), customer, format!("{cds} CDs are on their way"))
             }
-            Notable::Payment(PaymentEvent::Waived { .. }) | Notable::Stock(StockEvent::Delivered { .. }) => return Ok(()),
+            Notable::Payment(PaymentEvent::Waived { .. }) | Notable::Stock(StockEvent::Delivered { .. }) => {
+                return Ok(());
+            }
         };
         sqlx::query("INSERT INTO notifications VALUES (?, ?, ?, ?)")
             .bind(kind)

@@ -164,7 +164,8 @@ async fn best_customers(pool: &SqlitePool, source: &str) -> Result<Vec<Best>> {
 async fn stock(pool: &SqlitePool) -> Result<Vec<Stock>> {
     let rows: Vec<(String, i64, i64)> =
         sqlx::query_as("SELECT warehouse, delivered, shipped FROM stock ORDER BY warehouse").fetch_all(pool).await?;
-    let stock = |(warehouse, delivered, shipped)| Stock { warehouse, delivered, shipped, in_stock: delivered - shipped };
+    let stock =
+        |(warehouse, delivered, shipped)| Stock { warehouse, delivered, shipped, in_stock: delivered - shipped };
     Ok(rows.into_iter().map(stock).collect())
 }
 

@@ -80,7 +80,8 @@ async fn connect(url: &str) -> Result<(Recount, SqliteReadModel)> {
         }
         Some(("memory", "")) => {
             // The read models want SQL; like the events they are gone afterwards.
-            let read_model = SqliteReadModel::open(std::env::temp_dir().join(format!("shop-{}.db", std::process::id()))).await?;
+            let read_model =
+                SqliteReadModel::open(std::env::temp_dir().join(format!("shop-{}.db", std::process::id()))).await?;
             Ok((Recount::new(MemoryStore::new()), read_model))
         }
         _ => anyhow::bail!("it is neither sqlite://FILE nor memory://"),

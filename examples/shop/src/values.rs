@@ -59,6 +59,7 @@ pub const WAREHOUSES: u32 = 16;
 
 /// The warehouse that serves the customer.
 pub fn warehouse_of(customer: &CustomerId) -> WarehouseId {
-    let number: u32 = customer.to_string().bytes().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    let number: u32 =
+        customer.to_string().bytes().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
     WarehouseId::from(format!("w{:02}", number % WAREHOUSES))
 }

@@ -1,3 +1,4 @@
+#[allow(deprecated)]
 const _: () = {
     #[derive(
         ::recount::__private::serde::Serialize,
@@ -9,9 +10,8 @@ const _: () = {
     #[schemars(untagged)]
     #[allow(
         dead_code,
-        deprecated,
-        missing_docs,
-        unreachable_pub,
+        non_camel_case_types,
+        non_snake_case,
         clippy::all,
         clippy::pedantic
     )]
@@ -36,7 +36,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(deprecated)]
     impl ::recount::Event for AccountEvent {
         const LISTED: ::core::option::Option<&'static [::recount::__private::Listed]> = ::core::option::Option::Some(
             &[

@@ -1,3 +1,4 @@
+#[allow(deprecated)]
 const _: () = {
     #[derive(
         my::recount::__private::serde::Serialize,
@@ -8,9 +9,8 @@ const _: () = {
     #[schemars(crate = "my::recount::__private::schemars")]
     #[allow(
         dead_code,
-        deprecated,
-        missing_docs,
-        unreachable_pub,
+        non_camel_case_types,
+        non_snake_case,
         clippy::all,
         clippy::pedantic
     )]
@@ -33,7 +33,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(deprecated)]
     impl my::recount::Event for OrderPlaced {
         const LISTED: ::core::option::Option<
             &'static [my::recount::__private::Listed],
