@@ -63,7 +63,6 @@ fn declared(capability: bool, what: &str) -> bool {
 /// # Panics
 /// If the promise does not hold, or takes longer than two minutes.
 #[track_caller]
-#[expect(clippy::expect_used, reason = "a test harness reports by panicking")]
 pub fn check<H: Harness>(harness: impl Future<Output = H>, promise: impl AsyncFnOnce(&dyn Harness)) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a tokio runtime");

@@ -3,8 +3,15 @@
 //! A store shows how to open it ([`Harness`]) and lists the whole suite with one macro,
 //! [`store_suite!`](crate::store_suite):
 //!
-//! ```ignore
+//! ```
 //! // tests/suite.rs
+//! use std::sync::Arc;
+//!
+//! use async_trait::async_trait;
+//! use recount_core::Store;
+//! use recount_store_memory::MemoryStore;
+//! use recount_testing::store::Harness;
+//!
 //! struct Memory(MemoryStore);
 //!
 //! #[async_trait]
@@ -15,21 +22,30 @@
 //! }
 //!
 //! recount_testing::store_suite!(Memory(MemoryStore::new()));
+//! # fn main() {}
 //! ```
 //!
 //! Every promise is an ordinary async function over a [`Harness`], so a single one can also be called from a test of
 //! your own. A promise that a store can't give is declared in its [`Capabilities`]: the test then says on standard
 //! error what was not tested, whether it passes or not.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of tests reports by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite of tests reports by panicking")]
 
 pub mod append;
 pub mod boundary;
+pub mod concurrency;
+pub mod conditions;
 mod harness;
 pub mod idempotency;
+pub mod lifecycle;
+pub mod names;
+pub mod order;
+pub mod payload;
 #[macro_use]
 mod promises;
 pub mod read;
+pub mod state;
 pub mod support;
+pub mod watch;
 
 pub use harness::{Boxed, Capabilities, Faultless, Harness, check};

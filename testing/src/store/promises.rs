@@ -71,6 +71,64 @@ macro_rules! __store_promises {
                 violations_of_streams_and_condition_are_reported_together
                 erased_events_fail_no_condition
             }
+            concurrency {
+                of_appends_expecting_the_same_version_exactly_one_wins
+                appends_expecting_any_version_all_land
+                several_streams_become_visible_at_once
+                a_cancelled_append_is_whole_or_absent
+                writers_of_a_hot_stream_all_get_through
+            }
+            conditions {
+                of_racing_conditions_that_overlap_exactly_one_wins
+                disjoint_conditions_never_conflict
+                an_unconditional_append_is_not_missed_by_a_condition
+                every_recorded_condition_held
+                conditions_on_disjoint_categories_never_conflict
+            }
+            order {
+                a_reader_that_follows_the_head_misses_nothing
+                everything_up_to_the_head_is_readable
+            }
+            watch {
+                the_head_is_the_position_of_the_last_event
+                a_watcher_wakes_on_an_append
+                a_watcher_wakes_on_an_append_of_another_instance
+                no_wake_up_is_lost
+                a_new_watcher_knows_the_head
+                watchers_end_when_the_store_is_closed
+            }
+            state {
+                an_entry_is_written_read_replaced_and_deleted
+                an_entry_is_only_changed_if_it_is_as_expected
+                revisions_never_come_again
+                of_racing_writers_of_one_entry_exactly_one_wins
+                an_entry_expires_by_the_clock_of_the_store
+                a_prefix_lists_exactly_the_keys_that_start_with_it
+                a_list_goes_on_behind_a_key
+                instances_share_their_state
+                entries_survive_reopening
+            }
+            payload {
+                any_bytes_come_back_unchanged
+                payloads_up_to_the_limit_are_written
+                a_payload_beyond_the_limit_refuses_the_whole_request
+            }
+            names {
+                a_hostile_stream_id_is_a_stream_of_its_own
+                a_category_is_compared_exactly
+                tags_and_types_are_compared_exactly
+                the_longest_names_work
+                a_hostile_key_is_a_key_of_its_own
+                closing_a_hostile_stream_touches_no_other
+            }
+            lifecycle {
+                closing_a_stream_again_is_harmless
+                instances_agree_on_closed_streams
+                an_open_read_survives_an_erasure
+                a_closed_store_says_so
+                closing_one_instance_leaves_the_others_open
+                what_was_acknowledged_survives_reopening
+            }
         }
     };
     ($harness:expr, $wrap:expr; $($topic:ident { $($promise:ident)* })*) => {
@@ -83,4 +141,31 @@ macro_rules! __store_promises {
             })*
         })*
     };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A promise that is written but not listed would never be tested.
+    #[test]
+    fn every_promise_is_listed() {
+        let list = include_str!("promises.rs");
+        let topics = [
+            include_str!("append.rs"),
+            include_str!("boundary.rs"),
+            include_str!("concurrency.rs"),
+            include_str!("conditions.rs"),
+            include_str!("idempotency.rs"),
+            include_str!("lifecycle.rs"),
+            include_str!("names.rs"),
+            include_str!("order.rs"),
+            include_str!("payload.rs"),
+            include_str!("read.rs"),
+            include_str!("state.rs"),
+            include_str!("watch.rs"),
+        ];
+        let promises = topics.iter().flat_map(|topic| topic.split("\npub async fn ").skip(1));
+        for promise in promises.map(|text| text.split('(').next().unwrap()) {
+            assert!(list.contains(&format!(" {promise}\n")), "{promise} is not listed");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What the promises are written with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -186,4 +187,9 @@ where
         results.push(task.await.unwrap());
     }
     results
+}
+
+/// Two instances of one store.
+pub async fn instances(h: &dyn super::Harness) -> [Arc<dyn Store>; 2] {
+    [h.open().await, h.open().await]
 }

@@ -1,0 +1,273 @@
+//! One batch of work: one transaction, a handful of statements, one flush to disk.
+
+use std::collections::HashSet;
+
+use recount_core::{AppendError, EventId, StoreError};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Executor, Row, SqliteConnection};
+
+use crate::connection::WriteGuard;
+use crate::error::{Cause, During};
+use crate::inline::Inlines;
+use crate::ledger::Ledger;
+use crate::lookup::Names;
+use crate::plan::{Known, Plan};
+use crate::request::{Answer, Work};
+use crate::row::{encode_metadata, encode_tags};
+use crate::rows::{RowWriter, ScriptError, Template, Texts};
+use crate::transaction;
+
+pub(crate) const OPERATION: &str = "writing";
+
+macro_rules! template {
+    ($name:ident, $file:literal, $columns:literal) => {
+        const $name: Template = Template { sql: include_str!($file), columns: $columns };
+    };
+}
+template!(INSERT_EVENTS, "sql/insert_events.sql", 9);
+template!(INSERT_TAGS, "sql/insert_tags.sql", 3);
+template!(INSERT_STREAMS, "sql/insert_streams.sql", 3);
+template!(INSERT_KINDS, "sql/insert_kinds.sql", 4);
+template!(INSERT_APPENDS, "sql/insert_appends.sql", 3);
+template!(UPSERT_STATE, "sql/upsert_state.sql", 4);
+template!(DELETE_STATE, "sql/delete_state.sql", 1);
+template!(LOOKUP_EVENTS, "sql/lookup_events.sql", 1);
+
+/// Why a batch was undone.
+pub(crate) struct Failed {
+    pub(crate) error: StoreError,
+    /// Whether one piece of work is to blame, so that the others can go through without it.
+    pub(crate) blame: Blame,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    Database,
+    DuplicateEvent,
+    Projection,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        let blame = if matches!(error, StoreError::Projection { .. }) { Blame::Projection } else { Blame::Database };
+        Self { error, blame }
+    }
+}
+
+impl From<ScriptError> for Failed {
+    fn from(failed: ScriptError) -> Self {
+        let cause = Cause::from(failed.error);
+        let blame = if cause.is_unique_violation() { Blame::DuplicateEvent } else { Blame::Database };
+        Self { error: cause.store_error(OPERATION), blame }
+    }
+}
+
+/// What batches need beside the connection.
+pub(crate) struct Batcher {
+    pub(crate) ledger: Ledger,
+    pub(crate) inlines: Inlines,
+    texts: Texts,
+}
+
+impl Batcher {
+    pub(crate) fn new(ledger: Ledger, inlines: Inlines) -> Self {
+        Self { ledger, inlines, texts: Texts::default() }
+    }
+
+    /// Does the work in one transaction; answers in the same order. Nothing of it is written if this fails.
+    pub(crate) async fn run(&mut self, guard: &mut WriteGuard, work: &[Work]) -> Result<Vec<Answer>, Failed> {
+        let outcome = match self.try_run(guard, work).await {
+            Err(failed) if failed.blame == Blame::DuplicateEvent && work.len() == 1 => {
+                self.undo(guard, failed.blame).await;
+                return match self.duplicate(guard, work).await? {
+                    Some(id) => Ok(vec![Answer::Append(Err(AppendError::DuplicateEvent { id }))]),
+                    None => Err(failed),
+                };
+            }
+            outcome => outcome,
+        };
+        if let Err(failed) = &outcome {
+            self.undo(guard, failed.blame).await;
+        }
+        outcome
+    }
+
+    async fn try_run(&mut self, guard: &mut WriteGuard, work: &[Work]) -> Result<Vec<Answer>, Failed> {
+        guard.connect().await?;
+        let generation = guard.generation();
+        let connection = guard.connect().await?;
+        let known = self.begin(connection, generation, work).await?;
+        if !self.inlines.is_empty() {
+            self.inlines.catch_up(connection, self.ledger.counters.position, &self.ledger.kinds).await?;
+        }
+        let mut plan = Plan::new(known, &self.ledger);
+        let mut answers = Vec::with_capacity(work.len());
+        for work in work {
+            answers.push(match work {
+                Work::Append(append, _) => Answer::Append(plan.append(append, &self.ledger, connection).await?),
+                Work::State(change, _) => Answer::State(plan.state(change)),
+            });
+        }
+        self.write(connection, &plan).await?;
+        let Plan { known, counters, kinds, .. } = plan;
+        self.ledger.counters = counters;
+        self.ledger.kinds.publish(kinds);
+        known.heads.into_iter().for_each(|(stream, head)| self.ledger.heads.insert(stream, head));
+        Ok(answers)
+    }
+
+    /// Begins the transaction and looks up the names that the work mentions, in one call if what the ledger
+    /// holds is still right.
+    async fn begin(
+        &mut self,
+        connection: &mut SqliteConnection,
+        generation: u64,
+        work: &[Work],
+    ) -> Result<Known, Failed> {
+        let names = Names::of(work);
+        let mut known = Known::default();
+        let unknown = names.streams.iter().copied().filter(|stream| match self.ledger.heads.get(*stream) {
+            Some(head) => {
+                known.heads.insert((*stream).clone(), *head);
+                false
+            }
+            None => true,
+        });
+        let unknown: Vec<_> = unknown.collect();
+        let mut writer = RowWriter::new(&mut self.texts);
+        if self.inlines.is_empty() {
+            writer.open.statement("BEGIN IMMEDIATE");
+        } else {
+            // Handlers may begin transactions of their own, as savepoints: the driver has to know of this one.
+            transaction::begin(connection).await.during(OPERATION)?;
+        }
+        writer.open.statement("PRAGMA data_version");
+        names.look_up(&mut writer, &unknown);
+        let mut rows = run_all(writer, connection).await?.into_iter();
+        let version = rows.next().ok_or(sqlx::Error::RowNotFound).and_then(|row| row.try_get(0));
+        let seen = (generation, version.during(OPERATION)?);
+        if self.ledger.holds(seen) {
+            names.found(&mut known, &unknown, rows)?;
+            return Ok(known);
+        }
+        self.ledger.refresh(connection, seen).await?;
+        let mut writer = RowWriter::new(&mut self.texts);
+        names.look_up(&mut writer, &names.streams);
+        let rows = run_all(writer, connection).await?.into_iter();
+        known = Known::default();
+        names.found(&mut known, &names.streams, rows)?;
+        Ok(known)
+    }
+
+    /// Writes what was planned and commits.
+    async fn write(&mut self, connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Failed> {
+        let mut writer = RowWriter::new(&mut self.texts);
+        insert(&mut writer, plan)?;
+        let inline = !self.inlines.is_empty();
+        if !inline {
+            writer.open.statement("COMMIT");
+        }
+        let RowWriter { full, open, .. } = writer;
+        for script in full {
+            script.run(connection).await?;
+        }
+        match open.run(connection).await {
+            Err(failed) if failed.last && !inline => return Err(uncommitted(failed.error)),
+            outcome => outcome?,
+        };
+        if inline {
+            self.inlines.take(connection, plan).await?;
+            transaction::commit(connection).await.map_err(uncommitted)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves no transaction behind.
+    pub(crate) async fn undo(&mut self, guard: &mut WriteGuard, blame: Blame) {
+        self.ledger.forget();
+        let clean = match guard.get() {
+            // After other failures nobody knows what state SQLite is in; after a full disk it has rolled back already.
+            Some(connection) if blame != Blame::Database => {
+                if self.inlines.is_empty() {
+                    connection.execute("ROLLBACK").await.is_ok()
+                } else {
+                    transaction::rollback(connection).await.is_ok()
+                }
+            }
+            _ => false,
+        };
+        if !clean {
+            guard.give_up().await;
+        }
+    }
+
+    /// The first event of the work whose id is recorded already.
+    async fn duplicate(&mut self, guard: &mut WriteGuard, work: &[Work]) -> Result<Option<EventId>, Failed> {
+        let appends = work.iter().filter_map(|work| match work {
+            Work::Append(append, _) => Some(append),
+            Work::State(..) => None,
+        });
+        let events = appends.flat_map(|append| &append.streams).flat_map(|stream| &stream.events);
+        let ids: Vec<_> = events.map(|event| event.id).collect();
+        let mut writer = RowWriter::new(&mut self.texts);
+        writer.rows(LOOKUP_EVENTS, &ids, |script, id| {
+            script.bind(&id.0.as_bytes()[..]);
+        });
+        let rows = run_all(writer, guard.connect().await?).await?;
+        let recorded: HashSet<Vec<u8>> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+        Ok(ids.into_iter().find(|id| recorded.contains(&id.0.as_bytes()[..])))
+    }
+}
+
+fn uncommitted(error: sqlx::Error) -> Failed {
+    Failed { error: Cause::from(error).commit_error(OPERATION), blame: Blame::Database }
+}
+
+pub(crate) async fn run_all(
+    writer: RowWriter<'_>,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<SqliteRow>, ScriptError> {
+    let RowWriter { full, open, .. } = writer;
+    let mut rows = Vec::new();
+    for script in full.into_iter().chain((!open.is_empty()).then_some(open)) {
+        rows.extend(script.run(connection).await?);
+    }
+    Ok(rows)
+}
+
+/// Adds the statements for everything that was planned.
+fn insert(writer: &mut RowWriter<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
+    writer.rows(INSERT_KINDS, &plan.kinds, |script, (id, kind)| {
+        script.bind(*id).bind(&*kind.category).bind(kind.event_type.as_str()).bind(i64::from(kind.schema_version));
+    });
+    writer.rows(INSERT_STREAMS, &plan.streams, |script, (id, stream)| {
+        script.bind(*id).bind(stream.category()).bind(stream.id());
+    });
+    let recorded_at = plan.now.as_microsecond();
+    writer.rows(INSERT_EVENTS, &plan.events, |script, row| {
+        script.bind(row.position.as_i64()).bind(row.stream).bind(row.version.as_i64()).bind(row.kind);
+        script.bind(recorded_at).bind(&row.data.id.0.as_bytes()[..]);
+        script.bind(encode_tags(&row.data.tags)).bind(encode_metadata(&row.data.metadata));
+        script.bind(&row.data.payload[..]);
+    });
+    let tags = plan.events.iter().flat_map(|row| row.data.tags.iter().map(move |tag| (tag, row)));
+    writer.rows(INSERT_TAGS, &tags.collect::<Vec<_>>(), |script, (tag, row)| {
+        script.bind(tag.as_str()).bind(row.position.as_i64()).bind(row.kind);
+    });
+    writer.rows(INSERT_APPENDS, &plan.appends, |script, (key, digest, outcome)| {
+        script.bind(key.as_str()).bind(&digest.as_bytes()[..]).bind(outcome.as_str());
+    });
+    if !plan.state.is_empty() {
+        writer.open.statement(include_str!("sql/delete_expired_state.sql")).bind(recorded_at);
+        let rows: Vec<_> = plan.state.iter().filter_map(|(key, row)| row.map(|row| (key, row))).collect();
+        writer.rows(UPSERT_STATE, &rows, |script, (key, (value, revision, expires_at))| {
+            script.bind(key.as_str()).bind(*value).bind(*revision).bind(*expires_at);
+        });
+        let rows: Vec<_> = plan.state.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect();
+        writer.rows(DELETE_STATE, &rows, |script, key| {
+            script.bind(key.as_str());
+        });
+        writer.open.statement(include_str!("sql/update_revision.sql")).bind(plan.counters.revision);
+    }
+    Ok(())
+}

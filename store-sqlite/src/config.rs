@@ -1,0 +1,135 @@
+//! How a store is opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use recount_core::{Position, Projection, StoreError};
+use tokio::sync::{mpsc, watch};
+
+use crate::batch::Batcher;
+use crate::connection::{Settings, WriteLock};
+use crate::inline::Inlines;
+use crate::kinds::Kinds;
+use crate::ledger::Ledger;
+use crate::push::Push;
+use crate::read::Reader;
+use crate::read_model::SqliteReadModel;
+use crate::store::{Opened, Parts, SqliteStore};
+use crate::writer::{Limits, Writer};
+use crate::{error::During, migrate};
+
+/// Opens a [`SqliteStore`]: made by [`SqliteStore::builder`].
+#[derive(Debug)]
+pub struct SqliteBuilder {
+    settings: Settings,
+    limits: Limits,
+    poll: Duration,
+    inlines: Inlines,
+}
+
+impl SqliteBuilder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            settings: Settings::new(path),
+            limits: Limits { requests: 512, bytes: 8 * 1024 * 1024 },
+            poll: Duration::from_secs(1),
+            inlines: Inlines::default(),
+        }
+    }
+
+    /// How many connections read at once; 4 unless told otherwise.
+    #[must_use]
+    pub fn readers(mut self, connections: u32) -> Self {
+        self.settings.readers = connections;
+        self
+    }
+
+    /// How much memory each connection uses to keep pages, in bytes; 16 MiB unless told otherwise.
+    #[must_use]
+    pub fn page_cache(mut self, bytes: u64) -> Self {
+        self.settings.page_cache = bytes;
+        self
+    }
+
+    /// How much may share one transaction: this many appends and state writes (512), and about this
+    /// many bytes (8 MiB). A single append is never split.
+    #[must_use]
+    pub fn batch(mut self, requests: usize, bytes: usize) -> Self {
+        self.limits = Limits { requests: requests.max(1), bytes };
+        self
+    }
+
+    /// How long to wait while other processes write, before a call fails as
+    /// [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.settings.patience = patience;
+        self
+    }
+
+    /// How often to look for events of other processes, beside being notified of them; every second unless told otherwise.
+    #[must_use]
+    pub fn poll(mut self, interval: Duration) -> Self {
+        self.poll = interval;
+        self
+    }
+
+    /// Lets the file grow to about this many bytes; appends beyond fail as [full](StoreError::StorageFull).
+    #[must_use]
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.settings.max_size = Some(bytes);
+        self
+    }
+
+    /// Runs a projection inside the transaction of every append: its read model, in the store's own file, is never
+    /// behind. If a handler fails, so does the append, with [`StoreError::Projection`].
+    ///
+    /// Whoever appends without it, such as another program, leaves it behind until the next append with it.
+    #[must_use]
+    pub fn inline<P: Projection<ReadModel = SqliteReadModel>>(mut self, projection: P) -> Self {
+        self.inlines.add(projection);
+        self
+    }
+
+    /// Opens the file, creates it if it isn't there, brings its schema up to date and lets inline projections catch up.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaVersion`] if a newer program wrote the file, [`StoreError::Damaged`] if it is not
+    /// a SQLite database or belongs to another application (it is left as it was then), [`StoreError::Projection`] if an inline
+    /// projection can't catch up, and the store's other failures.
+    pub async fn open(self) -> Result<SqliteStore, StoreError> {
+        const OPERATION: &str = "opening the database";
+        let Self { mut settings, limits, poll, mut inlines } = self;
+        settings.path = absolute(&settings.path)?;
+        let settings = Arc::new(settings);
+        migrate::inspect(&settings).await?;
+        let mut connection = settings.open().await.map_err(|cause| cause.store_error(OPERATION))?;
+        migrate::migrate(&settings, &mut connection).await?;
+        let kinds = Arc::new(Kinds::default());
+        kinds.refresh(&mut connection).await?;
+        inlines.open(&mut connection, &kinds).await?;
+
+        let reader = Reader { pool: settings.pool(), kinds: Arc::clone(&kinds) };
+        let mut reading = reader.pool.acquire().await.during(OPERATION)?;
+        let position = reader.head(&mut reading).await?;
+        drop(reading);
+        let (sender, head) = watch::channel::<Position>(position);
+        let sender = Arc::new(sender);
+        let push = Push::start(&settings.path, reader.pool.clone(), Arc::clone(&sender), poll);
+        let lock = WriteLock::new(Arc::clone(&settings), connection);
+        let batcher = Batcher::new(Ledger::new(kinds), inlines);
+        let (requests, queue) = mpsc::channel(limits.requests * 2);
+        let writer = tokio::spawn(
+            Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),
+        );
+        let parts = Parts { requests, reader, head, lock, path: settings.path.clone() };
+        Ok(SqliteStore::new(Opened { parts, writer, push }))
+    }
+}
+
+/// The path, such that it stays the same file when the working directory changes.
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path)
+        .map_err(|error| StoreError::Backend { operation: "opening the database", source: Box::new(error) })
+}

@@ -1,0 +1,205 @@
+//! Connections: one that writes, shared in turn, and a few that read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use recount_core::StoreError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+
+use crate::error::Cause;
+use crate::transaction::depth;
+
+/// How the connections to one file are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) path: PathBuf,
+    pub(crate) readers: u32,
+    pub(crate) page_cache: u64,
+    pub(crate) max_size: Option<u64>,
+    pub(crate) patience: Duration,
+}
+
+const PAGE: u64 = 4096;
+/// Pages in the write-ahead log after which a commit copies it into the database.
+const CHECKPOINT_PAGES: &str = "4096";
+
+impl Settings {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            readers: 4,
+            page_cache: 16 * 1024 * 1024,
+            max_size: None,
+            patience: Duration::from_secs(10),
+        }
+    }
+
+    fn options(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(self.patience)
+            .pragma("cache_size", format!("-{}", self.page_cache / 1024))
+            .disable_statement_logging()
+    }
+
+    /// A connection that changes nothing about the file by itself.
+    pub(crate) async fn inspect(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.options().read_only(true).connect().await
+    }
+
+    /// A connection that writes, creates the file if it isn't there, and turns on the write-ahead log.
+    async fn write(&self) -> Result<SqliteConnection, sqlx::Error> {
+        let mut options = self
+            .options()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .statement_cache_capacity(256)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", "67108864")
+            // What is erased is overwritten.
+            .pragma("secure_delete", "ON")
+            .thread_name(|_| "recount-sqlite-writer".to_owned());
+        if let Some(max_size) = self.max_size {
+            options = options.pragma("max_page_count", (max_size / PAGE).max(1).to_string());
+        }
+        options.connect().await
+    }
+
+    /// As [`write`](Self::write), waiting while others hold the file: SQLite itself doesn't wait
+    /// when the log is turned on or recovered.
+    pub(crate) async fn open(&self) -> Result<SqliteConnection, Cause> {
+        patiently(self.patience, || self.write()).await
+    }
+
+    pub(crate) fn pool(&self) -> SqlitePool {
+        SqlitePoolOptions::new()
+            .max_connections(self.readers.max(1))
+            .acquire_timeout(self.patience.max(Duration::from_secs(1)) * 3)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(
+                self.options().read_only(true).row_buffer_size(64).thread_name(|_| "recount-sqlite-reader".to_owned()),
+            )
+    }
+}
+
+/// The one connection of this process that writes to the file. Whoever wants it waits in line: first come, first served.
+#[derive(Clone, Debug)]
+pub(crate) struct WriteLock {
+    settings: Arc<Settings>,
+    slot: Arc<Mutex<Slot>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    connection: Option<SqliteConnection>,
+    /// How many connections there were before this one.
+    generation: u64,
+    closed: bool,
+}
+
+/// The turn of one user of the write connection.
+#[derive(Debug)]
+pub(crate) struct WriteGuard {
+    slot: OwnedMutexGuard<Slot>,
+    settings: Arc<Settings>,
+}
+
+/// The write connection, during the turn of one user.
+pub(crate) type TurnConnection = OwnedMappedMutexGuard<Slot, SqliteConnection>;
+
+impl WriteLock {
+    pub(crate) fn new(settings: Arc<Settings>, connection: SqliteConnection) -> Self {
+        Self { settings, slot: Arc::new(Mutex::new(Slot { connection: Some(connection), ..Slot::default() })) }
+    }
+
+    /// Waits for its turn.
+    pub(crate) async fn lock(&self) -> Result<WriteGuard, StoreError> {
+        let slot = Arc::clone(&self.slot).lock_owned().await;
+        if slot.closed {
+            Err(StoreError::Closed)
+        } else {
+            Ok(WriteGuard { slot, settings: Arc::clone(&self.settings) })
+        }
+    }
+
+    /// Copies the log into the database and closes the connection for good.
+    pub(crate) async fn close(&self) {
+        let mut slot = self.slot.lock().await;
+        slot.closed = true;
+        if let Some(mut connection) = slot.connection.take() {
+            let checkpoint = sqlx::raw_sql(include_str!("sql/checkpoint.sql")).execute(&mut connection).await;
+            if let Err(error) = checkpoint.and(connection.close().await) {
+                tracing::warn!(%error, "the write-ahead log stays beside the database and is taken in at the next open");
+            }
+        }
+    }
+}
+
+impl WriteGuard {
+    /// The connection, without a transaction; it is opened anew if it was given up.
+    pub(crate) async fn connect(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        if let Some(connection) = &mut self.slot.connection
+            && depth(connection) > 0
+        {
+            // The last user's transaction was dropped: either its rollback is under way, or it failed.
+            let answer = connection.ping().await;
+            if answer.is_err() || depth(connection) > 0 {
+                self.give_up().await;
+            }
+        }
+        if self.slot.connection.is_none() {
+            let opened = self.settings.open().await;
+            self.slot.connection = Some(opened.map_err(|cause| cause.store_error("opening the database"))?);
+            self.slot.generation += 1;
+        }
+        self.get().ok_or(StoreError::Closed)
+    }
+
+    /// The connection by itself, for as long as the turn takes.
+    pub(crate) async fn into_connection(mut self) -> Result<TurnConnection, StoreError> {
+        self.connect().await?;
+        OwnedMutexGuard::try_map(self.slot, |slot| slot.connection.as_mut()).map_err(|_| StoreError::Closed)
+    }
+
+    /// The connection, if it was not given up.
+    pub(crate) fn get(&mut self) -> Option<&mut SqliteConnection> {
+        self.slot.connection.as_mut()
+    }
+
+    /// Tells one connection from the next.
+    pub(crate) fn generation(&self) -> u64 {
+        self.slot.generation
+    }
+
+    /// Closes the connection after a failure whose consequences are unknown: SQLite undoes what was open,
+    /// and the next user starts afresh.
+    pub(crate) async fn give_up(&mut self) {
+        if let Some(connection) = self.slot.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::debug!(%error, "closing a failed connection");
+        }
+    }
+}
+
+/// Runs until it succeeds, fails for another reason than that the file is busy, or has waited too long.
+pub(crate) async fn patiently<T, F>(patience: Duration, mut attempt: impl FnMut() -> F) -> Result<T, Cause>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let started = tokio::time::Instant::now();
+    loop {
+        match attempt().await.map_err(Cause::from) {
+            Err(cause) if cause.is_busy() && started.elapsed() < patience => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}

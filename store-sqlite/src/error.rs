@@ -1,0 +1,159 @@
+//! From driver errors to the contract's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use recount_core::{BoxError, StoreError};
+
+/// A driver error that several requests of one batch have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(Arc<sqlx::Error>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<sqlx::Error> for Cause {
+    fn from(error: sqlx::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+/// SQLite's primary result codes, <https://www.sqlite.org/rescode.html>.
+mod code {
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const NOTADB: i32 = 26;
+    pub(super) const CONSTRAINT_UNIQUE: i32 = 2067;
+    pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+}
+
+fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    extended_code(error).map(|extended| extended & 0xff)
+}
+
+impl Cause {
+    /// What the failure of an operation means to its caller; nothing was written.
+    pub(crate) fn store_error(&self, operation: &'static str) -> StoreError {
+        let source: BoxError = Box::new(self.clone());
+        match primary_code(&self.0) {
+            Some(code::BUSY | code::LOCKED) => StoreError::Unavailable { operation, source },
+            Some(code::FULL) => StoreError::StorageFull { operation, source },
+            Some(code::CORRUPT | code::NOTADB) => StoreError::Damaged { what: format!("{operation}: {self}") },
+            _ if matches!(*self.0, sqlx::Error::PoolClosed) => StoreError::Closed,
+            _ if matches!(*self.0, sqlx::Error::PoolTimedOut) => StoreError::Unavailable { operation, source },
+            _ => StoreError::Backend { operation, source },
+        }
+    }
+
+    /// What the failure of a commit means: it is undone for certain only if SQLite says so.
+    pub(crate) fn commit_error(&self, operation: &'static str) -> StoreError {
+        match primary_code(&self.0) {
+            Some(code::BUSY | code::LOCKED | code::FULL) => self.store_error(operation),
+            _ => StoreError::OutcomeUnknown { operation, source: Box::new(self.clone()) },
+        }
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(primary_code(&self.0), Some(code::BUSY | code::LOCKED))
+    }
+
+    pub(crate) fn is_cannot_open(&self) -> bool {
+        primary_code(&self.0) == Some(code::CANTOPEN)
+    }
+
+    /// Whether a row stood in the way of another with the same key.
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        matches!(extended_code(&self.0), Some(code::CONSTRAINT_UNIQUE | code::CONSTRAINT_PRIMARYKEY))
+    }
+}
+
+/// Names the operation that a driver error ended.
+pub(crate) trait During<T> {
+    fn during(self, operation: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> During<T> for Result<T, sqlx::Error> {
+    fn during(self, operation: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| Cause::from(error).store_error(operation))
+    }
+}
+
+/// Stored data that can't be what this crate wrote.
+pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
+    StoreError::Damaged { what: what.into() }
+}
+
+/// A store error that several callers get.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedError(Arc<StoreError>);
+
+impl SharedError {
+    pub(crate) fn new(error: StoreError) -> Self {
+        Self(Arc::new(error))
+    }
+
+    /// The error once more, with the same source.
+    pub(crate) fn get(&self) -> StoreError {
+        let source = || -> BoxError { Box::new(SharedSource(Arc::clone(&self.0))) };
+        match &*self.0 {
+            StoreError::Unavailable { operation, .. } => StoreError::Unavailable { operation, source: source() },
+            StoreError::OutcomeUnknown { operation, .. } => StoreError::OutcomeUnknown { operation, source: source() },
+            StoreError::StorageFull { operation, .. } => StoreError::StorageFull { operation, source: source() },
+            StoreError::Projection { projection, .. } => {
+                StoreError::Projection { projection: projection.clone(), source: source() }
+            }
+            StoreError::Damaged { what } => StoreError::Damaged { what: what.clone() },
+            StoreError::Exhausted { what } => StoreError::Exhausted { what: what.clone() },
+            StoreError::Closed => StoreError::Closed,
+            StoreError::Backend { operation, .. } => StoreError::Backend { operation, source: source() },
+            _ => StoreError::Backend { operation: "writing", source: Box::new(self.clone()) },
+        }
+    }
+}
+
+impl fmt::Display for SharedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for SharedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// The source of a shared error.
+#[derive(Debug)]
+struct SharedSource(Arc<StoreError>);
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::error::Error::source(&*self.0) {
+            Some(source) => fmt::Display::fmt(source, f),
+            None => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+impl std::error::Error for SharedSource {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0)?.source()
+    }
+}

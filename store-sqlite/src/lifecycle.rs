@@ -1,0 +1,86 @@
+//! Work with a transaction of its own: archiving and erasing streams, and proving that the file takes writes.
+
+use recount_core::{StoreError, StreamId};
+use sqlx::{Connection, Row, SqliteConnection};
+
+use crate::connection::WriteGuard;
+use crate::error::{Cause, During};
+use crate::ledger::{Ledger, StreamState};
+use crate::request::Task;
+
+/// Does the task.
+pub(crate) async fn run(guard: &mut WriteGuard, ledger: &mut Ledger, task: &Task) -> Result<(), StoreError> {
+    let connection = guard.connect().await?;
+    let outcome = match task {
+        Task::Archive(stream) => archive(connection, stream).await,
+        Task::Erase(stream) => erase(connection, stream).await,
+        Task::Health => health(connection).await,
+    };
+    match (&outcome, task) {
+        (Ok(()), Task::Archive(stream) | Task::Erase(stream)) => drop(ledger.heads.remove(stream)),
+        (Ok(()), Task::Health) | (Err(StoreError::StreamNotFound { .. } | StoreError::StreamErased { .. }), _) => {}
+        (Err(_), _) => {
+            ledger.forget();
+            guard.give_up().await;
+        }
+    }
+    outcome
+}
+
+async fn archive(connection: &mut SqliteConnection, stream: &StreamId) -> Result<(), StoreError> {
+    const OPERATION: &str = "archiving a stream";
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+    let (id, state) = find(&mut transaction, stream, OPERATION).await?;
+    match state {
+        StreamState::Erased => return Err(StoreError::StreamErased { stream: stream.clone() }),
+        StreamState::Archived => return Ok(()),
+        StreamState::Open => {}
+    }
+    let update = sqlx::query(include_str!("sql/archive_stream.sql")).bind(id);
+    update.execute(&mut *transaction).await.during(OPERATION)?;
+    transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))
+}
+
+async fn erase(connection: &mut SqliteConnection, stream: &StreamId) -> Result<(), StoreError> {
+    const OPERATION: &str = "erasing a stream";
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+    let (id, state) = find(&mut transaction, stream, OPERATION).await?;
+    if state == StreamState::Erased {
+        return Ok(());
+    }
+    let steps = [
+        include_str!("sql/erase_1_allow.sql"),
+        include_str!("sql/erase_2_keep_position.sql"),
+        include_str!("sql/erase_3_tags.sql"),
+        include_str!("sql/erase_4_events.sql"),
+        include_str!("sql/erase_5_stream.sql"),
+        include_str!("sql/erase_6_forbid.sql"),
+    ];
+    for step in steps {
+        sqlx::query(step).bind(id).execute(&mut *transaction).await.during(OPERATION)?;
+    }
+    transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
+    // The log still holds the rows. If readers are in the way, a later checkpoint overwrites them.
+    if let Err(error) = sqlx::raw_sql(include_str!("sql/checkpoint.sql")).execute(connection).await {
+        tracing::debug!(%error, "the log is emptied later");
+    }
+    Ok(())
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    stream: &StreamId,
+    operation: &'static str,
+) -> Result<(i64, StreamState), StoreError> {
+    let select = sqlx::query(include_str!("sql/select_stream_state.sql")).bind(stream.category()).bind(stream.id());
+    let row = select.fetch_optional(connection).await.during(operation)?;
+    let row = row.ok_or_else(|| StoreError::StreamNotFound { stream: stream.clone() })?;
+    let state: i64 = row.try_get(1).during(operation)?;
+    Ok((row.try_get(0).during(operation)?, StreamState::from_sql(state)))
+}
+
+async fn health(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    const OPERATION: &str = "writing to see whether the store can";
+    let update = sqlx::query(include_str!("sql/prove_writable.sql"));
+    update.execute(connection).await.map(drop).during(OPERATION)
+}

@@ -1,0 +1,110 @@
+//! The schema: what version a file has, and bringing it to the newest.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use recount_core::StoreError;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+use crate::connection::{Settings, patiently};
+use crate::error::{Cause, During, damaged};
+
+/// Marks the file as recount's: `RCNT`.
+const APPLICATION_ID: i64 = 0x5243_4e54;
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// The scripts that lead from one schema version to the next, from version 0, an empty file.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001.sql")];
+const OPERATION: &str = "migrating the database";
+
+/// Makes sure that the file is recount's, or no file or an empty one yet, without changing it.
+pub(crate) async fn inspect(settings: &Settings) -> Result<(), StoreError> {
+    if !has_content(&settings.path)? {
+        return Ok(());
+    }
+    // The header can be in the log still: only SQLite knows the newest one.
+    let found = patiently(settings.patience, || async {
+        let mut connection = settings.inspect().await?;
+        let found = Found::read(&mut connection).await?;
+        connection.close().await?;
+        Ok(found)
+    });
+    match found.await {
+        Ok(found) => found.check(&settings.path).map(drop),
+        // Another process is just creating it, or removed it again: opening to write decides.
+        Err(cause) if cause.is_cannot_open() => Ok(()),
+        Err(cause) => Err(cause.store_error("inspecting the database")),
+    }
+}
+
+/// Whether the file exists and holds a SQLite database.
+fn has_content(path: &Path) -> Result<bool, StoreError> {
+    let failed = |error| StoreError::Backend { operation: "reading the database's header", source: Box::new(error) };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut header = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut header).map_err(failed)?;
+    match header.as_slice() {
+        [] => Ok(false),
+        header if header == MAGIC => Ok(true),
+        _ => Err(damaged(format!("{} is not a SQLite database", path.display()))),
+    }
+}
+
+/// What a file says about itself.
+struct Found {
+    application_id: i64,
+    version: i64,
+    tables: i64,
+}
+
+impl Found {
+    async fn read(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        let (application_id, version, tables) =
+            sqlx::query_as(include_str!("sql/select_identity.sql")).fetch_one(connection).await?;
+        Ok(Self { application_id, version, tables })
+    }
+
+    /// The file's schema version, from 0 for an empty file, if this program may use it.
+    fn check(&self, path: &Path) -> Result<usize, StoreError> {
+        match self.application_id {
+            APPLICATION_ID => {}
+            0 if self.tables == 0 => return Ok(0),
+            other => {
+                return Err(damaged(format!(
+                    "{} belongs to another application (application id {other:#x}): choose another file",
+                    path.display()
+                )));
+            }
+        }
+        let version = usize::try_from(self.version).unwrap_or(usize::MAX);
+        if version > MIGRATIONS.len() {
+            return Err(StoreError::SchemaVersion { found: version as u64, known: MIGRATIONS.len() as u64 });
+        }
+        Ok(version)
+    }
+}
+
+/// Brings the file to the newest schema. Of several processes that try at once, one does it and the others wait.
+#[tracing::instrument(level = "debug", skip_all, fields(path = %settings.path.display()))]
+pub(crate) async fn migrate(settings: &Settings, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let found = Found::read(connection).await.during(OPERATION)?;
+    if found.check(&settings.path)? == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+    let found = Found::read(&mut transaction).await.during(OPERATION)?;
+    let version = found.check(&settings.path)?;
+    for (index, script) in MIGRATIONS.iter().enumerate().skip(version) {
+        sqlx::raw_sql(*script).execute(&mut *transaction).await.during(OPERATION)?;
+        tracing::info!(version = index + 1, "migrated the database");
+    }
+    // A pragma takes no bound parameters; both are constants of this program.
+    let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len());
+    sqlx::raw_sql(AssertSqlSafe(stamp)).execute(&mut *transaction).await.during(OPERATION)?;
+    transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))
+}

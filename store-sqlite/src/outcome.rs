@@ -1,0 +1,43 @@
+//! The outcome of a named append, as it is stored.
+
+use recount_core::{Appended, Position, StoreError, StreamAppended, StreamId, StreamVersion};
+use serde::{Deserialize, Serialize};
+
+use crate::error::damaged;
+
+#[derive(Serialize, Deserialize)]
+struct Outcome {
+    position: Position,
+    streams: Vec<Part>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Part {
+    category: String,
+    id: String,
+    version: StreamVersion,
+    count: u64,
+}
+
+pub(crate) fn encode(appended: &Appended) -> Result<String, StoreError> {
+    let part = |part: &StreamAppended| Part {
+        category: part.stream.category().to_owned(),
+        id: part.stream.id().to_owned(),
+        version: part.version,
+        count: part.count,
+    };
+    let outcome = Outcome { position: appended.position, streams: appended.streams.iter().map(part).collect() };
+    serde_json::to_string(&outcome)
+        .map_err(|error| StoreError::Backend { operation: "encoding an outcome", source: error.into() })
+}
+
+pub(crate) fn decode(outcome: &str) -> Result<Appended, StoreError> {
+    let outcome: Outcome =
+        serde_json::from_str(outcome).map_err(|error| damaged(format!("the outcome of an append: {error}")))?;
+    let part = |part: Part| {
+        let stream = StreamId::new(part.category, part.id).map_err(|error| damaged(error.to_string()))?;
+        Ok(StreamAppended { stream, version: part.version, count: part.count })
+    };
+    let streams = outcome.streams.into_iter().map(part).collect::<Result<_, StoreError>>()?;
+    Ok(Appended { position: outcome.position, streams, repeated: false })
+}

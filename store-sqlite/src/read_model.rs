@@ -1,0 +1,143 @@
+//! Read models in SQLite: in the store's own file, or in one of their own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use recount_core::{CheckpointError, Position, ReadModel, StoreError};
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Row, SqliteConnection};
+
+use crate::connection::{Settings, TurnConnection, WriteLock};
+use crate::error::{Cause, During};
+use crate::transaction;
+
+const OPERATION: &str = "writing the read model";
+
+/// A read model in a SQLite file, whose checkpoints commit together with what handlers write: exactly once.
+///
+/// [`SqliteReadModel::open`] uses a file of its own, which may hold other tables and may be deleted to
+/// rebuild everything. [`SqliteStore::read_model`](crate::SqliteStore::read_model) uses the store's file: then projections and appends
+/// take turns, first come, first served.
+///
+/// Handlers write through a plain [`sqlx::SqliteConnection`] and must leave the transaction open: no `COMMIT`, no `ROLLBACK`.
+/// [`sqlx::Connection::begin`] inside makes a savepoint, as usual.
+#[derive(Clone, Debug)]
+pub struct SqliteReadModel {
+    writer: WriteLock,
+    readers: SqlitePool,
+    path: PathBuf,
+}
+
+impl SqliteReadModel {
+    /// Opens the file for read models, and creates it if it isn't there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be opened or written to.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let settings = Arc::new(Settings::new(path.as_ref()));
+        let mut connection = settings.open().await.map_err(|cause| cause.store_error(OPERATION))?;
+        let create = sqlx::query(include_str!("sql/create_checkpoints.sql"));
+        create.execute(&mut connection).await.during(OPERATION)?;
+        let readers = settings.pool();
+        Ok(Self::new(WriteLock::new(settings, connection), readers, path.as_ref()))
+    }
+
+    pub(crate) fn new(writer: WriteLock, readers: SqlitePool, path: &Path) -> Self {
+        Self { writer, readers, path: path.to_owned() }
+    }
+
+    /// Connections for queries; they can't write.
+    #[must_use]
+    pub fn pool(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The checkpoint of a projection: everything up to it is in the read model. `START` if it never ran.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file can't be read.
+    pub async fn checkpoint(&self, projection: &str) -> Result<Position, StoreError> {
+        let select = sqlx::query(include_str!("sql/select_checkpoint.sql")).bind(projection);
+        let row = select.fetch_optional(&self.readers).await.during("reading a checkpoint")?;
+        position(row.as_ref()).during("reading a checkpoint")
+    }
+}
+
+fn position(row: Option<&sqlx::sqlite::SqliteRow>) -> Result<Position, sqlx::Error> {
+    let position: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(Position::new(position.cast_unsigned()))
+}
+
+/// An open transaction of a [`SqliteReadModel`]. Dropping it undoes it and lets the next writer go on.
+#[derive(Debug)]
+pub struct SqliteTransaction {
+    connection: TurnConnection,
+    open: bool,
+}
+
+impl Drop for SqliteTransaction {
+    fn drop(&mut self) {
+        if self.open {
+            // Queued on the connection before anything that the next writer asks for.
+            transaction::start_rollback(&mut self.connection);
+        }
+    }
+}
+
+impl ReadModel for SqliteReadModel {
+    type Connection = SqliteConnection;
+    type Transaction = SqliteTransaction;
+
+    const BATCH: usize = 1000;
+
+    async fn begin(&self, projection: &str) -> Result<(SqliteTransaction, Position), StoreError> {
+        let mut connection = self.writer.lock().await?.into_connection().await?;
+        transaction::begin(&mut connection).await.during(OPERATION)?;
+        let mut transaction = SqliteTransaction { connection, open: true };
+        let checkpoint = checkpoint(&mut transaction.connection, projection).await.during(OPERATION)?;
+        Ok((transaction, checkpoint))
+    }
+
+    fn connection(transaction: &mut SqliteTransaction) -> &mut SqliteConnection {
+        &mut transaction.connection
+    }
+
+    async fn commit(
+        &self,
+        mut open: SqliteTransaction,
+        projection: &str,
+        from: Position,
+        to: Position,
+    ) -> Result<(), CheckpointError> {
+        if transaction::depth(&open.connection) != 1 {
+            let source = "a handler left a savepoint open".into();
+            return Err(StoreError::Backend { operation: OPERATION, source }.into());
+        }
+        let connection = &mut *open.connection;
+        let insert = sqlx::query(include_str!("sql/insert_checkpoint.sql")).bind(projection);
+        let update = sqlx::query(include_str!("sql/move_checkpoint.sql")).bind(projection);
+        if from == Position::START {
+            insert.execute(&mut *connection).await.during(OPERATION)?;
+        }
+        let moved = update.bind(from.as_i64()).bind(to.as_i64()).execute(&mut *connection).await.during(OPERATION)?;
+        if moved.rows_affected() == 0 {
+            let actual = checkpoint(connection, projection).await.during(OPERATION)?;
+            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected: from, actual });
+        }
+        transaction::commit(connection).await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
+        open.open = false;
+        Ok(())
+    }
+}
+
+async fn checkpoint(connection: &mut SqliteConnection, projection: &str) -> Result<Position, sqlx::Error> {
+    let select = sqlx::query(include_str!("sql/select_checkpoint.sql")).bind(projection);
+    let row = select.fetch_optional(connection).await?;
+    position(row.as_ref())
+}

@@ -1,0 +1,1 @@
+UPDATE streams SET state = 1 WHERE id = ?1

@@ -1,0 +1,1 @@
+INSERT INTO erasing (stream) VALUES (?1)

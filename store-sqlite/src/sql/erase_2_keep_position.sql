@@ -1,0 +1,1 @@
+UPDATE counters SET value = max(value, (SELECT coalesce(max(position), 0) FROM events)) WHERE name = 'position'

@@ -1,0 +1,1 @@
+UPDATE streams SET state = 2 WHERE id = ?1

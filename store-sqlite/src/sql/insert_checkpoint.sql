@@ -1,0 +1,1 @@
+INSERT INTO checkpoints (projection, position) VALUES (?1, 0) ON CONFLICT (projection) DO NOTHING

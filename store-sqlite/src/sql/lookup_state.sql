@@ -1,0 +1,1 @@
+SELECT 2, key, revision, expires_at FROM state WHERE key IN (VALUES {rows})

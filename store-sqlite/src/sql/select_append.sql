@@ -1,0 +1,1 @@
+SELECT outcome FROM idempotency WHERE key = ?1

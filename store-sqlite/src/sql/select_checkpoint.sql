@@ -1,0 +1,1 @@
+SELECT position FROM checkpoints WHERE projection = ?1

@@ -1,0 +1,1 @@
+SELECT id, state FROM streams WHERE category = ?1 AND name = ?2

@@ -1,0 +1,62 @@
+//! Reading the state; [plans](crate::plan) write it.
+
+use bytes::Bytes;
+use recount_core::{Revision, StateEntry, StateKey, StoreError, Timestamp};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqlitePool};
+
+use crate::error::{During, damaged};
+
+const OPERATION: &str = "reading the state";
+/// The greatest length of a state key in bytes, which is four to a character at most.
+const LONGEST_KEY: usize = 1024;
+
+/// What the writer needs to know of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) revision: Revision,
+    pub(crate) expires_at: Option<i64>,
+}
+
+impl Held {
+    pub(crate) fn is_expired(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+}
+
+pub(crate) async fn get(readers: &SqlitePool, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
+    let select = sqlx::query(include_str!("sql/select_state.sql")).bind(key.as_str()).bind(now());
+    let row = select.fetch_optional(readers).await.during(OPERATION)?;
+    row.map(|row| entry(&row)).transpose().during(OPERATION)
+}
+
+pub(crate) async fn list(
+    readers: &SqlitePool,
+    prefix: &str,
+    after: Option<&StateKey>,
+    limit: usize,
+) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
+    // No key that starts with the prefix comes behind the prefix filled up with the last character there is.
+    let last = format!("{prefix}{}", char::MAX.to_string().repeat(LONGEST_KEY / char::MAX.len_utf8()));
+    let select = sqlx::query(include_str!("sql/list_state.sql"))
+        .bind(prefix)
+        .bind(last)
+        .bind(after.map_or("", StateKey::as_str))
+        .bind(now())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = select.fetch_all(readers).await.during(OPERATION)?;
+    let entry = |row: &SqliteRow| {
+        let key: &str = row.try_get(2).during(OPERATION)?;
+        Ok((StateKey::new(key).map_err(|error| damaged(error.to_string()))?, entry(row).during(OPERATION)?))
+    };
+    rows.iter().map(entry).collect()
+}
+
+fn entry(row: &SqliteRow) -> Result<StateEntry, sqlx::Error> {
+    let revision: i64 = row.try_get(1)?;
+    Ok(StateEntry { value: Bytes::copy_from_slice(row.try_get(0)?), revision: Revision(revision.cast_unsigned()) })
+}
+
+fn now() -> i64 {
+    Timestamp::now().as_microsecond()
+}

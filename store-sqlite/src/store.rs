@@ -1,0 +1,251 @@
+//! The store as its users see it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use recount_core::{
+    Append, AppendError, Appended, CONFLICT_EVENTS, EventStore, EventStream, ExpectedRevision, ExpectedVersion,
+    IdempotencyKey, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry, StateError, StateKey,
+    StateStore, StoreError, StreamId, Violation,
+};
+use sqlx::{Row, SqlitePool};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::SqliteBuilder;
+use crate::connection::WriteLock;
+use crate::error::During;
+use crate::push::Push;
+use crate::read::Reader;
+use crate::read_model::SqliteReadModel;
+use crate::request::{Reply, Request, StateChange, Task, Work};
+use crate::{outcome, state};
+
+/// Events in one durable SQLite file.
+///
+/// A cheap handle: clones share one writer and a few reading connections. Dropping the last one ends its tasks
+/// after what was asked for is done; [`close`](EventStore::close) waits for that. See the [crate] for what is guaranteed.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// Taken by the first `close`.
+    running: Mutex<Option<Running>>,
+    closed: AtomicBool,
+}
+
+/// The tasks of an open store.
+struct Running {
+    writer: JoinHandle<()>,
+    _push: Push,
+}
+
+/// What opening a store makes.
+pub(crate) struct Opened {
+    pub(crate) parts: Parts,
+    pub(crate) writer: JoinHandle<()>,
+    pub(crate) push: Push,
+}
+
+/// What a store is made of.
+pub(crate) struct Parts {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) reader: Reader,
+    pub(crate) head: watch::Receiver<Position>,
+    pub(crate) lock: WriteLock,
+    pub(crate) path: PathBuf,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.0.parts.path).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file with the usual settings, and creates it if it isn't there.
+    ///
+    /// # Errors
+    /// See [`SqliteBuilder::open`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open().await
+    }
+
+    /// Opens the file with settings of one's own.
+    #[must_use]
+    pub fn builder(path: impl AsRef<Path>) -> SqliteBuilder {
+        SqliteBuilder::new(path.as_ref())
+    }
+
+    pub(crate) fn new(opened: Opened) -> Self {
+        let Opened { parts, writer, push } = opened;
+        let running = Mutex::new(Some(Running { writer, _push: push }));
+        Self(Arc::new(Inner { parts, running, closed: AtomicBool::new(false) }))
+    }
+
+    /// A read model in the store's own file. Projections into it and appends take turns, first come, first served.
+    #[must_use]
+    pub fn read_model(&self) -> SqliteReadModel {
+        let parts = &self.0.parts;
+        SqliteReadModel::new(parts.lock.clone(), parts.reader.pool.clone(), &parts.path)
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.parts.path
+    }
+
+    fn readers(&self) -> Result<&SqlitePool, StoreError> {
+        self.check_open()?;
+        Ok(&self.0.parts.reader.pool)
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.0.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    async fn ask<T, E: From<StoreError>>(&self, request: impl FnOnce(Reply<T, E>) -> Request) -> Result<T, E> {
+        self.check_open()?;
+        let (reply, answer) = oneshot::channel();
+        self.0.parts.requests.send(request(reply)).await.map_err(|_| StoreError::Closed)?;
+        // Without an answer the writer's runtime was shut down, at whatever point.
+        answer.await.unwrap_or_else(|lost| {
+            Err(StoreError::OutcomeUnknown { operation: "writing", source: Box::new(lost) }.into())
+        })
+    }
+
+    /// Adds what a conflicting writer has to know to decide anew.
+    async fn explain(&self, violation: &mut Violation) -> Result<(), StoreError> {
+        let Violation::Version { stream, expected: ExpectedVersion::Exact(expected), actual, newer } = violation else {
+            return Ok(());
+        };
+        if *expected >= *actual {
+            return Ok(());
+        }
+        let mut read = ReadStream::new(stream.clone()).after(*expected);
+        read.to = *actual;
+        read.limit = Some(CONFLICT_EVENTS as u64);
+        let events: Result<Vec<RecordedEvent>, _> = self.0.parts.reader.read_stream(read).try_collect().await;
+        match events {
+            Ok(events) => *newer = events,
+            // Erased since.
+            Err(StoreError::StreamErased { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.validate()?;
+        let outcome = self.ask(|reply| Request::Shared(Work::Append(append, reply))).await;
+        let Err(AppendError::Conflict(mut conflict)) = outcome else { return outcome };
+        for violation in &mut conflict.violations {
+            self.explain(violation).await?;
+        }
+        Err(conflict.into())
+    }
+
+    fn read_stream(&self, read: ReadStream) -> EventStream {
+        match self.check_open() {
+            Ok(()) => self.0.parts.reader.read_stream(read),
+            Err(error) => failed(error),
+        }
+    }
+
+    fn read_all(&self, read: ReadAll) -> EventStream {
+        match self.check_open() {
+            Ok(()) => self.0.parts.reader.read_all(read),
+            Err(error) => failed(error),
+        }
+    }
+
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+        const OPERATION: &str = "looking for an append";
+        let select = sqlx::query(include_str!("sql/select_append.sql")).bind(key.as_str());
+        let row = select.fetch_optional(self.readers()?).await.during(OPERATION)?;
+        row.map(|row| outcome::decode(row.try_get(0).during(OPERATION)?)).transpose()
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        let mut connection = self.readers()?.acquire().await.during("reading the head")?;
+        self.0.parts.reader.head(&mut connection).await
+    }
+
+    fn watch(&self) -> watch::Receiver<Position> {
+        self.0.parts.head.clone()
+    }
+
+    async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.ask(|reply| Request::Alone(Task::Archive(stream.clone()), reply)).await
+    }
+
+    async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.ask(|reply| Request::Alone(Task::Erase(stream.clone()), reply)).await
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Request::Alone(Task::Health, reply)).await
+    }
+
+    async fn close(&self) {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { writer, _push }) = running {
+            let asked = self.0.parts.requests.send(Request::Close).await;
+            self.0.closed.store(true, Ordering::Release);
+            if asked.is_ok()
+                && let Err(error) = writer.await
+            {
+                tracing::warn!(%error, "the writer did not end well");
+            }
+        }
+        // Whoever closes second waits as well.
+        self.0.parts.requests.closed().await;
+    }
+}
+
+fn failed(error: StoreError) -> EventStream {
+    stream::once(async { Err(error) }).boxed()
+}
+
+#[async_trait]
+impl StateStore for SqliteStore {
+    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
+        state::get(self.readers()?, key).await
+    }
+
+    async fn put(
+        &self,
+        key: &StateKey,
+        value: Bytes,
+        expected: ExpectedRevision,
+        time_to_live: Option<Duration>,
+    ) -> Result<Revision, StateError> {
+        let change = StateChange { key: key.clone(), expected, value: Some((value, time_to_live)) };
+        self.ask(|reply| Request::Shared(Work::State(change, reply))).await
+    }
+
+    async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
+        let change = StateChange { key: key.clone(), expected, value: None };
+        self.ask(|reply| Request::Shared(Work::State(change, reply))).await.map(drop)
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&StateKey>,
+        limit: usize,
+    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
+        state::list(self.readers()?, prefix, after, limit).await
+    }
+}

@@ -1,0 +1,120 @@
+//! The task that writes: it takes what is waiting, does it in one transaction, and answers.
+
+use recount_core::StoreError;
+use sqlx::SqlitePool;
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use crate::batch::{Batcher, Blame};
+use crate::connection::{WriteGuard, WriteLock};
+use crate::error::SharedError;
+use crate::lifecycle;
+use crate::push::{HeadSender, announce};
+use crate::request::{Request, Work};
+
+/// How much work may share a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) requests: usize,
+    pub(crate) bytes: usize,
+}
+
+pub(crate) struct Writer {
+    pub(crate) lock: WriteLock,
+    /// To be closed before the write connection, so that that one, as the last, removes the log.
+    pub(crate) readers: SqlitePool,
+    pub(crate) batcher: Batcher,
+    pub(crate) limits: Limits,
+    pub(crate) head: HeadSender,
+}
+
+impl Writer {
+    /// Works until the store is closed or dropped, and then does what is still waiting.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut next = None;
+        loop {
+            let request = match next.take() {
+                Some(request) => request,
+                None => match requests.recv().await {
+                    Some(request) => request,
+                    // Every handle was dropped. A read model may still use the connection.
+                    None => return,
+                },
+            };
+            match request {
+                Request::Shared(work) => next = self.share(work, &mut requests).await,
+                Request::Alone(task, reply) => {
+                    let outcome = match self.lock.lock().await {
+                        Ok(mut guard) => lifecycle::run(&mut guard, &mut self.batcher.ledger, &task).await,
+                        Err(error) => Err(error),
+                    };
+                    drop(reply.send(outcome));
+                }
+                Request::Close => break,
+            }
+        }
+        requests.close();
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Shared(work) => work.fail(StoreError::Closed),
+                Request::Alone(_, reply) => drop(reply.send(Err(StoreError::Closed))),
+                Request::Close => {}
+            }
+        }
+        self.readers.close().await;
+        self.lock.close().await;
+    }
+
+    /// Does this work and what waits behind it; returns the first request that can't share.
+    async fn share(&mut self, first: Work, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
+        // Those who were just answered ask again before the next batch is taken; nobody is waited for.
+        tokio::task::yield_now().await;
+        let mut guard = match self.lock.lock().await {
+            Ok(guard) => guard,
+            Err(error) => {
+                first.fail(error);
+                return None;
+            }
+        };
+        let mut next = None;
+        let mut bytes = first.bytes();
+        let mut batch = vec![first];
+        while batch.len() < self.limits.requests && bytes < self.limits.bytes {
+            match requests.try_recv() {
+                Ok(Request::Shared(work)) if work.is_abandoned() => {}
+                Ok(Request::Shared(work)) => {
+                    bytes += work.bytes();
+                    batch.push(work);
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let span = tracing::debug_span!("append_batch", requests = batch.len(), bytes);
+        self.commit(&mut guard, batch).instrument(span).await;
+        next
+    }
+
+    async fn commit(&mut self, guard: &mut WriteGuard, batch: Vec<Work>) {
+        match self.batcher.run(guard, &batch).await {
+            Ok(answers) => {
+                announce(&self.head, self.batcher.ledger.counters.position);
+                batch.into_iter().zip(answers).for_each(|(work, answer)| work.answer(answer));
+            }
+            Err(failed) if failed.blame == Blame::Database || batch.len() == 1 => {
+                tracing::debug!(error = %failed.error, "a batch was undone");
+                let error = SharedError::new(failed.error);
+                batch.into_iter().for_each(|work| work.fail(error.get()));
+            }
+            Err(_) => {
+                // One of them is to blame: each on its own then, so that it alone fails.
+                for work in batch {
+                    Box::pin(self.commit(guard, vec![work])).await;
+                }
+            }
+        }
+    }
+}

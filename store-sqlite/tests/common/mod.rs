@@ -1,0 +1,48 @@
+//! What the tests of this crate share.
+#![allow(dead_code, unreachable_pub, reason = "every test takes what it needs")]
+
+use std::path::Path;
+
+use futures_util::TryStreamExt;
+use recount_core::{
+    Append, EventData, EventStore, EventType, ExpectedVersion, Query, ReadAll, ReadStream, RecordedEvent, StreamId,
+};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
+
+pub fn stream(id: &str) -> StreamId {
+    StreamId::new("account", id).unwrap()
+}
+
+pub fn event() -> EventData {
+    EventData::new(EventType::new("account.opened").unwrap(), b"{}".to_vec())
+}
+
+pub fn events(count: usize) -> Vec<EventData> {
+    (0..count).map(|_| event()).collect()
+}
+
+pub fn append(id: &str, count: usize) -> Append {
+    Append::to(stream(id), ExpectedVersion::Any, events(count))
+}
+
+pub async fn read(store: &impl EventStore, id: &str) -> Vec<RecordedEvent> {
+    store.read_stream(ReadStream::new(stream(id))).try_collect().await.unwrap()
+}
+
+pub async fn read_all(store: &impl EventStore) -> Vec<RecordedEvent> {
+    store.read_all(ReadAll::new(Query::all())).try_collect().await.unwrap()
+}
+
+/// A connection of somebody who knows nothing of recount.
+pub async fn shell(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+pub async fn execute(path: &Path, sql: &'static str) -> Result<u64, sqlx::Error> {
+    let mut shell = shell(path).await;
+    let done = sqlx::raw_sql(sql).execute(&mut shell).await?;
+    shell.close().await.unwrap();
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,96 @@
+//! A full disk, and numbers that are used up.
+
+mod common;
+
+use common::{append, execute, read, read_all, shell, stream};
+use recount_core::{Append, AppendError, EventData, EventStore, EventType, ExpectedVersion, StoreError};
+use recount_store_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+fn large(id: &str) -> Append {
+    let event = EventData::new(EventType::new("account.opened").unwrap(), vec![7; 20_000]);
+    Append::to(stream(id), ExpectedVersion::Any, vec![event])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_survived() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let store = SqliteStore::builder(&path).max_size(1024 * 1024).open().await.unwrap();
+    let mut acknowledged = 0;
+    loop {
+        let racing = (0..4).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.append(large("filler")).await })
+        });
+        let mut full = 0;
+        for outcome in racing.collect::<Vec<_>>() {
+            match outcome.await.unwrap() {
+                Ok(_) => acknowledged += 1,
+                Err(AppendError::Store(error @ StoreError::StorageFull { .. })) => {
+                    assert!(error.is_transient());
+                    full += 1;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        if full == 4 {
+            break;
+        }
+    }
+    assert!(acknowledged > 20);
+    assert_eq!(read(&store, "filler").await.len(), acknowledged);
+    let check: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut shell(&path).await).await.unwrap();
+    assert_eq!(check, "ok");
+
+    // Erasing makes room, and the same store goes on.
+    store.erase(&stream("filler")).await.unwrap();
+    store.append(large("after")).await.unwrap();
+    store.health().await.unwrap();
+    assert_eq!(read_all(&store).await.len(), 1);
+}
+
+fn is_exhausted(outcome: Result<recount_core::Appended, AppendError>) -> bool {
+    matches!(outcome, Err(AppendError::Store(StoreError::Exhausted { .. })))
+}
+
+#[tokio::test]
+async fn the_greatest_position_is_not_passed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    execute(&path, "UPDATE counters SET value = 9223372036854775805 WHERE name = 'position'").await.unwrap();
+    assert!(is_exhausted(store.append(append("a", 3)).await));
+    assert_eq!(store.append(append("a", 2)).await.unwrap().position, recount_core::Position::MAX);
+    assert!(is_exhausted(store.append(append("b", 1)).await));
+    assert_eq!(read_all(&store).await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_greatest_version_and_revision_are_not_passed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    store.append(append("b", 1)).await.unwrap();
+    execute(
+        &path,
+        "INSERT INTO events SELECT 10, stream, 9223372036854775806, kind, recorded_at, x'00112233445566778899aabbccddeeff', NULL, NULL, x''
+         FROM events WHERE position = 1;
+         UPDATE counters SET value = 9223372036854775806 WHERE name = 'revision'",
+    )
+    .await
+    .unwrap();
+    assert!(is_exhausted(store.append(append("a", 2)).await));
+    let last = store.append(append("a", 1)).await.unwrap();
+    assert_eq!(last.streams[0].version, recount_core::StreamVersion::MAX);
+    assert!(is_exhausted(store.append(append("a", 1)).await));
+    store.append(append("b", 1)).await.unwrap();
+
+    let key = recount_core::StateKey::new("k").unwrap();
+    let put = || recount_core::StateStore::put(&store, &key, "v".into(), recount_core::ExpectedRevision::Any, None);
+    assert_eq!(put().await.unwrap().0, i64::MAX.cast_unsigned());
+    let error = put().await.unwrap_err();
+    assert!(matches!(error, recount_core::StateError::Store(StoreError::Exhausted { .. })), "{error}");
+}

@@ -1,0 +1,129 @@
+//! Archive, erase, close, reopen.
+
+use futures_util::TryStreamExt;
+use recount_core::ExpectedVersion::Any;
+use recount_core::{AppendError, ExpectedRevision, Query, ReadAll, ReadStream, StateError, StoreError, StreamId};
+
+use super::Harness;
+use super::support::*;
+
+/// Archiving and erasing again is harmless; archiving what was erased, or closing what never was, is an error.
+pub async fn closing_a_stream_again_is_harmless(h: &dyn Harness) {
+    let store = h.open().await;
+    let (to, unknown) = (stream("s"), stream("unknown"));
+    fill(&*store, &to, 2).await;
+    let is_unknown = |outcome| matches!(outcome, Err(StoreError::StreamNotFound { stream }) if stream == unknown);
+    assert!(is_unknown(store.archive(&unknown).await));
+    assert!(is_unknown(store.erase(&unknown).await));
+    store.archive(&to).await.unwrap();
+    store.archive(&to).await.unwrap();
+    assert_eq!(read(&*store, &to).await.len(), 2);
+    store.erase(&to).await.unwrap();
+    store.erase(&to).await.unwrap();
+    let archived = store.archive(&to).await;
+    assert!(matches!(&archived, Err(StoreError::StreamErased { stream }) if *stream == to), "{archived:?}");
+    append(&*store, &unknown, recount_core::ExpectedVersion::NoStream, events(1)).await.unwrap();
+}
+
+/// What one instance closes is closed in the other.
+pub async fn instances_agree_on_closed_streams(h: &dyn Harness) {
+    let (one, other) = (h.open().await, h.open().await);
+    let to = stream("s");
+    fill(&*one, &to, 2).await;
+    append(&*other, &to, exact(2), events(1)).await.unwrap();
+    one.archive(&to).await.unwrap();
+    violations(append(&*other, &to, exact(3), events(1)).await);
+    other.erase(&to).await.unwrap();
+    assert!(matches!(collect_stream(&*one, ReadStream::new(to.clone())).await, Err(StoreError::StreamErased { .. })));
+    assert_eq!(everything(&*one).await, []);
+}
+
+/// An open read either gives an erased stream's event or doesn't; it never fails half way through the store.
+pub async fn an_open_read_survives_an_erasure(h: &dyn Harness) {
+    let store = h.open().await;
+    for n in 0..3 {
+        fill(&*store, &stream(&n.to_string()), 600).await;
+    }
+    let mut reading = store.read_all(ReadAll::new(Query::all()));
+    reading.try_next().await.unwrap().unwrap();
+    store.erase(&stream("1")).await.unwrap();
+    let rest: Vec<_> = reading.try_collect().await.unwrap();
+    let of = |id: &str| -> Vec<u64> {
+        rest.iter().filter(|event| event.stream == stream(id)).map(|event| event.version.get()).collect()
+    };
+    assert_eq!(of("0"), (2..=600).collect::<Vec<_>>());
+    assert_eq!(of("2"), (1..=600).collect::<Vec<_>>());
+}
+
+/// A closed store refuses everything with an error that says so; closing again is harmless.
+pub async fn a_closed_store_says_so(h: &dyn Harness) {
+    let store = h.open().await;
+    let to = stream("s");
+    fill(&*store, &to, 1).await;
+    store.health().await.unwrap();
+    store.close().await;
+    store.close().await;
+    let refused = append(&*store, &to, Any, events(1)).await;
+    assert!(matches!(refused, Err(AppendError::Store(StoreError::Closed))), "{refused:?}");
+    let key = state_key("k");
+    let refused = store.put(&key, "x".into(), ExpectedRevision::Any, None).await;
+    assert!(matches!(refused, Err(StateError::Store(StoreError::Closed))), "{refused:?}");
+    let refused = store.delete(&key, ExpectedRevision::Any).await;
+    assert!(matches!(refused, Err(StateError::Store(StoreError::Closed))), "{refused:?}");
+    let everything_else = [
+        ("head", store.head().await.err()),
+        ("health", store.health().await.err()),
+        ("archive", store.archive(&to).await.err()),
+        ("erase", store.erase(&to).await.err()),
+        ("find append", store.find_append(&super::support::key("k")).await.err()),
+        ("read stream", collect_stream(&*store, ReadStream::new(to.clone())).await.err()),
+        ("read all", store.read_all(ReadAll::new(Query::all())).try_collect::<Vec<_>>().await.err()),
+        ("get", store.get(&key).await.err()),
+        ("list", store.list("", None, 1).await.err()),
+    ];
+    for (operation, error) in everything_else {
+        assert!(matches!(error, Some(StoreError::Closed)), "{operation}: {error:?}");
+    }
+}
+
+/// Closing one instance leaves the others open.
+pub async fn closing_one_instance_leaves_the_others_open(h: &dyn Harness) {
+    if !h.has_instances() {
+        return;
+    }
+    let (one, other) = (h.open().await, h.open().await);
+    fill(&*one, &stream("s"), 2).await;
+    one.close().await;
+    append(&*other, &stream("s"), exact(2), events(1)).await.unwrap();
+    assert_eq!(read(&*other, &stream("s")).await.len(), 3);
+    other.health().await.unwrap();
+    assert_eq!(read(&*h.open().await, &stream("s")).await.len(), 3);
+}
+
+/// Everything that was acknowledged is there after closing and opening the store, in the same place.
+pub async fn what_was_acknowledged_survives_reopening(h: &dyn Harness) {
+    if !h.is_durable() {
+        return;
+    }
+    let store = h.open().await;
+    for n in 0..5 {
+        let tags = [format!("n:{n}"), "all".into()];
+        let event = tagged("t", &tags.each_ref().map(String::as_str));
+        add(&*store, &StreamId::new("kept", n.to_string()).unwrap(), event).await;
+    }
+    fill(&*store, &stream("archived"), 2).await;
+    fill(&*store, &stream("erased"), 2).await;
+    store.archive(&stream("archived")).await.unwrap();
+    store.erase(&stream("erased")).await.unwrap();
+    let (all, head) = (everything(&*store).await, store.head().await.unwrap());
+    store.close().await;
+    drop(store);
+    let store = h.open().await;
+    assert_eq!(everything(&*store).await, all);
+    assert_eq!(store.head().await.unwrap(), head);
+    assert_eq!(select(&*store, Query::tags([tag("n:3"), tag("all")])).await, all[3..4]);
+    violations(append(&*store, &stream("archived"), Any, events(1)).await);
+    violations(append(&*store, &stream("erased"), Any, events(1)).await);
+    let appended = append(&*store, &StreamId::new("kept", "0").unwrap(), exact(1), events(1)).await.unwrap();
+    assert!(appended.position > head, "positions continue behind the head");
+}
