@@ -9,6 +9,8 @@ use super::model::{Event, Variant};
 use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
 use crate::shape::{all_at, at};
 
+/// The methods are `#[inline]` for the sake of compile time: like generic code they are then compiled where they are
+/// used, and not once more in the crate that only declares the events.
 pub(crate) fn event(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
     let (krate, ident) = (&event.krate, event.ident);
     let mirror = mirror(event, variants);
@@ -26,14 +28,17 @@ pub(crate) fn event(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream 
                 const LISTED: ::core::option::Option<&'static [#krate::__private::Listed]> =
                     ::core::option::Option::Some(&[#(#listed),*]);
 
+                #[inline]
                 fn variants() -> ::std::vec::Vec<#krate::EventVariant> {
                     #krate::__private::variants(<Self as #krate::Event>::LISTED)
                 }
 
+                #[inline]
                 fn encode(&self) -> ::core::result::Result<#krate::EventData, #krate::EncodeError> {
                     #encode
                 }
 
+                #[inline]
                 fn decode(
                     __type: &::core::primitive::str,
                     __version: ::core::primitive::u32,

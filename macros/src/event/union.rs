@@ -48,16 +48,19 @@ pub(crate) fn event(event: &Event<'_>, parts: &[Part<'_>]) -> TokenStream {
                 const LISTED: ::core::option::Option<&'static [#krate::__private::Listed]> =
                     #krate::__private::listed(&__PARTS, &__LISTED);
 
+                #[inline]
                 fn variants() -> ::std::vec::Vec<#krate::EventVariant> {
                     let mut __variants = ::std::vec::Vec::new();
                     #(#variants)*
                     __variants
                 }
 
+                #[inline]
                 fn encode(&self) -> ::core::result::Result<#krate::EventData, #krate::EncodeError> {
                     match self { #(#encode,)* }
                 }
 
+                #[inline]
                 fn decode(
                     __type: &::core::primitive::str,
                     __version: ::core::primitive::u32,

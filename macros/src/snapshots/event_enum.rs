@@ -70,9 +70,11 @@ const _: () = {
                 ),
             ],
         );
+        #[inline]
         fn variants() -> ::std::vec::Vec<::recount::EventVariant> {
             ::recount::__private::variants(<Self as ::recount::Event>::LISTED)
         }
+        #[inline]
         fn encode(
             &self,
         ) -> ::core::result::Result<::recount::EventData, ::recount::EncodeError> {
@@ -99,6 +101,7 @@ const _: () = {
             };
             ::recount::__private::encode(self, __index, __tags)
         }
+        #[inline]
         fn decode(
             __type: &::core::primitive::str,
             __version: ::core::primitive::u32,

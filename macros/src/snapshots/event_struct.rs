@@ -47,9 +47,11 @@ const _: () = {
                 ),
             ],
         );
+        #[inline]
         fn variants() -> ::std::vec::Vec<my::recount::EventVariant> {
             my::recount::__private::variants(<Self as my::recount::Event>::LISTED)
         }
+        #[inline]
         fn encode(
             &self,
         ) -> ::core::result::Result<my::recount::EventData, my::recount::EncodeError> {
@@ -64,6 +66,7 @@ const _: () = {
             };
             my::recount::__private::encode(self, __index, __tags)
         }
+        #[inline]
         fn decode(
             __type: &::core::primitive::str,
             __version: ::core::primitive::u32,

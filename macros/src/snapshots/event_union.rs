@@ -46,6 +46,7 @@ const _: () = {
             &__PARTS,
             &__LISTED,
         );
+        #[inline]
         fn variants() -> ::std::vec::Vec<::recount::EventVariant> {
             let mut __variants = ::std::vec::Vec::new();
             ::recount::__private::add_variants::<
@@ -56,6 +57,7 @@ const _: () = {
             >(::core::option::Option::Some(&["Placed", "Paid"]), &mut __variants);
             __variants
         }
+        #[inline]
         fn encode(
             &self,
         ) -> ::core::result::Result<::recount::EventData, ::recount::EncodeError> {
@@ -70,6 +72,7 @@ const _: () = {
                 }
             }
         }
+        #[inline]
         fn decode(
             __type: &::core::primitive::str,
             __version: ::core::primitive::u32,
