@@ -6,29 +6,29 @@ use recount::prelude::*;
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event(name = "account")]
 pub enum AccountEvent {
-    Deposited { cents: u64 },
-    Withdrawn { cents: u64 },
+    Deposited { cents: i64 },
+    Withdrawn { cents: i64 },
 }
 
 // 2. What can be asked for. The field marked `id` says of which account.
 #[derive(Command, Clone)]
 #[command(aggregate = Account)]
-pub struct Deposit(#[command(id)] pub String, pub u64);
-
-#[derive(Command, Clone)]
-#[command(aggregate = Account)]
-pub struct Withdraw(#[command(id)] pub String, pub u64);
+pub struct Book {
+    #[command(id)]
+    pub account: String,
+    pub cents: i64,
+}
 
 // 3. What can be refused.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("there are only {0} cents")]
-pub struct TooLittle(pub u64);
+pub struct TooLittle(pub i64);
 
 // 4. The state that decides. It is never stored as truth: the events are.
 #[derive(Aggregate, Clone, Debug, Default, PartialEq)]
-#[aggregate(name = "account", id = String, event = AccountEvent, error = TooLittle, commands(Deposit, Withdraw))]
+#[aggregate(name = "account", id = String, event = AccountEvent, error = TooLittle, commands(Book))]
 pub struct Account {
-    pub balance: u64,
+    pub balance: i64,
 }
 
 // 5. How the state follows from the events. The compiler asks for an arm for each new variant.
@@ -41,16 +41,14 @@ impl Apply for Account {
     }
 }
 
-// 6. The decisions: pure functions from state and command to events.
-impl Handle<Deposit> for Account {
-    fn handle(&self, Deposit(_, cents): Deposit) -> Result<Vec<AccountEvent>, TooLittle> {
-        Ok(vec![AccountEvent::Deposited { cents }])
-    }
-}
-
-impl Handle<Withdraw> for Account {
-    fn handle(&self, Withdraw(_, cents): Withdraw) -> Result<Vec<AccountEvent>, TooLittle> {
-        if cents > self.balance { Err(TooLittle(self.balance)) } else { Ok(vec![AccountEvent::Withdrawn { cents }]) }
+// 6. The decision: a pure function from state and command to events, or to a refusal.
+impl Handle<Book> for Account {
+    fn handle(&self, Book { cents, .. }: Book) -> Result<Vec<AccountEvent>, TooLittle> {
+        match cents {
+            0.. => Ok(vec![AccountEvent::Deposited { cents }]),
+            _ if self.balance + cents < 0 => Err(TooLittle(self.balance)),
+            _ => Ok(vec![AccountEvent::Withdrawn { cents: -cents }]),
+        }
     }
 }
 
@@ -60,17 +58,21 @@ mod tests {
 
     use super::*;
 
+    fn book(cents: i64) -> Book {
+        Book { account: "ada".to_owned(), cents }
+    }
+
     #[test]
     fn what_is_there_can_be_withdrawn() {
         given::<Account>([AccountEvent::Deposited { cents: 500 }])
-            .when(Withdraw("ada".into(), 200))
+            .when(book(-200))
             .then([AccountEvent::Withdrawn { cents: 200 }]);
     }
 
     #[test]
     fn more_than_is_there_is_refused() {
         given::<Account>([AccountEvent::Deposited { cents: 500 }, AccountEvent::Withdrawn { cents: 200 }])
-            .when(Withdraw("ada".into(), 301))
+            .when(book(-301))
             .then_error(TooLittle(300));
     }
 }
