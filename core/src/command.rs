@@ -49,6 +49,7 @@ pub struct CommandRoute<A: Aggregate> {
     /// The JSON Schema of the command.
     pub schema: fn() -> Schema,
     /// Reads the command.
+    #[expect(clippy::type_complexity, reason = "a name for it would say less")]
     pub decode: fn(&[u8]) -> Result<Box<dyn AnyCommand<A>>, JsonError>,
 }
 

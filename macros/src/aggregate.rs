@@ -9,7 +9,7 @@ use crate::args::{Arg, Args};
 use crate::errors::Errors;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMANDS, CRATE, ERROR, EVENT, EVERY, ID, NAME, SNAPSHOT, VERSION};
-use crate::shape::{krate, refuse_generics};
+use crate::shape::{at, krate, refuse_generics};
 
 struct Aggregate<'a> {
     krate: TokenStream,
@@ -47,6 +47,7 @@ fn stub(aggregate: &Aggregate<'_>, errors: Errors) -> TokenStream {
     let ident = &input.ident;
     quote! {
         #errors
+        #[allow(deprecated)]
         const _: () = {
             #[automatically_derived]
             impl #krate::Aggregate for #ident {
@@ -128,13 +129,15 @@ fn read_snapshot(arg: Arg, errors: &mut Errors) -> Option<Snapshot> {
 fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
     let Aggregate { krate, input, name, id, event, error, commands, snapshot } = aggregate;
     let ident = &input.ident;
-    let applies = quote_spanned!(ident.span()=> const _: () = #krate::__private::assert_apply::<#ident>(););
-    let routes =
-        commands.iter().map(|command| quote_spanned!(command.span()=> #krate::CommandRoute::<Self>::of::<#command>()));
+    let applies = quote_spanned!(at(ident.span())=> const _: () = #krate::__private::assert_apply::<#ident>(););
+    let routes = commands
+        .iter()
+        .map(|command| quote_spanned!(at(command.span())=> #krate::CommandRoute::<Self>::of::<#command>()));
     let distinct = (1..commands.len()).map(|at| distinct(krate, &commands[..at], &commands[at]));
     let (state, snapshot) = snapshot.as_ref().map(|kept| keep(krate, input, kept)).unwrap_or_default();
-    let (name, id_type) = (name, quote_spanned!(id.span()=> type Id = #id;));
+    let (name, id_type) = (name, quote_spanned!(at(id.span())=> type Id = #id;));
     quote! {
+        #[allow(deprecated)]
         const _: () = {
             #state
             #applies
@@ -158,7 +161,7 @@ fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
 /// Two commands of one name couldn't be told apart.
 fn distinct(krate: &TokenStream, before: &[Path], command: &Path) -> TokenStream {
     let message = "this command has the name of an earlier one: give it another with `#[command(name = \"…\")]`";
-    quote_spanned! {command.span()=>
+    quote_spanned! {at(command.span())=>
         const _: () = ::core::assert!(
             !#krate::__private::any_same(
                 &[#(<#before as #krate::Command>::NAME),*],

@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::errors::Errors;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, flattens, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMAND, CRATE, CREATE, ID, NAME, snake_case};
-use crate::shape::{krate, refuse_generics, refuse_self};
+use crate::shape::{at, krate, refuse_generics, refuse_self};
 
 struct Command<'a> {
     krate: TokenStream,
@@ -42,6 +42,7 @@ fn stub(input: &DeriveInput, krate: &TokenStream, aggregate: &Path, errors: Erro
     let json_error = quote!(#krate::__private::serde_json::Error);
     quote! {
         #errors
+        #[allow(deprecated)]
         const _: () = {
             #[automatically_derived]
             impl #krate::Command for #ident {
@@ -141,11 +142,12 @@ fn expand(command: &Command<'_>) -> TokenStream {
     let strict = (!flattens(all)).then(|| quote!(#[serde(deny_unknown_fields)]));
     let attributes = attributes(krate, ident, Use::Message, &quote!(#carried #strict));
     let (fields, payload) = (fields(all), payload_impl(krate, ident));
-    let id_of = quote_spanned!(id.span()=> &self.#id);
-    let handled = quote_spanned! {aggregate.span()=>
+    let id_of = quote_spanned!(at(id.span())=> &self.#id);
+    let handled = quote_spanned! {at(aggregate.span())=>
         const _: () = #krate::__private::assert_handler::<#aggregate, #ident>();
     };
     quote! {
+        #[allow(deprecated)]
         const _: () = {
             #attributes
             struct #mirror #fields

@@ -8,7 +8,7 @@ use syn::{Data, DeriveInput, Type};
 use crate::args::Args;
 use crate::errors::Errors;
 use crate::names::{CRATE, ID};
-use crate::shape::{krate, only_type, refuse_generics};
+use crate::shape::{at, krate, only_type, refuse_generics};
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
@@ -33,16 +33,18 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
     let private = quote!(#krate::__private);
     // The inner type must have each trait: what is missing is reported there.
-    let display = quote_spanned!(inner.span()=> <#inner as ::core::fmt::Display>::fmt(&self.0, __formatter));
-    let parse_error = quote_spanned!(inner.span()=> type Err = <#inner as ::core::str::FromStr>::Err;);
-    let parse = quote_spanned!(inner.span()=> <#inner as ::core::str::FromStr>::from_str(__text));
+    let display = quote_spanned!(at(inner.span())=> <#inner as ::core::fmt::Display>::fmt(&self.0, __formatter));
+    let parse_error = quote_spanned!(at(inner.span())=> type Err = <#inner as ::core::str::FromStr>::Err;);
+    let parse = quote_spanned!(at(inner.span())=> <#inner as ::core::str::FromStr>::from_str(__text));
     let serialize =
-        quote_spanned!(inner.span()=> <#inner as #private::serde::Serialize>::serialize(&self.0, __serializer));
+        quote_spanned!(at(inner.span())=> <#inner as #private::serde::Serialize>::serialize(&self.0, __serializer));
     let deserialize =
-        quote_spanned!(inner.span()=> <#inner as #private::serde::Deserialize<'__de>>::deserialize(__deserializer));
-    let schema = quote_spanned!(inner.span()=> <#inner as #private::schemars::JsonSchema>::json_schema(__generator));
+        quote_spanned!(at(inner.span())=> <#inner as #private::serde::Deserialize<'__de>>::deserialize(__deserializer));
+    let schema =
+        quote_spanned!(at(inner.span())=> <#inner as #private::schemars::JsonSchema>::json_schema(__generator));
     let name = ident.to_string();
     quote! {
+        #[allow(deprecated)]
         const _: () = {
             #[automatically_derived]
             impl ::core::fmt::Display for #ident {

@@ -33,7 +33,10 @@ pub(crate) fn attributes(krate: &TokenStream, remote: &Ident, purpose: Use, extr
     let schemars = format!("{path}::__private::schemars");
     let remote = remote.to_string();
     let serde_attr = quote!(#[serde(crate = #serde, remote = #remote)]);
-    let allow = quote!(#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]);
+    // What the user allowed for the type itself must not come up again for its mirror.
+    let allow = quote! {
+        #[allow(dead_code, non_camel_case_types, non_snake_case, clippy::all, clippy::pedantic)]
+    };
     let derives = quote!(#krate::__private::serde::Serialize, #krate::__private::serde::Deserialize);
     match purpose {
         Use::State => quote!(#[derive(#derives)] #serde_attr #extra #allow),

@@ -1,6 +1,6 @@
 //! What every derive asks of a type before it looks closer, and the path under which it finds recount.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{DeriveInput, Field, Fields, GenericParam, LitStr, Path, Type};
 
@@ -19,6 +19,21 @@ pub(crate) fn krate(args: &mut Args, errors: &mut Errors) -> TokenStream {
             quote!(::recount)
         }
     }
+}
+
+/// The place for errors about a token of the user's. Names are looked up as in the rest of the expansion, which matters
+/// where the token comes from a macro of the user's.
+pub(crate) fn at(token: Span) -> Span {
+    token.resolved_at(Span::call_site())
+}
+
+/// The same tokens, all at one place.
+pub(crate) fn all_at(span: Span, tokens: &TokenStream) -> TokenStream {
+    let moved = |mut token: TokenTree| {
+        token.set_span(span);
+        token
+    };
+    tokens.clone().into_iter().map(moved).collect()
 }
 
 /// Refuses type parameters: what is stored under one name has one shape.
@@ -51,8 +66,8 @@ pub(crate) fn refuse_self(fields: &Fields, what: &str, errors: &mut Errors) {
 
 fn mentions_self(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
-        proc_macro2::TokenTree::Ident(ident) => ident == "Self",
-        proc_macro2::TokenTree::Group(group) => mentions_self(group.stream()),
+        TokenTree::Ident(ident) => ident == "Self",
+        TokenTree::Group(group) => mentions_self(group.stream()),
         _ => false,
     })
 }

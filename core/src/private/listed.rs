@@ -11,19 +11,12 @@ pub struct Listed {
     pub name: &'static str,
     /// What is stored.
     pub variant: EventVariant,
+    /// Stands for the stored name where many are compared: comparing texts at compile time is slow.
+    hash: u64,
 }
 
 impl Listed {
-    const NONE: Self = Self {
-        name: "",
-        variant: EventVariant {
-            event_type: "",
-            schema_version: 0,
-            aliases: &[],
-            retired: false,
-            schema: Schema::default,
-        },
-    };
+    const NONE: Self = Self::new("", "", 0, &[], Schema::default);
 
     /// A variant that is read and written.
     #[must_use]
@@ -34,7 +27,8 @@ impl Listed {
         aliases: &'static [&'static str],
         schema: fn() -> Schema,
     ) -> Self {
-        Self { name, variant: EventVariant { event_type, schema_version, aliases, retired: false, schema } }
+        let variant = EventVariant { event_type, schema_version, aliases, retired: false, schema };
+        Self { name, variant, hash: hash(event_type) }
     }
 
     /// The same variant, but no longer written.
@@ -93,7 +87,7 @@ pub const fn join<const N: usize>(parts: &[Part]) -> [Listed; N] {
             let mut i = 0;
             while i < listed.len() {
                 if parts[p].takes(&listed[i]) {
-                    all[count] = Listed { name: parts[p].name, variant: listed[i].variant };
+                    all[count] = Listed { name: parts[p].name, ..listed[i] };
                     count += 1;
                 }
                 i += 1;
@@ -135,20 +129,39 @@ pub const fn contains(listed: Option<&[Listed]>, name: &str) -> bool {
 #[must_use]
 pub const fn overlaps(parts: &[Part], at: usize) -> bool {
     let Some(mine) = parts[at].listed else { return false };
+    let mut i = 0;
+    while i < mine.len() {
+        if parts[at].takes(&mine[i]) {
+            let variant = &mine[i].variant;
+            if is_read(parts, at, variant.event_type, mine[i].hash) {
+                return true;
+            }
+            let mut a = 0;
+            while a < variant.aliases.len() {
+                if is_read(parts, at, variant.aliases[a], hash(variant.aliases[a])) {
+                    return true;
+                }
+                a += 1;
+            }
+        }
+        i += 1;
+    }
+    false
+}
+
+/// Whether one of the parts before `end` reads the stored name.
+const fn is_read(parts: &[Part], end: usize, name: &str, hash: u64) -> bool {
     let mut p = 0;
-    while p < at {
-        if let Some(theirs) = parts[p].listed {
+    while p < end {
+        if let Some(listed) = parts[p].listed {
             let mut i = 0;
-            while i < mine.len() {
-                let mut k = 0;
-                while k < theirs.len() {
-                    if parts[at].takes(&mine[i])
-                        && parts[p].takes(&theirs[k])
-                        && share_a_name(&mine[i].variant, &theirs[k].variant)
-                    {
-                        return true;
-                    }
-                    k += 1;
+            while i < listed.len() {
+                let other = &listed[i];
+                if (other.hash == hash && same(other.variant.event_type, name)
+                    || !other.variant.aliases.is_empty() && any_same(other.variant.aliases, name))
+                    && parts[p].takes(other)
+                {
+                    return true;
                 }
                 i += 1;
             }
@@ -158,18 +171,15 @@ pub const fn overlaps(parts: &[Part], at: usize) -> bool {
     false
 }
 
-const fn share_a_name(a: &EventVariant, b: &EventVariant) -> bool {
-    if same(a.event_type, b.event_type) || any_same(b.aliases, a.event_type) {
-        return true;
-    }
-    let mut i = 0;
-    while i < a.aliases.len() {
-        if same(a.aliases[i], b.event_type) || any_same(b.aliases, a.aliases[i]) {
-            return true;
-        }
+/// FNV-1a.
+const fn hash(name: &str) -> u64 {
+    let name = name.as_bytes();
+    let (mut hash, mut i) = (0xcbf2_9ce4_8422_2325_u64, 0);
+    while i < name.len() {
+        hash = (hash ^ name[i] as u64).wrapping_mul(0x0100_0000_01b3);
         i += 1;
     }
-    false
+    hash
 }
 
 /// Whether the name is among the names.
@@ -185,7 +195,7 @@ pub const fn any_same(names: &[&str], name: &str) -> bool {
     false
 }
 
-/// Compares from the end: names in one program differ there, their beginnings are often the same.
+/// Compares from the end: names of one type differ there, their beginnings are the same.
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {

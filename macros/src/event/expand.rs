@@ -7,7 +7,10 @@ use syn::spanned::Spanned;
 
 use super::model::{Event, Variant};
 use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
+use crate::shape::{all_at, at};
 
+/// The methods are `#[inline]` for the sake of compile time: like generic code they are then compiled where they are
+/// used, and not once more in the crate that only declares the events.
 pub(crate) fn event(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
     let (krate, ident) = (&event.krate, event.ident);
     let mirror = mirror(event, variants);
@@ -16,23 +19,26 @@ pub(crate) fn event(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream 
     let encode = encode(event, variants);
     let decode = decode(event, variants);
     quote! {
+        #[allow(deprecated)]
         const _: () = {
             #mirror
             #payload
             #[automatically_derived]
-            #[allow(deprecated)]
             impl #krate::Event for #ident {
                 const LISTED: ::core::option::Option<&'static [#krate::__private::Listed]> =
                     ::core::option::Option::Some(&[#(#listed),*]);
 
+                #[inline]
                 fn variants() -> ::std::vec::Vec<#krate::EventVariant> {
                     #krate::__private::variants(<Self as #krate::Event>::LISTED)
                 }
 
+                #[inline]
                 fn encode(&self) -> ::core::result::Result<#krate::EventData, #krate::EncodeError> {
                     #encode
                 }
 
+                #[inline]
                 fn decode(
                     __type: &::core::primitive::str,
                     __version: ::core::primitive::u32,
@@ -86,7 +92,7 @@ fn encode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
         let bound = bound_fields(variant);
         let tags = variant.tags.iter().map(|tag| {
             let (local, ty, key) = (&tag.local, tag.ty, &tag.key);
-            quote_spanned!(ty.span()=> <#ty as #krate::ToTags>::tags(#local, #key, &mut __tags)?;)
+            quote_spanned!(at(ty.span())=> <#ty as #krate::ToTags>::tags(#local, #key, &mut __tags)?;)
         });
         if variant.tags.is_empty() {
             quote!(#path { .. } => #index)
@@ -148,20 +154,20 @@ fn decode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
     }
 }
 
-/// Reads an old version and runs it through the functions. Each call has the span of its function, so that a link
-/// that doesn't fit is reported there.
+/// Reads an old version and runs it through the functions. Their types are fixed from left to right, so that a link
+/// that doesn't fit is reported at its second function; what an upcaster can't read, at that upcaster.
 fn upcast(krate: &TokenStream, functions: &[syn::Path]) -> TokenStream {
     let count = functions.len();
     let steps = functions.iter().enumerate().map(|(i, function)| {
-        let to = if i + 1 == count { quote!(Self) } else { quote!(_) };
+        let span = at(function.span());
+        let krate = all_at(span, krate);
+        let to = if i + 1 == count { quote_spanned!(span=> Self) } else { quote_spanned!(span=> _) };
         if i == 0 {
-            quote_spanned! {function.span()=>
-                let __event = #krate::__private::upcast_stored::<_, #to>(#function, __type, __version, __payload)?;
-            }
+            let read = quote_spanned!(span=> #krate::__private::upcast_stored::<_, #to>);
+            quote!(let __event = #read(#function, __type, __version, __payload)?;)
         } else {
-            quote_spanned! {function.span()=>
-                let __event = #krate::__private::upcast_next::<_, #to>(__event, #function);
-            }
+            let next = quote_spanned!(span=> #krate::__private::upcast_next::<_, #to>);
+            quote!(let __event = #next(__event, #function);)
         }
     });
     quote! {

@@ -41,6 +41,7 @@ fn stub(input: &DeriveInput, krate: &TokenStream, errors: Errors) -> TokenStream
     }
     quote! {
         #errors
+        #[allow(deprecated)]
         const _: () = {
             #[automatically_derived]
             impl #krate::Event for #ident {

@@ -1,11 +1,12 @@
 //! The implementation for a choice of other event types.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::model::{Event, Part};
+use crate::shape::at;
 
 pub(crate) fn event(event: &Event<'_>, parts: &[Part<'_>]) -> TokenStream {
     let (krate, ident) = (&event.krate, event.ident);
@@ -14,7 +15,7 @@ pub(crate) fn event(event: &Event<'_>, parts: &[Part<'_>]) -> TokenStream {
     let checks = parts.iter().enumerate().map(|(index, part)| checks(krate, parts, index, part));
     let variants = parts.iter().map(|part| {
         let (ty, only) = (part.ty, only(part));
-        quote_spanned!(ty.span()=> #krate::__private::add_variants::<#ty>(#only, &mut __variants);)
+        quote_spanned!(at(ty.span())=> #krate::__private::add_variants::<#ty>(#only, &mut __variants);)
     });
     let encode = parts.iter().map(|part| {
         let (ident, ty) = (part.ident, part.ty);
@@ -36,27 +37,30 @@ pub(crate) fn event(event: &Event<'_>, parts: &[Part<'_>]) -> TokenStream {
         }
     });
     quote! {
+        #[allow(deprecated)]
         const _: () = {
             const __PARTS: [#krate::__private::Part; #count] = [#(#table),*];
             const __LISTED: [#krate::__private::Listed; #krate::__private::count(&__PARTS)] =
                 #krate::__private::join(&__PARTS);
             #(#checks)*
             #[automatically_derived]
-            #[allow(deprecated)]
             impl #krate::Event for #ident {
                 const LISTED: ::core::option::Option<&'static [#krate::__private::Listed]> =
                     #krate::__private::listed(&__PARTS, &__LISTED);
 
+                #[inline]
                 fn variants() -> ::std::vec::Vec<#krate::EventVariant> {
                     let mut __variants = ::std::vec::Vec::new();
                     #(#variants)*
                     __variants
                 }
 
+                #[inline]
                 fn encode(&self) -> ::core::result::Result<#krate::EventData, #krate::EncodeError> {
                     match self { #(#encode,)* }
                 }
 
+                #[inline]
                 fn decode(
                     __type: &::core::primitive::str,
                     __version: ::core::primitive::u32,
@@ -72,7 +76,7 @@ pub(crate) fn event(event: &Event<'_>, parts: &[Part<'_>]) -> TokenStream {
 
 fn table_row(krate: &TokenStream, part: &Part<'_>) -> TokenStream {
     let (name, ty, only) = (part.ident.unraw().to_string(), part.ty, only(part));
-    quote_spanned! {ty.span()=>
+    quote_spanned! {at(ty.span())=>
         #krate::__private::Part { name: #name, listed: <#ty as #krate::Event>::LISTED, only: #only }
     }
 }
@@ -98,11 +102,10 @@ fn checks(krate: &TokenStream, parts: &[Part<'_>], index: usize, part: &Part<'_>
     let exist = part.only.iter().flatten().map(|name| {
         let text = name.unraw().to_string();
         let message = format!("`only({name})` needs an event type that derives `Event`");
-        let event = format_ident!("__event", span = name.span());
-        quote_spanned! {name.span()=>
-            #[allow(deprecated, clippy::unneeded_struct_pattern)]
+        quote_spanned! {at(name.span())=>
+            #[allow(clippy::unneeded_struct_pattern)]
             const _: () = {
-                let _ = |#event: &#ty| ::core::matches!(#event, #ty::#name { .. });
+                let _ = |__event: &#ty| ::core::matches!(__event, #ty::#name { .. });
                 ::core::assert!(
                     #krate::__private::contains(<#ty as #krate::Event>::LISTED, #text),
                     #message
@@ -115,7 +118,7 @@ fn checks(krate: &TokenStream, parts: &[Part<'_>], index: usize, part: &Part<'_>
             "`{}` reads an event that an earlier variant of this union reads too: leave it out with `only(…)`",
             part.ident
         );
-        quote_spanned! {ty.span()=>
+        quote_spanned! {at(ty.span())=>
             const _: () = ::core::assert!(!#krate::__private::overlaps(&__PARTS, #index), #message);
         }
     });

@@ -1,3 +1,4 @@
+#[allow(deprecated)]
 const _: () = {
     #[derive(
         ::recount::__private::serde::Serialize,
@@ -6,9 +7,8 @@ const _: () = {
     #[serde(crate = "::recount::__private::serde", remote = "Account")]
     #[allow(
         dead_code,
-        deprecated,
-        missing_docs,
-        unreachable_pub,
+        non_camel_case_types,
+        non_snake_case,
         clippy::all,
         clippy::pedantic
     )]

@@ -1,3 +1,4 @@
+#[allow(deprecated)]
 const _: () = {
     #[derive(
         ::recount::__private::serde::Serialize,
@@ -9,9 +10,8 @@ const _: () = {
     #[serde(deny_unknown_fields)]
     #[allow(
         dead_code,
-        deprecated,
-        missing_docs,
-        unreachable_pub,
+        non_camel_case_types,
+        non_snake_case,
         clippy::all,
         clippy::pedantic
     )]

@@ -1,3 +1,4 @@
+#[allow(deprecated)]
 const _: () = {
     #[derive(
         ::recount::__private::serde::Serialize,
@@ -9,9 +10,8 @@ const _: () = {
     #[schemars(untagged)]
     #[allow(
         dead_code,
-        deprecated,
-        missing_docs,
-        unreachable_pub,
+        non_camel_case_types,
+        non_snake_case,
         clippy::all,
         clippy::pedantic
     )]
@@ -36,7 +36,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(deprecated)]
     impl ::recount::Event for AccountEvent {
         const LISTED: ::core::option::Option<&'static [::recount::__private::Listed]> = ::core::option::Option::Some(
             &[
@@ -71,9 +70,11 @@ const _: () = {
                 ),
             ],
         );
+        #[inline]
         fn variants() -> ::std::vec::Vec<::recount::EventVariant> {
             ::recount::__private::variants(<Self as ::recount::Event>::LISTED)
         }
+        #[inline]
         fn encode(
             &self,
         ) -> ::core::result::Result<::recount::EventData, ::recount::EncodeError> {
@@ -100,6 +101,7 @@ const _: () = {
             };
             ::recount::__private::encode(self, __index, __tags)
         }
+        #[inline]
         fn decode(
             __type: &::core::primitive::str,
             __version: ::core::primitive::u32,

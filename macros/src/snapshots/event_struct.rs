@@ -1,3 +1,4 @@
+#[allow(deprecated)]
 const _: () = {
     #[derive(
         my::recount::__private::serde::Serialize,
@@ -8,9 +9,8 @@ const _: () = {
     #[schemars(crate = "my::recount::__private::schemars")]
     #[allow(
         dead_code,
-        deprecated,
-        missing_docs,
-        unreachable_pub,
+        non_camel_case_types,
+        non_snake_case,
         clippy::all,
         clippy::pedantic
     )]
@@ -33,7 +33,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(deprecated)]
     impl my::recount::Event for OrderPlaced {
         const LISTED: ::core::option::Option<
             &'static [my::recount::__private::Listed],
@@ -48,9 +47,11 @@ const _: () = {
                 ),
             ],
         );
+        #[inline]
         fn variants() -> ::std::vec::Vec<my::recount::EventVariant> {
             my::recount::__private::variants(<Self as my::recount::Event>::LISTED)
         }
+        #[inline]
         fn encode(
             &self,
         ) -> ::core::result::Result<my::recount::EventData, my::recount::EncodeError> {
@@ -65,6 +66,7 @@ const _: () = {
             };
             my::recount::__private::encode(self, __index, __tags)
         }
+        #[inline]
         fn decode(
             __type: &::core::primitive::str,
             __version: ::core::primitive::u32,

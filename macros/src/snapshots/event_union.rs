@@ -1,3 +1,4 @@
+#[allow(deprecated)]
 const _: () = {
     const __PARTS: [::recount::__private::Part; 2usize] = [
         ::recount::__private::Part {
@@ -14,7 +15,7 @@ const _: () = {
     const __LISTED: [::recount::__private::Listed; ::recount::__private::count(
         &__PARTS,
     )] = ::recount::__private::join(&__PARTS);
-    #[allow(deprecated, clippy::unneeded_struct_pattern)]
+    #[allow(clippy::unneeded_struct_pattern)]
     const _: () = {
         let _ = |__event: &orders::OrderEvent| {
             ::core::matches!(__event, orders::OrderEvent::Placed { .. })
@@ -25,7 +26,7 @@ const _: () = {
             "`only(Placed)` needs an event type that derives `Event`"
         );
     };
-    #[allow(deprecated, clippy::unneeded_struct_pattern)]
+    #[allow(clippy::unneeded_struct_pattern)]
     const _: () = {
         let _ = |__event: &orders::OrderEvent| {
             ::core::matches!(__event, orders::OrderEvent::Paid { .. })
@@ -40,12 +41,12 @@ const _: () = {
         "`Order` reads an event that an earlier variant of this union reads too: leave it out with `only(…)`"
     );
     #[automatically_derived]
-    #[allow(deprecated)]
     impl ::recount::Event for Heard {
         const LISTED: ::core::option::Option<&'static [::recount::__private::Listed]> = ::recount::__private::listed(
             &__PARTS,
             &__LISTED,
         );
+        #[inline]
         fn variants() -> ::std::vec::Vec<::recount::EventVariant> {
             let mut __variants = ::std::vec::Vec::new();
             ::recount::__private::add_variants::<
@@ -56,6 +57,7 @@ const _: () = {
             >(::core::option::Option::Some(&["Placed", "Paid"]), &mut __variants);
             __variants
         }
+        #[inline]
         fn encode(
             &self,
         ) -> ::core::result::Result<::recount::EventData, ::recount::EncodeError> {
@@ -70,6 +72,7 @@ const _: () = {
                 }
             }
         }
+        #[inline]
         fn decode(
             __type: &::core::primitive::str,
             __version: ::core::primitive::u32,
