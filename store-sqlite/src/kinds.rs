@@ -21,11 +21,14 @@ pub(crate) struct Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Kinds(RwLock<Table>);
 
+/// Schema versions of one event type in one category, with their kinds.
+type Versions = Vec<(u32, i64)>;
+
 #[derive(Debug, Default)]
 struct Table {
     /// Ids are given out from 1 without holes.
     by_id: Vec<Kind>,
-    by_name: HashMap<Box<str>, HashMap<EventType, Vec<(u32, i64)>>>,
+    by_name: HashMap<Box<str>, HashMap<EventType, Versions>>,
 }
 
 impl Table {

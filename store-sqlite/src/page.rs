@@ -172,7 +172,7 @@ impl Cursor {
     }
 
     /// The statement for the next page, and the part of the range that it covers.
-    fn script(&self, limit: usize) -> (Script, Range) {
+    pub(crate) fn script(&self, limit: usize) -> (Script, Range) {
         match &self.compiled {
             Compiled::Kinds(Some(kinds)) if !self.dense && kinds.len() <= crate::query::MAX_SOURCES => {
                 let sources: Vec<_> = kinds.iter().map(|kind| Source::Kind(*kind)).collect();
