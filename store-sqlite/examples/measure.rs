@@ -98,10 +98,32 @@ async fn replay(store: &SqliteStore, query: Query) -> Result<f64, BoxError> {
     Ok(total as f64 / started.elapsed().as_secs_f64())
 }
 
+/// Writes 200,000 events.
+async fn fill(store: &SqliteStore) -> Result<(), BoxError> {
+    for number in 0..200 {
+        let stream = StreamId::new("single", number.to_string())?;
+        let events = (0..1000).map(|_| event()).collect();
+        store.append(Append::to(stream, ExpectedVersion::Any, events)).await?;
+    }
+    Ok(())
+}
+
+async fn replays(store: &SqliteStore) -> Result<(), BoxError> {
+    println!("replay of everything:  {:>9.0} events/s", replay(store, Query::all()).await?);
+    let one_type = Query::types([EventType::from_static("measure.happened")]);
+    println!("replay of one type:    {:>9.0} events/s", replay(store, one_type).await?);
+    println!("replay of a category:  {:>9.0} events/s", replay(store, Query::category("single")).await?);
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let directory = tempfile::tempdir_in(std::env::args().nth(1).unwrap_or_else(|| ".".into()))?;
     let store = SqliteStore::open(directory.path().join("events.db")).await?;
+    if std::env::args().nth(2).as_deref() == Some("replay") {
+        fill(&store).await?;
+        return replays(&store).await;
+    }
     let mut one = 0.0;
     for tasks in [1, 32, 256] {
         let rate = single(&store, tasks, &format!("t{tasks}")).await?;
@@ -118,10 +140,7 @@ async fn main() -> Result<(), BoxError> {
             through / by_hand
         );
     }
-    println!("replay of everything:  {:>9.0} events/s", replay(&store, Query::all()).await?);
-    let one_type = Query::types([EventType::from_static("measure.happened")]);
-    println!("replay of one type:    {:>9.0} events/s", replay(&store, one_type).await?);
-    println!("replay of a category:  {:>9.0} events/s", replay(&store, Query::category("single")).await?);
+    replays(&store).await?;
     store.close().await;
     Ok(())
 }

@@ -83,7 +83,7 @@ impl Settings {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(
-                self.options().read_only(true).row_buffer_size(64).thread_name(|_| "recount-sqlite-reader".to_owned()),
+                self.options().read_only(true).row_buffer_size(256).thread_name(|_| "recount-sqlite-reader".to_owned()),
             )
     }
 }

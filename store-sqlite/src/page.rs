@@ -16,7 +16,7 @@ pub(crate) const OPERATION: &str = "reading events";
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// And at most this many events.
 const PAGE_EVENTS: usize = 1024;
-const FIRST_PAGE_EVENTS: usize = 64;
+const FIRST_PAGE_EVENTS: usize = 32;
 
 /// How large pages should be, judged by those before.
 #[derive(Clone, Copy, Debug)]
