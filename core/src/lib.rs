@@ -12,6 +12,7 @@ mod dispatch;
 mod error;
 mod event;
 mod event_data;
+mod fold;
 mod in_memory;
 mod lease;
 mod metadata;
@@ -37,6 +38,7 @@ pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadErro
 pub use error::{BoxError, StoreError};
 pub use event::{DecodeError, EncodeError, Event, EventVariant, ToTags};
 pub use event_data::{EventData, EventId, Metadata, RecordedEvent, Timestamp};
+pub use fold::Fold;
 pub use in_memory::InMemory;
 pub use lease::{Lease, LeaseError};
 pub use name::{EventType, IdempotencyKey, NameError, StateKey, StreamId, Tag};

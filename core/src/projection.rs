@@ -1,6 +1,7 @@
 //! Projections: events in, a read model out, each event counted exactly once.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::{BoxError, Event, Position, RecordedEvent, StoreError};
 
@@ -33,6 +34,26 @@ pub trait Projection: Send + Sync + 'static {
         recorded: &RecordedEvent,
         connection: &mut <Self::ReadModel as ReadModel>::Connection,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+impl<P: Projection> Projection for Arc<P> {
+    type Event = P::Event;
+    type ReadModel = P::ReadModel;
+
+    const NAME: &'static str = P::NAME;
+
+    async fn setup(&self, connection: &mut <Self::ReadModel as ReadModel>::Connection) -> Result<(), BoxError> {
+        (**self).setup(connection).await
+    }
+
+    async fn on(
+        &self,
+        event: &Self::Event,
+        recorded: &RecordedEvent,
+        connection: &mut <Self::ReadModel as ReadModel>::Connection,
+    ) -> Result<(), BoxError> {
+        (**self).on(event, recorded, connection).await
+    }
 }
 
 /// A place that projections write to, and that keeps their checkpoints in the same transaction.

@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput, Path, Type};
 
 use crate::args::{Arg, Args};
 use crate::errors::Errors;
-use crate::mirror::{Use, attributes, carried, fields, mirror_ident, payload_impl};
+use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMANDS, CRATE, ERROR, EVENT, EVERY, ID, NAME, SNAPSHOT, VERSION};
 use crate::shape::{krate, refuse_generics};
 
@@ -31,8 +31,34 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     match read(input, &mut errors) {
         Some(aggregate) if errors.is_empty() => expand(&aggregate),
+        Some(aggregate) => stub(&aggregate, errors),
         // Without id, event and error types there is no implementation to stand in.
-        _ => errors.into_tokens(),
+        None => errors.into_tokens(),
+    }
+}
+
+/// An implementation that does nothing, so that the mistakes are the only errors.
+fn stub(aggregate: &Aggregate<'_>, errors: Errors) -> TokenStream {
+    let errors = errors.into_tokens();
+    let Aggregate { krate, input, id, event, error, .. } = aggregate;
+    if !input.generics.params.is_empty() {
+        return errors;
+    }
+    let ident = &input.ident;
+    quote! {
+        #errors
+        const _: () = {
+            #[automatically_derived]
+            impl #krate::Aggregate for #ident {
+                type Id = #id;
+                type Event = #event;
+                type Error = #error;
+                const NAME: &'static ::core::primitive::str = "";
+                fn commands() -> ::std::vec::Vec<#krate::CommandRoute<Self>> {
+                    ::core::unreachable!()
+                }
+            }
+        };
     }
 }
 
@@ -41,6 +67,7 @@ fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Aggregate<'a>
     if let Data::Union(data) = &input.data {
         errors.at(&data.union_token, "an aggregate can't be a `union`: write a struct or an enum");
     }
+    check_attributes(&input.attrs, Place::State, errors);
     let mut args = Args::new(AGGREGATE, &input.attrs, errors);
     let krate = krate(&mut args, errors);
     let name = args.take(NAME, errors);
@@ -73,7 +100,16 @@ fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Aggregate<'a>
     }
     let snapshot = args.take(SNAPSHOT, errors).and_then(|arg| read_snapshot(arg, errors));
     args.refuse_rest("an aggregate", &[NAME, ID, EVENT, ERROR, COMMANDS, SNAPSHOT, CRATE], errors);
-    Some(Aggregate { krate, input, name: name?.value(), id: id?, event: event?, error: error?, commands, snapshot })
+    Some(Aggregate {
+        krate,
+        input,
+        name: name.map(|name| name.value()).unwrap_or_default(),
+        id: id?,
+        event: event?,
+        error: error?,
+        commands,
+        snapshot,
+    })
 }
 
 fn read_snapshot(arg: Arg, errors: &mut Errors) -> Option<Snapshot> {

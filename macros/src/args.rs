@@ -57,6 +57,11 @@ impl Args {
         taken
     }
 
+    /// What they are about, in their order.
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = Ident> {
+        self.args.into_iter().map(|arg| arg.key)
+    }
+
     /// What nobody took is a mistake.
     pub(crate) fn refuse_rest(self, place: &str, known: &[&str], errors: &mut Errors) {
         let attribute = self.attribute;
@@ -64,6 +69,7 @@ impl Args {
             let key = &arg.key;
             let cure = match known {
                 [] => format!("`#[{attribute}(…)]` has no place here"),
+                [known] => format!("known here is `{known}`"),
                 _ => format!("known here are `{}`", known.join("`, `")),
             };
             errors.at(key, format!("`{key}` means nothing on {place}: {cure}"));

@@ -25,13 +25,51 @@ struct Command<'a> {
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     match read(input, &mut errors) {
-        Some(command) if errors.is_empty() => expand(&command),
-        // Without knowing the aggregate there is no implementation to stand in.
-        _ => errors.into_tokens(),
+        Ok(command) if errors.is_empty() => expand(&command),
+        Ok(command) => stub(input, &command.krate, &command.aggregate, errors),
+        Err(Some((krate, aggregate))) => stub(input, &krate, &aggregate, errors),
+        Err(None) => errors.into_tokens(),
     }
 }
 
-fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Command<'a>> {
+/// An implementation that does nothing, so that the mistakes are the only errors.
+fn stub(input: &DeriveInput, krate: &TokenStream, aggregate: &Path, errors: Errors) -> TokenStream {
+    let errors = errors.into_tokens();
+    if !input.generics.params.is_empty() {
+        return errors;
+    }
+    let ident = &input.ident;
+    let json_error = quote!(#krate::__private::serde_json::Error);
+    quote! {
+        #errors
+        const _: () = {
+            #[automatically_derived]
+            impl #krate::Command for #ident {
+                type Aggregate = #aggregate;
+                const NAME: &'static ::core::primitive::str = "";
+                fn aggregate_id(&self) -> &<#aggregate as #krate::Aggregate>::Id {
+                    ::core::unreachable!()
+                }
+                fn to_json(
+                    &self,
+                ) -> ::core::result::Result<::std::vec::Vec<::core::primitive::u8>, #json_error> {
+                    ::core::unreachable!()
+                }
+                fn from_json(_: &[::core::primitive::u8]) -> ::core::result::Result<Self, #json_error> {
+                    ::core::unreachable!()
+                }
+                fn schema() -> #krate::__private::schemars::Schema {
+                    ::core::unreachable!()
+                }
+            }
+        };
+    }
+}
+
+/// What was read, or else what an implementation that stands in needs.
+type Read<'a> = Result<Command<'a>, Option<(TokenStream, Path)>>;
+
+fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Read<'a> {
     refuse_generics(input, "a command", errors);
     check_attributes(&input.attrs, Place::Struct, errors);
     let ident = &input.ident;
@@ -47,6 +85,16 @@ fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Command<'a>> 
     let creates = args.take(CREATE, errors).is_some_and(|arg| arg.flag(errors));
     args.refuse_rest("a command", &[AGGREGATE, CREATE, NAME, CRATE], errors);
 
+    let parts = read_fields(input, errors);
+    match (aggregate, parts) {
+        (Some(aggregate), Some((fields, id))) => {
+            Ok(Command { krate, ident, carried: carried(&input.attrs), aggregate, name, creates, fields, id })
+        }
+        (aggregate, _) => Err(aggregate.map(|aggregate| (krate, aggregate))),
+    }
+}
+
+fn read_fields<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<(&'a Fields, &'a Ident)> {
     let fields = match &input.data {
         Data::Struct(data) => &data.fields,
         Data::Enum(data) => {
@@ -59,17 +107,7 @@ fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Command<'a>> 
         }
     };
     refuse_self(fields, "a command", errors);
-    let id = read_id(ident, fields, errors);
-    Some(Command {
-        krate,
-        ident,
-        carried: carried(&input.attrs),
-        aggregate: aggregate?,
-        name,
-        creates,
-        fields,
-        id: id?,
-    })
+    Some((fields, read_id(&input.ident, fields, errors)?))
 }
 
 fn read_id<'a>(ident: &Ident, fields: &'a Fields, errors: &mut Errors) -> Option<&'a Ident> {

@@ -34,6 +34,7 @@ fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
     let private = quote!(#krate::__private);
     // The inner type must have each trait: what is missing is reported there.
     let display = quote_spanned!(inner.span()=> <#inner as ::core::fmt::Display>::fmt(&self.0, __formatter));
+    let parse_error = quote_spanned!(inner.span()=> type Err = <#inner as ::core::str::FromStr>::Err;);
     let parse = quote_spanned!(inner.span()=> <#inner as ::core::str::FromStr>::from_str(__text));
     let serialize =
         quote_spanned!(inner.span()=> <#inner as #private::serde::Serialize>::serialize(&self.0, __serializer));
@@ -52,7 +53,7 @@ fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
 
             #[automatically_derived]
             impl ::core::str::FromStr for #ident {
-                type Err = <#inner as ::core::str::FromStr>::Err;
+                #parse_error
                 fn from_str(__text: &::core::primitive::str) -> ::core::result::Result<Self, Self::Err> {
                     ::core::result::Result::map(#parse, Self)
                 }

@@ -1,4 +1,6 @@
-//! The derives of recount.
+//! The derives of recount. Use them through the `recount` crate, which exports them beside the traits of their names.
+//!
+//! Every derive takes `crate = "path"` for a program that knows recount under another name.
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -15,25 +17,237 @@ mod shape;
 #[cfg(test)]
 mod testing;
 
-/// Event
+/// Makes a type an event: with a stored name, versions, JSON payload, tags and JSON Schema.
+///
+/// Field types need serde's `Serialize` and `Deserialize` and schemars' `JsonSchema`; the event itself needs neither.
+///
+/// ```
+/// use recount::Event;
+///
+/// #[derive(Event, Clone, Debug, PartialEq)]
+/// #[event(name = "account")]
+/// enum AccountEvent {
+///     /// Stored as `account.opened` with the payload `{"owner":"…"}`.
+///     Opened { owner: String },
+///     /// Version 1 was a bare number of euros; `account.paid_in` is its name of old.
+///     #[event(version = 2, upcast(deposited_v1), alias = "account.paid_in")]
+///     Deposited { cents: i64, #[event(tag)] branch: Option<u32> },
+///     /// Read, but no longer written.
+///     #[event(retired)]
+///     Frozen,
+/// }
+///
+/// fn deposited_v1(euros: i64) -> AccountEvent {
+///     AccountEvent::Deposited { cents: euros * 100, branch: None }
+/// }
+///
+/// let event = AccountEvent::Deposited { cents: 5, branch: Some(7) };
+/// let data = event.encode()?;
+/// assert_eq!(data.event_type.as_str(), "account.deposited");
+/// assert_eq!(data.payload, r#"{"cents":5,"branch":7}"#);
+/// assert_eq!(data.tags[0].as_str(), "branch:7");
+///
+/// let old = AccountEvent::decode("account.paid_in", 1, b"3")?;
+/// assert_eq!(old, AccountEvent::Deposited { cents: 300, branch: None });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// **Names are stored.** Renaming a variant, or the type's `name`, changes the stored name of the events written from
+/// then on, and those already stored are no longer found: keep the old name as an `alias`.
+///
+/// # On an enum
+///
+/// | `#[event(…)]` | meaning |
+/// |---|---|
+/// | `name = "account"` | the first part of the stored names: a variant `MoneyPaidIn` is stored as `account.money_paid_in` |
+/// | `union` | each variant holds another event type, see [below](#unions) |
+/// | `crate = "path"` | where recount is, if not at `::recount` |
+///
+/// # On a variant, or on a struct
+///
+/// | `#[event(…)]` | meaning |
+/// |---|---|
+/// | `name = "opened"` | on a variant: the last part of the stored name; on a struct: the whole stored name (required) |
+/// | `version = 2` | the version of the payload's shape that is written; 1 if not given |
+/// | `upcast(f1, f2)` | how old versions are read: from version 1 to 2, from 2 to 3 |
+/// | `alias = "full.old_name"` | another stored name that is read as this one; repeatable |
+/// | `retired` | it is read, but `encode` refuses it |
+///
+/// Version *N* needs *N* - 1 upcasters: plain functions. The first takes what the payload of version 1 is read as (a
+/// struct that is kept for it, or `serde_json::Value`), each next takes what the one before returns, and the last
+/// returns the event itself, which may be another variant. The compiler checks each link.
+///
+/// # On a field
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `#[event(tag)]` | tags the event with `field:value`, for queries and append conditions; see `ToTags` |
+/// | `#[event(tag = "key")]` | the same as `key:value`; fields of tuples need it |
+/// | `#[serde(…)]`, `#[schemars(…)]` | whatever serde and schemars allow on fields |
+///
+/// # Payload
+///
+/// Named fields, and no fields, are a JSON object; a single unnamed field is its value's JSON; several are an array.
+/// So a variant without fields can be given fields later, with `#[serde(default)]` and without a new version.
+/// Unknown fields are ignored, unless the type has `#[serde(deny_unknown_fields)]`.
+///
+/// Of serde's attributes `rename_all` (on structs and variants), `rename_all_fields` (on enums) and
+/// `deny_unknown_fields` are respected; others on the type or its variants are refused, for the derive owns the form.
+///
+/// # Unions
+///
+/// What a projection, a process or a decision listens to: a choice of other event types, written and read as these are.
+///
+/// ```
+/// # use recount::Event;
+/// # #[derive(Event)] #[event(name = "account")] enum AccountEvent { Opened, Closed }
+/// # #[derive(Event)] #[event(name = "order.placed")] struct OrderPlaced;
+/// #[derive(Event)]
+/// #[event(union)]
+/// enum Heard {
+///     #[event(only(Opened))]
+///     Account(AccountEvent),
+///     Order(OrderPlaced),
+/// }
+///
+/// let names: Vec<_> = Heard::variants().iter().map(|variant| variant.event_type).collect();
+/// assert_eq!(names, ["account.opened", "order.placed"]);
+/// assert!(Heard::decode("account.closed", 1, b"{}").is_err());
+/// ```
+///
+/// `only(…)` names the variants that matter: only these are read, decoded and written. A name that is none of the
+/// type's variants does not compile, nor do two variants that read the same stored name. (An event type whose `Event`
+/// is written by hand is unknown to these checks: then the first variant that reads a name gets it.)
 #[proc_macro_derive(Event, attributes(event, serde, schemars))]
 pub fn event(input: TokenStream) -> TokenStream {
     event::derive(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Command
+/// Makes a struct a command to an aggregate: reached by its type, or by its name with JSON.
+///
+/// ```
+/// # use recount::{Aggregate, Apply, Event};
+/// use recount::{Command, Handle};
+/// # #[derive(Event)] #[event(name = "account.opened")] struct Opened { owner: String }
+/// # #[derive(Aggregate, Clone, Default)]
+/// # #[aggregate(name = "account", id = String, event = Opened, error = std::fmt::Error)]
+/// # struct Account;
+/// # impl Apply for Account { fn apply(&mut self, _: &Opened) {} }
+///
+/// #[derive(Command, Clone)]
+/// #[command(aggregate = Account, create)]
+/// struct OpenAccount {
+///     #[command(id)]
+///     account: String,
+///     owner: String,
+/// }
+///
+/// impl Handle<OpenAccount> for Account {
+///     fn handle(&self, command: OpenAccount) -> Result<Vec<Opened>, std::fmt::Error> {
+///         Ok(vec![Opened { owner: command.owner }])
+///     }
+/// }
+///
+/// assert_eq!(OpenAccount::NAME, "open_account");
+/// let command = OpenAccount::from_json(br#"{"account":"a1","owner":"Ada"}"#)?;
+/// assert_eq!(command.aggregate_id(), "a1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Without the `impl Handle` it does not compile. The type must be `Clone`, since a command that meets a conflict is
+/// decided again.
+///
+/// **The name is known outside**, to callers by HTTP and brokers: renaming the type changes it, unless `name` is given.
+///
+/// | `#[command(…)]` on the struct | meaning |
+/// |---|---|
+/// | `aggregate = Account` | who decides (required) |
+/// | `create` | the aggregate must not exist yet |
+/// | `name = "open"` | its name among the commands of its aggregate; the type's name in snake case if not given |
+/// | `crate = "path"` | where recount is, if not at `::recount` |
+///
+/// | on a field | meaning |
+/// |---|---|
+/// | `#[command(id)]` | holds the id of the aggregate (exactly one) |
+/// | `#[serde(…)]`, `#[schemars(…)]` | whatever serde and schemars allow on fields |
+///
+/// Field types need serde's `Serialize` and `Deserialize` and schemars' `JsonSchema`. JSON fields that the command
+/// doesn't have are refused, unless one of its fields is `#[serde(flatten)]`.
 #[proc_macro_derive(Command, attributes(command, serde, schemars))]
 pub fn command(input: TokenStream) -> TokenStream {
     command::derive(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Aggregate
+/// Makes a struct or enum an aggregate: with a category for its streams, routes to its commands, and snapshots.
+///
+/// ```
+/// use recount::{Aggregate, Apply, Event};
+///
+/// #[derive(Event)]
+/// #[event(name = "counter.counted")]
+/// struct Counted;
+///
+/// #[derive(Aggregate, Clone, Default)]
+/// #[aggregate(name = "counter", id = u64, event = Counted, error = std::fmt::Error,
+///             commands(), snapshot(every = 500, version = 1))]
+/// struct Counter {
+///     count: u64,
+/// }
+///
+/// impl Apply for Counter {
+///     fn apply(&mut self, _: &Counted) {
+///         self.count += 1;
+///     }
+/// }
+///
+/// assert_eq!(Counter::stream(&7)?.to_string(), "counter/7");
+/// # Ok::<(), recount::NameError>(())
+/// ```
+///
+/// The type must be `Default` (the state before the first event) and `Clone`, and without an `impl Apply` it does not
+/// compile.
+///
+/// **The name is stored.** Renamed, an aggregate no longer sees its streams.
+///
+/// | `#[aggregate(…)]` | meaning |
+/// |---|---|
+/// | `name = "account"` | the category of its streams (required) |
+/// | `id = AccountId` | what tells its streams apart; its text form is stored (required) |
+/// | `event = AccountEvent` | what can happen (required) |
+/// | `error = AccountError` | why a command can be refused (required) |
+/// | `commands(Open, Deposit)` | the commands that can be asked for by name; each needs its `impl Handle` |
+/// | `snapshot(every = 500, version = 1)` | keeps the state after so many events; a new `version` makes older ones be ignored |
+/// | `crate = "path"` | where recount is, if not at `::recount` |
+///
+/// Only with `snapshot` do the fields need serde's `Serialize` and `Deserialize`; `#[serde(…)]` on fields and variants
+/// is respected then, as are `rename_all`, `rename_all_fields` and `deny_unknown_fields` on the type.
 #[proc_macro_derive(Aggregate, attributes(aggregate, serde, schemars))]
 pub fn aggregate(input: TokenStream) -> TokenStream {
     aggregate::derive(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Id
+/// Makes a struct around one value an id: text, JSON, JSON Schema and a tag, all those of the value within.
+///
+/// ```
+/// use recount::Id;
+///
+/// #[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
+/// struct AccountId(String);
+///
+/// let id: AccountId = "a1".parse()?;
+/// assert_eq!(id.to_string(), "a1");
+/// assert_eq!(id, AccountId::from("a1".to_owned()));
+/// # Ok::<(), std::convert::Infallible>(())
+/// ```
+///
+/// It implements `Display`, `FromStr`, `From` the value, serde's `Serialize` and `Deserialize`, schemars' `JsonSchema`
+/// (in place, without a definition of its own) and `ToTags`, by means of the value's own: a
+/// `String`, a `uuid::Uuid`, an integer, or any type that has the first two and serde and schemars. Other values in a
+/// struct of their own, such as `Cents(i64)`, may use it as well.
+///
+/// **An id's text form is stored** in the names of streams and in tags: it must not change.
+///
+/// `#[id(crate = "path")]` says where recount is, if not at `::recount`.
 #[proc_macro_derive(Id, attributes(id))]
 pub fn id(input: TokenStream) -> TokenStream {
     id::derive(&parse_macro_input!(input as DeriveInput)).into()

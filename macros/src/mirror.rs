@@ -109,34 +109,33 @@ pub(crate) enum Place {
     Enum,
     Variant,
     Struct,
+    State,
 }
 
 /// Refuses what would change or contradict the stored form that the derive owns.
 pub(crate) fn check_attributes(attrs: &[Attribute], place: Place, errors: &mut Errors) {
+    const SCHEMA: &[&str] = &["title", "description", "extend", "transform", "deprecated"];
     let (serde, schemars, what): (&[&str], &[&str], _) = match place {
-        Place::Enum => (&["rename_all_fields", "deny_unknown_fields"], &[], "an enum"),
-        Place::Variant => {
-            (&["rename_all"], &["title", "description", "extend", "transform", "deprecated"], "a variant")
-        }
-        Place::Struct => (
-            &["rename_all", "deny_unknown_fields", "default"],
-            &["title", "description", "extend", "transform", "deprecated"],
-            "a struct",
-        ),
+        Place::Enum => (&["rename_all_fields", "deny_unknown_fields"], &[], "this enum"),
+        Place::Variant => (&["rename_all"], SCHEMA, "this variant"),
+        Place::Struct => (&["rename_all", "deny_unknown_fields"], SCHEMA, "this struct"),
+        Place::State => (&["rename_all", "rename_all_fields", "deny_unknown_fields"], SCHEMA, "this state"),
     };
-    for (attribute, known) in [(SERDE, serde), (SCHEMARS, schemars)] {
-        let mut args = Args::new(attribute, attrs, errors);
-        for known in known {
-            args.take_all(known);
+    for (attribute, allowed) in [(SERDE, serde), (SCHEMARS, schemars)] {
+        let args = Args::new(attribute, attrs, errors);
+        for key in args.into_keys().filter(|key| !allowed.iter().any(|allowed| key == allowed)) {
+            let cure = match (key.to_string().as_str(), place) {
+                ("default", Place::Struct | Place::State) => "put it on each field that may be missing".to_owned(),
+                ("rename" | "alias", Place::Struct | Place::Variant) => {
+                    "write `name` or `alias` in the derive's own attribute".to_owned()
+                }
+                _ if allowed.is_empty() => "put it on a variant or a field".to_owned(),
+                _ => format!("here may stand `{}`, and on fields what you like", allowed.join("`, `")),
+            };
+            errors.at(
+                &key,
+                format!("`{attribute}({key})` can't be on {what}, since the derive owns its stored form: {cure}"),
+            );
         }
-        for renaming in ["rename", "alias"] {
-            for arg in args.take_all(renaming) {
-                errors.at(
-                    &arg.key,
-                    format!("the derive owns the stored name: write its own `name`, not `{attribute}({renaming})`"),
-                );
-            }
-        }
-        args.refuse_rest(&format!("{what} whose stored form the derive owns"), known, errors);
     }
 }

@@ -1,7 +1,7 @@
 //! The in-memory store of recount: for tests, examples and caches.
 //!
 //! It keeps every promise of the store contract except durability: its data lasts as long as its last handle.
-//! It is also the worked example for authors of stores: [`EventStore`] and [`StateStore`] in four small files,
+//! It is also the worked example for authors of stores: [`EventStore`] and [`StateStore`](recount_core::StateStore) in a few small files,
 //! proven by the conformance suite of `recount-testing` (see `tests/suite.rs`).
 //!
 //! ```
@@ -26,6 +26,7 @@
 //!
 //! Not promised: that memory is given back when streams are erased, beyond the events themselves.
 
+mod index;
 mod log;
 mod read;
 mod state;

@@ -1,28 +1,24 @@
-//! The events, and the indexes that find them.
+//! The events, stream by stream and all together.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::sync::Arc;
 
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventId, EventType, ExpectedVersion,
-    IdempotencyKey, Position, Query, QueryItem, RecordedEvent, StoreError, StreamAppend, StreamAppended, StreamId,
-    StreamVersion, Tag, Timestamp, Violation,
+    Append, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventId, ExpectedVersion, IdempotencyKey,
+    Position, Query, RecordedEvent, StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Timestamp,
+    Violation,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Indexes into `Log::events`, in increasing order.
-type Places = Vec<usize>;
+use crate::index::{Indexes, Places};
 
 #[derive(Default)]
 pub(crate) struct Log {
     /// The event at position `index + 1`; none where it was erased.
     events: Vec<Option<Arc<RecordedEvent>>>,
     streams: HashMap<StreamId, Stream>,
-    categories: HashMap<Box<str>, Places>,
-    types: HashMap<EventType, Places>,
-    tags: HashMap<Tag, Places>,
+    indexes: Indexes,
     ids: HashSet<EventId>,
     appends: HashMap<IdempotencyKey, (Uuid, Appended)>,
     head: Head,
@@ -150,19 +146,11 @@ impl Log {
         let StreamAppend { stream, events, .. } = append;
         let count = events.len() as u64;
         let entry = self.streams.entry(stream.clone()).or_default();
-        let category = match self.categories.get_mut(stream.category()) {
-            Some(places) => places,
-            None => self.categories.entry(stream.category().into()).or_default(),
-        };
         for data in events {
             let place = self.events.len();
             entry.places.push(place);
-            category.push(place);
             self.ids.insert(data.id);
-            index(&mut self.types, &data.event_type, place);
-            for tag in &data.tags {
-                index(&mut self.tags, tag, place);
-            }
+            self.indexes.add(place, &stream, &data);
             let position = Position::new(place as u64 + 1);
             let version = entry.version();
             let event = RecordedEvent { position, stream: stream.clone(), version, recorded_at, data };
@@ -221,90 +209,11 @@ impl Log {
     ) -> impl Iterator<Item = &Arc<RecordedEvent>> {
         let end = usize::try_from(to.get()).unwrap_or(usize::MAX).min(self.events.len());
         let start = usize::try_from(after.get()).unwrap_or(usize::MAX).min(end);
-        let mut sources = if query.is_all() {
-            vec![Source::Every { start, end }]
-        } else {
-            let lists = query.items.iter().flat_map(|item| self.narrowest(item));
-            lists.map(|places| Source::listed(places, start, end)).collect()
-        };
-        std::iter::from_fn(move || {
-            let places = sources.iter().filter_map(|source| source.peek(direction));
-            let next = match direction {
-                Direction::Forward => places.min(),
-                Direction::Backward => places.max(),
-            }?;
-            for source in &mut sources {
-                if source.peek(direction) == Some(next) {
-                    source.skip(direction);
-                }
-            }
-            Some(next)
-        })
-        .filter_map(|place| self.event(place))
-    }
-
-    /// The shortest lists that hold every event of an item that asks for something.
-    fn narrowest(&self, item: &QueryItem) -> Vec<&Places> {
-        let mut choices: Vec<Vec<&Places>> =
-            item.tags.iter().map(|tag| self.tags.get(tag).into_iter().collect()).collect();
-        choices.extend(item.category.iter().map(|name| self.categories.get(name).into_iter().collect()));
-        if !item.event_types.is_empty() {
-            choices.push(item.event_types.iter().filter_map(|event_type| self.types.get(event_type)).collect());
-        }
-        choices
-            .into_iter()
-            .min_by_key(|lists| lists.iter().map(|places| places.len()).sum::<usize>())
-            .unwrap_or_default()
+        self.indexes.candidates(query, start, end, direction).filter_map(|place| self.event(place))
     }
 
     fn event(&self, place: usize) -> Option<&Arc<RecordedEvent>> {
         self.events.get(place).and_then(Option::as_ref)
-    }
-}
-
-/// Places still to visit, from either end.
-enum Source<'a> {
-    Every { start: usize, end: usize },
-    Listed(&'a [usize]),
-}
-
-impl<'a> Source<'a> {
-    fn listed(places: &'a [usize], start: usize, end: usize) -> Self {
-        let first = places.partition_point(|place| *place < start);
-        let last = places.partition_point(|place| *place < end);
-        Self::Listed(&places[first..last])
-    }
-
-    fn peek(&self, direction: Direction) -> Option<usize> {
-        match (self, direction) {
-            (Self::Every { start, end }, _) if start >= end => None,
-            (Self::Every { start, .. }, Direction::Forward) => Some(*start),
-            (Self::Every { end, .. }, Direction::Backward) => Some(end - 1),
-            (Self::Listed(places), Direction::Forward) => places.first().copied(),
-            (Self::Listed(places), Direction::Backward) => places.last().copied(),
-        }
-    }
-
-    fn skip(&mut self, direction: Direction) {
-        match (self, direction) {
-            (Self::Every { start, .. }, Direction::Forward) => *start += 1,
-            (Self::Every { end, .. }, Direction::Backward) => *end -= 1,
-            (Self::Listed(places), Direction::Forward) => *places = places.get(1..).unwrap_or_default(),
-            (Self::Listed(places), Direction::Backward) => {
-                *places = places.split_last().map_or(&[], |(_, rest)| rest);
-            }
-        }
-    }
-}
-
-fn index<K: Clone + Eq + Hash>(index: &mut HashMap<K, Places>, key: &K, place: usize) {
-    match index.get_mut(key) {
-        // An event may carry a tag twice.
-        Some(places) if places.last() == Some(&place) => {}
-        Some(places) => places.push(place),
-        None => {
-            index.insert(key.clone(), vec![place]);
-        }
     }
 }
 

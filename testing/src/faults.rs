@@ -44,6 +44,11 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether a lost answer leaves open what happened.
+    const fn writes(self) -> bool {
+        matches!(self, Self::Append | Self::Archive | Self::Erase | Self::Put | Self::Delete)
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Append => "append",
@@ -68,8 +73,8 @@ impl Operation {
 pub enum Fault {
     /// The call fails before it takes effect, with [`StoreError::Unavailable`].
     Before,
-    /// The call takes effect, but its answer is lost: [`StoreError::OutcomeUnknown`]. A read gives its first
-    /// event, if there is one, then [`StoreError::Unavailable`].
+    /// The call takes effect, but its answer is lost: [`StoreError::OutcomeUnknown`] if it writes, otherwise
+    /// [`StoreError::Unavailable`]. A read of events gives the first, if there is one, before it fails.
     After,
     /// The call is answered late.
     Delay(Duration),
@@ -173,7 +178,7 @@ impl<S> FaultyStore<S> {
             Some(Fault::Before) => Err(unavailable(operation).into()),
             Some(Fault::After) => {
                 call.await?;
-                Err(StoreError::OutcomeUnknown { operation: operation.name(), source: "injected fault".into() }.into())
+                Err(lost_answer(operation).into())
             }
             Some(Fault::Delay(time)) => {
                 tokio::time::sleep(time).await;
@@ -197,6 +202,14 @@ impl<S> FaultyStore<S> {
 
 fn unavailable(operation: Operation) -> StoreError {
     StoreError::Unavailable { operation: operation.name(), source: "injected fault".into() }
+}
+
+fn lost_answer(operation: Operation) -> StoreError {
+    if operation.writes() {
+        StoreError::OutcomeUnknown { operation: operation.name(), source: "injected fault".into() }
+    } else {
+        unavailable(operation)
+    }
 }
 
 #[async_trait]

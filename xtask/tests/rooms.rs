@@ -9,6 +9,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("recount-macros", &[]),
     ("recount-core", &["recount-macros"]),
+    ("recount-macros-suite", &["recount-core"]),
     ("recount-store-memory", &["recount-core"]),
     ("recount-store-sqlite", &["recount-core"]),
     ("recount-testing", &["recount-core"]),

@@ -52,18 +52,30 @@ impl Inner {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let mut warm = match turn.take() {
-                _ if command.creates() => Warm::default(),
-                Some(warm) => warm,
-                None => self.load(stream).await?,
+            let (mut warm, mut cached) = match turn.take() {
+                _ if command.creates() => (Warm::default(), false),
+                Some(warm) => (warm, attempts == 1),
+                None => (self.load(stream).await?, false),
             };
-            let context =
-                Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata: &metadata };
-            let events = match command.handle(&warm.state, &context) {
-                Ok(events) => events,
-                Err(error) => {
-                    *turn = Some(warm);
-                    return Err(DispatchError::Rejected(error));
+            let events = loop {
+                let context =
+                    Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata: &metadata };
+                let outcome = command.handle(&warm.state, &context);
+                // An append finds out whether the state was the newest; a "no" must look for itself.
+                if cached && !matches!(&outcome, Ok(events) if !events.is_empty()) {
+                    let before = warm.version;
+                    self.catch_up(stream, &mut warm).await?;
+                    cached = false;
+                    if warm.version > before {
+                        continue;
+                    }
+                }
+                match outcome {
+                    Ok(events) => break events,
+                    Err(error) => {
+                        *turn = Some(warm);
+                        return Err(DispatchError::Rejected(error));
+                    }
                 }
             };
             if events.is_empty() {

@@ -44,7 +44,7 @@ fn one_of(mut all: Schema, index: usize) -> Schema {
 fn needed(schema: &Map<String, Value>, mut all: Map<String, Value>) -> Map<String, Value> {
     let mut needed = Map::new();
     let mut names = Vec::new();
-    schema.values().for_each(|value| add_references(value, &mut names));
+    add_references_of(schema, &mut names);
     while let Some(name) = names.pop() {
         if let Some(definition) = all.remove(&name) {
             add_references(&definition, &mut names);
@@ -56,16 +56,18 @@ fn needed(schema: &Map<String, Value>, mut all: Map<String, Value>) -> Map<Strin
 
 fn add_references(value: &Value, names: &mut Vec<String>) {
     match value {
-        Value::Object(object) => {
-            for (key, value) in object {
-                match (key.as_str(), value) {
-                    ("$ref", Value::String(target)) => names.extend(definition_name(target)),
-                    _ => add_references(value, names),
-                }
-            }
-        }
+        Value::Object(object) => add_references_of(object, names),
         Value::Array(values) => values.iter().for_each(|value| add_references(value, names)),
         _ => {}
+    }
+}
+
+fn add_references_of(object: &Map<String, Value>, names: &mut Vec<String>) {
+    for (key, value) in object {
+        match (key.as_str(), value) {
+            ("$ref", Value::String(target)) => names.extend(definition_name(target)),
+            _ => add_references(value, names),
+        }
     }
 }
 
@@ -93,4 +95,25 @@ fn percent_decoded(text: &str) -> String {
     }
     bytes.extend_from_slice(rest.as_bytes());
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_an_encoded_pointer() {
+        assert_eq!(definition_name("#/$defs/Address").as_deref(), Some("Address"));
+        assert_eq!(definition_name("#/$defs/A~1b~0c%20%C3%A9%").as_deref(), Some("A/b~c \u{e9}%"));
+        assert_eq!(definition_name("#"), None);
+    }
+
+    #[test]
+    fn definitions_are_found_through_definitions() {
+        let definitions =
+            serde_json::json!({"A": {"items": {"$ref": "#/$defs/B"}}, "B": {"$ref": "#/$defs/A"}, "C": {}});
+        let Value::Object(definitions) = definitions else { unreachable!() };
+        let schema = Map::from_iter([("anyOf".to_owned(), serde_json::json!([{"$ref": "#/$defs/A"}]))]);
+        assert_eq!(needed(&schema, definitions).keys().collect::<Vec<_>>(), ["A", "B"]);
+    }
 }

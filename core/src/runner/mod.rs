@@ -33,9 +33,8 @@ impl ProjectionsBuilder {
         Self { store, retry, starts: Vec::new() }
     }
 
-    /// Adds a projection that writes to this read model.
-    pub fn add<P: Projection>(mut self, projection: impl Into<Arc<P>>, read_model: P::ReadModel) -> Self {
-        let projection = projection.into();
+    /// Adds a projection that writes to this read model. Add an `Arc` of it to keep a handle.
+    pub fn add<P: Projection>(mut self, projection: P, read_model: P::ReadModel) -> Self {
         self.starts.push(Box::new(move |store, retry, shutdown| {
             let (progress, watched) = watch::channel(Progress::new(P::NAME));
             let task = Task { projection, read_model, store, retry, progress, shutdown };

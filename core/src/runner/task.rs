@@ -16,7 +16,7 @@ use crate::{
 const IDLE_ADVANCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Task<P: Projection> {
-    pub(super) projection: Arc<P>,
+    pub(super) projection: P,
     pub(super) read_model: P::ReadModel,
     pub(super) store: Arc<dyn Store>,
     pub(super) retry: Retry,

@@ -36,8 +36,10 @@ pub(crate) fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Event<'a>
 fn read_struct<'a>(input: &'a DeriveInput, data: &'a DataStruct, mut args: Args, errors: &mut Errors) -> Kind<'a> {
     check_attributes(&input.attrs, Place::Struct, errors);
     let ident = &input.ident;
-    let name = args.take(NAME, errors);
-    if name.is_none() {
+    let (name, union) = (args.take(NAME, errors), args.take(UNION, errors));
+    if let Some(union) = union {
+        errors.at(&union.key, "a union is an enum: write a variant for each event type that it holds");
+    } else if name.is_none() {
         let example = snake_case(ident);
         errors.at(ident, format!("say under which name it is stored: `#[event(name = \"….{example}\")]`"));
     }
@@ -49,7 +51,7 @@ fn read_struct<'a>(input: &'a DeriveInput, data: &'a DataStruct, mut args: Args,
 
 fn read_enum<'a>(input: &'a DeriveInput, data: &'a DataEnum, mut args: Args, errors: &mut Errors) -> Kind<'a> {
     let (prefix, union) = (args.take(NAME, errors), args.take(UNION, errors));
-    args.refuse_rest("an enum of events; on a variant it may", ENUM_KEYS, errors);
+    args.refuse_rest("an enum of events", ENUM_KEYS, errors);
     if data.variants.is_empty() {
         errors.at(&input.ident, "an event needs at least one variant: something that can happen");
     }
@@ -107,10 +109,12 @@ fn read_variant<'a>(
     errors: &mut Errors,
 ) -> Variant<'a> {
     refuse_self(fields, "an event", errors);
-    let version = args.take(VERSION, errors).and_then(|arg| arg.count::<u32>("versions count from 1", errors));
+    let version = args.take(VERSION, errors).map(|arg| arg.count::<u32>("versions count from 1", errors));
     let upcast = args.take(UPCAST, errors);
     let upcast_key = upcast.as_ref().map(|arg| arg.key.clone());
-    let upcasts = upcast.and_then(|arg| arg.list::<Path>("from_v1, from_v2", errors)).unwrap_or_default();
+    let upcasts = upcast.map(|arg| arg.list::<Path>("from_v1, from_v2", errors));
+    let versioned = !matches!(version, Some(None)) && !matches!(upcasts, Some(None));
+    let version = version.flatten();
     let aliases = args.take_all(ALIAS).into_iter().filter_map(|arg| arg.name(errors));
     let aliases = aliases.map(|name| Name { text: name.value(), span: name.span() }).collect();
     let retired = args.take(RETIRED, errors).is_some_and(|arg| arg.flag(errors));
@@ -122,7 +126,8 @@ fn read_variant<'a>(
         name: name.unwrap_or_else(|| Name { text: ident.unraw().to_string(), span: ident.span() }),
         version: version.map_or(1, |(version, _)| version),
         version_span: version.map(|(_, span)| span),
-        upcasts,
+        upcasts: upcasts.flatten().unwrap_or_default(),
+        versioned,
         upcast_key,
         aliases,
         retired,

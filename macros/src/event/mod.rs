@@ -35,10 +35,8 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 fn stub(input: &DeriveInput, krate: &TokenStream, errors: Errors) -> TokenStream {
     let errors = errors.into_tokens();
     let ident = &input.ident;
-    let (generics, arguments, bounds) = input.generics.split_for_impl();
-    // Without parameters only: bounds that the parameters lack would be one more error.
+    // Bounds that the parameters lack would be one more error.
     if !input.generics.params.is_empty() {
-        let _ = (generics, arguments, bounds);
         return errors;
     }
     quote! {

@@ -29,6 +29,8 @@ pub(crate) struct Variant<'a> {
     pub(crate) version: u32,
     pub(crate) version_span: Option<Span>,
     pub(crate) upcasts: Vec<Path>,
+    /// Whether version and upcasters could be read.
+    pub(crate) versioned: bool,
     pub(crate) upcast_key: Option<Ident>,
     pub(crate) aliases: Vec<Name>,
     pub(crate) retired: bool,

@@ -18,7 +18,7 @@ pub(crate) fn variants(variants: &[Variant<'_>], errors: &mut Errors) {
 fn upcasters(variant: &Variant<'_>, errors: &mut Errors) {
     let (version, given) = (variant.version, variant.upcasts.len());
     let needed = usize::try_from(version - 1).unwrap_or(usize::MAX);
-    if given == needed {
+    if given == needed || !variant.versioned {
         return;
     }
     let functions = |n| if n == 1 { "1 function".to_owned() } else { format!("{n} functions") };

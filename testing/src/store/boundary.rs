@@ -138,6 +138,31 @@ pub async fn erased_events_fail_no_condition(h: &dyn Harness) {
     conditional(&*store, unless(query, Position::START)).await.unwrap();
 }
 
+/// Queries and appends may be large: no limit on parameters or the length of a statement shows.
+pub async fn large_requests_work(h: &dyn Harness) {
+    let store = h.open().await;
+    let names: Vec<String> = (0..40).map(|n| format!("name-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let streams = (0..400).map(|n| recount_core::StreamAppend {
+        stream: stream(&n.to_string()),
+        expected: NoStream,
+        events: (0..5).map(|m| tagged(names[(n + m) % 40], &names[m..m + 20])).collect(),
+    });
+    let request = Append { streams: streams.collect(), ..Append::default() };
+    let condition = Query { items: (0..100).map(|n| item(&names, &[&format!("none-{n}"), "name-0"])).collect() };
+    store.append(request.clone().condition(unless(condition, Position::START))).await.unwrap();
+    let all = everything(&*store).await;
+    assert_eq!(all.len(), 2000);
+    assert_eq!(violations(store.append(request).await).len(), 400, "every violation is reported");
+    // A hundred alternatives of forty types and up to twenty tags each.
+    let query = Query { items: (0..100).map(|n| item(&names, &names[n % 5..n % 5 + n % 20])).collect() };
+    let expected: Vec<_> = all.iter().filter(|event| query.matches(event)).cloned().collect();
+    assert_eq!(select(&*store, query.clone()).await.len(), expected.len());
+    let last = expected.last().unwrap().position;
+    let outcome = conditional(&*store, unless(query, Position::START)).await;
+    assert_eq!(violations(outcome), [Violation::Condition { position: last }]);
+}
+
 async fn conditional(store: &dyn Store, condition: recount_core::AppendCondition) -> Result<Appended, AppendError> {
     store.append(Append::to(stream("conditional"), Any, vec![typed("conditional")]).condition(condition)).await
 }

@@ -1,6 +1,8 @@
 //! Writers at once: what excludes each other has one winner, what doesn't never conflicts, nothing is half done.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recount_core::ExpectedVersion::Any;
@@ -65,8 +67,11 @@ pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
     let instances = instances(h).await;
     let rounds = scaled(h, 40);
     let reader = instances[1].clone();
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = done.clone();
     let reading = tokio::spawn(async move {
-        for round in 0..rounds {
+        for round in 0.. {
+            let last = stop.load(Ordering::SeqCst);
             let to = reader.head().await.unwrap();
             let direction = [Direction::Forward, Direction::Backward][round % 2];
             let mut pairs: HashMap<EventParts, usize> = HashMap::new();
@@ -75,6 +80,10 @@ pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
             }
             let half = pairs.iter().find(|(_, count)| **count != 2);
             assert_eq!(half, None, "half an append was visible up to {to}");
+            if last {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
     });
     race(WRITERS / 2, |task| {
@@ -94,6 +103,7 @@ pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
         }
     })
     .await;
+    done.store(true, Ordering::SeqCst);
     reading.await.unwrap();
 }
 
@@ -129,6 +139,46 @@ pub async fn a_cancelled_append_is_whole_or_absent(h: &dyn Harness) {
     for batch in all.chunks(20) {
         let whole: Vec<_> = batch.iter().map(number).collect();
         assert_eq!(whole, (0..20).map(|n| [0, whole[0][1], n]).collect::<Vec<_>>());
+    }
+}
+
+/// Of appends of the same event, without a key, exactly one wins.
+pub async fn of_appends_of_the_same_event_exactly_one_wins(h: &dyn Harness) {
+    let instances = instances(h).await;
+    for round in 0..scaled(h, 10) {
+        let same = event();
+        let outcomes = race(WRITERS, |task| {
+            let (store, same) = (instances[task % 2].clone(), same.clone());
+            async move { append(&*store, &stream(&format!("{}", task % 3)), Any, vec![event(), same]).await }
+        })
+        .await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "round {round}");
+        for outcome in outcomes.into_iter().filter(Result::is_err) {
+            assert!(matches!(outcome, Err(AppendError::DuplicateEvent { id }) if id == same.id), "{outcome:?}");
+        }
+        assert_eq!(everything(&*instances[0]).await.len(), (round + 1) * 2);
+    }
+}
+
+/// Once archiving is acknowledged no append lands any more, not even one that was under way.
+pub async fn no_append_lands_after_its_stream_was_archived(h: &dyn Harness) {
+    let instances = instances(h).await;
+    for round in 0..scaled(h, 10) {
+        let to = stream(&round.to_string());
+        append(&*instances[0], &to, Any, events(1)).await.unwrap();
+        let lengths = race(8, |task| {
+            let (store, to) = (instances[task % 2].clone(), to.clone());
+            async move {
+                if task == 0 {
+                    store.archive(&to).await.unwrap();
+                    return read(&*store, &to).await.len();
+                }
+                while won(&append(&*store, &to, Any, events(1)).await) {}
+                0
+            }
+        })
+        .await;
+        assert_eq!(read(&*instances[1], &to).await.len(), lengths[0], "round {round}");
     }
 }
 

@@ -127,3 +127,40 @@ pub async fn what_was_acknowledged_survives_reopening(h: &dyn Harness) {
     let appended = append(&*store, &StreamId::new("kept", "0").unwrap(), exact(1), events(1)).await.unwrap();
     assert!(appended.position > head, "positions continue behind the head");
 }
+
+/// Closing finishes what is under way: each append then was acknowledged and is there, or was refused and is not.
+pub async fn closing_finishes_the_appends_under_way(h: &dyn Harness) {
+    if !h.is_durable() {
+        return;
+    }
+    for round in 0..scaled(h, 5) {
+        let store = h.open().await;
+        let before = everything(&*store).await.len();
+        let closing = store.clone();
+        let outcomes = tokio::spawn(race(32, move |task| {
+            let store = store.clone();
+            async move {
+                let to = stream(&format!("{round}-{task}"));
+                let mut acknowledged = 0;
+                loop {
+                    match append(&*store, &to, Any, events(3)).await {
+                        Ok(_) => acknowledged += 3,
+                        Err(AppendError::Store(StoreError::Closed)) => return (to, acknowledged),
+                        Err(other) => panic!("expected success or closed, got {other:?}"),
+                    }
+                }
+            }
+        }));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        closing.close().await;
+        drop(closing);
+        let store = h.open().await;
+        let mut sum = before;
+        for (to, acknowledged) in outcomes.await.unwrap() {
+            assert_eq!(read(&*store, &to).await.len(), acknowledged, "{to:?}");
+            sum += acknowledged;
+        }
+        assert_eq!(everything(&*store).await.len(), sum);
+        store.close().await;
+    }
+}

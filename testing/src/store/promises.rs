@@ -5,6 +5,7 @@
 ///
 /// Every promise becomes three tests: of the store itself, of the store behind `Box` and `Arc`, and of the store
 /// behind a [`FaultyStore`](crate::FaultyStore) without faults; so wrappers that lose something turn red too.
+/// To test several stores in one file, give each macro call a module of its own.
 #[macro_export]
 macro_rules! store_suite {
     ($harness:expr) => {
@@ -60,6 +61,7 @@ macro_rules! __store_promises {
                 an_open_read_survives_appends
                 idle_reads_hold_nobody_up
                 archived_streams_are_read_and_erased_ones_are_gone
+                an_instance_reads_at_once_what_another_acknowledged
             }
             boundary {
                 a_query_selects_what_its_items_select
@@ -70,12 +72,15 @@ macro_rules! __store_promises {
                 an_append_does_not_fail_its_own_condition
                 violations_of_streams_and_condition_are_reported_together
                 erased_events_fail_no_condition
+                large_requests_work
             }
             concurrency {
                 of_appends_expecting_the_same_version_exactly_one_wins
                 appends_expecting_any_version_all_land
                 several_streams_become_visible_at_once
                 a_cancelled_append_is_whole_or_absent
+                of_appends_of_the_same_event_exactly_one_wins
+                no_append_lands_after_its_stream_was_archived
                 writers_of_a_hot_stream_all_get_through
             }
             conditions {
@@ -128,6 +133,7 @@ macro_rules! __store_promises {
                 a_closed_store_says_so
                 closing_one_instance_leaves_the_others_open
                 what_was_acknowledged_survives_reopening
+                closing_finishes_the_appends_under_way
             }
         }
     };

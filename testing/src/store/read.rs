@@ -173,6 +173,18 @@ pub async fn archived_streams_are_read_and_erased_ones_are_gone(h: &dyn Harness)
     assert_eq!(store.head().await.unwrap(), head, "erasing takes no position back");
 }
 
+/// What one instance acknowledged, another reads at once: in its stream, in the whole store, and in the head.
+pub async fn an_instance_reads_at_once_what_another_acknowledged(h: &dyn Harness) {
+    let instances = instances(h).await;
+    for n in 0..scaled(h, 50) {
+        let (writer, reader) = (&*instances[n % 2], &*instances[(n + 1) % 2]);
+        let appended = add(writer, &stream("s"), event()).await;
+        assert_eq!(read(reader, &stream("s")).await.len(), n + 1);
+        assert_eq!(everything(reader).await.len(), n + 1);
+        assert_eq!(reader.head().await.unwrap(), appended.position);
+    }
+}
+
 fn options() -> impl Iterator<Item = (Direction, Option<u64>)> {
     let limits = [None, Some(0), Some(1), Some(3), Some(100), Some(u64::MAX)];
     DIRECTIONS.into_iter().flat_map(move |direction| limits.map(|limit| (direction, limit)))

@@ -1,7 +1,6 @@
 //! What the promises are written with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -155,14 +154,6 @@ pub fn data(events: &[RecordedEvent]) -> Vec<EventData> {
     events.iter().map(|event| event.data.clone()).collect()
 }
 
-/// Waits until the head is at least at this position; wakes by the store's push, looks again after a while.
-pub async fn wait_for(store: &dyn Store, position: Position) {
-    let mut head = store.watch();
-    while store.head().await.unwrap() < position {
-        let _ = tokio::time::timeout(Duration::from_millis(100), head.changed()).await;
-    }
-}
-
 /// Random numbers whose seed is printed if the test fails. Set `RECOUNT_SEED` to repeat a run.
 pub fn random() -> fastrand::Rng {
     let given = std::env::var("RECOUNT_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -171,9 +162,11 @@ pub fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-/// That much of a load, by the harness's [effort](super::Harness::effort).
+/// That much of a load, by the harness's [effort](super::Harness::effort). Set `RECOUNT_EFFORT` (in percent, so 1000
+/// is ten times as much) for long runs.
 pub fn scaled(h: &dyn super::Harness, usual: usize) -> usize {
-    (usual * h.effort() / 100).max(1)
+    let asked_for = std::env::var("RECOUNT_EFFORT").ok().and_then(|percent| percent.parse().ok());
+    (usual * h.effort() * asked_for.unwrap_or(100) / 10_000).max(1)
 }
 
 /// Runs that many tasks at once and returns what they return, in the order of their numbers.

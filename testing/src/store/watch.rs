@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::Harness;
 use super::support::*;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(5);
 
 /// The head of an empty store is the start; then it is the last event's position.
 pub async fn the_head_is_the_position_of_the_last_event(h: &dyn Harness) {

@@ -1,0 +1,64 @@
+//! The import: rows of the file become commands, many at once, resumable at any point.
+
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use recount::{DispatchError, ExpectedRevision, Recount, StateKey};
+
+use crate::cdnow::{Orders, Row};
+use crate::order::PlaceOrder;
+use crate::user::RegisterCustomer;
+use crate::values::{Cents, CustomerId, OrderId};
+
+/// How many rows are under way at once.
+const AT_ONCE: usize = 256;
+/// After how many rows the place in the file is noted.
+const NOTE_EVERY: u64 = 2_000;
+
+/// Brings in the rows behind the last noted line. `done` is told how many rows are in, of this file, so far.
+///
+/// A crash loses at most the note of the last rows: placing them again finds the orders there and adds nothing.
+pub async fn import(recount: &Recount, orders: &Orders, done: impl Fn(u64)) -> Result<()> {
+    let key = StateKey::new(format!("import/{}", orders.source))?;
+    let noted: u64 = match recount.store().get(&key).await? {
+        Some(entry) => serde_json::from_slice(&entry.value).context("damaged note of the import")?,
+        None => 0,
+    };
+    let skipped = orders.rows.partition_point(|row| row.line <= noted);
+    done(skipped as u64);
+    let rows = &orders.rows[skipped..];
+    let mut placed = stream::iter(rows).map(|row| place(recount, &orders.source, row)).buffered(AT_ONCE);
+    let mut count = skipped as u64;
+    while let Some(line) = placed.try_next().await? {
+        count += 1;
+        if count % NOTE_EVERY == 0 || count == orders.rows.len() as u64 {
+            recount.store().put(&key, serde_json::to_vec(&line)?.into(), ExpectedRevision::Any, None).await?;
+        }
+        done(count);
+    }
+    Ok(())
+}
+
+async fn place(recount: &Recount, source: &str, row: &Row) -> Result<u64> {
+    let customer = CustomerId::from(format!("{source}-{}", row.customer));
+    if row.first {
+        let register = RegisterCustomer { customer: customer.clone(), source: source.to_owned(), number: row.customer };
+        once(recount.dispatch(register).await).with_context(|| format!("customer of line {}", row.line))?;
+    }
+    let order = PlaceOrder {
+        order: OrderId::from(format!("{source}-{}", row.line)),
+        customer,
+        day: row.day,
+        cds: row.cds,
+        total: Cents::from(row.cents),
+    };
+    once(recount.dispatch(order).await).with_context(|| format!("order of line {}", row.line))?;
+    Ok(row.line)
+}
+
+/// What is there already needs no doing.
+pub fn once<T, E: std::error::Error>(outcome: Result<T, DispatchError<E>>) -> Result<(), DispatchError<E>> {
+    match outcome {
+        Ok(_) | Err(DispatchError::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

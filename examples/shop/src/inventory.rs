@@ -1,0 +1,152 @@
+//! Stock: a warehouse ships what was paid for, and orders more before it runs out. Never ships what isn't there.
+
+use recount::{Aggregate, Apply, Command, Event, Handle, Projection, RecordedEvent};
+use recount::{BoxError, sqlite::SqliteReadModel};
+use sqlx::SqliteConnection;
+
+use crate::values::{CustomerId, OrderId, WarehouseId};
+
+/// How many CDs a supplier delivers at once.
+const DELIVERY: u32 = 500;
+/// The stock below which a warehouse orders a delivery.
+const LOW: u32 = 100;
+
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event(name = "stock")]
+pub enum StockEvent {
+    Delivered {
+        warehouse: WarehouseId,
+        cds: u32,
+    },
+    Shipped {
+        #[event(tag)]
+        order: OrderId,
+        customer: CustomerId,
+        warehouse: WarehouseId,
+        cds: u32,
+    },
+}
+
+/// Ships an order; the caller's idempotency key makes it happen once.
+#[derive(Command, Clone, Debug)]
+#[command(aggregate = Warehouse)]
+pub struct ShipOrder {
+    #[command(id)]
+    pub warehouse: WarehouseId,
+    pub order: OrderId,
+    pub customer: CustomerId,
+    pub cds: u32,
+}
+
+#[derive(Aggregate, Clone, Debug, Default)]
+#[aggregate(name = "warehouse", id = WarehouseId, event = StockEvent, error = std::convert::Infallible,
+            commands(ShipOrder), snapshot(every = 1000, version = 1))]
+pub struct Warehouse {
+    cds: u32,
+}
+
+impl Apply for Warehouse {
+    fn apply(&mut self, event: &StockEvent) {
+        match event {
+            StockEvent::Delivered { cds, .. } => self.cds += cds,
+            StockEvent::Shipped { cds, .. } => self.cds -= cds,
+        }
+    }
+}
+
+impl Handle<ShipOrder> for Warehouse {
+    fn handle(&self, command: ShipOrder) -> Result<Vec<StockEvent>, std::convert::Infallible> {
+        let ShipOrder { warehouse, order, customer, cds } = command;
+        let mut events = Vec::new();
+        let short = (cds + LOW).saturating_sub(self.cds);
+        if short > 0 {
+            let delivered = short.div_ceil(DELIVERY) * DELIVERY;
+            events.push(StockEvent::Delivered { warehouse: warehouse.clone(), cds: delivered });
+        }
+        events.push(StockEvent::Shipped { order, customer, warehouse, cds });
+        Ok(events)
+    }
+}
+
+/// The read model `stock`: what each warehouse got, shipped and has.
+pub struct StockLevels;
+
+impl Projection for StockLevels {
+    type Event = StockEvent;
+    type ReadModel = SqliteReadModel;
+
+    const NAME: &'static str = "stock_levels";
+
+    async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
+        sqlx::query(
+            "CREATE TABLE IF NOT EXISTS stock \
+             (warehouse TEXT PRIMARY KEY, delivered INTEGER NOT NULL, shipped INTEGER NOT NULL) STRICT",
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    async fn on(
+        &self,
+        event: &StockEvent,
+        _: &RecordedEvent,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), BoxError> {
+        let (warehouse, delivered, shipped) = match event {
+            StockEvent::Delivered { warehouse, cds } => (warehouse, *cds, 0),
+            StockEvent::Shipped { warehouse, cds, .. } => (warehouse, 0, *cds),
+        };
+        sqlx::query(
+            "INSERT INTO stock VALUES (?1, ?2, ?3) \
+             ON CONFLICT (warehouse) DO UPDATE SET delivered = delivered + ?2, shipped = shipped + ?3",
+        )
+        .bind(warehouse.to_string())
+        .bind(delivered)
+        .bind(shipped)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recount_testing::given;
+
+    use super::*;
+
+    fn ship(cds: u32) -> ShipOrder {
+        ShipOrder {
+            warehouse: "w1".to_owned().into(),
+            order: "o1".to_owned().into(),
+            customer: "c1".to_owned().into(),
+            cds,
+        }
+    }
+
+    fn delivered(cds: u32) -> StockEvent {
+        StockEvent::Delivered { warehouse: "w1".to_owned().into(), cds }
+    }
+
+    fn shipped(cds: u32) -> StockEvent {
+        let ShipOrder { warehouse, order, customer, cds } = ship(cds);
+        StockEvent::Shipped { order, customer, warehouse, cds }
+    }
+
+    #[test]
+    fn an_empty_warehouse_gets_a_delivery_first() {
+        given::<Warehouse>([]).when(ship(3)).then([delivered(500), shipped(3)]);
+    }
+
+    #[test]
+    fn stock_goes_down_until_it_is_low() {
+        given::<Warehouse>([delivered(500)]).when(ship(400)).then([shipped(400)]);
+        given::<Warehouse>([delivered(500), shipped(400)]).when(ship(1)).then([delivered(500), shipped(1)]);
+    }
+
+    #[test]
+    fn a_large_order_gets_as_many_deliveries_as_it_needs() {
+        given::<Warehouse>([]).when(ship(1000)).then([delivered(1500), shipped(1000)]);
+    }
+}

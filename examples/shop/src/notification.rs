@@ -1,0 +1,66 @@
+//! Notifications: what customers were told. A read model that stands in for a mail service's outbox.
+
+use recount::sqlite::SqliteReadModel;
+use recount::{BoxError, Event, Projection, RecordedEvent};
+use sqlx::SqliteConnection;
+
+use crate::inventory::StockEvent;
+use crate::payment::PaymentEvent;
+use crate::user::CustomerEvent;
+
+/// What customers are told about.
+#[derive(Event, Clone, Debug)]
+#[event(union)]
+pub enum Notable {
+    Customer(CustomerEvent),
+    #[event(only(Captured))]
+    Payment(PaymentEvent),
+    #[event(only(Shipped))]
+    Stock(StockEvent),
+}
+
+/// The read model `notifications`.
+pub struct Notifications;
+
+impl Projection for Notifications {
+    type Event = Notable;
+    type ReadModel = SqliteReadModel;
+
+    const NAME: &'static str = "notifications";
+
+    async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
+        sqlx::query(
+            "CREATE TABLE IF NOT EXISTS notifications \
+             (kind TEXT NOT NULL, about TEXT NOT NULL, customer TEXT NOT NULL, text TEXT NOT NULL, \
+              PRIMARY KEY (kind, about)) STRICT, WITHOUT ROWID",
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    async fn on(&self, event: &Notable, _: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), BoxError> {
+        let (kind, about, customer, text) = match event {
+            Notable::Customer(CustomerEvent::Registered { customer, .. }) => {
+                ("welcome", customer.to_string(), customer, "welcome to the shop".to_owned())
+            }
+            Notable::Payment(PaymentEvent::Captured { order, customer, amount, .. }) => {
+                ("receipt", order.to_string(), customer, format!("we received {} USD", amount.dollars()))
+            }
+            Notable::Stock(StockEvent::Shipped { order, customer, cds, .. }) => {
+                ("shipped", order.to_string(), customer, format!("{cds} CDs are on their way"))
+            }
+            Notable::Payment(PaymentEvent::Waived { .. }) | Notable::Stock(StockEvent::Delivered { .. }) => {
+                return Ok(());
+            }
+        };
+        sqlx::query("INSERT INTO notifications VALUES (?, ?, ?, ?)")
+            .bind(kind)
+            .bind(about)
+            .bind(customer.to_string())
+            .bind(text)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! The report: what the read models say, as data and as something to look at.
+
+use std::fmt::{self, Write};
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use sqlx::SqlitePool;
+
+use crate::values::Cents;
+
+/// Everything that is reported about one source of orders; stock and notifications are the whole shop's.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The orders, customers, CDs and dollars (as text: money is not a floating-point number).
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// How many lines of the file were no orders.
+    pub malformed: usize,
+    /// How many events the store holds up to, by position.
+    pub position: u64,
+    /// By month.
+    pub months: Vec<Month>,
+    /// By month of the first order.
+    pub cohorts: Vec<Cohort>,
+    /// The ten who paid most.
+    pub best_customers: Vec<Best>,
+    /// By warehouse.
+    pub stock: Vec<Stock>,
+    /// By kind.
+    pub notifications: Vec<Notified>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Totals {
+    pub orders: i64,
+    pub customers: i64,
+    pub cds: i64,
+    pub revenue: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Month {
+    pub month: String,
+    pub orders: i64,
+    pub revenue: String,
+    #[serde(skip)]
+    cents: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Cohort {
+    pub first_month: String,
+    pub customers: i64,
+    /// How many of them had ordered on another day within this many months of their first: 1, 3, 6, 12.
+    pub again_within: [i64; 4],
+}
+
+#[derive(Debug, Serialize)]
+pub struct Best {
+    pub customer: i64,
+    pub orders: i64,
+    pub cds: i64,
+    pub paid: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Stock {
+    pub warehouse: String,
+    pub delivered: i64,
+    pub shipped: i64,
+    pub in_stock: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Notified {
+    pub kind: String,
+    pub count: i64,
+    pub example: String,
+}
+
+const WITHIN_MONTHS: [u32; 4] = [1, 3, 6, 12];
+
+impl Report {
+    /// Asks the read models about the orders of this source.
+    pub async fn of(pool: &SqlitePool, source: &str, malformed: usize, position: u64) -> Result<Self> {
+        Ok(Self {
+            totals: totals(pool, source).await?,
+            malformed,
+            position,
+            months: months(pool, source).await?,
+            cohorts: cohorts(pool, source).await?,
+            best_customers: best_customers(pool, source).await?,
+            stock: stock(pool).await?,
+            notifications: notifications(pool).await?,
+        })
+    }
+}
+
+fn dollars(cents: i64) -> String {
+    Cents::from(cents).dollars().to_string()
+}
+
+async fn totals(pool: &SqlitePool, source: &str) -> Result<Totals> {
+    let (orders, customers, cds, cents): (i64, i64, i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(DISTINCT customer), coalesce(sum(cds), 0), coalesce(sum(paid), 0) \
+         FROM orders JOIN customers USING (customer) WHERE source = ?",
+    )
+    .bind(source)
+    .fetch_one(pool)
+    .await?;
+    Ok(Totals { orders, customers, cds, revenue: dollars(cents) })
+}
+
+async fn months(pool: &SqlitePool, source: &str) -> Result<Vec<Month>> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT substr(day, 1, 7) AS month, count(*), coalesce(sum(paid), 0) \
+         FROM orders JOIN customers USING (customer) WHERE source = ? GROUP BY month ORDER BY month",
+    )
+    .bind(source)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(month, orders, cents)| Month { month, orders, revenue: dollars(cents), cents }).collect())
+}
+
+async fn cohorts(pool: &SqlitePool, source: &str) -> Result<Vec<Cohort>> {
+    let [a, b, c, d] = WITHIN_MONTHS;
+    let rows: Vec<(String, i64, i64, i64, i64, i64)> = sqlx::query_as(
+        "WITH firsts AS (SELECT customer, min(day) AS first FROM orders JOIN customers USING (customer) \
+                         WHERE source = ?1 GROUP BY customer), \
+              seconds AS (SELECT customer, first, (SELECT min(day) FROM orders o \
+                          WHERE o.customer = firsts.customer AND o.day > first) AS second FROM firsts) \
+         SELECT substr(first, 1, 7) AS month, count(*), \
+                coalesce(sum(second < date(first, '+' || ?2 || ' months')), 0), \
+                coalesce(sum(second < date(first, '+' || ?3 || ' months')), 0), \
+                coalesce(sum(second < date(first, '+' || ?4 || ' months')), 0), \
+                coalesce(sum(second < date(first, '+' || ?5 || ' months')), 0) \
+         FROM seconds GROUP BY month ORDER BY month",
+    )
+    .bind(source)
+    .bind(a)
+    .bind(b)
+    .bind(c)
+    .bind(d)
+    .fetch_all(pool)
+    .await?;
+    let cohort = |(first_month, customers, a, b, c, d)| Cohort { first_month, customers, again_within: [a, b, c, d] };
+    Ok(rows.into_iter().map(cohort).collect())
+}
+
+async fn best_customers(pool: &SqlitePool, source: &str) -> Result<Vec<Best>> {
+    let rows: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT number, count(*), sum(cds), coalesce(sum(paid), 0) AS cents \
+         FROM orders JOIN customers USING (customer) WHERE source = ? \
+         GROUP BY customer ORDER BY cents DESC, number LIMIT 10",
+    )
+    .bind(source)
+    .fetch_all(pool)
+    .await?;
+    let best = |(customer, orders, cds, cents)| Best { customer, orders, cds, paid: dollars(cents) };
+    Ok(rows.into_iter().map(best).collect())
+}
+
+async fn stock(pool: &SqlitePool) -> Result<Vec<Stock>> {
+    let rows: Vec<(String, i64, i64)> =
+        sqlx::query_as("SELECT warehouse, delivered, shipped FROM stock ORDER BY warehouse").fetch_all(pool).await?;
+    let stock =
+        |(warehouse, delivered, shipped)| Stock { warehouse, delivered, shipped, in_stock: delivered - shipped };
+    Ok(rows.into_iter().map(stock).collect())
+}
+
+async fn notifications(pool: &SqlitePool) -> Result<Vec<Notified>> {
+    let rows: Vec<(String, i64, String)> = sqlx::query_as(
+        "SELECT kind, count(*), min(customer || ': ' || text) FROM notifications GROUP BY kind ORDER BY kind",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(kind, count, example)| Notified { kind, count, example }).collect())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { orders, customers, cds, revenue } = &self.totals;
+        writeln!(f, "{orders} orders of {customers} customers: {cds} CDs for {revenue} USD\n")?;
+        writeln!(f, "Revenue by month\n{}", chart(&self.months)?)?;
+        writeln!(f, "Customers who ordered again, by month of their first order\n{}\n", cohort_table(&self.cohorts))?;
+        writeln!(f, "Best customers\n{}\n", best_table(&self.best_customers))?;
+        writeln!(f, "Stock\n{}\n", stock_table(&self.stock))?;
+        writeln!(f, "Notifications\n{}", notified_table(&self.notifications))?;
+        if self.malformed > 0 {
+            writeln!(f, "\n{} malformed lines were left out, see above", self.malformed)?;
+        }
+        Ok(())
+    }
+}
+
+/// A bar a month, in eighths of a character.
+fn chart(months: &[Month]) -> Result<String, fmt::Error> {
+    const WIDTH: i64 = 50 * 8;
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let most = months.iter().map(|month| month.cents).max().unwrap_or(0).max(1);
+    let mut chart = String::new();
+    for month in months {
+        let eighths = usize::try_from(month.cents.max(0) * WIDTH / most).unwrap_or(0);
+        let bar = "█".repeat(eighths / 8) + PARTS[eighths % 8];
+        writeln!(chart, "  {}  {bar} {}", month.month, month.revenue)?;
+    }
+    Ok(chart)
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header);
+    table
+}
+
+fn right_aligned(mut table: Table, from: usize) -> Table {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn cohort_table(cohorts: &[Cohort]) -> Table {
+    let mut table = table(&["first order", "customers", "within 1 month", "3 months", "6 months", "12 months"]);
+    for cohort in cohorts {
+        let share = |again: i64| format!("{:.1} %", again as f64 * 100.0 / cohort.customers.max(1) as f64);
+        let mut row = vec![cohort.first_month.clone(), cohort.customers.to_string()];
+        row.extend(cohort.again_within.map(share));
+        table.add_row(row);
+    }
+    right_aligned(table, 1)
+}
+
+fn best_table(best: &[Best]) -> Table {
+    let mut table = table(&["customer", "orders", "CDs", "paid (USD)"]);
+    for Best { customer, orders, cds, paid } in best {
+        table.add_row([customer.to_string(), orders.to_string(), cds.to_string(), paid.clone()]);
+    }
+    right_aligned(table, 0)
+}
+
+fn stock_table(stock: &[Stock]) -> Table {
+    let mut table = table(&["warehouse", "delivered", "shipped", "in stock"]);
+    for Stock { warehouse, delivered, shipped, in_stock } in stock {
+        table.add_row([warehouse.clone(), delivered.to_string(), shipped.to_string(), in_stock.to_string()]);
+    }
+    right_aligned(table, 1)
+}
+
+fn notified_table(notified: &[Notified]) -> Table {
+    let mut table = table(&["kind", "sent", "for example"]);
+    for Notified { kind, count, example } in notified {
+        table.add_row([kind.clone(), count.to_string(), example.clone()]);
+    }
+    table
+}

@@ -1,0 +1,65 @@
+//! The words that all parts of the shop share: ids, days, money. They travel in events; nothing else does.
+
+use std::fmt;
+
+use jiff::civil::Date;
+use recount::Id;
+
+/// A customer, as `<source>-<number>`.
+#[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CustomerId(String);
+
+/// An order, as `<source>-<line>`: the data has no order ids and 255 rows that equal others, so the line is the id.
+#[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OrderId(String);
+
+/// One of the shop's warehouses.
+#[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WarehouseId(String);
+
+/// Money, in cents of a US dollar.
+#[derive(Id, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cents(i64);
+
+impl Cents {
+    /// The amount as a number of cents.
+    pub fn get(self) -> i64 {
+        self.0
+    }
+
+    /// Whether nothing is to be paid.
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The amount as dollars and cents, such as `2500315.63`.
+    pub fn dollars(self) -> Dollars {
+        Dollars(self.0)
+    }
+}
+
+/// Shows cents as dollars.
+pub struct Dollars(i64);
+
+impl fmt::Display for Dollars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let cents = self.0.unsigned_abs();
+        write!(f, "{sign}{}.{:02}", cents / 100, cents % 100)
+    }
+}
+
+/// The day as `yyyy-mm-dd`, which sorts as text.
+pub fn day_text(day: Date) -> String {
+    day.to_string()
+}
+
+/// The warehouses; each customer is served by one of them.
+pub const WAREHOUSES: u32 = 16;
+
+/// The warehouse that serves the customer.
+pub fn warehouse_of(customer: &CustomerId) -> WarehouseId {
+    let number: u32 =
+        customer.to_string().bytes().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    WarehouseId::from(format!("w{:02}", number % WAREHOUSES))
+}

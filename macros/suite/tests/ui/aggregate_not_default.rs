@@ -1,0 +1,14 @@
+extern crate recount_core as recount;
+
+use recount::Aggregate;
+use recount_macros_suite::{AccountEvent, AccountId, Refused};
+
+#[derive(Aggregate, Clone)]
+#[aggregate(name = "account", id = AccountId, event = AccountEvent, error = Refused)]
+struct Account;
+
+impl recount::Apply for Account {
+    fn apply(&mut self, _: &AccountEvent) {}
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+extern crate recount_core as recount;
+
+use recount::Aggregate;
+use recount_macros_suite::{AccountEvent, AccountId, Refused};
+
+#[derive(Aggregate, Clone, Default)]
+#[aggregate(name = "account", id = AccountId, event = AccountEvent, error = Refused, snapshot(every = 0, version = 1))]
+struct Account;
+
+fn main() {}

@@ -1,0 +1,13 @@
+extern crate recount_core as recount;
+
+use recount::Command;
+use recount_macros_suite::AccountId;
+
+#[derive(Command, Clone)]
+#[command(aggregate = "Account")]
+struct Close {
+    #[command(id)]
+    account: AccountId,
+}
+
+fn main() {}

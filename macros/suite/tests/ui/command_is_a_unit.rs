@@ -1,0 +1,10 @@
+extern crate recount_core as recount;
+
+use recount::Command;
+use recount_macros_suite::Account;
+
+#[derive(Command, Clone)]
+#[command(aggregate = Account)]
+struct Close;
+
+fn main() {}

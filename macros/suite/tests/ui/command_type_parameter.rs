@@ -1,0 +1,14 @@
+extern crate recount_core as recount;
+
+use recount::Command;
+use recount_macros_suite::{Account, AccountId};
+
+#[derive(Command, Clone)]
+#[command(aggregate = Account)]
+struct Close<T> {
+    #[command(id)]
+    account: AccountId,
+    why: T,
+}
+
+fn main() {}

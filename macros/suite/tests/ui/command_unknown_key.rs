@@ -1,0 +1,13 @@
+extern crate recount_core as recount;
+
+use recount::Command;
+use recount_macros_suite::{Account, AccountId};
+
+#[derive(Command, Clone)]
+#[command(aggregate = Account, creates)]
+struct Close {
+    #[command(id)]
+    account: AccountId,
+}
+
+fn main() {}

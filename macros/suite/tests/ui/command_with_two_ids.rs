@@ -1,0 +1,15 @@
+extern crate recount_core as recount;
+
+use recount::Command;
+use recount_macros_suite::{Account, AccountId};
+
+#[derive(Command, Clone)]
+#[command(aggregate = Account)]
+struct Transfer {
+    #[command(id)]
+    from: AccountId,
+    #[command(id)]
+    to: AccountId,
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+extern crate recount_core as recount;
+
+use recount::Command;
+use recount_macros_suite::AccountId;
+
+#[derive(Command, Clone)]
+struct Close {
+    #[command(id)]
+    account: AccountId,
+}
+
+fn main() {}

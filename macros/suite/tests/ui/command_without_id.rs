@@ -1,0 +1,12 @@
+extern crate recount_core as recount;
+
+use recount::Command;
+use recount_macros_suite::{Account, AccountId};
+
+#[derive(Command, Clone)]
+#[command(aggregate = Account)]
+struct Close {
+    account: AccountId,
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+extern crate recount_core as recount;
+
+use recount::Event;
+
+#[derive(Event)]
+#[event(name = "account.opened")]
+struct Opened {
+    owner: Owner,
+}
+
+struct Owner;
+
+fn main() {}

@@ -1,0 +1,11 @@
+extern crate recount_core as recount;
+
+use recount::Event;
+
+#[derive(Event)]
+#[event(name = "account.opened")]
+struct Opened {
+    before: Option<Box<Self>>,
+}
+
+fn main() {}

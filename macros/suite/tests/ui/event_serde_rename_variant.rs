@@ -1,0 +1,12 @@
+extern crate recount_core as recount;
+
+use recount::Event;
+
+#[derive(Event)]
+#[event(name = "account")]
+enum AccountEvent {
+    #[serde(rename = "open")]
+    Opened,
+}
+
+fn main() {}

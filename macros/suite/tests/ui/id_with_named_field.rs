@@ -1,0 +1,10 @@
+extern crate recount_core as recount;
+
+use recount::Id;
+
+#[derive(Id)]
+struct AccountId {
+    text: String,
+}
+
+fn main() {}

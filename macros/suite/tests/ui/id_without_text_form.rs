@@ -1,0 +1,8 @@
+extern crate recount_core as recount;
+
+use recount::Id;
+
+#[derive(Id)]
+struct AccountId(std::path::PathBuf);
+
+fn main() {}

@@ -1,0 +1,10 @@
+extern crate recount_core as recount;
+
+use recount::Event;
+use recount_macros_suite::AccountEvent;
+
+#[derive(Event)]
+#[event(union)]
+struct Heard(AccountEvent);
+
+fn main() {}

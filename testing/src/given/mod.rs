@@ -1,0 +1,13 @@
+//! given / when / then: what happened, what is asked for, what should happen.
+//!
+//! No store, no runtime, no clock: domain code is pure, so its tests are. Every event that a test mentions goes
+//! through its stored form and back, so an event that can't be stored or read again fails here first.
+
+mod aggregate;
+mod events;
+mod outcome;
+mod storage;
+
+pub use aggregate::{Given, given};
+pub use events::{GivenEvents, given_events, given_nothing};
+pub use outcome::Outcome;
