@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
 }
 
+/// How long SQLite itself waits for the write lock at a time, looking every few milliseconds.
+const BUSY: Duration = Duration::from_millis(20);
 const PAGE: u64 = 4096;
 /// Pages in the write-ahead log after which a commit copies it into the database.
 const CHECKPOINT_PAGES: &str = "4096";
@@ -57,6 +59,8 @@ impl Settings {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // Whoever begins a transaction tries again until its patience ends.
+            .busy_timeout(BUSY)
             .statement_cache_capacity(256)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
@@ -118,6 +122,11 @@ impl WriteLock {
         Self { settings, slot: Arc::new(Mutex::new(Slot { connection: Some(connection), ..Slot::default() })) }
     }
 
+    /// How long to wait for other processes.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
     /// Waits for its turn.
     pub(crate) async fn lock(&self) -> Result<WriteGuard, StoreError> {
         let slot = Arc::clone(&self.slot).lock_owned().await;
@@ -170,6 +179,11 @@ impl WriteGuard {
     /// The connection, if it was not given up.
     pub(crate) fn get(&mut self) -> Option<&mut SqliteConnection> {
         self.slot.connection.as_mut()
+    }
+
+    /// How long to wait for other processes.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.patience
     }
 
     /// Tells one connection from the next.

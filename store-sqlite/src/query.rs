@@ -184,7 +184,7 @@ pub(crate) async fn last_match(
     const OPERATION: &str = "checking an append condition";
     let mut last: Option<i64> = None;
     for statement in last_match_statements(query, after, kinds) {
-        let rows = statement.run(connection).await.map_err(|failed| failed.error).during(OPERATION)?;
+        let rows = statement.run(connection).await.map_err(|failed| failed.error.store_error(OPERATION))?;
         let found = rows.first().map_or(Ok(None), |row| row.try_get(0)).during(OPERATION)?;
         last = last.max(found);
     }

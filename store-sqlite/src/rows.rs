@@ -7,6 +7,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Either, Encode, Executor, Sqlite, SqliteConnection, Type};
 
+use crate::error::Cause;
 use futures_util::TryStreamExt;
 
 /// The greatest number of rows of one statement.
@@ -81,7 +82,7 @@ impl Script {
         let mut at = 0;
         let mut rows = Vec::new();
         let last = statements.saturating_sub(1);
-        let failed = |at: usize, error| ScriptError { last: at >= last, error };
+        let failed = |at: usize, error: sqlx::Error| ScriptError { last: at >= last, error: error.into() };
         if self.failed {
             return Err(failed(0, sqlx::Error::Encode("a value has no SQL form".into())));
         }
@@ -103,7 +104,13 @@ impl Script {
 pub(crate) struct ScriptError {
     /// Whether it was its last statement that failed.
     pub(crate) last: bool,
-    pub(crate) error: sqlx::Error,
+    pub(crate) error: Cause,
+}
+
+impl ScriptError {
+    pub(crate) fn is_busy(&self) -> bool {
+        self.error.is_busy()
+    }
 }
 
 /// Collects rows for a template into scripts: few rows join the script that is being written, many get their own.

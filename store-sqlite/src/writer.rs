@@ -98,13 +98,18 @@ impl Writer {
         next
     }
 
-    async fn commit(&mut self, guard: &mut WriteGuard, batch: Vec<Work>) {
+    async fn commit(&mut self, guard: &mut WriteGuard, mut batch: Vec<Work>) {
         match self.batcher.run(guard, &batch).await {
             Ok(answers) => {
                 announce(&self.head, self.batcher.ledger.counters.position);
                 batch.into_iter().zip(answers).for_each(|(work, answer)| work.answer(answer));
             }
-            Err(failed) if failed.blame == Blame::Database || batch.len() == 1 => {
+            Err(failed) if batch.len() == 1 => {
+                if let Some(work) = batch.pop() {
+                    work.fail(failed.error);
+                }
+            }
+            Err(failed) if failed.blame == Blame::Database => {
                 tracing::debug!(error = %failed.error, "a batch was undone");
                 let error = SharedError::new(failed.error);
                 batch.into_iter().for_each(|work| work.fail(error.get()));

@@ -1,5 +1,7 @@
 //! Read models in SQLite: exactly once, one runner at a time, fair to the writer; and inline projections.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Queries with very many items, over many kinds and pages, select what the memory store says.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use futures_util::TryStreamExt;
 use recount_core::{
     Append, AppendCondition, AppendError, Direction, EventData, EventStore, EventType, ExpectedVersion, Position,
