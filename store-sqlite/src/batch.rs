@@ -188,6 +188,10 @@ impl Batcher {
         };
         if inline {
             self.inlines.take(connection, plan).await?;
+            if transaction::depth(connection) != 1 {
+                let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
+                return Err(StoreError::Backend { operation: OPERATION, source }.into());
+            }
             transaction::commit(connection).await.map_err(|error| uncommitted(&error.into()))?;
         }
         Ok(())
@@ -202,7 +206,7 @@ impl Batcher {
                 if self.inlines.is_empty() {
                     connection.execute("ROLLBACK").await.is_ok()
                 } else {
-                    transaction::rollback(connection).await.is_ok()
+                    transaction::rollback(connection).await.is_ok() && transaction::depth(connection) == 0
                 }
             }
             _ => false,

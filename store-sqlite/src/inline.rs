@@ -1,9 +1,11 @@
 //! Inline projections: handlers that run inside the append's own transaction.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use recount_core::{BoxError, Direction, Event, Position, Projection, Query, ReadAll, RecordedEvent, StoreError};
 use sqlx::{Row, SqliteConnection};
 
@@ -65,7 +67,9 @@ impl Entry {
     }
 
     async fn on(&self, event: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        self.projection.on(event, connection).await.map_err(|error| self.failed(error))
+        // A handler that panics fails its append; the writer goes on.
+        let handled = AssertUnwindSafe(self.projection.on(event, connection)).catch_unwind().await;
+        handled.unwrap_or_else(|_| Err("the handler panicked".into())).map_err(|error| self.failed(error))
     }
 
     /// Takes recorded events in, up to this position or until there were this many.

@@ -60,6 +60,7 @@ impl Projection for Counts {
             .execute(&mut *inner)
             .await?;
         inner.commit().await?;
+        assert_ne!(recorded.stream.id(), "panics");
         if recorded.stream.id() == "refused" { Err("this one is refused".into()) } else { Ok(()) }
     }
 }
@@ -107,6 +108,8 @@ async fn an_inline_projection_is_never_behind_and_fails_only_its_own_append() {
     // What can't be decoded fails the append, too.
     let broken = EventData::new(EventType::new("account.opened").unwrap(), "broken");
     let outcome = store.append(Append::to(stream("broken"), ExpectedVersion::Any, vec![broken])).await;
+    assert!(matches!(outcome, Err(AppendError::Store(StoreError::Projection { .. }))), "{outcome:?}");
+    let outcome = store.append(append("panics", 1)).await;
     assert!(matches!(outcome, Err(AppendError::Store(StoreError::Projection { .. }))), "{outcome:?}");
     // Conflicts and repetitions write nothing and change nothing.
     let conflicting = Append::to(stream("new"), ExpectedVersion::NoStream, vec![event()]);
