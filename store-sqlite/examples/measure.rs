@@ -11,7 +11,9 @@ use recount_store_sqlite::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection};
 
-const RUN: Duration = Duration::from_secs(3);
+const RUN: Duration = Duration::from_secs(2);
+/// How long each side of a comparison runs before it is the other's turn.
+const TURN: Duration = Duration::from_millis(700);
 const PAYLOAD: usize = 300;
 
 fn event() -> EventData {
@@ -45,7 +47,7 @@ async fn single(store: &SqliteStore, tasks: usize, run: &str) -> Result<f64, Box
 async fn hundreds(store: &SqliteStore) -> Result<f64, BoxError> {
     let stream = StreamId::new("hundreds", uuid::Uuid::now_v7().to_string())?;
     let (started, mut total) = (Instant::now(), 0);
-    while started.elapsed() < RUN {
+    while started.elapsed() < TURN {
         let events = (0..100).map(|_| event()).collect();
         store.append(Append::to(stream.clone(), ExpectedVersion::Any, events)).await?;
         total += 100;
@@ -70,7 +72,7 @@ async fn raw(path: &Path) -> Result<f64, BoxError> {
         sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM raw").fetch_one(&mut connection).await?;
     let stream = position + 1;
     let (started, mut total) = (Instant::now(), 0);
-    while started.elapsed() < RUN {
+    while started.elapsed() < TURN {
         let mut transaction = connection.begin().await?;
         let mut insert = sqlx::query(sqlx::AssertSqlSafe(sql.as_str()));
         for _ in 0..100 {
@@ -96,10 +98,32 @@ async fn replay(store: &SqliteStore, query: Query) -> Result<f64, BoxError> {
     Ok(total as f64 / started.elapsed().as_secs_f64())
 }
 
+/// Writes 200,000 events.
+async fn fill(store: &SqliteStore) -> Result<(), BoxError> {
+    for number in 0..200 {
+        let stream = StreamId::new("single", number.to_string())?;
+        let events = (0..1000).map(|_| event()).collect();
+        store.append(Append::to(stream, ExpectedVersion::Any, events)).await?;
+    }
+    Ok(())
+}
+
+async fn replays(store: &SqliteStore) -> Result<(), BoxError> {
+    println!("replay of everything:  {:>9.0} events/s", replay(store, Query::all()).await?);
+    let one_type = Query::types([EventType::from_static("measure.happened")]);
+    println!("replay of one type:    {:>9.0} events/s", replay(store, one_type).await?);
+    println!("replay of a category:  {:>9.0} events/s", replay(store, Query::category("single")).await?);
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let directory = tempfile::tempdir_in(std::env::args().nth(1).unwrap_or_else(|| ".".into()))?;
     let store = SqliteStore::open(directory.path().join("events.db")).await?;
+    if std::env::args().nth(2).as_deref() == Some("replay") {
+        fill(&store).await?;
+        return replays(&store).await;
+    }
     let mut one = 0.0;
     for tasks in [1, 32, 256] {
         let rate = single(&store, tasks, &format!("t{tasks}")).await?;
@@ -108,7 +132,7 @@ async fn main() -> Result<(), BoxError> {
         }
         println!("{tasks:>4} appenders of one event: {rate:>9.0}/s, {:.1} times one", rate / one);
     }
-    for round in 1..=3 {
+    for round in 1..=6 {
         let by_hand = raw(&directory.path().join("raw.db")).await?;
         let through = hundreds(&store).await?;
         println!(
@@ -116,10 +140,7 @@ async fn main() -> Result<(), BoxError> {
             through / by_hand
         );
     }
-    println!("replay of everything:  {:>9.0} events/s", replay(&store, Query::all()).await?);
-    let one_type = Query::types([EventType::from_static("measure.happened")]);
-    println!("replay of one type:    {:>9.0} events/s", replay(&store, one_type).await?);
-    println!("replay of a category:  {:>9.0} events/s", replay(&store, Query::category("single")).await?);
+    replays(&store).await?;
     store.close().await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One batch of work: one transaction, a handful of statements, one flush to disk.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use recount_core::{AppendError, EventId, StoreError};
 use sqlx::sqlite::SqliteRow;
@@ -15,7 +16,7 @@ use crate::plan::{Known, Plan};
 use crate::request::{Answer, Work};
 use crate::row::{encode_metadata, encode_tags};
 use crate::rows::{RowWriter, ScriptError, Template, Texts};
-use crate::transaction;
+use crate::transaction::{self, Transaction};
 
 pub(crate) const OPERATION: &str = "writing";
 
@@ -56,7 +57,7 @@ impl From<StoreError> for Failed {
 
 impl From<ScriptError> for Failed {
     fn from(failed: ScriptError) -> Self {
-        let cause = Cause::from(failed.error);
+        let cause = failed.error;
         let blame = if cause.is_unique_violation() { Blame::DuplicateEvent } else { Blame::Database };
         Self { error: cause.store_error(OPERATION), blame }
     }
@@ -94,9 +95,9 @@ impl Batcher {
 
     async fn try_run(&mut self, guard: &mut WriteGuard, work: &[Work]) -> Result<Vec<Answer>, Failed> {
         guard.connect().await?;
-        let generation = guard.generation();
+        let turn = (guard.generation(), guard.patience());
         let connection = guard.connect().await?;
-        let known = self.begin(connection, generation, work).await?;
+        let known = self.begin(connection, turn, work).await?;
         if !self.inlines.is_empty() {
             self.inlines.catch_up(connection, self.ledger.counters.position, &self.ledger.kinds).await?;
         }
@@ -121,7 +122,7 @@ impl Batcher {
     async fn begin(
         &mut self,
         connection: &mut SqliteConnection,
-        generation: u64,
+        (generation, patience): (u64, Duration),
         work: &[Work],
     ) -> Result<Known, Failed> {
         let names = Names::of(work);
@@ -134,16 +135,26 @@ impl Batcher {
             None => true,
         });
         let unknown: Vec<_> = unknown.collect();
-        let mut writer = RowWriter::new(&mut self.texts);
-        if self.inlines.is_empty() {
-            writer.open.statement("BEGIN IMMEDIATE");
-        } else {
+        let tracked = !self.inlines.is_empty();
+        if tracked {
             // Handlers may begin transactions of their own, as savepoints: the driver has to know of this one.
-            transaction::begin(connection).await.during(OPERATION)?;
+            Transaction::begin(&mut *connection, patience, OPERATION).await?.detach();
         }
-        writer.open.statement("PRAGMA data_version");
-        names.look_up(&mut writer, &unknown);
-        let mut rows = run_all(writer, connection).await?.into_iter();
+        let started = Instant::now();
+        let rows = loop {
+            let mut writer = RowWriter::new(&mut self.texts);
+            if !tracked {
+                writer.open.statement("BEGIN IMMEDIATE");
+            }
+            writer.open.statement("PRAGMA data_version");
+            names.look_up(&mut writer, &unknown);
+            match run_all(writer, connection).await {
+                // Only the first statement waits for other processes.
+                Err(failed) if failed.is_busy() && started.elapsed() < patience => {}
+                outcome => break outcome?,
+            }
+        };
+        let mut rows = rows.into_iter();
         let version = rows.next().ok_or(sqlx::Error::RowNotFound).and_then(|row| row.try_get(0));
         let seen = (generation, version.during(OPERATION)?);
         if self.ledger.holds(seen) {
@@ -172,12 +183,16 @@ impl Batcher {
             script.run(connection).await?;
         }
         match open.run(connection).await {
-            Err(failed) if failed.last && !inline => return Err(uncommitted(failed.error)),
+            Err(failed) if failed.last && !inline => return Err(uncommitted(&failed.error)),
             outcome => outcome?,
         };
         if inline {
             self.inlines.take(connection, plan).await?;
-            transaction::commit(connection).await.map_err(uncommitted)?;
+            if transaction::depth(connection) != 1 {
+                let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
+                return Err(StoreError::Backend { operation: OPERATION, source }.into());
+            }
+            transaction::commit(connection).await.map_err(|error| uncommitted(&error.into()))?;
         }
         Ok(())
     }
@@ -191,7 +206,7 @@ impl Batcher {
                 if self.inlines.is_empty() {
                     connection.execute("ROLLBACK").await.is_ok()
                 } else {
-                    transaction::rollback(connection).await.is_ok()
+                    transaction::rollback(connection).await.is_ok() && transaction::depth(connection) == 0
                 }
             }
             _ => false,
@@ -219,8 +234,8 @@ impl Batcher {
     }
 }
 
-fn uncommitted(error: sqlx::Error) -> Failed {
-    Failed { error: Cause::from(error).commit_error(OPERATION), blame: Blame::Database }
+fn uncommitted(cause: &Cause) -> Failed {
+    Failed { error: cause.commit_error(OPERATION), blame: Blame::Database }
 }
 
 pub(crate) async fn run_all(

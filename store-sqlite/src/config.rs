@@ -108,7 +108,7 @@ impl SqliteBuilder {
         migrate::migrate(&settings, &mut connection).await?;
         let kinds = Arc::new(Kinds::default());
         kinds.refresh(&mut connection).await?;
-        inlines.open(&mut connection, &kinds).await?;
+        inlines.open(&mut connection, &kinds, settings.patience).await?;
 
         let reader = Reader { pool: settings.pool(), kinds: Arc::clone(&kinds) };
         let mut reading = reader.pool.acquire().await.during(OPERATION)?;

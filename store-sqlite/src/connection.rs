@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
 }
 
+/// How long SQLite itself waits for the write lock at a time, looking every few milliseconds.
+const BUSY: Duration = Duration::from_millis(20);
 const PAGE: u64 = 4096;
 /// Pages in the write-ahead log after which a commit copies it into the database.
 const CHECKPOINT_PAGES: &str = "4096";
@@ -57,6 +59,8 @@ impl Settings {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // Whoever begins a transaction tries again until its patience ends.
+            .busy_timeout(BUSY)
             .statement_cache_capacity(256)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
@@ -83,7 +87,7 @@ impl Settings {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(
-                self.options().read_only(true).row_buffer_size(64).thread_name(|_| "recount-sqlite-reader".to_owned()),
+                self.options().read_only(true).row_buffer_size(256).thread_name(|_| "recount-sqlite-reader".to_owned()),
             )
     }
 }
@@ -116,6 +120,11 @@ pub(crate) type TurnConnection = OwnedMappedMutexGuard<Slot, SqliteConnection>;
 impl WriteLock {
     pub(crate) fn new(settings: Arc<Settings>, connection: SqliteConnection) -> Self {
         Self { settings, slot: Arc::new(Mutex::new(Slot { connection: Some(connection), ..Slot::default() })) }
+    }
+
+    /// How long to wait for other processes.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.patience
     }
 
     /// Waits for its turn.
@@ -170,6 +179,11 @@ impl WriteGuard {
     /// The connection, if it was not given up.
     pub(crate) fn get(&mut self) -> Option<&mut SqliteConnection> {
         self.slot.connection.as_mut()
+    }
+
+    /// How long to wait for other processes.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.patience
     }
 
     /// Tells one connection from the next.

@@ -140,20 +140,28 @@ impl std::error::Error for SharedError {
 }
 
 /// The source of a shared error.
-#[derive(Debug)]
 struct SharedSource(Arc<StoreError>);
+
+impl SharedSource {
+    fn source(&self) -> &(dyn std::error::Error + 'static) {
+        std::error::Error::source(&*self.0).unwrap_or(&*self.0)
+    }
+}
+
+impl fmt::Debug for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.source(), f)
+    }
+}
 
 impl fmt::Display for SharedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match std::error::Error::source(&*self.0) {
-            Some(source) => fmt::Display::fmt(source, f),
-            None => fmt::Display::fmt(&self.0, f),
-        }
+        fmt::Display::fmt(self.source(), f)
     }
 }
 
 impl std::error::Error for SharedSource {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.0)?.source()
+        self.source().source()
     }
 }

@@ -1,16 +1,20 @@
 //! Inline projections: handlers that run inside the append's own transaction.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use recount_core::{BoxError, Direction, Event, Position, Projection, Query, ReadAll, RecordedEvent, StoreError};
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
-use crate::error::{Cause, During};
+use crate::error::During;
 use crate::kinds::Kinds;
 use crate::page::Cursor;
 use crate::plan::Plan;
 use crate::read_model::SqliteReadModel;
+use crate::transaction::Transaction;
 
 const OPERATION: &str = "running inline projections";
 /// How many events are caught up with in one transaction when the store is opened.
@@ -63,7 +67,9 @@ impl Entry {
     }
 
     async fn on(&self, event: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        self.projection.on(event, connection).await.map_err(|error| self.failed(error))
+        // A handler that panics fails its append; the writer goes on.
+        let handled = AssertUnwindSafe(self.projection.on(event, connection)).catch_unwind().await;
+        handled.unwrap_or_else(|_| Err("the handler panicked".into())).map_err(|error| self.failed(error))
     }
 
     /// Takes recorded events in, up to this position or until there were this many.
@@ -115,13 +121,18 @@ impl Inlines {
     }
 
     /// Sets the projections up and takes in what was appended without them, in transactions of bounded size.
-    pub(crate) async fn open(&mut self, connection: &mut SqliteConnection, kinds: &Kinds) -> Result<(), StoreError> {
+    pub(crate) async fn open(
+        &mut self,
+        connection: &mut SqliteConnection,
+        kinds: &Kinds,
+        patience: Duration,
+    ) -> Result<(), StoreError> {
         for entry in &mut self.0 {
-            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+            let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
             entry.projection.setup(&mut transaction).await.map_err(|error| entry.failed(error))?;
-            transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
+            transaction.commit(OPERATION).await?;
             loop {
-                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+                let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
                 let row = sqlx::query(include_str!("sql/select_head.sql")).fetch_one(&mut *transaction).await;
                 let head: i64 = row.and_then(|row| row.try_get(0)).during(OPERATION)?;
                 let head = Position::new(head.cast_unsigned());
@@ -132,7 +143,7 @@ impl Inlines {
                 }
                 entry.advance(&mut transaction, kinds, head, Some(BATCH)).await?;
                 entry.write_checkpoint(&mut transaction).await?;
-                transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
+                transaction.commit(OPERATION).await?;
             }
         }
         Ok(())

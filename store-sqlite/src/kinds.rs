@@ -1,7 +1,7 @@
 //! Kinds of events: category, type and schema version as one small number.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use recount_core::{EventType, QueryItem, StoreError};
 use sqlx::Row;
@@ -21,11 +21,14 @@ pub(crate) struct Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Kinds(RwLock<Table>);
 
+/// Schema versions of one event type in one category, with their kinds.
+type Versions = Vec<(u32, i64)>;
+
 #[derive(Debug, Default)]
 struct Table {
     /// Ids are given out from 1 without holes.
-    by_id: Vec<Kind>,
-    by_name: HashMap<Box<str>, HashMap<EventType, Vec<(u32, i64)>>>,
+    by_id: Vec<Arc<Kind>>,
+    by_name: HashMap<Box<str>, HashMap<EventType, Versions>>,
 }
 
 impl Table {
@@ -33,7 +36,7 @@ impl Table {
         if id == self.last() + 1 {
             let types = self.by_name.entry(kind.category.clone()).or_default();
             types.entry(kind.event_type.clone()).or_default().push((kind.schema_version, id));
-            self.by_id.push(kind);
+            self.by_id.push(Arc::new(kind));
         }
     }
 
@@ -51,7 +54,7 @@ impl Kinds {
         self.read(Table::last)
     }
 
-    pub(crate) fn get(&self, id: i64) -> Option<Kind> {
+    pub(crate) fn get(&self, id: i64) -> Option<Arc<Kind>> {
         let index = usize::try_from(id).ok()?.checked_sub(1)?;
         self.read(|table| table.by_id.get(index).cloned())
     }

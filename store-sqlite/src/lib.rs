@@ -90,6 +90,8 @@ mod migrate;
 mod outcome;
 mod page;
 mod plan;
+#[cfg(test)]
+mod plans;
 mod push;
 mod query;
 mod read;

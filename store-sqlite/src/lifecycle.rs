@@ -1,20 +1,24 @@
 //! Work with a transaction of its own: archiving and erasing streams, and proving that the file takes writes.
 
+use std::time::Duration;
+
 use recount_core::{StoreError, StreamId};
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
 use crate::connection::WriteGuard;
-use crate::error::{Cause, During};
+use crate::error::During;
 use crate::ledger::{Ledger, StreamState};
 use crate::request::Task;
+use crate::transaction::Transaction;
 
 /// Does the task.
 pub(crate) async fn run(guard: &mut WriteGuard, ledger: &mut Ledger, task: &Task) -> Result<(), StoreError> {
+    let patience = guard.patience();
     let connection = guard.connect().await?;
     let outcome = match task {
-        Task::Archive(stream) => archive(connection, stream).await,
-        Task::Erase(stream) => erase(connection, stream).await,
-        Task::Health => health(connection).await,
+        Task::Archive(stream) => archive(connection, stream, patience).await,
+        Task::Erase(stream) => erase(connection, stream, patience).await,
+        Task::Health => health(connection, patience).await,
     };
     match (&outcome, task) {
         (Ok(()), Task::Archive(stream) | Task::Erase(stream)) => drop(ledger.heads.remove(stream)),
@@ -27,9 +31,9 @@ pub(crate) async fn run(guard: &mut WriteGuard, ledger: &mut Ledger, task: &Task
     outcome
 }
 
-async fn archive(connection: &mut SqliteConnection, stream: &StreamId) -> Result<(), StoreError> {
+async fn archive(connection: &mut SqliteConnection, stream: &StreamId, patience: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "archiving a stream";
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+    let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
     let (id, state) = find(&mut transaction, stream, OPERATION).await?;
     match state {
         StreamState::Erased => return Err(StoreError::StreamErased { stream: stream.clone() }),
@@ -38,12 +42,12 @@ async fn archive(connection: &mut SqliteConnection, stream: &StreamId) -> Result
     }
     let update = sqlx::query(include_str!("sql/archive_stream.sql")).bind(id);
     update.execute(&mut *transaction).await.during(OPERATION)?;
-    transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))
+    transaction.commit(OPERATION).await
 }
 
-async fn erase(connection: &mut SqliteConnection, stream: &StreamId) -> Result<(), StoreError> {
+async fn erase(connection: &mut SqliteConnection, stream: &StreamId, patience: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "erasing a stream";
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+    let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
     let (id, state) = find(&mut transaction, stream, OPERATION).await?;
     if state == StreamState::Erased {
         return Ok(());
@@ -59,7 +63,7 @@ async fn erase(connection: &mut SqliteConnection, stream: &StreamId) -> Result<(
     for step in steps {
         sqlx::query(step).bind(id).execute(&mut *transaction).await.during(OPERATION)?;
     }
-    transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
+    transaction.commit(OPERATION).await?;
     // The log still holds the rows. If readers are in the way, a later checkpoint overwrites them.
     if let Err(error) = sqlx::raw_sql(include_str!("sql/checkpoint.sql")).execute(connection).await {
         tracing::debug!(%error, "the log is emptied later");
@@ -79,8 +83,9 @@ async fn find(
     Ok((row.try_get(0).during(operation)?, StreamState::from_sql(state)))
 }
 
-async fn health(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn health(connection: &mut SqliteConnection, patience: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
-    let update = sqlx::query(include_str!("sql/prove_writable.sql"));
-    update.execute(connection).await.map(drop).during(OPERATION)
+    let mut transaction = Transaction::begin(connection, patience, OPERATION).await?;
+    sqlx::query(include_str!("sql/prove_writable.sql")).execute(&mut *transaction).await.during(OPERATION)?;
+    transaction.commit(OPERATION).await
 }

@@ -8,7 +8,8 @@ use recount_core::StoreError;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::connection::{Settings, patiently};
-use crate::error::{Cause, During, damaged};
+use crate::error::{During, damaged};
+use crate::transaction::Transaction;
 
 /// Marks the file as recount's: `RCNT`.
 const APPLICATION_ID: i64 = 0x5243_4e54;
@@ -92,11 +93,11 @@ impl Found {
 /// Brings the file to the newest schema. Of several processes that try at once, one does it and the others wait.
 #[tracing::instrument(level = "debug", skip_all, fields(path = %settings.path.display()))]
 pub(crate) async fn migrate(settings: &Settings, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let found = Found::read(connection).await.during(OPERATION)?;
+    let found = Found::read(&mut *connection).await.during(OPERATION)?;
     if found.check(&settings.path)? == MIGRATIONS.len() {
         return Ok(());
     }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.during(OPERATION)?;
+    let mut transaction = Transaction::begin(connection, settings.patience, OPERATION).await?;
     let found = Found::read(&mut transaction).await.during(OPERATION)?;
     let version = found.check(&settings.path)?;
     for (index, script) in MIGRATIONS.iter().enumerate().skip(version) {
@@ -106,5 +107,5 @@ pub(crate) async fn migrate(settings: &Settings, connection: &mut SqliteConnecti
     // A pragma takes no bound parameters; both are constants of this program.
     let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len());
     sqlx::raw_sql(AssertSqlSafe(stamp)).execute(&mut *transaction).await.during(OPERATION)?;
-    transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))
+    transaction.commit(OPERATION).await
 }

@@ -16,7 +16,7 @@ pub(crate) const OPERATION: &str = "reading events";
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// And at most this many events.
 const PAGE_EVENTS: usize = 1024;
-const FIRST_PAGE_EVENTS: usize = 64;
+const FIRST_PAGE_EVENTS: usize = 32;
 
 /// How large pages should be, judged by those before.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +172,7 @@ impl Cursor {
     }
 
     /// The statement for the next page, and the part of the range that it covers.
-    fn script(&self, limit: usize) -> (Script, Range) {
+    pub(crate) fn script(&self, limit: usize) -> (Script, Range) {
         match &self.compiled {
             Compiled::Kinds(Some(kinds)) if !self.dense && kinds.len() <= crate::query::MAX_SOURCES => {
                 let sources: Vec<_> = kinds.iter().map(|kind| Source::Kind(*kind)).collect();

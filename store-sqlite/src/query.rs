@@ -182,29 +182,33 @@ pub(crate) async fn last_match(
     connection: &mut SqliteConnection,
 ) -> Result<Option<Position>, StoreError> {
     const OPERATION: &str = "checking an append condition";
-    let range = Range { after, to: Position::MAX };
-    let mut last = None;
-    if query.is_all() {
-        let mut sql = Sql::default();
-        sql.push("SELECT max(position) FROM events WHERE position").range(range);
-        last = greatest(sql, connection).await.during(OPERATION)?;
-    } else {
-        for sources in sources(query, kinds).chunks(MAX_SOURCES) {
-            let mut sql = Sql::default();
-            sql.push("SELECT max(position) FROM (");
-            for (index, source) in sources.iter().enumerate() {
-                sql.push(if index > 0 { " UNION ALL SELECT * FROM (" } else { "SELECT * FROM (" });
-                source.write(&mut sql, range);
-                sql.push(" ORDER BY position DESC LIMIT 1)");
-            }
-            sql.push(")");
-            last = last.max(greatest(sql, connection).await.during(OPERATION)?);
-        }
+    let mut last: Option<i64> = None;
+    for statement in last_match_statements(query, after, kinds) {
+        let rows = statement.run(connection).await.map_err(|failed| failed.error.store_error(OPERATION))?;
+        let found = rows.first().map_or(Ok(None), |row| row.try_get(0)).during(OPERATION)?;
+        last = last.max(found);
     }
     Ok(last.map(|position| Position::new(position.cast_unsigned())))
 }
 
-async fn greatest(sql: Sql, connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
-    let rows = sql.finish().run(connection).await.map_err(|failed| failed.error)?;
-    rows.first().map_or(Ok(None), |row| row.try_get(0))
+/// Statements that each find the last match of some items.
+pub(crate) fn last_match_statements(query: &Query, after: Position, kinds: &Kinds) -> Vec<Script> {
+    let range = Range { after, to: Position::MAX };
+    if query.is_all() {
+        let mut sql = Sql::default();
+        sql.push("SELECT max(position) FROM events WHERE position").range(range);
+        return vec![sql.finish()];
+    }
+    let statement = |sources: &[Source]| {
+        let mut sql = Sql::default();
+        sql.push("SELECT max(position) FROM (");
+        for (index, source) in sources.iter().enumerate() {
+            sql.push(if index > 0 { " UNION ALL SELECT * FROM (" } else { "SELECT * FROM (" });
+            source.write(&mut sql, range);
+            sql.push(" ORDER BY position DESC LIMIT 1)");
+        }
+        sql.push(")");
+        sql.finish()
+    };
+    sources(query, kinds).chunks(MAX_SOURCES).map(statement).collect()
 }

@@ -1,5 +1,6 @@
 //! Read models in SQLite: in the store's own file, or in one of their own.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Row, SqliteConnection};
 
 use crate::connection::{Settings, TurnConnection, WriteLock};
-use crate::error::{Cause, During};
-use crate::transaction;
+use crate::error::During;
+use crate::transaction::{Transaction, depth};
 
 const OPERATION: &str = "writing the read model";
 
@@ -75,18 +76,11 @@ fn position(row: Option<&sqlx::sqlite::SqliteRow>) -> Result<Position, sqlx::Err
 }
 
 /// An open transaction of a [`SqliteReadModel`]. Dropping it undoes it and lets the next writer go on.
-#[derive(Debug)]
-pub struct SqliteTransaction {
-    connection: TurnConnection,
-    open: bool,
-}
+pub struct SqliteTransaction(Transaction<TurnConnection>);
 
-impl Drop for SqliteTransaction {
-    fn drop(&mut self) {
-        if self.open {
-            // Queued on the connection before anything that the next writer asks for.
-            transaction::start_rollback(&mut self.connection);
-        }
+impl fmt::Debug for SqliteTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTransaction").finish_non_exhaustive()
     }
 }
 
@@ -97,29 +91,29 @@ impl ReadModel for SqliteReadModel {
     const BATCH: usize = 1000;
 
     async fn begin(&self, projection: &str) -> Result<(SqliteTransaction, Position), StoreError> {
-        let mut connection = self.writer.lock().await?.into_connection().await?;
-        transaction::begin(&mut connection).await.during(OPERATION)?;
-        let mut transaction = SqliteTransaction { connection, open: true };
-        let checkpoint = checkpoint(&mut transaction.connection, projection).await.during(OPERATION)?;
-        Ok((transaction, checkpoint))
+        let connection = self.writer.lock().await?.into_connection().await?;
+        let mut transaction = Transaction::begin(connection, self.writer.patience(), OPERATION).await?;
+        let checkpoint = checkpoint(&mut transaction, projection).await.during(OPERATION)?;
+        Ok((SqliteTransaction(transaction), checkpoint))
     }
 
     fn connection(transaction: &mut SqliteTransaction) -> &mut SqliteConnection {
-        &mut transaction.connection
+        &mut transaction.0
     }
 
     async fn commit(
         &self,
-        mut open: SqliteTransaction,
+        transaction: SqliteTransaction,
         projection: &str,
         from: Position,
         to: Position,
     ) -> Result<(), CheckpointError> {
-        if transaction::depth(&open.connection) != 1 {
+        let SqliteTransaction(mut transaction) = transaction;
+        if depth(&transaction) != 1 {
             let source = "a handler left a savepoint open".into();
             return Err(StoreError::Backend { operation: OPERATION, source }.into());
         }
-        let connection = &mut *open.connection;
+        let connection = &mut *transaction;
         let insert = sqlx::query(include_str!("sql/insert_checkpoint.sql")).bind(projection);
         let update = sqlx::query(include_str!("sql/move_checkpoint.sql")).bind(projection);
         if from == Position::START {
@@ -130,9 +124,7 @@ impl ReadModel for SqliteReadModel {
             let actual = checkpoint(connection, projection).await.during(OPERATION)?;
             return Err(CheckpointError::Moved { projection: projection.to_owned(), expected: from, actual });
         }
-        transaction::commit(connection).await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
-        open.open = false;
-        Ok(())
+        Ok(transaction.commit(OPERATION).await?)
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn decode(row: &SqliteRow, kinds: &Kinds) -> Result<RecordedEvent, St
         recorded_at: Timestamp::from_microsecond(recorded_at).map_err(|error| broken(&error))?,
         data: EventData {
             id: EventId(Uuid::from_slice(id).map_err(|error| broken(&error))?),
-            event_type: kind.event_type,
+            event_type: kind.event_type.clone(),
             schema_version: kind.schema_version,
             payload: Bytes::copy_from_slice(payload),
             tags,

@@ -7,11 +7,21 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Either, Encode, Executor, Sqlite, SqliteConnection, Type};
 
+use crate::error::Cause;
 use futures_util::TryStreamExt;
 
-/// The numbers of rows that statements are prepared for. A statement with room for more rows than there are gets
-/// NULL for the rest, which every statement passes over.
-const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+/// The greatest number of rows of one statement.
+const LARGEST: usize = 256;
+/// Statements of up to this many rows share a text with others.
+const SMALL: usize = 4;
+/// Statements of up to this many rows may be followed by others in the same text.
+const MIDDLE: usize = 16;
+
+/// The number of rows to prepare a statement for that takes these. A statement with room for more rows than there
+/// are gets NULL for the rest, which every statement passes over.
+fn room(rows: usize) -> usize {
+    if rows <= MIDDLE { rows.next_power_of_two() } else { rows.next_multiple_of(MIDDLE).min(LARGEST) }
+}
 
 /// A statement whose `{rows}` stands for a list of row values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +46,7 @@ impl Texts {
 /// Statements to run one after the other in one call of the driver, with their arguments.
 #[derive(Default)]
 pub(crate) struct Script {
-    text: String,
+    pub(crate) text: String,
     statements: usize,
     pub(crate) arguments: SqliteArguments,
     failed: bool,
@@ -72,7 +82,7 @@ impl Script {
         let mut at = 0;
         let mut rows = Vec::new();
         let last = statements.saturating_sub(1);
-        let failed = |at: usize, error| ScriptError { last: at >= last, error };
+        let failed = |at: usize, error: sqlx::Error| ScriptError { last: at >= last, error: error.into() };
         if self.failed {
             return Err(failed(0, sqlx::Error::Encode("a value has no SQL form".into())));
         }
@@ -94,7 +104,13 @@ impl Script {
 pub(crate) struct ScriptError {
     /// Whether it was its last statement that failed.
     pub(crate) last: bool,
-    pub(crate) error: sqlx::Error,
+    pub(crate) error: Cause,
+}
+
+impl ScriptError {
+    pub(crate) fn is_busy(&self) -> bool {
+        self.error.is_busy()
+    }
 }
 
 /// Collects rows for a template into scripts: few rows join the script that is being written, many get their own.
@@ -114,11 +130,11 @@ impl<'a> RowWriter<'a> {
     pub(crate) fn rows<T>(&mut self, template: Template, rows: &[T], mut bind: impl FnMut(&mut Script, &T)) {
         let mut rest = rows;
         while !rest.is_empty() {
-            let size = SIZES.into_iter().find(|size| *size >= rest.len()).unwrap_or(SIZES[SIZES.len() - 1]);
+            let size = room(rest.len());
             let (now, later) = rest.split_at(size.min(rest.len()));
             rest = later;
             // A text of several large statements would be a new one for every mix of sizes.
-            if size > SIZES[1] && !self.open.is_empty() {
+            if size > SMALL && !self.open.is_empty() {
                 self.full.push(std::mem::take(&mut self.open));
             }
             self.open.statement(self.texts.get(template, size));
@@ -126,7 +142,7 @@ impl<'a> RowWriter<'a> {
             for _ in now.len() * template.columns..size * template.columns {
                 self.open.bind(None::<i64>);
             }
-            if size > SIZES[2] {
+            if size > MIDDLE {
                 self.full.push(std::mem::take(&mut self.open));
             }
         }

@@ -1,25 +1,81 @@
-//! Transactions that the driver knows of, so that what runs inside may begin more of them, as savepoints.
+//! Transactions that write, and that the driver knows of, so that what runs inside may begin more of them, as savepoints.
 
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use recount_core::StoreError;
 use sqlx::sqlite::SqliteTransactionManager;
-use sqlx::{Error, SqlSafeStr, SqliteConnection};
+use sqlx::{SqlSafeStr, SqliteConnection};
 use sqlx_core::transaction::TransactionManager;
 
-/// Begins one that holds the write lock from the start.
-pub(crate) async fn begin(connection: &mut SqliteConnection) -> Result<(), Error> {
-    SqliteTransactionManager::begin(connection, Some("BEGIN IMMEDIATE".into_sql_str())).await
+use crate::error::Cause;
+
+/// A transaction that is rolled back when dropped, before whatever the connection is asked next.
+pub(crate) struct Transaction<C: DerefMut<Target = SqliteConnection>> {
+    connection: C,
+    open: bool,
 }
 
-pub(crate) async fn commit(connection: &mut SqliteConnection) -> Result<(), Error> {
+impl<C: DerefMut<Target = SqliteConnection>> Transaction<C> {
+    /// Begins one that holds the write lock from the start, and waits for that lock patiently: the connection
+    /// itself waits for a moment only, because SQLite would look ever less often, and so lose against busier writers.
+    pub(crate) async fn begin(
+        mut connection: C,
+        patience: Duration,
+        operation: &'static str,
+    ) -> Result<Self, StoreError> {
+        let started = tokio::time::Instant::now();
+        loop {
+            let begin = "BEGIN IMMEDIATE".into_sql_str();
+            match SqliteTransactionManager::begin(&mut connection, Some(begin)).await.map_err(Cause::from) {
+                Ok(()) => return Ok(Self { connection, open: true }),
+                Err(cause) if cause.is_busy() && started.elapsed() < patience => {}
+                Err(cause) => return Err(cause.store_error(operation)),
+            }
+        }
+    }
+
+    pub(crate) async fn commit(mut self, operation: &'static str) -> Result<(), StoreError> {
+        let committed = SqliteTransactionManager::commit(&mut self.connection).await;
+        committed.map_err(|error| Cause::from(error).commit_error(operation))?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// Leaves the transaction open on the connection.
+    pub(crate) fn detach(mut self) {
+        self.open = false;
+    }
+}
+
+impl<C: DerefMut<Target = SqliteConnection>> Deref for Transaction<C> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl<C: DerefMut<Target = SqliteConnection>> DerefMut for Transaction<C> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+impl<C: DerefMut<Target = SqliteConnection>> Drop for Transaction<C> {
+    fn drop(&mut self) {
+        if self.open {
+            SqliteTransactionManager::start_rollback(&mut self.connection);
+        }
+    }
+}
+
+pub(crate) async fn commit(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     SqliteTransactionManager::commit(connection).await
 }
 
-pub(crate) async fn rollback(connection: &mut SqliteConnection) -> Result<(), Error> {
+pub(crate) async fn rollback(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     SqliteTransactionManager::rollback(connection).await
-}
-
-/// Rolls back before whatever the connection is asked next.
-pub(crate) fn start_rollback(connection: &mut SqliteConnection) {
-    SqliteTransactionManager::start_rollback(connection);
 }
 
 /// How many transactions are open, one in another.

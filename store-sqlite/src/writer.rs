@@ -1,5 +1,7 @@
 //! The task that writes: it takes what is waiting, does it in one transaction, and answers.
 
+use std::time::Duration;
+
 use recount_core::StoreError;
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
@@ -11,6 +13,9 @@ use crate::error::SharedError;
 use crate::lifecycle;
 use crate::push::{HeadSender, announce};
 use crate::request::{Request, Work};
+
+/// How long closing waits for the last readers.
+const LAST_READERS: Duration = Duration::from_secs(5);
 
 /// How much work may share a transaction.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +66,10 @@ impl Writer {
                 Request::Close => {}
             }
         }
-        self.readers.close().await;
+        // An application that keeps a connection of a read model's pool holds nobody up for long.
+        if tokio::time::timeout(LAST_READERS, self.readers.close()).await.is_err() {
+            tracing::warn!("a reading connection is still in use");
+        }
         self.lock.close().await;
     }
 
@@ -98,13 +106,18 @@ impl Writer {
         next
     }
 
-    async fn commit(&mut self, guard: &mut WriteGuard, batch: Vec<Work>) {
+    async fn commit(&mut self, guard: &mut WriteGuard, mut batch: Vec<Work>) {
         match self.batcher.run(guard, &batch).await {
             Ok(answers) => {
                 announce(&self.head, self.batcher.ledger.counters.position);
                 batch.into_iter().zip(answers).for_each(|(work, answer)| work.answer(answer));
             }
-            Err(failed) if failed.blame == Blame::Database || batch.len() == 1 => {
+            Err(failed) if batch.len() == 1 => {
+                if let Some(work) = batch.pop() {
+                    work.fail(failed.error);
+                }
+            }
+            Err(failed) if failed.blame == Blame::Database => {
                 tracing::debug!(error = %failed.error, "a batch was undone");
                 let error = SharedError::new(failed.error);
                 batch.into_iter().for_each(|work| work.fail(error.get()));

@@ -1,5 +1,7 @@
 //! Processes that are killed while they write, and processes that share a file.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod common;
 
 use std::collections::HashMap;
@@ -9,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{append, read_all, stream};
-use recount_core::{EventStore, ExpectedVersion};
+use recount_core::{AppendError, EventStore, ExpectedVersion, StoreError};
 use recount_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
@@ -43,7 +45,7 @@ async fn child() {
                 let store = store.clone();
                 tokio::spawn(async move {
                     let id = writer.to_string();
-                    loop {
+                    for _ in 0..u64::MAX {
                         // Each append goes to two streams, so that half an append would show.
                         let count = fastrand::usize(1..=100);
                         let mut both = append(&id, count);
@@ -153,6 +155,33 @@ async fn two_instances_share_a_hot_stream() {
     assert_eq!(stores[1].head().await.unwrap().get(), 640);
     stores[0].archive(&stream("hot")).await.unwrap();
     assert!(stores[1].append(append("hot", 1)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_file_is_waited_for_but_not_for_ever() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let store = SqliteStore::builder(&path).patience(Duration::from_secs(2)).open().await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    let mut other = common::shell(&path).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.append(append("a", 1)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(read_all(&store).await.len(), 1);
+    sqlx::raw_sql("COMMIT; BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    // Either the waiting one was quick, or it goes on waiting until its patience ends.
+    match store.append(append("a", 1)).await {
+        Err(AppendError::Store(error @ StoreError::Unavailable { .. })) => assert!(error.is_transient()),
+        other => panic!("{other:?}"),
+    }
+    drop(waiting.await.unwrap());
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    store.archive(&stream("a")).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Which files are opened, which are refused, and that refused ones stay as they were.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod common;
 
 use common::{append, execute, read, read_all};

@@ -1,5 +1,7 @@
 //! A full disk, and numbers that are used up.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod common;
 
 use common::{append, execute, read, read_all, shell, stream};

@@ -1,5 +1,7 @@
 //! The SQLite store answers as the memory store does, whatever it is asked.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use recount_store_memory::MemoryStore;
 use recount_store_sqlite::SqliteStore;
 use recount_testing::model;

@@ -1,5 +1,7 @@
 //! Read models in SQLite: exactly once, one runner at a time, fair to the writer; and inline projections.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 mod common;
 
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use common::{append, event, read_all, stream};
 use recount_core::{
     Append, AppendError, BoxError, CheckpointError, DecodeError, EncodeError, Event, EventData, EventStore, EventType,
-    EventVariant, ExpectedVersion, Position, Projection, ReadModel, RecordedEvent, StoreError,
+    EventVariant, ExpectedVersion, Position, Projection, ReadModel, RecordedEvent, Recount, StoreError,
 };
 use recount_store_sqlite::{SqliteReadModel, SqliteStore};
 use sqlx::{Connection, SqliteConnection};
@@ -58,6 +60,7 @@ impl Projection for Counts {
             .execute(&mut *inner)
             .await?;
         inner.commit().await?;
+        assert_ne!(recorded.stream.id(), "panics");
         if recorded.stream.id() == "refused" { Err("this one is refused".into()) } else { Ok(()) }
     }
 }
@@ -106,10 +109,48 @@ async fn an_inline_projection_is_never_behind_and_fails_only_its_own_append() {
     let broken = EventData::new(EventType::new("account.opened").unwrap(), "broken");
     let outcome = store.append(Append::to(stream("broken"), ExpectedVersion::Any, vec![broken])).await;
     assert!(matches!(outcome, Err(AppendError::Store(StoreError::Projection { .. }))), "{outcome:?}");
+    let outcome = store.append(append("panics", 1)).await;
+    assert!(matches!(outcome, Err(AppendError::Store(StoreError::Projection { .. }))), "{outcome:?}");
     // Conflicts and repetitions write nothing and change nothing.
     let conflicting = Append::to(stream("new"), ExpectedVersion::NoStream, vec![event()]);
     assert!(matches!(store.append(conflicting).await, Err(AppendError::Conflict(_))));
     assert_eq!(count(&model, "new").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runners_at_once_beside_appends_count_everything_once() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let stores = [SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap()];
+    let runners = stores.clone().map(|store| {
+        let model = store.read_model();
+        Recount::new(store).projections().add(Counts, model).start()
+    });
+    let writers = (0..8).map(|writer| {
+        let store = stores[writer % 2].clone();
+        tokio::spawn(async move {
+            for _ in 0..25 {
+                store.append(append(&writer.to_string(), 3)).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let head = stores[0].head().await.unwrap();
+    let model = stores[0].read_model();
+    let caught_up = async {
+        while model.checkpoint("counts").await.unwrap() < head {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), caught_up).await.expect("no runner gets on");
+    for writer in 0..8 {
+        assert_eq!(count(&model, &writer.to_string()).await, 75);
+    }
+    for runner in runners {
+        runner.shutdown().await;
+    }
 }
 
 async fn write(model: &SqliteReadModel, projection: &str, from: Position, to: Position) -> Result<(), CheckpointError> {

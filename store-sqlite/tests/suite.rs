@@ -1,5 +1,7 @@
 //! The SQLite store keeps the promises of every store.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -1,5 +1,5 @@
 //! What the tests of this crate share.
-#![allow(dead_code, unreachable_pub, reason = "every test takes what it needs")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "every test takes what it needs")]
 
 use std::path::Path;
 
