@@ -100,6 +100,29 @@ pub struct Appended {
     pub repeated: bool,
 }
 
+/// An append that went through under an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedAppend {
+    /// The digest of what was asked for.
+    pub digest: Uuid,
+    /// Its outcome, as it was first returned.
+    pub appended: Appended,
+}
+
+impl NamedAppend {
+    /// The outcome for a repetition of the same request.
+    ///
+    /// # Errors
+    /// [`AppendError::KeyReused`] if something else is asked for under this key now.
+    pub fn repeat(self, now: &Idempotency) -> Result<Appended, AppendError> {
+        if self.digest == now.digest {
+            Ok(Appended { repeated: true, ..self.appended })
+        } else {
+            Err(AppendError::KeyReused { key: now.key.clone() })
+        }
+    }
+}
+
 /// What an append did to one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamAppended {

@@ -30,7 +30,7 @@ mod version;
 pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};
 pub use append::{
     Append, AppendCondition, AppendError, Appended, CONFLICT_EVENTS, Conflict, ExpectedVersion, Idempotency,
-    InvalidAppend, MAX_EVENTS, MAX_PAYLOAD, StreamAppend, StreamAppended, Violation,
+    InvalidAppend, MAX_EVENTS, MAX_PAYLOAD, NamedAppend, StreamAppend, StreamAppended, Violation,
 };
 pub use command::{AnyCommand, Command, CommandRoute};
 pub use decision::Decision;

@@ -38,7 +38,6 @@ impl Recount {
     }
 
     /// A handle on this store with settings of your own.
-    #[must_use]
     pub fn builder(store: impl Store) -> RecountBuilder {
         RecountBuilder {
             store: Arc::new(store),
@@ -71,13 +70,11 @@ impl Recount {
     }
 
     /// The events that the query selects, from after this position on, and then those to come.
-    #[must_use]
     pub fn subscribe(&self, query: Query, after: Position) -> Subscription {
         Subscription::new(Arc::clone(&self.inner.store), query, after)
     }
 
     /// Starts projections.
-    #[must_use]
     pub fn projections(&self) -> ProjectionsBuilder {
         ProjectionsBuilder::new(Arc::clone(&self.inner.store))
     }

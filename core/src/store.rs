@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Appended, EventStream, IdempotencyKey, Position, ReadAll, ReadStream, StateStore, StoreError,
-    StreamId,
+    Append, AppendError, Appended, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, StateStore,
+    StoreError, StreamId,
 };
 
 /// A store of events. What it promises is tested by the conformance suite in `recount-testing`:
@@ -49,7 +49,7 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be asked.
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError>;
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError>;
 
     /// The position up to which everything that will ever be there can be read: of the last event, or `START`.
     ///
@@ -102,7 +102,7 @@ macro_rules! forward {
             fn read_all(&self, read: ReadAll) -> EventStream {
                 (**self).read_all(read)
             }
-            async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+            async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
                 (**self).find_append(key).await
             }
             async fn head(&self) -> Result<Position, StoreError> {

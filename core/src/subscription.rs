@@ -26,6 +26,7 @@ pub struct Subscription {
 
 /// What a [`Subscription`] delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every delivery is an event, and a box for each would cost more")]
 pub enum Delivery {
     /// An event.
     Event(RecordedEvent),

@@ -1,4 +1,5 @@
 //! What leases promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! What running projections promises.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 extern crate recount_core as recount;
 

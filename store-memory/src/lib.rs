@@ -36,8 +36,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use async_trait::async_trait;
 use recount_core::{
-    Append, AppendError, Appended, EventStore, EventStream, IdempotencyKey, Position, ReadAll, ReadStream, StoreError,
-    StreamId,
+    Append, AppendError, Appended, EventStore, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream,
+    StoreError, StreamId,
 };
 use tokio::sync::watch;
 
@@ -91,7 +91,7 @@ impl EventStore for MemoryStore {
         read::all(self.clone(), read)
     }
 
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         Ok(self.log()?.find_append(key))
     }
 

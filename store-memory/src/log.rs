@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventId, ExpectedVersion, IdempotencyKey,
-    Position, Query, RecordedEvent, StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Timestamp,
-    Violation,
+    NamedAppend, Position, Query, RecordedEvent, StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion,
+    Timestamp, Violation,
 };
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::index::{Indexes, Places};
 
@@ -20,7 +19,7 @@ pub(crate) struct Log {
     streams: HashMap<StreamId, Stream>,
     indexes: Indexes,
     ids: HashSet<EventId>,
-    appends: HashMap<IdempotencyKey, (Uuid, Appended)>,
+    appends: HashMap<IdempotencyKey, NamedAppend>,
     head: Head,
 }
 
@@ -72,20 +71,16 @@ impl Log {
         self.head.0 = None;
     }
 
-    pub(crate) fn find_append(&self, key: &IdempotencyKey) -> Option<Appended> {
-        self.appends.get(key).map(|(_, appended)| appended.clone())
+    pub(crate) fn find_append(&self, key: &IdempotencyKey) -> Option<NamedAppend> {
+        self.appends.get(key).cloned()
     }
 
     /// Appends a valid request: first every check, then the writes, none of which can fail.
     pub(crate) fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
         if let Some(named) = &append.idempotency
-            && let Some((digest, first)) = self.appends.get(&named.key)
+            && let Some(first) = self.find_append(&named.key)
         {
-            return if *digest == named.digest {
-                Ok(Appended { repeated: true, ..first.clone() })
-            } else {
-                Err(AppendError::KeyReused { key: named.key.clone() })
-            };
+            return first.repeat(named);
         }
         let violations = self.violations(&append);
         if !violations.is_empty() {
@@ -100,7 +95,7 @@ impl Log {
         let streams = append.streams.into_iter().map(|stream| self.write(stream, recorded_at)).collect();
         let appended = Appended { position: self.head(), streams, repeated: false };
         if let Some(named) = named {
-            self.appends.insert(named.key, (named.digest, appended.clone()));
+            self.appends.insert(named.key, NamedAppend { digest: named.digest, appended: appended.clone() });
         }
         if let Some(head) = &self.head.0 {
             head.send_replace(appended.position);

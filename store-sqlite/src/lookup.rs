@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use recount_core::{IdempotencyKey, Revision, StateKey, StoreError, StreamId, StreamVersion};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use uuid::Uuid;
 
 use crate::error::{During, damaged};
 use crate::ledger::{Head, StreamState};
@@ -82,12 +81,10 @@ impl<'a> Names<'a> {
                     known.heads.insert((*stream).clone(), head(&row).during(OPERATION)?);
                 }
                 1 => {
-                    let (key, digest, outcome): (String, Uuid, String) = (|| {
-                        Ok((row.try_get(1)?, Uuid::from_slice(row.try_get(2)?).map_err(decode)?, row.try_get(3)?))
-                    })()
-                    .during(OPERATION)?;
+                    let (key, digest, outcome): (String, &[u8], &str) =
+                        (|| Ok((row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))().during(OPERATION)?;
                     let key = IdempotencyKey::new(key).map_err(|error| damaged(error.to_string()))?;
-                    known.appends.insert(key, (digest, outcome::decode(&outcome)?));
+                    known.appends.insert(key, outcome::decode(digest, outcome)?);
                 }
                 _ => {
                     let key: String = row.try_get(1).during(OPERATION)?;
@@ -100,10 +97,6 @@ impl<'a> Names<'a> {
         }
         Ok(())
     }
-}
-
-fn decode(error: uuid::Error) -> sqlx::Error {
-    sqlx::Error::Decode(error.into())
 }
 
 fn head(row: &SqliteRow) -> Result<Head, sqlx::Error> {

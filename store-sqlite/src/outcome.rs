@@ -1,7 +1,9 @@
 //! The outcome of a named append, as it is stored.
 
-use recount_core::{Appended, Position, StoreError, StreamAppended, StreamId, StreamVersion};
+use recount_core::{Appended, NamedAppend, Position, StoreError, StreamAppended, StreamId, StreamVersion};
 use serde::{Deserialize, Serialize};
+
+use uuid::Uuid;
 
 use crate::error::damaged;
 
@@ -31,7 +33,8 @@ pub(crate) fn encode(appended: &Appended) -> Result<String, StoreError> {
         .map_err(|error| StoreError::Backend { operation: "encoding an outcome", source: error.into() })
 }
 
-pub(crate) fn decode(outcome: &str) -> Result<Appended, StoreError> {
+pub(crate) fn decode(digest: &[u8], outcome: &str) -> Result<NamedAppend, StoreError> {
+    let digest = Uuid::from_slice(digest).map_err(|error| damaged(format!("the digest of an append: {error}")))?;
     let outcome: Outcome =
         serde_json::from_str(outcome).map_err(|error| damaged(format!("the outcome of an append: {error}")))?;
     let part = |part: Part| {
@@ -39,5 +42,5 @@ pub(crate) fn decode(outcome: &str) -> Result<Appended, StoreError> {
         Ok(StreamAppended { stream, version: part.version, count: part.count })
     };
     let streams = outcome.streams.into_iter().map(part).collect::<Result<_, StoreError>>()?;
-    Ok(Appended { position: outcome.position, streams, repeated: false })
+    Ok(NamedAppend { digest, appended: Appended { position: outcome.position, streams, repeated: false } })
 }

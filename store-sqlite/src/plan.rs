@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use recount_core::{
-    Append, AppendError, Appended, Conflict, EventData, IdempotencyKey, Position, RecordedEvent, Revision, StateError,
-    StateKey, StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Timestamp, Violation,
+    Append, AppendError, Appended, Conflict, EventData, IdempotencyKey, NamedAppend, Position, RecordedEvent, Revision,
+    StateError, StateKey, StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Timestamp, Violation,
 };
 use sqlx::SqliteConnection;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use crate::{outcome, state};
 pub(crate) struct Known {
     /// A stream that isn't there was looked for and doesn't exist.
     pub(crate) heads: HashMap<StreamId, Head>,
-    pub(crate) appends: HashMap<IdempotencyKey, (Uuid, Appended)>,
+    pub(crate) appends: HashMap<IdempotencyKey, NamedAppend>,
     pub(crate) state: HashMap<StateKey, state::Held>,
 }
 
@@ -73,13 +73,9 @@ impl<'a> Plan<'a> {
         connection: &mut SqliteConnection,
     ) -> Result<Result<Appended, AppendError>, StoreError> {
         if let Some(named) = &append.idempotency
-            && let Some((digest, first)) = self.known.appends.get(&named.key)
+            && let Some(first) = self.known.appends.get(&named.key)
         {
-            return Ok(if *digest == named.digest {
-                Ok(Appended { repeated: true, ..first.clone() })
-            } else {
-                Err(AppendError::KeyReused { key: named.key.clone() })
-            });
+            return Ok(first.clone().repeat(named));
         }
         let mut violations: Vec<_> = append.streams.iter().filter_map(|append| self.violation(append)).collect();
         if let Some(condition) = &append.condition {
@@ -168,7 +164,8 @@ impl<'a> Plan<'a> {
         let appended = Appended { position: self.counters.position, streams, repeated: false };
         if let Some(named) = &append.idempotency {
             self.appends.push((&named.key, named.digest, outcome::encode(&appended)?));
-            self.known.appends.insert(named.key.clone(), (named.digest, appended.clone()));
+            let first = NamedAppend { digest: named.digest, appended: appended.clone() };
+            self.known.appends.insert(named.key.clone(), first);
         }
         Ok(appended)
     }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EventStore, EventStream, ExpectedRevision, ExpectedVersion,
-    IdempotencyKey, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry, StateError, StateKey,
-    StateStore, StoreError, StreamId, Violation,
+    IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry, StateError,
+    StateKey, StateStore, StoreError, StreamId, Violation,
 };
 use sqlx::{Row, SqlitePool};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -170,11 +170,11 @@ impl EventStore for SqliteStore {
         }
     }
 
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         const OPERATION: &str = "looking for an append";
         let select = sqlx::query(include_str!("sql/select_append.sql")).bind(key.as_str());
         let row = select.fetch_optional(self.readers()?).await.during(OPERATION)?;
-        row.map(|row| outcome::decode(row.try_get(0).during(OPERATION)?)).transpose()
+        row.map(|row| outcome::decode(row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?)).transpose()
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

@@ -84,7 +84,7 @@ async fn a_file_of_schema_version_1_is_read_and_written() {
     let key = recount_core::StateKey::new("snapshot/account/1").unwrap();
     assert_eq!(recount_core::StateStore::get(&store, &key).await.unwrap().unwrap().value, &b"snapshot"[..]);
     let key = recount_core::IdempotencyKey::new("transfer-1").unwrap();
-    assert_eq!(store.find_append(&key).await.unwrap().unwrap().position.get(), 5);
+    assert_eq!(store.find_append(&key).await.unwrap().unwrap().appended.position.get(), 5);
 }
 
 #[tokio::test]

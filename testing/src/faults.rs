@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, EventStore, EventStream, ExpectedRevision, IdempotencyKey, Position, ReadAll,
-    ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
+    Append, AppendError, Appended, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend, Position,
+    ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
 };
 use tokio::sync::watch;
 
@@ -223,7 +223,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     fn read_all(&self, read: ReadAll) -> EventStream {
         self.around_read(Operation::ReadAll, self.store.read_all(read))
     }
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.around(Operation::FindAppend, self.store.find_append(key)).await
     }
     async fn head(&self) -> Result<Position, StoreError> {

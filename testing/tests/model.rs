@@ -96,7 +96,7 @@ impl EventStore for Broken {
         }
         self.0.read_all(read)
     }
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.0.find_append(key).await
     }
     async fn head(&self) -> Result<Position, StoreError> {

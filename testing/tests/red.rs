@@ -125,7 +125,7 @@ impl EventStore for Broken {
             _ => self.store.read_all(read),
         }
     }
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<Appended>, StoreError> {
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.store.find_append(key).await
     }
     async fn head(&self) -> Result<Position, StoreError> {

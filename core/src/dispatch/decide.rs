@@ -39,7 +39,7 @@ impl<'a, D: Decision> Decide<'a, D> {
         if let Some(named) = &idempotency
             && let Some(first) = inner.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
-            return Ok(inner.first_outcome(first).await?);
+            return Ok(inner.first_outcome(first.repeat(named)?).await?);
         }
         let metadata = self.request.metadata();
         let mut backoff = inner.retry.backoff();

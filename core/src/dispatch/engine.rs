@@ -27,7 +27,7 @@ impl Inner {
         if let Some(named) = &idempotency
             && let Some(first) = self.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
-            let receipt = self.first_outcome(first).await?;
+            let receipt = self.first_outcome(first.repeat(named)?).await?;
             let state = self.load(&stream).await?;
             return Ok((receipt, finish(&state.state)));
         }

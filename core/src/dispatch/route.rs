@@ -14,13 +14,14 @@ use super::{DispatchError, Receipt};
 use crate::{Apply, BoxError, CommandRoute, EventData, Recount};
 
 type Answer = Result<Receipt<EventData>, DispatchError<Rejection>>;
+type Run = dyn Fn(&Recount, &[u8], Request) -> AnswerFuture<'static> + Send + Sync;
 type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// The way to one command of a registered aggregate.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) schema: fn() -> Schema,
-    run: Arc<dyn Fn(&Recount, &[u8], Request) -> AnswerFuture<'static> + Send + Sync>,
+    run: Arc<Run>,
 }
 
 /// Routes by aggregate and command name.

@@ -1,5 +1,5 @@
 //! A bank: the domain that the tests of dispatching share.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use recount_core::{Aggregate, Apply, Command, Context, Event, Handle, HandleWith, Id, Recount};
 use recount_store_memory::MemoryStore;

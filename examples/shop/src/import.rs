@@ -30,7 +30,7 @@ pub async fn import(recount: &Recount, orders: &Orders, done: impl Fn(u64)) -> R
     let mut count = skipped as u64;
     while let Some(line) = placed.try_next().await? {
         count += 1;
-        if count % NOTE_EVERY == 0 || count == orders.rows.len() as u64 {
+        if count.is_multiple_of(NOTE_EVERY) || count == orders.rows.len() as u64 {
             recount.store().put(&key, serde_json::to_vec(&line)?.into(), ExpectedRevision::Any, None).await?;
         }
         done(count);

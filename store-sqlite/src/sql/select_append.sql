@@ -1,1 +1,1 @@
-SELECT outcome FROM idempotency WHERE key = ?1
+SELECT digest, outcome FROM idempotency WHERE key = ?1

@@ -60,7 +60,7 @@ impl<'a> Twin<'a> {
                 self.events("read all", self.store.read_all(read).try_collect().await)
             }
             Operation::FindAppend(key) => match self.store.find_append(key).await {
-                Ok(found) => ("find append", format!("{:?}", found.map(|found| self.appended(&Ok(found)).1))),
+                Ok(found) => ("find append", format!("{:?}", found.map(|found| self.appended(&Ok(found.appended)).1))),
                 Err(error) => failed(&error),
             },
             Operation::Head => match self.store.head().await {

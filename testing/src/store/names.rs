@@ -119,7 +119,7 @@ pub async fn the_longest_names_work(h: &dyn Harness) {
     let appended = store.append(request).await.unwrap();
     assert_eq!(data(&read(&*store, &to).await), std::slice::from_ref(&written));
     assert_eq!(data(&select(&*store, Query::item(item(&[], &[&tags[19], &tags[0]]))).await), [written]);
-    assert_eq!(store.find_append(&idempotency).await.unwrap(), Some(appended));
+    assert_eq!(find(&*store, &idempotency).await, Some(appended));
     let longest = state_key(&longest(1024));
     store.put(&longest, "x".into(), recount_core::ExpectedRevision::Absent, None).await.unwrap();
     assert_eq!(store.list(longest.as_str(), None, 2).await.unwrap()[0].0, longest);
@@ -129,11 +129,11 @@ pub async fn the_longest_names_work(h: &dyn Harness) {
 pub async fn a_hostile_key_is_a_key_of_its_own(h: &dyn Harness) {
     let store = h.open().await;
     for (n, name) in hostile(512).iter().enumerate() {
-        assert_eq!(store.find_append(&key(name)).await.unwrap(), None, "{name:?}");
+        assert_eq!(find(&*store, &key(name)).await, None, "{name:?}");
         let request = Append::to(stream("s"), Any, vec![typed(&format!("t{n}"))]).idempotency_key(key(name));
         let appended = store.append(request).await.unwrap();
         assert!(!appended.repeated, "{name:?}");
-        assert_eq!(store.find_append(&key(name)).await.unwrap(), Some(appended), "{name:?}");
+        assert_eq!(find(&*store, &key(name)).await, Some(appended), "{name:?}");
         let absent = recount_core::ExpectedRevision::Absent;
         store.put(&state_key(name), name.clone().into(), absent, None).await.unwrap();
     }

@@ -61,6 +61,11 @@ pub fn key(name: &str) -> IdempotencyKey {
     IdempotencyKey::new(name).unwrap()
 }
 
+/// The outcome of the append with this key.
+pub async fn find(store: &dyn Store, key: &IdempotencyKey) -> Option<Appended> {
+    store.find_append(key).await.unwrap().map(|found| found.appended)
+}
+
 /// A key of the state.
 pub fn state_key(name: &str) -> StateKey {
     StateKey::new(name).unwrap()
