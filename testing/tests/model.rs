@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
     Append, AppendError, Appended, EventStore, EventStream, ExpectedRevision, ExpectedVersion, IdempotencyKey,
-    Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, Store,
-    StoreError, StreamId,
+    NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore,
+    Store, StoreError, StreamId,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::model;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use recount_core::{
     Append, AppendError, Appended, Conflict, Direction, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
-    Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, Store,
-    StoreError, StreamId, Violation,
+    NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore,
+    Store, StoreError, StreamId, Violation,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::store::{self, Capabilities, Harness};
