@@ -98,6 +98,18 @@ async fn replay(store: &SqliteStore, query: Query) -> Result<f64, BoxError> {
     Ok(total as f64 / started.elapsed().as_secs_f64())
 }
 
+async fn compare(store: &SqliteStore, directory: &Path) -> Result<(), BoxError> {
+    for round in 1..=6 {
+        let by_hand = raw(&directory.join("raw.db")).await?;
+        let through = hundreds(store).await?;
+        println!(
+            "round {round}: appends of 100: {through:>9.0} events/s, by hand {by_hand:>9.0}/s, {:.2} of it",
+            through / by_hand
+        );
+    }
+    Ok(())
+}
+
 /// Writes 200,000 events.
 async fn fill(store: &SqliteStore) -> Result<(), BoxError> {
     for number in 0..200 {
@@ -124,6 +136,9 @@ async fn main() -> Result<(), BoxError> {
         fill(&store).await?;
         return replays(&store).await;
     }
+    if std::env::args().nth(2).as_deref() == Some("hundreds") {
+        return compare(&store, directory.path()).await;
+    }
     let mut one = 0.0;
     for tasks in [1, 32, 256] {
         let rate = single(&store, tasks, &format!("t{tasks}")).await?;
@@ -132,14 +147,7 @@ async fn main() -> Result<(), BoxError> {
         }
         println!("{tasks:>4} appenders of one event: {rate:>9.0}/s, {:.1} times one", rate / one);
     }
-    for round in 1..=6 {
-        let by_hand = raw(&directory.path().join("raw.db")).await?;
-        let through = hundreds(&store).await?;
-        println!(
-            "round {round}: appends of 100: {through:>9.0} events/s, by hand {by_hand:>9.0}/s, {:.2} of it",
-            through / by_hand
-        );
-    }
+    compare(&store, directory.path()).await?;
     replays(&store).await?;
     store.close().await;
     Ok(())

@@ -175,17 +175,20 @@ impl Batcher {
         let mut writer = RowWriter::new(&mut self.texts);
         insert(&mut writer, plan)?;
         let inline = !self.inlines.is_empty();
+        let mut scripts = writer.finish();
         if !inline {
-            writer.open.statement("COMMIT");
+            // One call less, however large the last script is.
+            let mut last = scripts.pop().unwrap_or_default();
+            last.statement("COMMIT");
+            scripts.push(last);
         }
-        let RowWriter { full, open, .. } = writer;
-        for script in full {
-            script.run(connection).await?;
+        let count = scripts.len();
+        for (index, script) in scripts.into_iter().enumerate() {
+            match script.run(connection).await {
+                Err(failed) if failed.last && !inline && index + 1 == count => return Err(uncommitted(&failed.error)),
+                outcome => outcome?,
+            };
         }
-        match open.run(connection).await {
-            Err(failed) if failed.last && !inline => return Err(uncommitted(&failed.error)),
-            outcome => outcome?,
-        };
         if inline {
             self.inlines.take(connection, plan).await?;
             if transaction::depth(connection) != 1 {
@@ -242,9 +245,8 @@ pub(crate) async fn run_all(
     writer: RowWriter<'_>,
     connection: &mut SqliteConnection,
 ) -> Result<Vec<SqliteRow>, ScriptError> {
-    let RowWriter { full, open, .. } = writer;
     let mut rows = Vec::new();
-    for script in full.into_iter().chain((!open.is_empty()).then_some(open)) {
+    for script in writer.finish() {
         rows.extend(script.run(connection).await?);
     }
     Ok(rows)

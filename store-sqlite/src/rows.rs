@@ -20,7 +20,7 @@ const MIDDLE: usize = 16;
 /// The number of rows to prepare a statement for that takes these. A statement with room for more rows than there
 /// are gets NULL for the rest, which every statement passes over.
 fn room(rows: usize) -> usize {
-    if rows <= MIDDLE { rows.next_power_of_two() } else { rows.next_multiple_of(MIDDLE).min(LARGEST) }
+    if rows <= MIDDLE { rows.next_power_of_two() } else { rows.next_multiple_of(SMALL).min(LARGEST) }
 }
 
 /// A statement whose `{rows}` stands for a list of row values.
@@ -117,13 +117,20 @@ impl ScriptError {
 pub(crate) struct RowWriter<'a> {
     pub(crate) texts: &'a mut Texts,
     /// Scripts to run before the open one.
-    pub(crate) full: Vec<Script>,
+    full: Vec<Script>,
     pub(crate) open: Script,
 }
 
 impl<'a> RowWriter<'a> {
     pub(crate) fn new(texts: &'a mut Texts) -> Self {
         Self { texts, full: Vec::new(), open: Script::default() }
+    }
+
+    /// The scripts, in the order in which they are to run.
+    pub(crate) fn finish(self) -> Vec<Script> {
+        let mut scripts = self.full;
+        scripts.extend((!self.open.is_empty()).then_some(self.open));
+        scripts
     }
 
     /// Adds the rows, as many statements as it takes.
