@@ -13,6 +13,10 @@ use tokio::task::JoinHandle;
 
 /// Between two looks at the file, however often it changes.
 const REST: Duration = Duration::from_millis(5);
+/// When to look again after a change. The log is written first and counts only once it is flushed, which no
+/// notification tells: the first look may come too early.
+const AGAIN: [Duration; 4] =
+    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80), Duration::from_millis(320)];
 
 /// The newest head that this instance knows of, for its watchers.
 pub(crate) type HeadSender = Arc<watch::Sender<Position>>;
@@ -45,8 +49,13 @@ impl Push {
             .ok();
         Self(tokio::spawn(async move {
             let _watcher = watcher;
+            let mut looks = AGAIN.len();
             loop {
-                let _ = tokio::time::timeout(poll, changed.notified()).await;
+                let wait = AGAIN.get(looks).copied().unwrap_or(poll);
+                match tokio::time::timeout(wait, changed.notified()).await {
+                    Ok(()) => looks = 0,
+                    Err(_) => looks = (looks + 1).min(AGAIN.len()),
+                }
                 let select = sqlx::query(include_str!("sql/select_head.sql"));
                 match select.fetch_one(&readers).await.and_then(|row| row.try_get::<i64, _>(0)) {
                     Ok(position) => announce(&head, Position::new(position.cast_unsigned())),

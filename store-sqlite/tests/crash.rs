@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{append, read_all, stream};
 use recount_core::{AppendError, EventStore, ExpectedVersion, StoreError};
@@ -122,9 +122,8 @@ async fn another_process_is_seen_at_once_and_does_not_disturb() {
     let mut child = spawn(&path, "append");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while !lines.next().unwrap().unwrap().contains("done") {}
-    let started = Instant::now();
-    tokio::time::timeout(Duration::from_secs(5), watch.wait_for(|head| *head > first.position)).await.unwrap().unwrap();
-    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    // The poll is an hour away: only a push can tell.
+    tokio::time::timeout(Duration::from_secs(20), watch.wait_for(|head| *head > first.position)).await.unwrap().unwrap();
     // What this instance knew of heads and positions is no longer true.
     let mut next = append("from-child", 1);
     next.streams[0].expected = ExpectedVersion::Exact(recount_core::StreamVersion::new(1));
