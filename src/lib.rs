@@ -1,4 +1,99 @@
-//! recount
+//! Event sourcing for Rust, where the numbers must be right.
+//!
+//! An application keeps *what happened* instead of what is: events, appended to streams, never changed. The state that
+//! decides what may happen next is folded from them, and so are the tables that are queried. recount is the machinery
+//! around that: you write the types, the rules and the tables.
+//!
+//! # The words
+//!
+//! * An [`Event`] is something that happened: a type with a stored name, versions and JSON payload. Derive it.
+//! * An [`Aggregate`] is a stream of events with rules: state by [`Apply`], decisions by [`Handle`], asked by a [`Command`]. Derive it.
+//! * A [`Decision`] is a rule over events of several streams, chosen by type and tag: a dynamic consistency boundary.
+//! * [`Recount`] is the handle: [`dispatch`](Recount::dispatch) commands, [`decide`](Recount::decide), [`load`](Recount::load)
+//!   state of now or then, [`subscribe`](Recount::subscribe).
+//! * A [`Projection`] listens to events and writes a read model, each event once. [`Fold`] is one from a closure.
+//! * An [`EventStore`] keeps the events. [`connect`] opens one by its address.
+//!
+//! # A whole program
+//!
+//! ```
+//! use std::sync::Arc;
+//! use recount::prelude::*;
+//!
+//! #[derive(Event, Clone, Debug, PartialEq)]
+//! #[event(name = "seat")]
+//! enum SeatEvent {
+//!     Booked { passenger: String },
+//! }
+//!
+//! #[derive(Command, Clone)]
+//! #[command(aggregate = Seat)]
+//! struct Book {
+//!     #[command(id)]
+//!     seat: String,
+//!     passenger: String,
+//! }
+//!
+//! #[derive(Debug, PartialEq, thiserror::Error)]
+//! #[error("taken")]
+//! struct Taken;
+//!
+//! #[derive(Aggregate, Clone, Default)]
+//! #[aggregate(name = "seat", id = String, event = SeatEvent, error = Taken, commands(Book))]
+//! struct Seat {
+//!     taken: bool,
+//! }
+//!
+//! impl Apply for Seat {
+//!     fn apply(&mut self, SeatEvent::Booked { .. }: &SeatEvent) {
+//!         self.taken = true;
+//!     }
+//! }
+//!
+//! impl Handle<Book> for Seat {
+//!     fn handle(&self, Book { passenger, .. }: Book) -> Result<Vec<SeatEvent>, Taken> {
+//!         if self.taken { Err(Taken) } else { Ok(vec![SeatEvent::Booked { passenger }]) }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let recount = recount::connect("memory://").await?;
+//! let receipt = recount.dispatch(Book { seat: "12a".into(), passenger: "Ada".into() }).await?;
+//! let again = recount.dispatch(Book { seat: "12a".into(), passenger: "Bob".into() }).await;
+//! assert!(matches!(again, Err(DispatchError::Rejected(Taken))));
+//!
+//! let booked = Arc::new(Fold::new(0, |count, _: &SeatEvent, _| *count += 1));
+//! let projections = recount.projections().add(Arc::clone(&booked), InMemory::new()).start();
+//! projections.wait_for(receipt.position.unwrap_or_default()).await.map_err(|stopped| format!("{stopped:?}"))?;
+//! assert_eq!(*booked.state(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! * An append is all or nothing, and durable when it is acknowledged (on SQLite; memory lasts as long as its process).
+//! * Of commands that exclude each other one takes effect, in whatever process they run.
+//! * Every subscriber sees every event it asks for, once, in the order of positions.
+//! * On a read model with transactions each event takes effect exactly once, whatever crashes when.
+//! * An event of any released version reads, or the program says which version it lacks. Nothing is filled in silently.
+//! * Dropping any future leaves everything usable, and what it was doing done or not done.
+//!
+//! # What is not guaranteed
+//!
+//! * A handler with effects outside its read model (a mail, a call) may run again after a crash: make those idempotent.
+//! * Order holds within a store, not between stores; times are the store's clock, and clocks step back.
+//! * Without an idempotency key, nobody knows whether a command took effect when its answer was lost.
+//! * `NaN` and infinities have no JSON form: `serde_json` writes them as `null`.
+//!
+//! # Features
+//!
+//! | feature | gives | default |
+//! |---|---|---|
+//! | `memory` | [`memory`], `memory://` | yes |
+//! | `sqlite` | [`sqlite`], `sqlite://FILE` | yes |
+
 #[cfg(any(feature = "memory", feature = "sqlite"))]
 mod connect;
 pub mod prelude;
@@ -12,3 +107,8 @@ pub use recount_core::*;
 pub use recount_store_memory as memory;
 #[cfg(feature = "sqlite")]
 pub use recount_store_sqlite as sqlite;
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

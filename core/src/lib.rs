@@ -1,4 +1,20 @@
-//! The contracts and pure logic of recount.
+//! The contracts and pure logic of recount. Applications use the `recount` crate, which exports all of this beside the stores;
+//! authors of stores build on this crate and prove their work with `recount-testing`.
+//!
+//! # The rooms of this crate
+//!
+//! *What a store does*: [`EventStore`] and [`StateStore`], asked by [`Append`], [`ReadStream`], [`ReadAll`] and [`Query`],
+//! about [`EventData`] and [`RecordedEvent`] in streams ([`StreamId`], [`StreamVersion`]) and in the whole store ([`Position`]).
+//!
+//! *What a domain is made of*: [`Event`], [`Command`], [`Aggregate`] with [`Apply`] and [`Handle`], and [`Decision`].
+//!
+//! *What brings them together*: [`Recount`] dispatches commands and records decisions; [`Subscription`] delivers events;
+//! [`Projection`]s write to a [`ReadModel`]; [`Lease`] lets one process do what only one may do.
+//!
+//! # What must not be here
+//!
+//! Input and output: no database, no broker, no file, no network. Time and randomness enter through the clock given to
+//! [`RecountBuilder::clock`], event ids, and the jitter of retries.
 
 #[doc(hidden)]
 #[path = "private/mod.rs"]

@@ -123,7 +123,10 @@ async fn another_process_is_seen_at_once_and_does_not_disturb() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while !lines.next().unwrap().unwrap().contains("done") {}
     // The poll is an hour away: only a push can tell.
-    tokio::time::timeout(Duration::from_secs(20), watch.wait_for(|head| *head > first.position)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), watch.wait_for(|head| *head > first.position))
+        .await
+        .unwrap()
+        .unwrap();
     // What this instance knew of heads and positions is no longer true.
     let mut next = append("from-child", 1);
     next.streams[0].expected = ExpectedVersion::Exact(recount_core::StreamVersion::new(1));
