@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::{Progress, Status};
 use crate::{
@@ -93,7 +94,8 @@ impl<P: Projection> Task<P> {
 
     /// Takes the events into the read model. If one fails, those before it are kept and the failure is returned.
     async fn take(&self, from: Position, batch: &Batch) -> Result<Position, BoxError> {
-        match self.transact(from, &batch.events, batch.to).await {
+        let span = tracing::debug_span!("project", projection = P::NAME, events = batch.events.len(), to = %batch.to);
+        match self.transact(from, &batch.events, batch.to).instrument(span).await {
             Ok(()) => Ok(batch.to),
             Err(Failure { at: 0, error }) => Err(error),
             Err(Failure { at, error }) => {

@@ -37,6 +37,7 @@ pub mod concurrency;
 pub mod conditions;
 mod harness;
 pub mod idempotency;
+pub mod lease;
 pub mod lifecycle;
 pub mod names;
 pub mod order;
@@ -45,6 +46,7 @@ pub mod payload;
 mod promises;
 pub mod read;
 pub mod state;
+pub mod subscribe;
 pub mod support;
 pub mod watch;
 

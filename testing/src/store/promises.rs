@@ -102,6 +102,18 @@ macro_rules! __store_promises {
                 a_new_watcher_knows_the_head
                 watchers_end_when_the_store_is_closed
             }
+            subscribe {
+                a_subscription_goes_from_history_to_live_without_a_seam
+                a_subscription_starts_behind_a_position
+                a_subscription_that_selects_nothing_still_advances
+                a_subscription_is_left_and_taken_up_anywhere
+                a_slow_subscriber_holds_nobody_up
+            }
+            lease {
+                a_lease_has_one_holder
+                a_released_lease_is_free
+                a_paused_holder_is_fenced_off
+            }
             state {
                 an_entry_is_written_read_replaced_and_deleted
                 an_entry_is_only_changed_if_it_is_as_expected
