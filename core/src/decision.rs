@@ -8,6 +8,49 @@ use crate::{Context, Event, EventData, NameError, Query, StreamId};
 /// of them was added meanwhile. "A user name is unique" and "a course has thirty seats" need no stream of their own.
 ///
 /// It can only record events of the types that it watches, so two decisions of one kind never overlook each other.
+///
+/// ```
+/// # extern crate recount_core as recount;
+/// use recount::{Context, Decision, Event, NameError, Query, Recount, Tag};
+///
+/// #[derive(Event)]
+/// #[event(name = "user")]
+/// enum UserEvent {
+///     Registered { #[event(tag)] name: String },
+/// }
+///
+/// /// A user name is taken once.
+/// struct Register { name: String }
+///
+/// # #[derive(Debug)]
+/// # struct Taken;
+/// # impl std::fmt::Display for Taken { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("taken") } }
+/// # impl std::error::Error for Taken {}
+/// impl Decision for Register {
+///     type Event = UserEvent;
+///     type State = bool;
+///     type Error = Taken;
+///
+///     fn boundary(&self) -> Result<Query, NameError> {
+///         Ok(Query::tags([Tag::pair("name", &self.name)?]))
+///     }
+///     fn apply(&self, taken: &mut bool, _: &UserEvent) {
+///         *taken = true;
+///     }
+///     fn decide(&self, taken: &bool, _: &Context<'_>) -> Result<Vec<UserEvent>, Taken> {
+///         if *taken { Err(Taken) } else { Ok(vec![UserEvent::Registered { name: self.name.clone() }]) }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let recount = Recount::new(recount_store_memory::MemoryStore::new());
+/// let first = recount.decide(Register { name: "ada".into() }).await?;
+/// assert_eq!(first.events.len(), 1);
+/// assert!(recount.decide(Register { name: "ada".into() }).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 pub trait Decision: Send + Sync + 'static {
     /// What it watches, and what can happen.
     type Event: Event;

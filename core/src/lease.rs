@@ -12,6 +12,21 @@ use crate::{ExpectedRevision, NameError, Revision, StateError, StateKey, StateSt
 /// A process can be paused for longer than its lease and wake up believing that it still holds it. What it does then must
 /// carry its [`token`](Self::token): tokens increase from holder to holder, so whoever guards the resource refuses a
 /// token smaller than one it has seen.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use recount_core::{Lease, LeaseError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), LeaseError> {
+/// let store = Arc::new(recount_store_memory::MemoryStore::new());
+/// let mut lease = Lease::acquire(store, "nightly report", "node 1", Duration::from_secs(30)).await?;
+/// lease.renew().await?; // from time to time, while the work goes on
+/// lease.release().await
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Lease<S: StateStore + ?Sized> {
     store: Arc<S>,

@@ -9,6 +9,44 @@ use crate::{BoxError, Event, Position, RecordedEvent, StoreError};
 ///
 /// Handlers may be written as `async fn`. They write through the connection they are given: it belongs to the
 /// transaction that also moves the projection's checkpoint, so whatever happens, each event takes effect once.
+///
+/// ```
+/// # extern crate recount_core as recount;
+/// use std::collections::HashSet;
+/// use std::sync::{Arc, Mutex};
+///
+/// use recount::{BoxError, Event, InMemory, Projection, Recount, RecordedEvent};
+///
+/// #[derive(Event)]
+/// #[event(name = "user")]
+/// enum UserEvent {
+///     Registered { name: String },
+/// }
+///
+/// #[derive(Default)]
+/// struct Names(Mutex<HashSet<String>>);
+///
+/// impl Projection for Names {
+///     type Event = UserEvent;
+///     type ReadModel = InMemory; // with `SqliteReadModel`, the last parameter is a connection in the transaction
+///
+///     const NAME: &'static str = "names";
+///
+///     async fn on(&self, event: &UserEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+///         let UserEvent::Registered { name } = event;
+///         self.0.lock().map_err(|_| "poisoned")?.insert(name.clone());
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let recount = Recount::new(recount_store_memory::MemoryStore::new());
+/// let names = Arc::new(Names::default());
+/// let projections = recount.projections().add(Arc::clone(&names), InMemory::new()).start();
+/// projections.shutdown().await;
+/// # }
+/// ```
 pub trait Projection: Send + Sync + 'static {
     /// What it listens to: exactly these types are read and decoded.
     type Event: Event;

@@ -14,6 +14,17 @@ use crate::{
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
 ///
 /// Cheap to clone; clones share the store and the cache of warm aggregates.
+///
+/// Everything it starts is described before it is awaited:
+///
+/// ```
+/// # use recount_core::{Aggregate, Apply, Command, DispatchError, HandleWith, IdempotencyKey, Recount};
+/// # async fn f<A, C>(recount: Recount, command: C, id: A::Id) -> Result<(), Box<dyn std::error::Error>>
+/// # where A: Apply + HandleWith<C>, C: Command<Aggregate = A> {
+/// let receipt = recount.dispatch(command).idempotency_key(IdempotencyKey::new("request 17")?).actor("ada").await?;
+/// let before: A = recount.load(&id).at_version(receipt.version.get() - 1).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Recount {
     pub(crate) inner: Arc<Inner>,

@@ -19,6 +19,24 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// The consumer pulls: a slow one delays nobody and holds no more than a page of events. A store that can't be reached
 /// is asked again, with backoff, from where it was left: nothing is missed or repeated.
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use recount_core::{Delivery, Position, Query, Recount};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), recount_core::StoreError> {
+/// let recount = Recount::new(recount_store_memory::MemoryStore::new());
+/// let mut orders = recount.subscribe(Query::category("order"), Position::START);
+/// while let Some(delivery) = orders.next().await {
+///     match delivery? {
+///         Delivery::Event(event) => println!("{}", event.data.event_type),
+///         Delivery::CaughtUp(_) => break, // or go on, and wait for what comes
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is read until this is polled"]
 pub struct Subscription {
     deliveries: Pin<Box<dyn Stream<Item = Result<Delivery, StoreError>> + Send>>,
