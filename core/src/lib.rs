@@ -21,6 +21,7 @@
 pub mod __private;
 mod aggregate;
 mod append;
+mod append_error;
 pub mod codec;
 mod command;
 mod decision;
@@ -45,9 +46,10 @@ mod version;
 
 pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};
 pub use append::{
-    Append, AppendCondition, AppendError, Appended, CONFLICT_EVENTS, Conflict, ExpectedVersion, Idempotency,
-    InvalidAppend, MAX_EVENTS, MAX_PAYLOAD, NamedAppend, StreamAppend, StreamAppended, Violation,
+    Append, AppendCondition, Appended, CONFLICT_EVENTS, ExpectedVersion, Idempotency, MAX_EVENTS, MAX_PAYLOAD,
+    NamedAppend, StreamAppend, StreamAppended,
 };
+pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
 pub use command::{AnyCommand, Command, CommandRoute};
 pub use decision::Decision;
 pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};

@@ -69,9 +69,9 @@ fn examples() -> Result<()> {
     let store = std::env::temp_dir().join(format!("recount-shop-{}", std::process::id()));
     std::fs::create_dir_all(&store)?;
     let url = format!("sqlite://{}", store.join("shop.db").display());
-    let first = cargo(&["run", "--release", "-p", "shop", "--", "--store", &url]);
+    let first = cargo(&["run", "-p", "shop", "--", "--store", &url]);
     // The second run finds everything done.
-    let again = first.and_then(|()| cargo(&["run", "--release", "-p", "shop", "--", "--store", &url, "--json"]));
+    let again = first.and_then(|()| cargo(&["run", "-p", "shop", "--", "--store", &url, "--json"]));
     std::fs::remove_dir_all(&store)?;
     again
 }
