@@ -1,2 +1,83 @@
-//! bench
-fn main() {}
+//! What recount does per second, against its floors: `cargo run --release -p bench -- core`.
+#![allow(unreachable_pub, reason = "in a program, `pub` is what modules show each other")]
+
+mod batch;
+mod compile;
+mod crates;
+mod dispatch;
+mod domain;
+mod figures;
+mod import;
+mod raw;
+mod replay;
+mod resident;
+mod rounds;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use figures::Figures;
+
+#[derive(Parser)]
+#[command(about = "Measures recount, and compares with the floors")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The core, the memory store and SQLite. Takes about three minutes; the exit status doesn't depend on the figures.
+    Core {
+        /// Also writes the figures to this file, as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Where the databases are made, to measure another disk [default: beside the build]
+        #[arg(long, value_name = "DIRECTORY")]
+        directory: Option<PathBuf>,
+    },
+    /// Replays a file in a process of its own, whose memory nothing else has touched.
+    #[command(hide = true)]
+    ReplayFile { warm_up: PathBuf, events: PathBuf },
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Arguments::parse().what {
+        What::Core { json, directory } => core(json.as_deref(), directory).await,
+        What::ReplayFile { warm_up, events } => replay::file(&warm_up, &events).await,
+    }
+}
+
+async fn core(json: Option<&Path>, directory: Option<PathBuf>) -> Result<()> {
+    let directory = match directory {
+        Some(directory) => directory,
+        None => beside_the_build()?,
+    };
+    let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
+    let scratch = scratch.path();
+    // Whatever compiles comes first, so that nothing is left to compile, or to flush to disk, beside the rest.
+    let shop = import::build()?;
+    let mut figures = Figures::default();
+    compile::measure(&mut figures, &scratch.join("compile"))?;
+    replay::measure_memory(&mut figures).await?;
+    replay::measure_sqlite(&mut figures, scratch).await?;
+    dispatch::measure_memory(&mut figures).await?;
+    dispatch::measure_sqlite(&mut figures, &scratch.join("dispatch.db")).await?;
+    batch::measure(&mut figures, scratch).await?;
+    import::measure(&mut figures, &shop, &scratch.join("shop.db"))?;
+    println!("\n{figures}");
+    if let Some(json) = json {
+        figures.write(json)?;
+    }
+    Ok(())
+}
+
+/// The build's target directory: on a disk, which the directory for temporary files may not be.
+fn beside_the_build() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().nth(2).context("the program is in no target directory")?;
+    Ok(target.to_owned())
+}
