@@ -52,3 +52,38 @@ impl Handle<CapturePayment> for Payment {
         }])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use recount_testing::given;
+
+    use super::*;
+
+    fn capture(amount: i64) -> CapturePayment {
+        CapturePayment {
+            order: "o1".to_owned().into(),
+            customer: "c1".to_owned().into(),
+            amount: Cents::from(amount),
+            cds: 2,
+        }
+    }
+
+    #[test]
+    fn an_order_is_paid() {
+        let CapturePayment { order, customer, amount, cds } = capture(1177);
+        given::<Payment>([]).when(capture(1177)).then([PaymentEvent::Captured { order, customer, amount, cds }]);
+    }
+
+    #[test]
+    fn a_free_order_has_nothing_to_pay() {
+        let CapturePayment { order, customer, cds, .. } = capture(0);
+        given::<Payment>([]).when(capture(0)).then([PaymentEvent::Waived { order, customer, cds }]);
+    }
+
+    #[test]
+    fn an_order_is_paid_once() {
+        let CapturePayment { order, customer, amount, cds } = capture(1177);
+        let paid = PaymentEvent::Captured { order, customer, amount, cds };
+        given::<Payment>([paid]).when(capture(1177)).then_already_exists();
+    }
+}

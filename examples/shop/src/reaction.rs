@@ -34,6 +34,11 @@ impl Reaction {
         Self { name, position, task }
     }
 
+    /// How far it is: it has reacted to everything up to there.
+    pub fn progress(&self) -> watch::Receiver<Position> {
+        self.position.clone()
+    }
+
     /// Waits until it has reacted to everything up to this position.
     pub async fn wait_for(&mut self, position: Position) -> Result<()> {
         if self.position.wait_for(|reached| *reached >= position).await.is_ok() {
