@@ -1,7 +1,9 @@
 //! Payments: each order that was placed is paid once. Free orders have nothing to pay, and that is recorded too.
 
-use recount::{Aggregate, Apply, Command, Event, Handle};
+use recount::{Aggregate, Apply, Command, Event, Handle, Recount};
 
+use crate::order::OrderEvent;
+use crate::reaction::once;
 use crate::values::{Cents, CustomerId, OrderId};
 
 #[derive(Event, Clone, Debug, PartialEq)]
@@ -51,6 +53,13 @@ impl Handle<CapturePayment> for Payment {
             PaymentEvent::Captured { order, customer, amount, cds }
         }])
     }
+}
+
+/// Payment hears of an order, and takes the money.
+pub async fn heard(recount: Recount, event: OrderEvent) -> anyhow::Result<()> {
+    let OrderEvent::Placed { order, customer, cds, total, .. } = event;
+    let command = CapturePayment { order, customer, amount: total, cds };
+    Ok(once(recount.dispatch(command).await)?)
 }
 
 #[cfg(test)]

@@ -66,8 +66,10 @@ impl Bars {
 
     /// Draws them: the orders that are in, and how far the parts are in a log that ends at `head`.
     pub fn show(&self, count: &Count, parts: &[Position], head: Position) {
-        self.orders.set_position(count.get());
-        self.orders.set_message(self.orders_text(count));
+        if !self.orders.is_finished() {
+            self.orders.set_position(count.get());
+            self.orders.set_message(self.orders_text(count));
+        }
         for (bar, position) in self.parts.iter().zip(parts).filter(|(bar, _)| !bar.is_finished()) {
             bar.set_length(head.get());
             bar.set_position(position.get().min(head.get()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use recount::{Delivery, Event, ExpectedRevision, Position, Recount, StateKey};
+use recount::{Delivery, DispatchError, Event, ExpectedRevision, Position, Recount, StateKey};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -95,4 +95,12 @@ where
         reached.send_replace(position);
     }
     Ok(())
+}
+
+/// What is there already needs no doing.
+pub fn once<T, E: std::error::Error>(outcome: Result<T, DispatchError<E>>) -> Result<(), DispatchError<E>> {
+    match outcome {
+        Ok(_) | Err(DispatchError::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

@@ -5,19 +5,17 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use recount::memory::MemoryStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
-use recount::{IdempotencyKey, Projections, Recount};
+use recount::{Projections, Recount};
 use tempfile::TempDir;
 
 use crate::analytics::Sales;
 use crate::cdnow::Orders;
-use crate::import::{import, once};
-use crate::inventory::{ShipOrder, StockLevels};
+use crate::import::import;
+use crate::inventory::{self, StockLevels};
 use crate::notification::Notifications;
-use crate::order::OrderEvent;
-use crate::payment::{CapturePayment, PaymentEvent};
+use crate::payment;
 use crate::progress::{Bars, Count, EVERY};
 use crate::reaction::Reaction;
-use crate::values::{CustomerId, OrderId, warehouse_of};
 
 /// The parts that run, and the store they share.
 pub struct Shop {
@@ -45,8 +43,8 @@ impl Shop {
             .add(Notifications, read_model.clone())
             .start();
         Ok(Self {
-            payments: Reaction::start(recount.clone(), "payments", capture_payment),
-            shipping: Reaction::start(recount.clone(), "shipping", ship_order),
+            payments: Reaction::start(recount.clone(), "payments", payment::heard),
+            shipping: Reaction::start(recount.clone(), "shipping", inventory::heard),
             recount,
             read_model,
             projections,
@@ -137,26 +135,4 @@ fn check(file: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Payment hears of an order, and takes the money.
-async fn capture_payment(recount: Recount, event: OrderEvent) -> Result<()> {
-    let OrderEvent::Placed { order, customer, cds, total, .. } = event;
-    let command = CapturePayment { order, customer, amount: total, cds };
-    Ok(once(recount.dispatch(command).await)?)
-}
-
-/// Inventory hears of a payment, and ships.
-async fn ship_order(recount: Recount, event: PaymentEvent) -> Result<()> {
-    let (PaymentEvent::Captured { order, customer, cds, .. } | PaymentEvent::Waived { order, customer, cds }) = event;
-    ship(&recount, order, customer, cds).await
-}
-
-async fn ship(recount: &Recount, order: OrderId, customer: CustomerId, cds: u32) -> Result<()> {
-    // A warehouse ships many orders, so its stream can't say that this one was shipped; the key can.
-    let key = IdempotencyKey::new(format!("ship/{order}"))?;
-    let warehouse = warehouse_of(&customer);
-    let receipt = recount.dispatch(ShipOrder { warehouse, order, customer, cds }).idempotency_key(key).await?;
-    tracing::trace!(position = ?receipt.position, "shipped");
-    Ok(())
 }
