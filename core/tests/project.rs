@@ -84,6 +84,38 @@ async fn a_read_model_equals_a_fold_over_the_log_before_and_after_it_is_live() {
     projections.shutdown().await;
 }
 
+/// Takes its time to set up.
+#[derive(Default)]
+struct Slow {
+    set_up: AtomicU64,
+}
+
+impl Projection for Slow {
+    type Event = AccountEvent;
+    type ReadModel = InMemory;
+
+    const NAME: &'static str = "slow";
+
+    async fn setup(&self, (): &mut ()) -> Result<(), BoxError> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.set_up.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_start_finds_the_read_model_set_up() {
+    let (recount, _) = bank();
+    let projection = Arc::new(Slow::default());
+    let projections = recount.projections().add(Arc::clone(&projection), InMemory::new()).start();
+    projections.wait_for(Position::START).await.unwrap();
+    assert_eq!(projection.set_up.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_fails_for_a_while_sees_each_event_once() {
     let (recount, _) = bank();

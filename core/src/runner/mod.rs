@@ -85,6 +85,7 @@ impl Projections {
     }
 
     /// Waits until everything up to this position is in every read model: reading your own writes.
+    /// Also when nothing happened yet the read models are set up then.
     ///
     /// # Errors
     /// The progress of a projection that stopped before it got there.
@@ -95,9 +96,9 @@ impl Projections {
         for progress in &self.progress {
             let mut progress = progress.clone();
             // An error means that the task is gone; its last word is still there.
-            let _ = progress.wait_for(|now| now.position >= position || now.is_over()).await;
+            let _ = progress.wait_for(|now| now.has_reached(position) || now.is_over()).await;
             let now = progress.borrow().clone();
-            if now.position < position {
+            if !now.has_reached(position) {
                 return Err(now);
             }
         }

@@ -54,6 +54,7 @@ impl<P: Projection> Task<P> {
     /// Goes on from the checkpoint until it is shut down.
     async fn follow(&mut self) -> Result<(), BoxError> {
         let mut checkpoint = self.set_up().await?;
+        self.progress.send_modify(|progress| progress.set_up = true);
         self.advance(checkpoint, 0);
         let mut shutdown = self.shutdown.clone();
         let mut stored = Instant::now();

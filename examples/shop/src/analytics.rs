@@ -82,3 +82,48 @@ async fn paid(order: &OrderId, cents: i64, connection: &mut SqliteConnection) ->
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use recount_testing::given_events;
+
+    use super::*;
+    use crate::values::{Cents, CustomerId};
+
+    #[tokio::test]
+    async fn an_order_is_counted_with_what_was_paid_for_it() {
+        let customer = CustomerId::from("c1".to_owned());
+        let order = |name: &str| OrderId::from(name.to_owned());
+        let placed = |name, total| OrderEvent::Placed {
+            order: order(name),
+            customer: customer.clone(),
+            day: date(1997, 1, 1),
+            cds: 2,
+            total: Cents::from(total),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let model = SqliteReadModel::open(directory.path().join("sales.db")).await.unwrap();
+        given_events([CustomerEvent::Registered { customer: customer.clone(), source: "f1".to_owned(), number: 7 }])
+            .and([placed("o1", 1177), placed("o2", 0), placed("o3", 500)])
+            .and([
+                PaymentEvent::Captured {
+                    order: order("o1"),
+                    customer: customer.clone(),
+                    amount: Cents::from(1177),
+                    cds: 2,
+                },
+                PaymentEvent::Waived { order: order("o2"), customer: customer.clone(), cds: 2 },
+            ])
+            .project(&Sales, &model)
+            .await;
+        let paid: Vec<(String, i64, String, Option<i64>)> = sqlx::query_as(
+            "SELECT \"order\", number, day, paid FROM orders JOIN customers USING (customer) ORDER BY 1",
+        )
+        .fetch_all(model.pool())
+        .await
+        .unwrap();
+        let row = |order: &str, paid| (order.to_owned(), 7, "1997-01-01".to_owned(), paid);
+        assert_eq!(paid, [row("o1", Some(1177)), row("o2", Some(0)), row("o3", None)]);
+    }
+}

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use flate2::read::GzDecoder;
+use anyhow::{Context, Result, bail};
+use flate2::read::MultiGzDecoder;
 use jiff::civil::Date;
 use uuid::Uuid;
 
@@ -53,16 +53,27 @@ impl Orders {
     /// Reads a file, plain or gzip: customer, day, CDs, dollars, with or without a header line; or the sample's layout,
     /// which has the customer's number in the sample as a second column.
     pub fn read(file: &Path) -> Result<Self> {
-        let bytes = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+        let name = file.display();
+        if file.is_dir() {
+            bail!("can't read the orders in {name}: it is a directory; name a file in it with --orders");
+        }
+        let bytes = fs::read(file)
+            .with_context(|| format!("can't read the orders in {name}, name another file with --orders"))?;
         let mut content = Vec::new();
         if bytes.starts_with(&[0x1f, 0x8b]) {
-            GzDecoder::new(&*bytes)
-                .read_to_end(&mut content)
-                .with_context(|| format!("{} is not a whole gzip file", file.display()))?;
+            MultiGzDecoder::new(&*bytes).read_to_end(&mut content).with_context(|| {
+                format!("can't read the orders in {name}: it is not a whole gzip file, copy it again")
+            })?;
         } else {
             content = bytes;
         }
-        Ok(Self::parse(file, &content))
+        let orders = Self::parse(file, &content);
+        if orders.rows.is_empty() && orders.malformed.is_empty() {
+            bail!(
+                "there are no orders in {name}; they are lines of customer, day, CDs and dollars: 1 19970101 1 11.77"
+            );
+        }
+        Ok(orders)
     }
 
     fn parse(file: &Path, content: &[u8]) -> Self {
@@ -87,6 +98,9 @@ impl Orders {
         orders
     }
 }
+
+/// More than anybody ever ordered at once.
+const MOST_CDS: u32 = 100_000;
 
 fn is_header(fields: &[&str]) -> bool {
     fields[0] == "customer_id"
@@ -115,6 +129,7 @@ fn number(what: &str, text: &str) -> Result<u32, String> {
 fn cds(text: &str) -> Result<u32, String> {
     match number("number of CDs", text)? {
         0 => Err("an order of 0 CDs is no order".to_owned()),
+        cds if cds > MOST_CDS => Err(format!("an order of {cds} CDs is a mistake: {MOST_CDS} at most")),
         cds => Ok(cds),
     }
 }
@@ -131,7 +146,8 @@ fn day(text: &str) -> Result<Date, String> {
 fn cents(text: &str) -> Result<i64, String> {
     let wrong = || format!("amount {text:?} is not dollars and cents such as 11.77");
     let (dollars, cents) = text.split_once('.').ok_or_else(wrong)?;
-    if cents.len() != 2 || !dollars.bytes().chain(cents.bytes()).all(|byte| byte.is_ascii_digit()) {
+    if cents.len() != 2 || dollars.len() > 9 || !dollars.bytes().chain(cents.bytes()).all(|byte| byte.is_ascii_digit())
+    {
         return Err(wrong());
     }
     let dollars: i64 = dollars.parse().map_err(|_| wrong())?;
@@ -165,7 +181,7 @@ mod tests {
     #[test]
     fn a_malformed_line_is_named_and_stops_nothing() {
         let orders = parse(
-            "1 19970101 1 11.77\n1 19970101 0 1.00\n1 19971301 1 11.77\n1 19970101 x 1.00\n1 19970101 1 1.5\n1 2\n2 19970101 1 0.00\n",
+            "1 19970101 1 11.77\n1 19970101 0 1.00\n1 19971301 1 11.77\n1 19970101 x 1.00\n1 19970101 1 1.5\n1 2\n1 19970101 4294967295 1.00\n1 19970101 1 1234567890.00\n2 19970101 1 0.00\n",
         );
         let reasons: Vec<String> = orders.malformed.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -176,6 +192,8 @@ mod tests {
                 "orders.txt:4: number of CDs \"x\" is not a whole number",
                 "orders.txt:5: amount \"1.5\" is not dollars and cents such as 11.77",
                 "orders.txt:6: 2 fields where customer, day, CDs and dollars were expected",
+                "orders.txt:7: an order of 4294967295 CDs is a mistake: 100000 at most",
+                "orders.txt:8: amount \"1234567890.00\" is not dollars and cents such as 11.77",
             ]
         );
         assert_eq!(orders.rows.len(), 2);

@@ -23,7 +23,7 @@ pub async fn write(pool: &SqlitePool, source: &str, cut: Date, file: &Path) -> R
         let (first, last): (Date, Date) = (first.parse()?, last.parse()?);
         writeln!(csv, "{number},{},{},{}", days - 1, weeks(first, last)?, weeks(first, cut)?)?;
     }
-    std::fs::write(file, csv).with_context(|| format!("can't write {}", file.display()))
+    std::fs::write(file, csv).with_context(|| format!("can't write --csv {}", file.display()))
 }
 
 /// Weeks with at most two decimals and at least one, in whole hundredths: no floating point.

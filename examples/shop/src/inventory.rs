@@ -1,10 +1,11 @@
 //! Stock: a warehouse ships what was paid for, and orders more before it runs out. Never ships what isn't there.
 
-use recount::{Aggregate, Apply, Command, Event, Handle, Projection, RecordedEvent};
-use recount::{BoxError, sqlite::SqliteReadModel};
+use recount::sqlite::SqliteReadModel;
+use recount::{Aggregate, Apply, BoxError, Command, Event, Handle, IdempotencyKey, Projection, RecordedEvent, Recount};
 use sqlx::SqliteConnection;
 
-use crate::values::{CustomerId, OrderId, WarehouseId};
+use crate::payment::PaymentEvent;
+use crate::values::{CustomerId, OrderId, WarehouseId, warehouse_of};
 
 /// How many CDs a supplier delivers at once.
 const DELIVERY: u32 = 500;
@@ -66,6 +67,17 @@ impl Handle<ShipOrder> for Warehouse {
         events.push(StockEvent::Shipped { order, customer, warehouse, cds });
         Ok(events)
     }
+}
+
+/// Inventory hears of a payment, and ships.
+pub async fn heard(recount: Recount, event: PaymentEvent) -> anyhow::Result<()> {
+    let (PaymentEvent::Captured { order, customer, cds, .. } | PaymentEvent::Waived { order, customer, cds }) = event;
+    // A warehouse ships many orders, so its stream can't say that this one was shipped; the key can.
+    let key = IdempotencyKey::new(format!("ship/{order}"))?;
+    let warehouse = warehouse_of(&customer);
+    let receipt = recount.dispatch(ShipOrder { warehouse, order, customer, cds }).idempotency_key(key).await?;
+    tracing::trace!(position = ?receipt.position, "shipped");
+    Ok(())
 }
 
 /// The read model `stock`: what each warehouse got, shipped and has.

@@ -9,31 +9,35 @@ mod inventory;
 mod notification;
 mod order;
 mod payment;
+mod progress;
 mod reaction;
 mod report;
 mod shop;
+mod stop;
 mod user;
 mod values;
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::civil::Date;
 use tracing_subscriber::EnvFilter;
 
 use cdnow::Orders;
+use progress::Bars;
 use report::Report;
 use shop::Shop;
+use stop::Stop;
 
 /// Turns 69,659 real orders of the online shop CDNOW into events, read models and a report. Stop it at any point and run
 /// it again: it goes on where it was, and nothing is counted twice.
 ///
-/// Exit status: 0 if all is well, 2 if the file had malformed lines (the others are in), 1 if something failed.
+/// Exit status: 0 if all is well, 2 if the file had malformed lines (the others are in) or an option is wrong, 1 if
+/// something failed, 130 or 143 if it was stopped by Ctrl-C or SIGTERM.
 #[derive(Parser)]
 struct Arguments {
     /// Where the events are kept: sqlite://FILE or memory://
@@ -62,48 +66,109 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("shop: {error:#}");
+            eprintln!("shop: {}", one_line(&error));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
-    let file = arguments
-        .orders
-        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/cdnow-1997-1998.txt.gz")));
-    let orders = Orders::read(&file)?;
+    let mut stop = Stop::listen()?;
+    if let Some(csv) = &arguments.csv {
+        check_output(csv)?;
+    }
+    let file = match &arguments.orders {
+        Some(file) => file,
+        None => Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data/cdnow-1997-1998.txt.gz")),
+    };
+    let orders = Orders::read(file)?;
     for malformed in &orders.malformed {
         eprintln!("{malformed}");
     }
+    let mut shop = tokio::select! {
+        shop = Shop::open(&arguments.store) => shop?,
+        code = stop.asked() => return Ok(code),
+    };
+    let bars = Bars::new(orders.rows.len(), &Shop::FOLLOWERS)?;
+    let outcome = tokio::select! {
+        outcome = serve(&mut shop, &orders, &arguments, &bars) => outcome,
+        code = stop.asked() => {
+            bars.clear();
+            eprintln!("stopping; once more ends it at once");
+            Ok(code)
+        }
+    };
+    let stopped = tokio::select! {
+        () = shop.close() => None,
+        code = stop.asked() => Some(code),
+    };
+    let code = stopped.map_or(outcome, Ok)?;
+    if code != ExitCode::SUCCESS && code != ExitCode::from(MALFORMED) {
+        let outlook = if arguments.store.starts_with("memory:") {
+            "what was in memory is gone"
+        } else {
+            "run it again, and it goes on where it was"
+        };
+        eprintln!("stopped; {outlook}");
+    }
+    Ok(code)
+}
+
+/// The exit status when lines were left out.
+const MALFORMED: u8 = 2;
+
+/// Takes the orders in, and reports.
+async fn serve(shop: &mut Shop, orders: &Orders, arguments: &Arguments, bars: &Bars) -> Result<ExitCode> {
     let start = Instant::now();
-    let mut shop = Shop::open(&arguments.store).await?;
-    let bars = MultiProgress::with_draw_target(if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    });
-    let finished = tokio::select! {
-        finished = shop.take_in(&orders, &bars) => Some(finished),
-        _ = tokio::signal::ctrl_c() => None,
-    };
-    let Some(finished) = finished else {
-        shop.close().await;
-        eprintln!("stopped; run it again to go on");
-        return Ok(ExitCode::from(130));
-    };
-    finished?;
+    let taken = shop.take_in(orders, bars).await;
+    if taken.is_err() {
+        bars.clear();
+    }
+    taken?;
     let head = shop.recount.store().head().await?;
-    let report = Report::of(shop.read_model.pool(), &orders.source, orders.malformed.len(), head.get()).await?;
+    let pool = shop.read_model.pool();
+    let report = Report::of(pool, &orders.source, orders.malformed.len(), head.get()).await?;
     if let (Some(cut), Some(csv)) = (arguments.cohort_cut, &arguments.csv) {
-        cohort::write(shop.read_model.pool(), &orders.source, cut, csv).await?;
+        cohort::write(pool, &orders.source, cut, csv).await?;
     }
-    shop.close().await;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+    let text = if arguments.json {
+        serde_json::to_string(&report)?
     } else {
-        println!("{report}");
-        println!("{:.1} s, events in {}", start.elapsed().as_secs_f64(), arguments.store);
+        format!("{report}\n{:.1} s, events in {}", start.elapsed().as_secs_f64(), arguments.store)
+    };
+    match writeln!(io::stdout(), "{text}") {
+        // Whoever reads, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.context("can't write the report")?,
     }
-    Ok(if orders.malformed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if orders.malformed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(MALFORMED) })
+}
+
+/// What would be known only after the whole import otherwise.
+fn check_output(csv: &Path) -> Result<()> {
+    let name = csv.display();
+    if csv.is_dir() {
+        bail!("can't write --csv {name}: it is a directory; name a file in it");
+    }
+    match csv.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() && !directory.is_dir() => {
+            bail!("can't write --csv {name}: there is no directory {}; create it first", directory.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error and its causes; those that repeat what was said are left out.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for text in error.chain().map(ToString::to_string) {
+        if line.ends_with(&text) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&text);
+    }
+    line.replace('\n', " ")
 }

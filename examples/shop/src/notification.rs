@@ -64,3 +64,48 @@ impl Projection for Notifications {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use recount_testing::given_events;
+
+    use super::*;
+    use crate::values::{Cents, CustomerId, OrderId, WarehouseId};
+
+    #[tokio::test]
+    async fn customers_hear_of_what_concerns_them_and_of_nothing_else() {
+        let customer = CustomerId::from("c1".to_owned());
+        let order = OrderId::from("o1".to_owned());
+        let free = OrderId::from("o2".to_owned());
+        let warehouse = WarehouseId::from("w1".to_owned());
+        let directory = tempfile::tempdir().unwrap();
+        let model = SqliteReadModel::open(directory.path().join("notifications.db")).await.unwrap();
+        given_events([CustomerEvent::Registered { customer: customer.clone(), source: "f1".to_owned(), number: 7 }])
+            .and([
+                PaymentEvent::Captured {
+                    order: order.clone(),
+                    customer: customer.clone(),
+                    amount: Cents::from(1177),
+                    cds: 2,
+                },
+                PaymentEvent::Waived { order: free, customer: customer.clone(), cds: 1 },
+            ])
+            .and([
+                StockEvent::Delivered { warehouse: warehouse.clone(), cds: 500 },
+                StockEvent::Shipped { order, customer, warehouse, cds: 2 },
+            ])
+            .project(&Notifications, &model)
+            .await;
+        let told: Vec<(String, String)> =
+            sqlx::query_as("SELECT kind, text FROM notifications ORDER BY kind").fetch_all(model.pool()).await.unwrap();
+        let row = |kind: &str, text: &str| (kind.to_owned(), text.to_owned());
+        assert_eq!(
+            told,
+            [
+                row("receipt", "we received 11.77 USD"),
+                row("shipped", "2 CDs are on their way"),
+                row("welcome", "welcome to the shop"),
+            ]
+        );
+    }
+}

@@ -1,7 +1,9 @@
 //! Payments: each order that was placed is paid once. Free orders have nothing to pay, and that is recorded too.
 
-use recount::{Aggregate, Apply, Command, Event, Handle};
+use recount::{Aggregate, Apply, Command, Event, Handle, Recount};
 
+use crate::order::OrderEvent;
+use crate::reaction::once;
 use crate::values::{Cents, CustomerId, OrderId};
 
 #[derive(Event, Clone, Debug, PartialEq)]
@@ -50,5 +52,47 @@ impl Handle<CapturePayment> for Payment {
         } else {
             PaymentEvent::Captured { order, customer, amount, cds }
         }])
+    }
+}
+
+/// Payment hears of an order, and takes the money.
+pub async fn heard(recount: Recount, event: OrderEvent) -> anyhow::Result<()> {
+    let OrderEvent::Placed { order, customer, cds, total, .. } = event;
+    let command = CapturePayment { order, customer, amount: total, cds };
+    Ok(once(recount.dispatch(command).await)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use recount_testing::given;
+
+    use super::*;
+
+    fn capture(amount: i64) -> CapturePayment {
+        CapturePayment {
+            order: "o1".to_owned().into(),
+            customer: "c1".to_owned().into(),
+            amount: Cents::from(amount),
+            cds: 2,
+        }
+    }
+
+    #[test]
+    fn an_order_is_paid() {
+        let CapturePayment { order, customer, amount, cds } = capture(1177);
+        given::<Payment>([]).when(capture(1177)).then([PaymentEvent::Captured { order, customer, amount, cds }]);
+    }
+
+    #[test]
+    fn a_free_order_has_nothing_to_pay() {
+        let CapturePayment { order, customer, cds, .. } = capture(0);
+        given::<Payment>([]).when(capture(0)).then([PaymentEvent::Waived { order, customer, cds }]);
+    }
+
+    #[test]
+    fn an_order_is_paid_once() {
+        let CapturePayment { order, customer, amount, cds } = capture(1177);
+        let paid = PaymentEvent::Captured { order, customer, amount, cds };
+        given::<Payment>([paid]).when(capture(1177)).then_already_exists();
     }
 }

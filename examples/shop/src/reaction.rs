@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use recount::{Delivery, Event, ExpectedRevision, Position, Recount, StateKey};
+use recount::{Delivery, DispatchError, Event, ExpectedRevision, Position, Recount, StateKey};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -32,6 +32,11 @@ impl Reaction {
         let (sender, position) = watch::channel(Position::START);
         let task = tokio::spawn(async move { follow(recount, name, Arc::new(react), sender).await });
         Self { name, position, task }
+    }
+
+    /// How far it is: it has reacted to everything up to there.
+    pub fn progress(&self) -> watch::Receiver<Position> {
+        self.position.clone()
     }
 
     /// Waits until it has reacted to everything up to this position.
@@ -90,4 +95,12 @@ where
         reached.send_replace(position);
     }
     Ok(())
+}
+
+/// What is there already needs no doing.
+pub fn once<T, E: std::error::Error>(outcome: Result<T, DispatchError<E>>) -> Result<(), DispatchError<E>> {
+    match outcome {
+        Ok(_) | Err(DispatchError::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

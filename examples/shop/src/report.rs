@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use sqlx::SqlitePool;
 
-use crate::values::Cents;
+use crate::values::{Cents, grouped};
 
 /// Everything that is reported about one source of orders; stock and notifications are the whole shop's.
 #[derive(Debug, Serialize)]
@@ -181,7 +181,8 @@ async fn notifications(pool: &SqlitePool) -> Result<Vec<Notified>> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Totals { orders, customers, cds, revenue } = &self.totals;
-        writeln!(f, "{orders} orders of {customers} customers: {cds} CDs for {revenue} USD\n")?;
+        let [orders, customers, cds] = [orders, customers, cds].map(grouped);
+        writeln!(f, "{orders} orders of {customers} customers: {cds} CDs for {} USD\n", grouped(revenue))?;
         writeln!(f, "Revenue by month\n{}", chart(&self.months)?)?;
         writeln!(f, "Customers who ordered again, by month of their first order\n{}\n", cohort_table(&self.cohorts))?;
         writeln!(f, "Best customers\n{}\n", best_table(&self.best_customers))?;
@@ -203,7 +204,7 @@ fn chart(months: &[Month]) -> Result<String, fmt::Error> {
     for month in months {
         let eighths = usize::try_from(month.cents.max(0) * WIDTH / most).unwrap_or(0);
         let bar = "█".repeat(eighths / 8) + PARTS[eighths % 8];
-        writeln!(chart, "  {}  {bar} {}", month.month, month.revenue)?;
+        writeln!(chart, "  {}  {bar} {}", month.month, grouped(&month.revenue))?;
     }
     Ok(chart)
 }
@@ -225,7 +226,7 @@ fn cohort_table(cohorts: &[Cohort]) -> Table {
     let mut table = table(&["first order", "customers", "within 1 month", "3 months", "6 months", "12 months"]);
     for cohort in cohorts {
         let share = |again: i64| format!("{:.1} %", again as f64 * 100.0 / cohort.customers.max(1) as f64);
-        let mut row = vec![cohort.first_month.clone(), cohort.customers.to_string()];
+        let mut row = vec![cohort.first_month.clone(), grouped(cohort.customers)];
         row.extend(cohort.again_within.map(share));
         table.add_row(row);
     }
@@ -235,7 +236,7 @@ fn cohort_table(cohorts: &[Cohort]) -> Table {
 fn best_table(best: &[Best]) -> Table {
     let mut table = table(&["customer", "orders", "CDs", "paid (USD)"]);
     for Best { customer, orders, cds, paid } in best {
-        table.add_row([customer.to_string(), orders.to_string(), cds.to_string(), paid.clone()]);
+        table.add_row([customer.to_string(), grouped(orders), grouped(cds), grouped(paid)]);
     }
     right_aligned(table, 0)
 }
@@ -243,7 +244,7 @@ fn best_table(best: &[Best]) -> Table {
 fn stock_table(stock: &[Stock]) -> Table {
     let mut table = table(&["warehouse", "delivered", "shipped", "in stock"]);
     for Stock { warehouse, delivered, shipped, in_stock } in stock {
-        table.add_row([warehouse.clone(), delivered.to_string(), shipped.to_string(), in_stock.to_string()]);
+        table.add_row([warehouse.clone(), grouped(delivered), grouped(shipped), grouped(in_stock)]);
     }
     right_aligned(table, 1)
 }
@@ -251,7 +252,10 @@ fn stock_table(stock: &[Stock]) -> Table {
 fn notified_table(notified: &[Notified]) -> Table {
     let mut table = table(&["kind", "sent", "for example"]);
     for Notified { kind, count, example } in notified {
-        table.add_row([kind.clone(), count.to_string(), example.clone()]);
+        table.add_row([kind.clone(), grouped(count), example.clone()]);
+    }
+    if let Some(sent) = table.column_mut(1) {
+        sent.set_cell_alignment(CellAlignment::Right);
     }
     table
 }

@@ -1,20 +1,21 @@
 //! The shop as a whole: its parts, wired together by the events they hear of.
 
-use anyhow::{Context, Result};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
 use recount::memory::MemoryStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
-use recount::{IdempotencyKey, Projections, Recount};
+use recount::{Projections, Recount};
+use tempfile::TempDir;
 
 use crate::analytics::Sales;
 use crate::cdnow::Orders;
-use crate::import::{import, once};
-use crate::inventory::{ShipOrder, StockLevels};
+use crate::import::import;
+use crate::inventory::{self, StockLevels};
 use crate::notification::Notifications;
-use crate::order::OrderEvent;
-use crate::payment::{CapturePayment, PaymentEvent};
+use crate::payment;
+use crate::progress::{Bars, Count, EVERY};
 use crate::reaction::Reaction;
-use crate::values::{CustomerId, OrderId, warehouse_of};
 
 /// The parts that run, and the store they share.
 pub struct Shop {
@@ -23,12 +24,18 @@ pub struct Shop {
     projections: Projections,
     payments: Reaction,
     shipping: Reaction,
+    /// Where the read model is when the events are in memory. Dropped last, it takes its files along.
+    scratch: Option<TempDir>,
 }
 
 impl Shop {
+    /// The parts that follow the events, in the order in which one waits for the other.
+    pub const FOLLOWERS: [&'static str; 3] = ["payments", "shipping", "read models"];
+
     /// Opens the store, and starts everything that listens.
     pub async fn open(url: &str) -> Result<Self> {
-        let (recount, read_model) = connect(url).await.with_context(|| format!("can't open the store {url}"))?;
+        let (recount, read_model, scratch) =
+            connect(url).await.with_context(|| format!("can't open the store {url}"))?;
         let projections = recount
             .projections()
             .add(Sales, read_model.clone())
@@ -36,81 +43,96 @@ impl Shop {
             .add(Notifications, read_model.clone())
             .start();
         Ok(Self {
-            payments: Reaction::start(recount.clone(), "payments", capture_payment),
-            shipping: Reaction::start(recount.clone(), "shipping", ship_order),
+            payments: Reaction::start(recount.clone(), "payments", payment::heard),
+            shipping: Reaction::start(recount.clone(), "shipping", inventory::heard),
             recount,
             read_model,
             projections,
+            scratch,
         })
     }
 
     /// Brings in the orders, and waits until every part of the shop has done what follows from them.
-    pub async fn take_in(&mut self, orders: &Orders, bars: &MultiProgress) -> Result<()> {
-        let bar = bars.add(ProgressBar::new(orders.rows.len() as u64).with_style(style("orders")?));
-        import(&self.recount, orders, |done| bar.set_position(done)).await?;
-        bar.finish();
-        let head = self.recount.store().head().await?;
-        let bar = bars.add(ProgressBar::new_spinner().with_message("waiting for payments, shipping and read models"));
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
-        self.payments.wait_for(head).await?;
-        let head = self.recount.store().head().await?;
-        self.shipping.wait_for(head).await?;
-        let head = self.recount.store().head().await?;
-        if let Err(stopped) = self.projections.wait_for(head).await {
-            anyhow::bail!("projection {} is at {}: {:?}", stopped.projection, stopped.position, stopped.status);
+    pub async fn take_in(&mut self, orders: &Orders, bars: &Bars) -> Result<()> {
+        let Self { recount, payments, shipping, projections, .. } = self;
+        let count = Count::default();
+        let (paid, shipped) = (payments.progress(), shipping.progress());
+        let drawn = async {
+            let head = recount.store().watch();
+            loop {
+                let read = projections.progress().iter().map(|progress| progress.position).min().unwrap_or_default();
+                bars.show(&count, &[*paid.borrow(), *shipped.borrow(), read], *head.borrow());
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        let work = async {
+            import(recount, orders, |done| count.set(done)).await?;
+            bars.orders_done(&count);
+            // What one part does is what the next one waits for, so the head is asked for anew.
+            let head = recount.store().head().await?;
+            payments.wait_for(head).await?;
+            bars.part_done(0, head);
+            let head = recount.store().head().await?;
+            shipping.wait_for(head).await?;
+            bars.part_done(1, head);
+            let head = recount.store().head().await?;
+            if let Err(stopped) = projections.wait_for(head).await {
+                bail!("projection {} is at {}: {:?}", stopped.projection, stopped.position, stopped.status);
+            }
+            bars.part_done(2, head);
+            Ok(())
+        };
+        tokio::select! {
+            outcome = work => outcome,
+            () = drawn => Ok(()),
         }
-        bar.finish_and_clear();
-        Ok(())
     }
 
-    /// Lets the parts finish what they are doing, and closes the store.
+    /// Lets the parts finish what they are doing, closes the store, and leaves nothing behind that isn't to stay.
     pub async fn close(self) {
         drop((self.payments, self.shipping));
         self.projections.shutdown().await;
         self.recount.close().await;
+        if self.scratch.is_some() {
+            self.read_model.pool().close().await;
+        }
     }
 }
 
-async fn connect(url: &str) -> Result<(Recount, SqliteReadModel)> {
+async fn connect(url: &str) -> Result<(Recount, SqliteReadModel, Option<TempDir>)> {
     match url.split_once("://") {
         Some(("sqlite", path)) => {
+            check(Path::new(path))?;
             let store = SqliteStore::open(path).await?;
             let read_model = store.read_model();
-            Ok((Recount::new(store), read_model))
+            Ok((Recount::new(store), read_model, None))
         }
         Some(("memory", "")) => {
             // The read models want SQL; like the events they are gone afterwards.
-            let read_model =
-                SqliteReadModel::open(std::env::temp_dir().join(format!("shop-{}.db", std::process::id()))).await?;
-            Ok((Recount::new(MemoryStore::new()), read_model))
+            let scratch = tempfile::Builder::new().prefix("shop-").tempdir()?;
+            let read_model = SqliteReadModel::open(scratch.path().join("read-model.db")).await?;
+            Ok((Recount::new(MemoryStore::new()), read_model, Some(scratch)))
         }
-        _ => anyhow::bail!("it is neither sqlite://FILE nor memory://"),
+        _ => bail!("it is neither sqlite://FILE nor memory://"),
     }
 }
 
-fn style(what: &str) -> Result<ProgressStyle> {
-    let template = format!("{{spinner}} {what} {{wide_bar}} {{human_pos}}/{{human_len}} {{per_sec}}, {{eta}} left");
-    Ok(ProgressStyle::with_template(&template)?)
-}
-
-/// Payment hears of an order, and takes the money.
-async fn capture_payment(recount: Recount, event: OrderEvent) -> Result<()> {
-    let OrderEvent::Placed { order, customer, cds, total, .. } = event;
-    let command = CapturePayment { order, customer, amount: total, cds };
-    Ok(once(recount.dispatch(command).await)?)
-}
-
-/// Inventory hears of a payment, and ships.
-async fn ship_order(recount: Recount, event: PaymentEvent) -> Result<()> {
-    let (PaymentEvent::Captured { order, customer, cds, .. } | PaymentEvent::Waived { order, customer, cds }) = event;
-    ship(&recount, order, customer, cds).await
-}
-
-async fn ship(recount: &Recount, order: OrderId, customer: CustomerId, cds: u32) -> Result<()> {
-    // A warehouse ships many orders, so its stream can't say that this one was shipped; the key can.
-    let key = IdempotencyKey::new(format!("ship/{order}"))?;
-    let warehouse = warehouse_of(&customer);
-    let receipt = recount.dispatch(ShipOrder { warehouse, order, customer, cds }).idempotency_key(key).await?;
-    tracing::trace!(position = ?receipt.position, "shipped");
-    Ok(())
+/// What is wrong with the name of the file, if something is: SQLite itself only says that it can't be opened.
+fn check(file: &Path) -> Result<()> {
+    if file.as_os_str().is_empty() {
+        bail!("it names no file; write one behind it, such as sqlite://shop.db");
+    }
+    if file.is_dir() {
+        bail!(
+            "{0} is a directory; name a file in it, such as sqlite://{1}",
+            file.display(),
+            file.join("shop.db").display()
+        );
+    }
+    match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() && !directory.is_dir() => {
+            bail!("there is no directory {}; create it, or name a file elsewhere", directory.display())
+        }
+        _ => Ok(()),
+    }
 }

@@ -40,3 +40,29 @@ impl Handle<RegisterCustomer> for Customer {
         Ok(vec![CustomerEvent::Registered { customer, source, number }])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use recount_testing::given;
+
+    use super::*;
+
+    fn register() -> RegisterCustomer {
+        RegisterCustomer { customer: "c1".to_owned().into(), source: "f1".to_owned(), number: 1 }
+    }
+
+    fn registered() -> CustomerEvent {
+        let RegisterCustomer { customer, source, number } = register();
+        CustomerEvent::Registered { customer, source, number }
+    }
+
+    #[test]
+    fn a_customer_is_registered() {
+        given::<Customer>([]).when(register()).then([registered()]);
+    }
+
+    #[test]
+    fn a_customer_is_registered_once() {
+        given::<Customer>([registered()]).when(register()).then_already_exists();
+    }
+}

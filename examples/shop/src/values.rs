@@ -49,6 +49,20 @@ impl fmt::Display for Dollars {
     }
 }
 
+/// A number with its thousands set apart, such as `2,500,315.63`, for people.
+pub fn grouped(number: impl fmt::Display) -> String {
+    let text = number.to_string();
+    let whole = text.find('.').unwrap_or(text.len());
+    let mut grouped = String::new();
+    for (at, character) in text.char_indices() {
+        if at > 0 && at < whole && (whole - at).is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        grouped.push(character);
+    }
+    grouped
+}
+
 /// The day as `yyyy-mm-dd`, which sorts as text.
 pub fn day_text(day: Date) -> String {
     day.to_string()
@@ -62,4 +76,22 @@ pub fn warehouse_of(customer: &CustomerId) -> WarehouseId {
     let number: u32 =
         customer.to_string().bytes().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
     WarehouseId::from(format!("w{:02}", number % WAREHOUSES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let of = |cents| grouped(Cents::from(cents).dollars());
+        assert_eq!(
+            (of(250_031_563), of(99_999), of(-100_000)),
+            ("2,500,315.63".into(), "999.99".into(), "-1,000.00".into())
+        );
+        assert_eq!(
+            (grouped(0), grouped(999), grouped(1000), grouped(-123)),
+            ("0".into(), "999".into(), "1,000".into(), "-123".into())
+        );
+    }
 }
