@@ -48,7 +48,9 @@ impl Projection for Notifications {
                 ("receipt", order.to_string(), customer, format!("we received {} USD", amount.dollars()))
             }
             Notable::Stock(StockEvent::Shipped { order, customer, cds, .. }) => {
-                ("shipped", order.to_string(), customer, format!("{cds} CDs are on their way"))
+                let text =
+                    if *cds == 1 { "1 CD is on its way".to_owned() } else { format!("{cds} CDs are on their way") };
+                ("shipped", order.to_string(), customer, text)
             }
             Notable::Payment(PaymentEvent::Waived { .. }) | Notable::Stock(StockEvent::Delivered { .. }) => {
                 return Ok(());

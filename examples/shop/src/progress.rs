@@ -94,10 +94,11 @@ impl Bars {
     /// Takes them away.
     pub fn clear(&self) {
         for bar in self.parts.iter().chain([&self.orders]) {
-            bar.finish_and_clear();
+            bar.disable_steady_tick();
         }
         // A terminal that can't be drawn to needs no tidying.
         let _ = self.bars.clear();
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
     }
 
     fn orders_text(&self, count: &Count) -> String {

@@ -31,8 +31,8 @@ async fn fifty_kills_lose_nothing_and_do_nothing_twice() {
     while kills < KILLS {
         let place = Place::new();
         while kills < KILLS {
-            // One in five while it starts, the others anywhere: together they pass the whole import, several times.
-            let most = if random.u8(..5) == 0 { Duration::from_millis(120) } else { whole / 7 };
+            // One in five while it starts, the others anywhere: together they pass the whole import, more than once.
+            let most = if random.u8(..5) == 0 { Duration::from_millis(120) } else { whole / 10 };
             let delay = most.mul_f64(random.f64());
             if !killed(start(&place), delay) {
                 println!("{kills} kills: an import got to its end");

@@ -5,18 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Place, SAMPLE, WHOLE, data, sample, totals, totals_of_the_log, totals_of_the_read_model};
-
-#[tokio::test]
-async fn the_whole_file_gives_the_known_totals_in_the_report_the_read_model_and_the_log() {
-    let place = Place::new();
-    let report = place.report(&[]);
-    assert_eq!(report["revenue"], "2500315.63");
-    assert_eq!(totals(&report), WHOLE);
-    let mut database = place.database().await;
-    assert_eq!(totals_of_the_read_model(&mut database).await, WHOLE);
-    assert_eq!(totals_of_the_log(&mut database).await, WHOLE);
-}
+use common::{Place, SAMPLE, data, sample, totals};
 
 #[test]
 fn the_summary_of_the_sample_is_the_published_one() {
