@@ -45,7 +45,8 @@ impl SqliteBuilder {
         self
     }
 
-    /// How much memory each connection uses to keep pages, in bytes; 16 MiB unless told otherwise.
+    /// How much memory the writing connection uses to keep pages, in bytes, and as much again the readers together;
+    /// 16 MiB unless told otherwise.
     #[must_use]
     pub fn page_cache(mut self, bytes: u64) -> Self {
         self.settings.page_cache = bytes;

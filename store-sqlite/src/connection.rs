@@ -80,14 +80,21 @@ impl Settings {
     }
 
     pub(crate) fn pool(&self) -> SqlitePool {
+        let readers = self.readers.max(1);
+        // A replay passes through every reader and fills the cache of each.
+        let page_cache = self.page_cache / u64::from(readers);
         SqlitePoolOptions::new()
-            .max_connections(self.readers.max(1))
+            .max_connections(readers)
             .acquire_timeout(self.patience.max(Duration::from_secs(1)) * 3)
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(
-                self.options().read_only(true).row_buffer_size(256).thread_name(|_| "recount-sqlite-reader".to_owned()),
+                self.options()
+                    .read_only(true)
+                    .pragma("cache_size", format!("-{}", page_cache / 1024))
+                    .row_buffer_size(256)
+                    .thread_name(|_| "recount-sqlite-reader".to_owned()),
             )
     }
 }
