@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
 );
 
 CREATE TABLE {schema}.health (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     checked_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO {schema}.health DEFAULT VALUES;
