@@ -148,12 +148,10 @@ BEGIN
         IF cardinality(item_tags) > 0 THEN
             SELECT t.position INTO found_position FROM {schema}.tags AS t
             WHERE t.tag = item_tags[1] AND t.position > last AND (item_kinds IS NULL OR t.kind = ANY (item_kinds))
-                AND NOT EXISTS (
-                    SELECT 1 FROM unnest(item_tags[2:]) AS o(tag)
-                    WHERE NOT EXISTS (
-                        SELECT 1 FROM {schema}.tags AS x WHERE x.tag = o.tag AND x.position = t.position
-                    )
-                )
+                AND (cardinality(item_tags) = 1 OR cardinality(item_tags) - 1 = (
+                    SELECT count(*) FROM {schema}.tags AS x
+                    WHERE x.tag = ANY (item_tags[2:]) AND x.position = t.position
+                ))
             ORDER BY t.position DESC LIMIT 1;
         ELSIF item_kinds IS NULL THEN
             SELECT e.position INTO found_position FROM {schema}.events AS e

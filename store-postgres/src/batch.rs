@@ -208,10 +208,7 @@ impl Answer {
 }
 
 /// How each of the appends ended.
-pub(crate) fn outcomes(
-    appends: &[&Append],
-    rows: &[PgRow],
-) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
     let row = rows.first().ok_or_else(|| damaged("an append answers nothing"))?;
     let answer = Answer::read(row)?;
     let incomplete = || damaged("an append answers too little");
@@ -263,8 +260,7 @@ fn conflict(append: &Append, heads: &[i64], closed: &[i16], condition: Option<i6
             (!expected.accepts(actual)).then(|| Violation::Version { stream, expected, actual, newer: Vec::new() })
         })
         .collect();
-    violations.extend(
-        condition.map(|position| Violation::Condition { position: Position::new(position.cast_unsigned()) }),
-    );
+    violations
+        .extend(condition.map(|position| Violation::Condition { position: Position::new(position.cast_unsigned()) }));
     Conflict { violations }
 }

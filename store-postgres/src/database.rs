@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use recount_core::StoreError;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Encode, Executor, PgConnection, PgPool, Postgres, Type};
 
-use crate::error::{Cause, Class, During};
+use crate::error::{Cause, Class};
 use crate::schema::Schema;
 
 /// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
@@ -74,27 +75,30 @@ pub(crate) struct Database {
 
 impl Database {
     /// Asks something that may be asked again.
-    pub(crate) async fn read(
-        &self,
-        operation: &'static str,
-        statement: Statement,
-    ) -> Result<Vec<PgRow>, StoreError> {
+    pub(crate) async fn read(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
         self.ask(operation, statement, true).await
     }
 
     /// Runs a statement that writes, in a transaction of its own.
-    pub(crate) async fn write(
-        &self,
-        operation: &'static str,
-        statement: Statement,
-    ) -> Result<Vec<PgRow>, StoreError> {
+    pub(crate) async fn write(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
         self.ask(operation, statement, false).await
+    }
+
+    /// A connection; if one just turned out to have ended, others may have as well, so that they are asked first.
+    pub(crate) async fn connection(&self, careful: bool) -> Result<PoolConnection<Postgres>, Cause> {
+        loop {
+            let mut connection = self.pool.acquire().await?;
+            if !careful || connection.ping().await.is_ok() {
+                return Ok(connection);
+            }
+            drop(connection.detach());
+        }
     }
 
     async fn ask(&self, operation: &'static str, statement: Statement, again: bool) -> Result<Vec<PgRow>, StoreError> {
         let mut attempt = 1;
         loop {
-            let mut connection = self.pool.acquire().await.during(operation)?;
+            let mut connection = self.connection(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
             let cause = match statement.clone().run(&mut connection).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) => Cause::from(error),

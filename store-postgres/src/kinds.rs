@@ -55,8 +55,7 @@ impl Kinds {
                 && item.category.as_ref().is_none_or(|category| *category == kind.category)
         };
         self.look(|table| {
-            let mut ids: Vec<i32> =
-                table.by_id.iter().filter(|(_, kind)| wanted(kind)).map(|(id, _)| *id).collect();
+            let mut ids: Vec<i32> = table.by_id.iter().filter(|(_, kind)| wanted(kind)).map(|(id, _)| *id).collect();
             ids.sort_unstable();
             Some(ids)
         })

@@ -27,8 +27,7 @@ pub(crate) fn script(schema: &Schema) -> String {
 
 /// The schema version, 0 if there is nothing yet, if this program may use it.
 async fn version(connection: &mut PgConnection, schema: &Schema) -> Result<usize, StoreError> {
-    let exists = sqlx::query(schema.sql(include_str!("sql/has_schema.sql"))).fetch_one(&mut *connection).await;
-    if !exists.and_then(|row| row.try_get::<bool, _>(0)).during(OPERATION)? {
+    if !exists(connection, schema, "migrations").await? {
         return Ok(0);
     }
     let found = sqlx::query(schema.sql(include_str!("sql/select_version.sql"))).fetch_optional(connection).await;
@@ -63,15 +62,23 @@ pub(crate) async fn migrate(options: &PgConnectOptions, schema: &Schema) -> Resu
     connection.close().await.during(OPERATION)
 }
 
+/// Whether the schema has the table. Looks at the catalog's rows, as they are now: names are resolved from a cache
+/// that another's commit reaches only later.
+async fn exists(connection: &mut PgConnection, schema: &Schema, table: &str) -> Result<bool, StoreError> {
+    let select = sqlx::query(include_str!("sql/has_table.sql")).bind(schema.name()).bind(table);
+    select.fetch_one(connection).await.and_then(|row| row.try_get(0)).during(OPERATION)
+}
+
 /// Makes the table of checkpoints, for a database that holds read models only.
 pub(crate) async fn make_checkpoints(options: &PgConnectOptions, schema: &Schema) -> Result<(), StoreError> {
     let mut connection = options.connect().await.during("connecting to the database")?;
-    let exists = sqlx::query(schema.sql(include_str!("sql/has_checkpoints.sql"))).fetch_one(&mut connection).await;
-    if !exists.and_then(|row| row.try_get::<bool, _>(0)).during(OPERATION)? {
+    if !exists(&mut connection, schema, "checkpoints").await? {
         let mut transaction = connection.begin().await.during(OPERATION)?;
         lock(&mut transaction, schema).await?;
-        for script in [include_str!("sql/create_schema.sql"), include_str!("sql/create_checkpoints.sql")] {
-            sqlx::raw_sql(schema.sql(script)).execute(&mut *transaction).await.during(OPERATION)?;
+        if !exists(&mut transaction, schema, "checkpoints").await? {
+            for script in [include_str!("sql/create_schema.sql"), include_str!("sql/create_checkpoints.sql")] {
+                sqlx::raw_sql(schema.sql(script)).execute(&mut *transaction).await.during(OPERATION)?;
+            }
         }
         transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
     }

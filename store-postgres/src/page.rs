@@ -150,8 +150,7 @@ impl Cursor {
         match self.direction {
             Direction::Forward => self.range.after = last.unwrap_or(self.range.to),
             Direction::Backward => {
-                self.range.to =
-                    last.map_or(self.range.after, |last| Position::new(last.get().saturating_sub(1)));
+                self.range.to = last.map_or(self.range.after, |last| Position::new(last.get().saturating_sub(1)));
             }
         }
         let mut events = page.events;

@@ -100,9 +100,11 @@ impl Source {
                 if let Some(kinds) = kinds {
                     statement.push(schema, " AND t.kind = ANY (").place(kinds.clone()).push(schema, ")");
                 }
-                for other in others {
-                    statement.push(schema, " AND EXISTS (SELECT 1 FROM {schema}.tags AS o WHERE o.tag = ");
-                    statement.place(other.clone()).push(schema, " AND o.position = t.position)");
+                if !others.is_empty() {
+                    // No join: with many tags of many alternatives, planning would take longer than looking.
+                    statement.push(schema, " AND (SELECT count(*) FROM {schema}.tags AS o WHERE o.tag = ANY (");
+                    statement.place(others.clone()).push(schema, ") AND o.position = t.position) = ");
+                    statement.place(i64::try_from(others.len()).unwrap_or(i64::MAX));
                 }
                 statement.push(schema, " ORDER BY t.position ").push(schema, order(direction));
                 statement.push(schema, " LIMIT $3)");

@@ -30,6 +30,10 @@ impl Schema {
         Ok(Self { name: name.to_owned(), quoted: format!("\"{name}\"") })
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A script of this crate, for this schema. Safe: the name was checked, the rest is this program's.
     pub(crate) fn sql(&self, template: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(self.text(template))
@@ -68,9 +72,9 @@ impl Schema {
 
 /// FNV-1a with a finish: the same in every build, for ever.
 fn hash(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }

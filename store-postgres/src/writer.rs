@@ -193,10 +193,24 @@ impl Writer {
         if let Some(line) = line {
             return Ok(line.process);
         }
-        let mut connection = self.database.pool.acquire().await?;
-        let process = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await?;
-        *line = Some(Line { connection, process });
-        Ok(process)
+        let mut careful = false;
+        loop {
+            let mut connection = self.database.connection(careful).await?;
+            match sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await {
+                Ok(process) => {
+                    *line = Some(Line { connection, process });
+                    return Ok(process);
+                }
+                Err(error) => {
+                    drop(connection.detach());
+                    let cause = Cause::from(error);
+                    if careful || !matches!(cause.class(), Class::Ended | Class::Lost) {
+                        return Err(cause);
+                    }
+                }
+            }
+            careful = true;
+        }
     }
 
     async fn make_kinds(&self, batch: &[Work]) -> Result<(), StoreError> {

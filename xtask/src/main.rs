@@ -57,7 +57,7 @@ fn main() -> Result<()> {
 /// `cargo test` is what every machine has; nextest is used where it is found.
 fn test(options: &[String]) -> Result<()> {
     let server = Postgres::start()?;
-    let environment = [(postgres::VARIABLE, server.url.as_str())];
+    let environment = server.environment();
     let options: Vec<&str> = match options {
         [] => vec!["--workspace", "--no-fail-fast"],
         options => options.iter().map(String::as_str).collect(),

