@@ -58,17 +58,15 @@ fn main() -> Result<()> {
 fn test(options: &[String]) -> Result<()> {
     let server = Postgres::start()?;
     let environment = server.environment();
-    let options: Vec<&str> = match options {
-        [] => vec!["--workspace", "--no-fail-fast"],
-        options => options.iter().map(String::as_str).collect(),
-    };
+    let everything = options.is_empty();
+    let options: Vec<&str> =
+        if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
     let cargo = |task: &[&str]| run::cargo_with(&[task, &options].concat(), &environment);
-    if run::succeeds("cargo", &["nextest", "--version"]) {
-        cargo(&["nextest", "run"])?;
-        run::cargo_with(&["test", "--workspace", "--doc"], &environment)
-    } else {
-        cargo(&["test"])
+    if !run::succeeds("cargo", &["nextest", "--version"]) {
+        return cargo(&["test"]);
     }
+    cargo(&["nextest", "run"])?;
+    if everything { run::cargo_with(&["test", "--workspace", "--doc"], &environment) } else { Ok(()) }
 }
 
 fn lint() -> Result<()> {

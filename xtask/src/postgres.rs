@@ -66,8 +66,8 @@ impl Drop for Guard {
 impl Drop for Remains {
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
-            // A fast shutdown: sessions are ended, files are closed.
-            run::succeeds("kill", &["-INT", &server.id().to_string()]);
+            // An immediate shutdown: nothing is to be kept, so nothing needs to be flushed.
+            run::succeeds("kill", &["-QUIT", &server.id().to_string()]);
             let started = Instant::now();
             while started.elapsed() < Duration::from_secs(10) && matches!(server.try_wait(), Ok(None)) {
                 std::thread::sleep(Duration::from_millis(20));
