@@ -12,7 +12,7 @@ use crate::error::{Cause, Class};
 use crate::schema::Schema;
 
 /// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 10;
 /// A connection that was idle for longer is asked whether it still lives.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -107,6 +107,7 @@ impl Database {
             if matches!(class, Class::Ended | Class::Lost) {
                 // Not back to the pool.
                 drop(connection.detach());
+                tokio::time::sleep(pause(attempt)).await;
             }
             match class {
                 Class::Ended | Class::Contention if attempt < ATTEMPTS => attempt += 1,
@@ -116,6 +117,11 @@ impl Database {
             }
         }
     }
+}
+
+/// Before another attempt: hardly any at first.
+pub(crate) fn pause(attempt: usize) -> Duration {
+    Duration::from_millis(u64::try_from(attempt).unwrap_or(u64::MAX).min(50))
 }
 
 /// A pool whose connections are good for this crate's statements; `tuned` sets what suits them.

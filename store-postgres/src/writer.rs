@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use recount_core::{AppendError, Appended, EventId, StoreError};
 use sqlx::pool::PoolConnection;
@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::database::{Database, Statement};
+use crate::database::{Database, Statement, pause};
 use crate::error::{Cause, Class, During};
 use crate::kinds::Kinds;
 use crate::push::Wake;
@@ -121,6 +121,7 @@ impl Writer {
     }
 
     async fn commit(&self, line: &mut Option<Line>, mut batch: Vec<Work>) {
+        let started = Instant::now();
         let mut attempt = 1;
         while !batch.is_empty() {
             let process = match self.connect(line).await {
@@ -147,16 +148,19 @@ impl Writer {
             if matches!(class, Class::Ended | Class::Lost) {
                 hang_up(line);
             }
+            // Servers that restart, or end sessions one after another, are waited for.
+            let patient = attempt < ATTEMPTS || started.elapsed() < self.patience;
             let again = attempt < ATTEMPTS;
             attempt += 1;
+            tokio::time::sleep(pause(attempt)).await;
             match class {
-                Class::Contention | Class::Ended if again => {}
+                Class::Contention | Class::Ended if patient => {}
                 Class::Lost => {
                     batch = match resolve::resolve(&self.database, process, known, self.patience, batch).await {
                         Ok(undone) => undone,
                         Err(unknown) => return fail(unknown, &cause, Cause::commit_error),
                     };
-                    if !again {
+                    if !patient {
                         return fail(batch, &cause, Cause::store_error);
                     }
                 }
@@ -193,9 +197,10 @@ impl Writer {
         if let Some(line) = line {
             return Ok(line.process);
         }
-        let mut careful = false;
+        let started = Instant::now();
+        let mut attempt = 1;
         loop {
-            let mut connection = self.database.connection(careful).await?;
+            let mut connection = self.database.connection(attempt > 1).await?;
             match sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await {
                 Ok(process) => {
                     *line = Some(Line { connection, process });
@@ -204,12 +209,14 @@ impl Writer {
                 Err(error) => {
                     drop(connection.detach());
                     let cause = Cause::from(error);
-                    if careful || !matches!(cause.class(), Class::Ended | Class::Lost) {
+                    let patient = attempt < ATTEMPTS || started.elapsed() < self.patience;
+                    if !patient || !matches!(cause.class(), Class::Ended | Class::Lost) {
                         return Err(cause);
                     }
                 }
             }
-            careful = true;
+            attempt += 1;
+            tokio::time::sleep(pause(attempt)).await;
         }
     }
 

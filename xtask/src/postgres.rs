@@ -112,7 +112,7 @@ fn private() -> Result<(Guard, String)> {
     };
 
     let data = directory.join("data");
-    let options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"];
+    let options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-instructions"];
     let made = command("initdb").arg("--pgdata").arg(&data).args(options).output().context("running initdb")?;
     ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
 
