@@ -2,7 +2,8 @@
 
 use crate::{Recount, StoreError};
 
-/// Opens the store at this address with default settings: `memory://`, or `sqlite://path/to/file.db`.
+/// Opens the store at this address with default settings: `memory://`, `sqlite://path/to/file.db`, or with the
+/// feature `postgres` `postgres://user:password@host/database`.
 /// For anything else build the store yourself and give it to [`Recount::builder`].
 ///
 /// # Errors
@@ -21,6 +22,8 @@ pub async fn connect(url: &str) -> Result<Recount, ConnectError> {
         Some(("memory", "")) => Ok(Recount::new(crate::memory::MemoryStore::new())),
         #[cfg(feature = "sqlite")]
         Some(("sqlite", path)) if !path.is_empty() => Ok(Recount::new(crate::sqlite::SqliteStore::open(path).await?)),
+        #[cfg(feature = "postgres")]
+        Some(("postgres" | "postgresql", _)) => Ok(Recount::new(crate::postgres::PostgresStore::open(url).await?)),
         _ => Err(ConnectError::UnknownAddress { url: url.to_owned() }),
     }
 }
@@ -43,7 +46,11 @@ impl std::fmt::Display for ConnectError {
         match self {
             Self::UnknownAddress { url } => {
                 write!(f, "{url:?} is no store's address in this build: use ")?;
-                let known = [("memory://", cfg!(feature = "memory")), ("sqlite://FILE", cfg!(feature = "sqlite"))];
+                let known = [
+                    ("memory://", cfg!(feature = "memory")),
+                    ("sqlite://FILE", cfg!(feature = "sqlite")),
+                    ("postgres://HOST/DATABASE", cfg!(feature = "postgres")),
+                ];
                 let known: Vec<&str> = known.into_iter().filter(|(_, on)| *on).map(|(form, _)| form).collect();
                 f.write_str(&known.join(" or "))
             }

@@ -93,18 +93,22 @@
 //! |---|---|---|
 //! | `memory` | [`memory`], `memory://` | yes |
 //! | `sqlite` | [`sqlite`], `sqlite://FILE` | yes |
+//! | `postgres` | `recount::postgres`, `postgres://HOST/DATABASE` | no |
+//! | `postgres-tls` | the same, encrypted | no |
 
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 mod connect;
 pub mod prelude;
 
-#[cfg(any(feature = "memory", feature = "sqlite"))]
+#[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 pub use connect::{ConnectError, connect};
 #[doc(hidden)]
 pub use recount_core::__private;
 pub use recount_core::*;
 #[cfg(feature = "memory")]
 pub use recount_store_memory as memory;
+#[cfg(feature = "postgres")]
+pub use recount_store_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use recount_store_sqlite as sqlite;
 

@@ -1,5 +1,6 @@
 //! `cargo xtask …`: everything that a contributor or CI runs.
 
+mod postgres;
 mod run;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use postgres::Postgres;
 use run::cargo;
 
 #[derive(Parser)]
@@ -18,8 +20,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs every test suite.
-    Test,
+    /// Runs every test suite, beside a Postgres of its own unless RECOUNT_TEST_POSTGRES names one.
+    Test {
+        /// What to test, as cargo's options; everything unless told otherwise.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Checks format, lints and docs; warnings fail.
     Lint,
     /// Runs the examples as a newcomer would.
@@ -41,7 +47,7 @@ enum Bench {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::Test => test(),
+        Task::Test { options } => test(&options),
         Task::Lint => lint(),
         Task::Examples => examples(),
         Task::Bench(Bench::Core { json }) => bench_core(json),
@@ -49,13 +55,18 @@ fn main() -> Result<()> {
 }
 
 /// `cargo test` is what every machine has; nextest is used where it is found.
-fn test() -> Result<()> {
-    if run::succeeds("cargo", &["nextest", "--version"]) {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])?;
-        cargo(&["test", "--workspace", "--doc"])
-    } else {
-        cargo(&["test", "--workspace", "--no-fail-fast"])
+fn test(options: &[String]) -> Result<()> {
+    let server = Postgres::start()?;
+    let environment = server.environment();
+    let everything = options.is_empty();
+    let options: Vec<&str> =
+        if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
+    let cargo = |task: &[&str]| run::cargo_with(&[task, &options].concat(), &environment);
+    if !run::succeeds("cargo", &["nextest", "--version"]) {
+        return cargo(&["test"]);
     }
+    cargo(&["nextest", "run"])?;
+    if everything { run::cargo_with(&["test", "--workspace", "--doc"], &environment) } else { Ok(()) }
 }
 
 fn lint() -> Result<()> {

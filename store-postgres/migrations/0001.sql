@@ -1,0 +1,405 @@
+-- Version 1. {schema}, {position_key}, {gate_key} and {seed} are filled in by recount; names are data and compared byte by byte.
+
+CREATE TABLE {schema}.migrations (
+    version integer PRIMARY KEY,
+    migrated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Called once here, so that its last value never is a number that is still to be drawn. Must not be cached.
+CREATE SEQUENCE {schema}.position_sequence AS bigint MINVALUE 0 START WITH 0 NO CYCLE;
+SELECT setval('{schema}.position_sequence', 0, true);
+CREATE SEQUENCE {schema}.revision_sequence AS bigint NO CYCLE;
+
+-- Which category and type an event has, as one small number, so that one small index serves all filters. Kinds
+-- are committed before the first event that uses them.
+CREATE TABLE {schema}.kinds (
+    kind integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    category text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    UNIQUE (category, type)
+);
+
+CREATE TABLE {schema}.events (
+    position bigint NOT NULL,
+    version bigint NOT NULL,
+    schema_version bigint NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    event_id uuid NOT NULL,
+    kind integer NOT NULL,
+    -- category/id: a category holds no slash.
+    stream text COLLATE "C" NOT NULL,
+    -- A JSON array of text, or nothing for no tags.
+    tags text COLLATE "C",
+    -- A JSON object, or nothing for no metadata.
+    metadata text COLLATE "C",
+    payload bytea NOT NULL,
+    CONSTRAINT events_by_position PRIMARY KEY (position),
+    CONSTRAINT events_by_stream UNIQUE (stream, version),
+    CONSTRAINT events_by_id UNIQUE (event_id)
+);
+CREATE INDEX events_by_kind ON {schema}.events (kind, position);
+
+CREATE TABLE {schema}.tags (
+    tag text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    kind integer NOT NULL,
+    CONSTRAINT tags_by_tag PRIMARY KEY (tag, position) INCLUDE (kind)
+);
+
+-- Streams that take no more events: 1 archived, 2 erased.
+CREATE TABLE {schema}.closed_streams (
+    stream text COLLATE "C" PRIMARY KEY,
+    state smallint NOT NULL CHECK (state IN (1, 2)),
+    -- The last position that an erased stream had.
+    erased_position bigint NOT NULL DEFAULT 0,
+    closed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX closed_streams_erased ON {schema}.closed_streams (erased_position) WHERE state = 2;
+
+-- Appends with an idempotency key, and their outcomes.
+CREATE TABLE {schema}.appends (
+    key text COLLATE "C" PRIMARY KEY,
+    digest uuid NOT NULL,
+    position bigint NOT NULL,
+    -- [{"stream", "version", "count"}], in the order of the append.
+    streams jsonb NOT NULL,
+    appended_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE {schema}.state (
+    key text COLLATE "C" PRIMARY KEY,
+    value bytea NOT NULL,
+    revision bigint NOT NULL,
+    -- Microseconds since 1970, by the clock of the database.
+    expires_at bigint
+);
+CREATE INDEX state_by_expiry ON {schema}.state (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
+    projection text COLLATE "C" PRIMARY KEY,
+    position bigint NOT NULL
+);
+
+CREATE TABLE {schema}.health (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    checked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+INSERT INTO {schema}.health DEFAULT VALUES;
+
+-- Events are never changed, and removed only by erase_stream. This stops mistakes, not malice.
+CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('recount.erasing', true) = 'yes' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION '% of %.% is refused: events are only ever appended', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', HINT = 'Erase a whole stream through recount.';
+END
+$$;
+CREATE TRIGGER refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.events
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse();
+CREATE TRIGGER refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.tags
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse();
+
+-- The position up to which everything that will ever be there is committed, for statements that come after this one.
+-- The sequence must be read before the locks: whoever draws a position up to it then holds his lock or has ended.
+CREATE FUNCTION {schema}.safe_head() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    head bigint;
+    behind bigint;
+BEGIN
+    SELECT last_value INTO head FROM {schema}.position_sequence;
+    -- How far the lowest lock is behind, with 31 bits of what was the last value when it was taken. A lock that
+    -- seems more than 2^30 behind was taken since and is ahead.
+    SELECT max(distance) INTO behind
+    FROM (
+        SELECT (head - objid::bigint) & 2147483647 AS distance FROM pg_catalog.pg_locks
+        WHERE locktype = 'advisory' AND classid = {position_key}::oid AND objsubid = 2
+            AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    ) AS locks
+    WHERE distance < 1073741824;
+    RETURN head - coalesce(behind, 0);
+END
+$$;
+
+-- The position of the last event behind a position that an append condition excludes.
+CREATE FUNCTION {schema}.last_match(after bigint, items jsonb) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    item jsonb;
+    item_types text[];
+    item_category text;
+    item_tags text[];
+    item_kinds integer[];
+    found_position bigint;
+    last bigint := after;
+BEGIN
+    FOR item IN SELECT value FROM jsonb_array_elements(items) LOOP
+        item_types := ARRAY(SELECT jsonb_array_elements_text(item -> 'types'));
+        item_tags := ARRAY(SELECT jsonb_array_elements_text(item -> 'tags'));
+        item_category := item ->> 'category';
+        item_kinds := NULL;
+        IF cardinality(item_types) > 0 OR item_category IS NOT NULL THEN
+            item_kinds := ARRAY(
+                SELECT k.kind FROM {schema}.kinds AS k
+                WHERE (cardinality(item_types) = 0 OR k.type = ANY (item_types))
+                    AND (item_category IS NULL OR k.category = item_category)
+            );
+        END IF;
+        IF cardinality(item_tags) > 0 THEN
+            SELECT t.position INTO found_position FROM {schema}.tags AS t
+            WHERE t.tag = item_tags[1] AND t.position > last AND (item_kinds IS NULL OR t.kind = ANY (item_kinds))
+                AND (cardinality(item_tags) = 1 OR cardinality(item_tags) - 1 = (
+                    SELECT count(*) FROM {schema}.tags AS x
+                    WHERE x.tag = ANY (item_tags[2:]) AND x.position = t.position
+                ))
+            ORDER BY t.position DESC LIMIT 1;
+        ELSIF item_kinds IS NULL THEN
+            SELECT e.position INTO found_position FROM {schema}.events AS e
+            WHERE e.position > last ORDER BY e.position DESC LIMIT 1;
+        ELSE
+            SELECT max(f.position) INTO found_position FROM unnest(item_kinds) AS k(kind)
+            CROSS JOIN LATERAL (
+                SELECT e.position FROM {schema}.events AS e
+                WHERE e.kind = k.kind AND e.position > last ORDER BY e.position DESC LIMIT 1
+            ) AS f;
+        END IF;
+        last := greatest(last, found_position);
+    END LOOP;
+    RETURN CASE WHEN last > after THEN last END;
+END
+$$;
+
+-- Appends a batch. Each append of it succeeds or conflicts on its own and sees those before it.
+--
+-- Every statement in here has a snapshot of its own, so what comes after the locks sees whatever was committed by
+-- those who held them before.
+CREATE FUNCTION {schema}.append_batch(
+    appends integer,
+    -- The distinct streams, and the parts of the appends, each for one of them, in order.
+    streams text[], part_append integer[], part_stream integer[], part_expected bigint[], part_count integer[],
+    -- The events, in order: of which part, and which one of it, from 1.
+    event_part integer[], event_index integer[], event_stream text[], event_kind integer[], event_id uuid[],
+    event_schema bigint[], event_tags text[], event_metadata text[], event_payload bytea[],
+    tag_part integer[], tag_index integer[], tag_kind integer[], tag_name text[],
+    -- What to lock, and whether against everybody, not only against those who do. All at once if `alone`.
+    lock_name text[], lock_exclusive boolean[], alone boolean,
+    key_append integer[], key_name text[], key_digest uuid[],
+    condition_append integer[], condition_after bigint[], condition_items text[],
+    -- Per append: whether it was written, and what its condition found.
+    OUT accepted boolean[], OUT condition_position bigint[],
+    -- Per part: where the stream was, and whether it is closed.
+    OUT part_head bigint[], OUT part_closed smallint[],
+    -- The positions of what was written, in order.
+    OUT positions bigint[],
+    -- Appends whose key is known.
+    OUT known_append integer[], OUT known_digest uuid[], OUT known_position bigint[], OUT known_streams text[]
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    parts integer := cardinality(part_append);
+    heads bigint[];
+    closed smallint[];
+    known boolean[] := array_fill(false, ARRAY[appends]);
+    first_part integer[] := array_fill(1, ARRAY[appends]);
+    last_part integer[] := array_fill(0, ARRAY[appends]);
+    part_rank bigint[] := array_fill(-1::bigint, ARRAY[parts]);
+    part integer := 1;
+    stream integer;
+    total bigint := 0;
+    ok boolean;
+    last_drawn bigint;
+    seen record;
+    a integer;
+BEGIN
+    accepted := array_fill(false, ARRAY[appends]);
+    condition_position := array_fill(NULL::bigint, ARRAY[appends]);
+    part_head := array_fill(0::bigint, ARRAY[parts]);
+    part_closed := array_fill(0::smallint, ARRAY[parts]);
+    positions := '{}';
+    known_append := '{}';
+
+    -- In one order everywhere, so that nobody waits in a circle.
+    IF alone THEN
+        PERFORM pg_advisory_xact_lock({gate_key});
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared({gate_key});
+        PERFORM CASE
+            WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
+        END
+        FROM (
+            SELECT hashtextextended(n.name COLLATE "C", {seed}) AS lock, bool_or(n.exclusive) AS exclusive
+            FROM unnest(lock_name, lock_exclusive) AS n(name, exclusive) GROUP BY 1 ORDER BY 1 OFFSET 0
+        ) AS l;
+    END IF;
+
+    IF cardinality(key_append) > 0 THEN
+        FOR seen IN
+            SELECT k.append, n.digest, n.position, n.streams
+            FROM unnest(key_append, key_name) AS k(append, name)
+            CROSS JOIN LATERAL (SELECT * FROM {schema}.appends AS s WHERE s.key = k.name) AS n
+        LOOP
+            known[seen.append] := true;
+            known_append := known_append || seen.append;
+            known_digest := known_digest || seen.digest;
+            known_position := known_position || seen.position;
+            known_streams := known_streams || seen.streams::text;
+        END LOOP;
+    END IF;
+
+    SELECT array_agg(coalesce(h.version, 0) ORDER BY s.n), array_agg(coalesce(c.state, 0::smallint) ORDER BY s.n)
+    INTO heads, closed
+    FROM unnest(streams) WITH ORDINALITY AS s(name, n)
+    LEFT JOIN LATERAL (
+        SELECT e.version FROM {schema}.events AS e WHERE e.stream = s.name ORDER BY e.version DESC LIMIT 1
+    ) AS h ON true
+    LEFT JOIN LATERAL (SELECT x.state FROM {schema}.closed_streams AS x WHERE x.stream = s.name) AS c ON true;
+
+    FOR i IN 1 .. cardinality(condition_append) LOOP
+        a := condition_append[i];
+        IF NOT known[a] THEN
+            condition_position[a] := {schema}.last_match(condition_after[i], condition_items[i]::jsonb);
+        END IF;
+    END LOOP;
+
+    FOR append IN 1 .. appends LOOP
+        ok := condition_position[append] IS NULL AND NOT known[append];
+        first_part[append] := part;
+        WHILE part <= parts AND part_append[part] = append LOOP
+            stream := part_stream[part];
+            part_head[part] := heads[stream];
+            part_closed[part] := closed[stream];
+            IF closed[stream] <> 0
+                OR part_expected[part] >= 0 AND part_expected[part] <> heads[stream]
+                OR part_expected[part] = -2 AND heads[stream] = 0
+            THEN
+                ok := false;
+            END IF;
+            part := part + 1;
+        END LOOP;
+        last_part[append] := part - 1;
+        IF ok THEN
+            accepted[append] := true;
+            FOR p IN first_part[append] .. part - 1 LOOP
+                part_rank[p] := total;
+                total := total + part_count[p];
+                heads[part_stream[p]] := heads[part_stream[p]] + part_count[p];
+            END LOOP;
+        END IF;
+    END LOOP;
+
+    IF total = 0 THEN
+        RETURN;
+    END IF;
+
+    -- First the lock, then the numbers: see safe_head.
+    SELECT last_value INTO last_drawn FROM {schema}.position_sequence;
+    PERFORM pg_advisory_xact_lock_shared({position_key}, (last_drawn & 2147483647)::integer);
+    positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
+
+    INSERT INTO {schema}.events
+        (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
+    SELECT positions[part_rank[e.part] + e.index], part_head[e.part] + e.index, e.schema, clock_timestamp(), e.id,
+        e.kind, e.stream, e.tags, e.metadata, e.payload
+    FROM unnest(event_part, event_index, event_stream, event_kind, event_id, event_schema, event_tags,
+        event_metadata, event_payload) AS e(part, index, stream, kind, id, schema, tags, metadata, payload)
+    WHERE part_rank[e.part] >= 0;
+
+    IF cardinality(tag_part) > 0 THEN
+        INSERT INTO {schema}.tags (tag, position, kind)
+        SELECT t.name, positions[part_rank[t.part] + t.index], t.kind
+        FROM unnest(tag_part, tag_index, tag_kind, tag_name) AS t(part, index, kind, name)
+        WHERE part_rank[t.part] >= 0;
+    END IF;
+
+    FOR i IN 1 .. cardinality(key_append) LOOP
+        a := key_append[i];
+        IF accepted[a] THEN
+            INSERT INTO {schema}.appends (key, digest, position, streams)
+            SELECT key_name[i], key_digest[i], positions[part_rank[last_part[a]] + part_count[last_part[a]]],
+                jsonb_agg(jsonb_build_object(
+                    'stream', streams[part_stream[p]], 'version', part_head[p] + part_count[p], 'count', part_count[p]
+                ) ORDER BY p)
+            FROM generate_series(first_part[a], last_part[a]) AS p;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Closes a stream: 1 archives, 2 erases. Answers what it was before, or nothing if there is no such stream.
+CREATE FUNCTION {schema}.close_stream(name text, lock_name text, wanted smallint) RETURNS smallint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    before smallint;
+    last bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared({gate_key});
+    PERFORM pg_advisory_xact_lock(hashtextextended(lock_name COLLATE "C", {seed}));
+    SELECT c.state INTO before FROM {schema}.closed_streams AS c WHERE c.stream = name;
+    IF before >= wanted THEN
+        RETURN before;
+    END IF;
+    SELECT max(e.position) INTO last FROM {schema}.events AS e WHERE e.stream = name;
+    IF last IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF wanted = 2 THEN
+        PERFORM set_config('recount.erasing', 'yes', true);
+        DELETE FROM {schema}.tags AS t USING {schema}.events AS e,
+            LATERAL jsonb_array_elements_text(e.tags::jsonb) AS g(tag)
+        WHERE e.stream = name AND e.tags IS NOT NULL AND t.tag = g.tag AND t.position = e.position;
+        DELETE FROM {schema}.events AS e WHERE e.stream = name;
+        PERFORM set_config('recount.erasing', '', true);
+    END IF;
+    INSERT INTO {schema}.closed_streams (stream, state, erased_position)
+    VALUES (name, wanted, CASE WHEN wanted = 2 THEN last ELSE 0 END)
+    ON CONFLICT (stream) DO UPDATE
+    SET state = excluded.state, erased_position = excluded.erased_position, closed_at = clock_timestamp();
+    RETURN coalesce(before, 0::smallint);
+END
+$$;
+
+CREATE FUNCTION {schema}.now_us() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+$$;
+
+-- Writes an entry of the state, or deletes it if there is no value. Expected: -1 any, -2 absent, else the revision.
+CREATE FUNCTION {schema}.write_state(
+    name text, new_value bytea, expected bigint, time_to_live bigint, OUT written boolean, OUT revision bigint
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    now_at bigint;
+    new_revision bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(('s/' || name) COLLATE "C", {seed}));
+    now_at := {schema}.now_us();
+    SELECT s.revision INTO revision FROM {schema}.state AS s
+    WHERE s.key = name AND (s.expires_at IS NULL OR s.expires_at > now_at);
+    written := expected = -1 OR (expected = -2 AND revision IS NULL) OR coalesce(expected = revision, false);
+    IF NOT written THEN
+        RETURN;
+    END IF;
+    IF new_value IS NULL THEN
+        DELETE FROM {schema}.state AS s WHERE s.key = name;
+    ELSE
+        new_revision := nextval('{schema}.revision_sequence');
+        INSERT INTO {schema}.state (key, value, revision, expires_at)
+        VALUES (name, new_value, new_revision, now_at + time_to_live)
+        ON CONFLICT (key) DO UPDATE
+        SET value = excluded.value, revision = excluded.revision, expires_at = excluded.expires_at;
+        revision := new_revision;
+    END IF;
+END
+$$;
+
+-- What a payload says if it is JSON, for people.
+CREATE FUNCTION {schema}.payload_json(payload bytea) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN convert_from(payload, 'UTF8')::jsonb;
+EXCEPTION WHEN others THEN
+    RETURN NULL;
+END
+$$;
+
+CREATE VIEW {schema}.event_log AS
+SELECT e.position, e.stream, e.version, k.type, e.schema_version, e.recorded_at, e.event_id,
+    e.tags::jsonb AS tags, e.metadata::jsonb AS metadata, {schema}.payload_json(e.payload) AS payload
+FROM {schema}.events AS e JOIN {schema}.kinds AS k ON k.kind = e.kind;

@@ -1,0 +1,266 @@
+//! A batch of appends as the arguments of one call, and its answer.
+
+use std::collections::{BTreeMap, HashMap};
+
+use recount_core::{
+    Append, AppendError, Appended, Conflict, ExpectedVersion, NamedAppend, Position, StoreError, StreamAppended,
+    StreamId, StreamVersion, Violation,
+};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::database::Statement;
+use crate::error::{During, damaged};
+use crate::kinds::Kinds;
+use crate::lifecycle::{self, ARCHIVED, ERASED};
+use crate::request::guard;
+use crate::row::{encode_metadata, encode_tags};
+use crate::schema::Schema;
+use crate::{outcome, query};
+
+const OPERATION: &str = "appending";
+/// With more names than this, lock everything: the database's room for locks is limited.
+const MAX_LOCKS: usize = 1000;
+
+/// The columns of a batch.
+#[derive(Default)]
+struct Columns<'a> {
+    streams: Vec<String>,
+    part_append: Vec<i32>,
+    part_stream: Vec<i32>,
+    part_expected: Vec<i64>,
+    part_count: Vec<i32>,
+    event_part: Vec<i32>,
+    event_index: Vec<i32>,
+    event_stream: Vec<String>,
+    event_kind: Vec<i32>,
+    event_id: Vec<Uuid>,
+    event_schema: Vec<i64>,
+    event_tags: Vec<Option<String>>,
+    event_metadata: Vec<Option<String>>,
+    event_payload: Vec<&'a [u8]>,
+    tag_part: Vec<i32>,
+    tag_index: Vec<i32>,
+    tag_kind: Vec<i32>,
+    tag_name: Vec<&'a str>,
+    locks: BTreeMap<String, bool>,
+    alone: bool,
+    key_append: Vec<i32>,
+    key_name: Vec<&'a str>,
+    key_digest: Vec<Uuid>,
+    condition_append: Vec<i32>,
+    condition_after: Vec<i64>,
+    condition_items: Vec<String>,
+}
+
+/// Numbers as SQL counts them: from 1. A batch has far fewer parts and events than fit.
+fn number(index: usize) -> i32 {
+    i32::try_from(index + 1).unwrap_or(i32::MAX)
+}
+
+fn count(length: usize) -> i32 {
+    i32::try_from(length).unwrap_or(i32::MAX)
+}
+
+/// The call that appends these, all of whose kinds are known.
+pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Result<Statement, StoreError> {
+    let mut columns = Columns::default();
+    let mut numbers: HashMap<&StreamId, i32> = HashMap::new();
+    for (index, append) in appends.iter().enumerate() {
+        columns.add(number(index), append, kinds, &mut numbers)?;
+    }
+    columns.alone |= columns.locks.len() > MAX_LOCKS;
+    let c = columns;
+    let (lock_name, lock_exclusive): (Vec<String>, Vec<bool>) =
+        if c.alone { (Vec::new(), Vec::new()) } else { c.locks.into_iter().unzip() };
+    Ok(Statement::new(schema, include_str!("sql/append_batch.sql"))
+        .bind(count(appends.len()))
+        .bind(c.streams)
+        .bind(c.part_append)
+        .bind(c.part_stream)
+        .bind(c.part_expected)
+        .bind(c.part_count)
+        .bind(c.event_part)
+        .bind(c.event_index)
+        .bind(c.event_stream)
+        .bind(c.event_kind)
+        .bind(c.event_id)
+        .bind(c.event_schema)
+        .bind(c.event_tags)
+        .bind(c.event_metadata)
+        .bind(c.event_payload)
+        .bind(c.tag_part)
+        .bind(c.tag_index)
+        .bind(c.tag_kind)
+        .bind(c.tag_name)
+        .bind(lock_name)
+        .bind(lock_exclusive)
+        .bind(c.alone)
+        .bind(c.key_append)
+        .bind(c.key_name)
+        .bind(c.key_digest)
+        .bind(c.condition_append)
+        .bind(c.condition_after)
+        .bind(c.condition_items))
+}
+
+impl<'a> Columns<'a> {
+    fn add(
+        &mut self,
+        this: i32,
+        append: &'a Append,
+        kinds: &Kinds,
+        numbers: &mut HashMap<&'a StreamId, i32>,
+    ) -> Result<(), StoreError> {
+        for part in &append.streams {
+            let stream = *numbers.entry(&part.stream).or_insert_with(|| {
+                self.streams.push(part.stream.to_string());
+                count(self.streams.len())
+            });
+            self.locks.insert(lifecycle::lock(&part.stream), true);
+            let number_of_part = number(self.part_append.len());
+            self.part_append.push(this);
+            self.part_stream.push(stream);
+            self.part_expected.push(match part.expected {
+                ExpectedVersion::Any => -1,
+                ExpectedVersion::StreamExists => -2,
+                ExpectedVersion::NoStream => 0,
+                ExpectedVersion::Exact(version) => version.as_i64(),
+            });
+            self.part_count.push(count(part.events.len()));
+            for (index, event) in part.events.iter().enumerate() {
+                let kind = kinds.find(part.stream.category(), &event.event_type);
+                let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
+                self.event_part.push(number_of_part);
+                self.event_index.push(number(index));
+                self.event_stream.push(part.stream.to_string());
+                self.event_kind.push(kind);
+                self.event_id.push(event.id.0);
+                self.event_schema.push(i64::from(event.schema_version));
+                self.event_tags.push(encode_tags(&event.tags));
+                self.event_metadata.push(encode_metadata(&event.metadata));
+                self.event_payload.push(&event.payload);
+                let mut tags: Vec<&str> = event.tags.iter().map(recount_core::Tag::as_str).collect();
+                tags.sort_unstable();
+                tags.dedup();
+                for tag in tags {
+                    self.locks.entry(format!("t/{tag}")).or_insert(false);
+                    self.tag_part.push(number_of_part);
+                    self.tag_index.push(number(index));
+                    self.tag_kind.push(kind);
+                    self.tag_name.push(tag);
+                }
+            }
+        }
+        if let Some(named) = &append.idempotency {
+            self.locks.insert(format!("k/{}", named.key), true);
+            self.key_append.push(this);
+            self.key_name.push(named.key.as_str());
+            self.key_digest.push(named.digest);
+        }
+        if let Some(condition) = &append.condition {
+            for item in &condition.fail_if.items {
+                match guard(item) {
+                    Some(tag) => drop(self.locks.insert(format!("t/{tag}"), true)),
+                    None => self.alone = true,
+                }
+            }
+            self.condition_append.push(this);
+            self.condition_after.push(condition.after.as_i64());
+            self.condition_items.push(query::condition(&condition.fail_if));
+        }
+        Ok(())
+    }
+}
+
+/// What the call answered.
+struct Answer {
+    accepted: Vec<bool>,
+    condition: Vec<Option<i64>>,
+    heads: Vec<i64>,
+    closed: Vec<i16>,
+    positions: Vec<i64>,
+    known: HashMap<i32, NamedAppend>,
+}
+
+impl Answer {
+    fn read(row: &PgRow) -> Result<Self, StoreError> {
+        let known: Vec<i32> = row.try_get(5).during(OPERATION)?;
+        let mut answer = Self {
+            accepted: row.try_get(0).during(OPERATION)?,
+            condition: row.try_get(1).during(OPERATION)?,
+            heads: row.try_get(2).during(OPERATION)?,
+            closed: row.try_get(3).during(OPERATION)?,
+            positions: row.try_get(4).during(OPERATION)?,
+            known: HashMap::new(),
+        };
+        if !known.is_empty() {
+            let digests: Vec<Uuid> = row.try_get(6).during(OPERATION)?;
+            let positions: Vec<i64> = row.try_get(7).during(OPERATION)?;
+            let streams: Vec<String> = row.try_get(8).during(OPERATION)?;
+            for (((append, digest), position), streams) in known.into_iter().zip(digests).zip(positions).zip(streams) {
+                answer.known.insert(append, outcome::decode(digest, position, &streams)?);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// How each of the appends ended.
+pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+    let row = rows.first().ok_or_else(|| damaged("an append answers nothing"))?;
+    let answer = Answer::read(row)?;
+    let incomplete = || damaged("an append answers too little");
+    let (mut part, mut written) = (0, 0);
+    let mut outcomes = Vec::with_capacity(appends.len());
+    for (index, append) in appends.iter().enumerate() {
+        let first = part;
+        part += append.streams.len();
+        let heads = answer.heads.get(first..part).ok_or_else(incomplete)?;
+        let closed = answer.closed.get(first..part).ok_or_else(incomplete)?;
+        let condition = answer.condition.get(index).copied().ok_or_else(incomplete)?;
+        if let Some(known) = answer.known.get(&number(index)) {
+            let outcome = match &append.idempotency {
+                Some(named) => known.clone().repeat(named),
+                None => Err(damaged("an append without a key is known by one").into()),
+            };
+            outcomes.push(outcome);
+        } else if *answer.accepted.get(index).ok_or_else(incomplete)? {
+            written += append.event_count();
+            let position = answer.positions.get(written.saturating_sub(1)).copied().ok_or_else(incomplete)?;
+            let streams = append.streams.iter().zip(heads).map(|(part, head)| StreamAppended {
+                stream: part.stream.clone(),
+                version: StreamVersion::new(head.cast_unsigned() + part.events.len() as u64),
+                count: part.events.len() as u64,
+            });
+            let position = Position::new(position.cast_unsigned());
+            outcomes.push(Ok(Appended { position, streams: streams.collect(), repeated: false }));
+        } else {
+            outcomes.push(Err(conflict(append, heads, closed, condition).into()));
+        }
+    }
+    Ok(outcomes)
+}
+
+fn conflict(append: &Append, heads: &[i64], closed: &[i16], condition: Option<i64>) -> Conflict {
+    let mut violations: Vec<Violation> = append
+        .streams
+        .iter()
+        .zip(heads.iter().zip(closed))
+        .filter_map(|(part, (head, closed))| {
+            let stream = part.stream.clone();
+            match *closed {
+                ARCHIVED => return Some(Violation::Archived { stream }),
+                ERASED => return Some(Violation::Erased { stream }),
+                _ => {}
+            }
+            let (expected, actual) = (part.expected, StreamVersion::new(head.cast_unsigned()));
+            // The caller's task reads the newer events: the writer has better things to do.
+            (!expected.accepts(actual)).then(|| Violation::Version { stream, expected, actual, newer: Vec::new() })
+        })
+        .collect();
+    violations
+        .extend(condition.map(|position| Violation::Condition { position: Position::new(position.cast_unsigned()) }));
+    Conflict { violations }
+}

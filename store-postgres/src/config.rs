@@ -1,0 +1,126 @@
+//! How a store is opened.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use recount_core::{Position, StoreError};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::database::{self, Database};
+use crate::error::During;
+use crate::kinds::Kinds;
+use crate::migrate;
+use crate::push::{Push, Wake};
+use crate::read::Reader;
+use crate::read_model::PostgresReadModel;
+use crate::schema::Schema;
+use crate::store::{Opened, Parts, PostgresStore};
+use crate::writer::{Limits, Writer};
+
+pub(crate) const DEFAULT_SCHEMA: &str = "recount";
+/// One writes while the other gathers: with more of them batches get smaller.
+const WRITERS: u32 = 2;
+/// How many connections a read model uses at most.
+pub(crate) const READ_MODEL_CONNECTIONS: u32 = 8;
+
+/// Opens a [`PostgresStore`]: made by [`PostgresStore::builder`].
+#[derive(Debug)]
+pub struct PostgresBuilder {
+    url: String,
+    schema: String,
+    pool: u32,
+    poll: Duration,
+    patience: Duration,
+    limits: Limits,
+}
+
+impl PostgresBuilder {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            schema: DEFAULT_SCHEMA.to_owned(),
+            pool: 10,
+            poll: Duration::from_secs(1),
+            patience: Duration::from_secs(10),
+            limits: Limits { requests: 256, bytes: 8 * 1024 * 1024 },
+        }
+    }
+
+    /// The schema that holds the tables: `recount` unless told otherwise. Stores in different schemas of one
+    /// database know nothing of each other. Letters, digits, `_` and `-`; compared exactly.
+    #[must_use]
+    pub fn schema(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.schema);
+        self
+    }
+
+    /// How many connections to use at most: 10 unless told otherwise, at least 4. Two of them write. Listening
+    /// takes one more, and [read models](PostgresStore::read_model) have their own.
+    #[must_use]
+    pub fn pool(mut self, connections: u32) -> Self {
+        self.pool = connections.max(WRITERS + 2);
+        self
+    }
+
+    /// How often to look for events of other processes, beside being notified of them; every second unless told otherwise.
+    #[must_use]
+    pub fn poll(mut self, interval: Duration) -> Self {
+        self.poll = interval;
+        self
+    }
+
+    /// How long to wait for a connection, or for a server that restarts, before a call fails as
+    /// [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// How much may share one transaction: this many appends (256), and about this many bytes (8 MiB). A single
+    /// append is never split.
+    #[must_use]
+    pub fn batch(mut self, requests: usize, bytes: usize) -> Self {
+        self.limits = Limits { requests: requests.max(1), bytes };
+        self
+    }
+
+    /// Connects, makes the schema if it isn't there, and brings it up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaVersion`] if a newer program made the schema (it is left as it was), [`StoreError::Unavailable`] if the server can't be
+    /// reached, and [`StoreError::Backend`] if the address or the schema's name is wrong or a right is missing.
+    pub async fn open(self) -> Result<PostgresStore, StoreError> {
+        let Self { url, schema, pool, poll, patience, limits } = self;
+        let schema = Schema::new(&schema)?;
+        let options = options(&url)?;
+        migrate::migrate(&options, &schema).await?;
+
+        let make = |size, tuned| database::pool(options.clone(), size, patience, tuned);
+        let database = Database { pool: make(pool, true), schema: schema.clone() };
+        let kinds = Arc::new(Kinds::default());
+        kinds.refresh(&database).await?;
+        let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds) };
+        let (sender, head) = watch::channel::<Position>(reader.head().await?);
+        let wake = Wake::new(head.clone());
+        let listening = Database { pool: make(1, false), schema: schema.clone() };
+        let push = Push::start(reader.clone(), listening, &wake, sender, poll);
+        let (requests, queue) = mpsc::channel(limits.requests * 2);
+        let queue = Arc::new(Mutex::new(queue));
+        let closed = Arc::new(AtomicBool::new(false));
+        let writer = Writer { database, kinds, queue, limits, patience, wake, closed };
+        let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
+        let read_model = PostgresReadModel::new(Database { pool: make(READ_MODEL_CONNECTIONS, false), schema });
+        Ok(PostgresStore::new(Opened { parts: Parts { requests, reader, head, read_model }, writers, push }))
+    }
+}
+
+pub(crate) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse().during("reading the address of the database")?;
+    let named = options.get_application_name().is_some();
+    let options = options.disable_statement_logging();
+    Ok(if named { options } else { options.application_name("recount") })
+}

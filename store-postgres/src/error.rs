@@ -1,0 +1,130 @@
+//! From driver errors to the contract's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use recount_core::{BoxError, StoreError};
+
+/// A driver error that several requests of one batch may have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(Arc<sqlx::Error>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<sqlx::Error> for Cause {
+    fn from(error: sqlx::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+/// What a failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A row stood in the way of another with the same key.
+    Unique,
+    /// The statement was undone because others were in the way: it can be repeated at once.
+    Contention,
+    /// The server ended the connection and said so: nothing was committed.
+    Ended,
+    /// The connection broke off, at whatever point.
+    Lost,
+    /// The server has too much to do, or takes no writes now.
+    Busy,
+    Full,
+    Exhausted,
+    Corrupt,
+    Closed,
+    Other,
+}
+
+impl Cause {
+    /// By SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    pub(crate) fn class(&self) -> Class {
+        let error = match &*self.0 {
+            sqlx::Error::Database(error) => error,
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
+                return Class::Lost;
+            }
+            sqlx::Error::PoolTimedOut => return Class::Busy,
+            sqlx::Error::PoolClosed => return Class::Closed,
+            _ => return Class::Other,
+        };
+        let code = error.code().unwrap_or_default();
+        match &*code {
+            "23505" => Class::Unique,
+            "40001" | "40P01" => Class::Contention,
+            "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Class::Ended,
+            // Read-only: a standby, or a server that is being switched over.
+            "25006" | "55P03" | "57014" | "53000" | "53200" | "53300" | "53400" => Class::Busy,
+            "53100" => Class::Full,
+            "22003" | "2200H" => Class::Exhausted,
+            "XX001" | "XX002" => Class::Corrupt,
+            code if code.starts_with("08") => Class::Lost,
+            _ => Class::Other,
+        }
+    }
+
+    /// What the failure of an operation means to its caller; nothing was written.
+    pub(crate) fn store_error(&self, operation: &'static str) -> StoreError {
+        let source: BoxError = Box::new(self.clone());
+        match self.class() {
+            Class::Contention | Class::Ended | Class::Lost | Class::Busy => {
+                StoreError::Unavailable { operation, source }
+            }
+            Class::Full => StoreError::StorageFull { operation, source },
+            Class::Exhausted => StoreError::Exhausted { what: format!("{operation}: {self}") },
+            Class::Corrupt => StoreError::Damaged { what: format!("{operation}: {self}") },
+            Class::Closed => StoreError::Closed,
+            Class::Unique | Class::Other => StoreError::Backend { operation, source },
+        }
+    }
+
+    /// What the failure of a statement that commits means: it is undone for certain only if the server says so.
+    pub(crate) fn commit_error(&self, operation: &'static str) -> StoreError {
+        match self.class() {
+            Class::Lost => StoreError::OutcomeUnknown { operation, source: Box::new(self.clone()) },
+            _ => self.store_error(operation),
+        }
+    }
+}
+
+/// Names the operation that a driver error ended.
+pub(crate) trait During<T> {
+    fn during(self, operation: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> During<T> for Result<T, sqlx::Error> {
+    fn during(self, operation: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| Cause::from(error).store_error(operation))
+    }
+}
+
+/// Stored data that can't be what this crate wrote.
+pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
+    StoreError::Damaged { what: what.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_broke_off_in_a_commit_leaves_the_outcome_unknown() {
+        let lost = Cause::from(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+        assert!(matches!(lost.commit_error("x"), StoreError::OutcomeUnknown { .. }));
+        assert!(matches!(lost.store_error("x"), StoreError::Unavailable { .. }));
+        let busy = Cause::from(sqlx::Error::PoolTimedOut);
+        assert!(matches!(busy.commit_error("x"), StoreError::Unavailable { .. }));
+        assert!(matches!(Cause::from(sqlx::Error::PoolClosed).store_error("x"), StoreError::Closed));
+    }
+}

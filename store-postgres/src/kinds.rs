@@ -1,0 +1,95 @@
+//! Kinds of events: category and type as one small number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use recount_core::{EventType, QueryItem, StoreError};
+use sqlx::Row;
+
+use crate::database::{Database, Statement};
+use crate::error::{During, damaged};
+
+const OPERATION: &str = "reading the kinds of events";
+
+/// What events of one kind have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    pub(crate) category: Box<str>,
+    pub(crate) event_type: EventType,
+}
+
+/// The kinds that are known to be committed. Kinds are never changed or deleted, so this only ever lags behind.
+#[derive(Debug, Default)]
+pub(crate) struct Kinds(RwLock<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    by_id: HashMap<i32, Arc<Kind>>,
+    by_name: HashMap<Box<str>, HashMap<EventType, i32>>,
+}
+
+impl Kinds {
+    fn look<T>(&self, with: impl FnOnce(&Table) -> T) -> T {
+        with(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.look(|table| table.by_id.len())
+    }
+
+    pub(crate) fn get(&self, id: i32) -> Option<Arc<Kind>> {
+        self.look(|table| table.by_id.get(&id).cloned())
+    }
+
+    pub(crate) fn find(&self, category: &str, event_type: &EventType) -> Option<i32> {
+        self.look(|table| table.by_name.get(category)?.get(event_type).copied())
+    }
+
+    /// The kinds that an item of a query asks for by type and category, or nothing if it asks for neither.
+    pub(crate) fn selected(&self, item: &QueryItem) -> Option<Vec<i32>> {
+        if item.event_types.is_empty() && item.category.is_none() {
+            return None;
+        }
+        let wanted = |kind: &Kind| {
+            (item.event_types.is_empty() || item.event_types.contains(&kind.event_type))
+                && item.category.as_ref().is_none_or(|category| *category == kind.category)
+        };
+        self.look(|table| {
+            let mut ids: Vec<i32> = table.by_id.iter().filter(|(_, kind)| wanted(kind)).map(|(id, _)| *id).collect();
+            ids.sort_unstable();
+            Some(ids)
+        })
+    }
+
+    /// Learns the kinds that are committed, if there are more than are known.
+    pub(crate) async fn refresh(&self, database: &Database) -> Result<(), StoreError> {
+        let count = Statement::new(&database.schema, include_str!("sql/count_kinds.sql"));
+        let rows = database.read(OPERATION, count).await?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).during(OPERATION)?;
+        if i64::try_from(self.len()).unwrap_or(i64::MAX) < count { self.reload(database).await } else { Ok(()) }
+    }
+
+    /// Learns the kinds that are committed.
+    pub(crate) async fn reload(&self, database: &Database) -> Result<(), StoreError> {
+        let select = Statement::new(&database.schema, include_str!("sql/select_kinds.sql"));
+        let rows = database.read(OPERATION, select).await?;
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            let id: i32 = row.try_get(0).during(OPERATION)?;
+            let category: &str = row.try_get(1).during(OPERATION)?;
+            let event_type: &str = row.try_get(2).during(OPERATION)?;
+            let event_type = EventType::new(event_type).map_err(|error| damaged(error.to_string()))?;
+            table.by_name.entry(category.into()).or_default().insert(event_type.clone(), id);
+            table.by_id.insert(id, Arc::new(Kind { category: category.into(), event_type }));
+        }
+        Ok(())
+    }
+
+    /// Makes kinds that are not there yet, committed before anybody can use them.
+    pub(crate) async fn make(&self, database: &Database, kinds: &[(&str, &str)]) -> Result<(), StoreError> {
+        let (categories, types): (Vec<&str>, Vec<&str>) = kinds.iter().copied().unzip();
+        let insert = Statement::new(&database.schema, include_str!("sql/insert_kinds.sql"));
+        database.write("adding kinds of events", insert.bind(categories).bind(types)).await?;
+        self.reload(database).await
+    }
+}

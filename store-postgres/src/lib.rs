@@ -1,0 +1,91 @@
+//! The server store of recount: events in a schema of a PostgreSQL database, for any number of processes.
+//!
+//! Nothing but Postgres to run, 15 or newer, without extensions. The tables are plain SQL; `event_log` is a view for
+//! people, with payloads as `jsonb`.
+//!
+//! ```no_run
+//! use futures_util::TryStreamExt;
+//! use recount_core::{Append, EventData, EventStore, EventType, ExpectedVersion, ReadStream, StreamId};
+//! use recount_store_postgres::PostgresStore;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = PostgresStore::open("postgres://app:secret@db.example.com/bank").await?;
+//! let account = StreamId::new("account", "42")?;
+//! let opened = EventData::new(EventType::new("account.opened")?, r#"{"owner":"Ada"}"#);
+//! store.append(Append::to(account.clone(), ExpectedVersion::NoStream, vec![opened])).await?;
+//! // It is committed and durable now, and every other process learns of it at once.
+//!
+//! let events: Vec<_> = store.read_stream(ReadStream::new(account)).try_collect().await?;
+//! assert_eq!(events[0].data.payload, &br#"{"owner":"Ada"}"#[..]);
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//!
+//! *Concurrent appends share commits.* Two tasks write. Each takes an append and all that queued up while the last
+//! commit ran, and hands them to one function of the database in one round trip. There each succeeds or
+//! conflicts on its own. A lone append never waits for company.
+//!
+//! *Locks before looks.* An append first locks the names that it depends on, in one order everywhere: its streams, its key, the tags
+//! that it writes (shared) and one tag of each alternative of its condition (exclusive). Only then it looks at versions, keys and
+//! conditions, and writes. So of appends that exclude each other one wins, at the ordinary isolation level, and those that don't never
+//! meet. A condition on events without tags waits for all other appends, and they for it.
+//!
+//! *Readers never overtake writers.* Positions are drawn from a sequence before the commit, so a larger one can be
+//! committed first. Whoever draws holds a lock that says from where on; readers go up to the lowest such lock. Only appends hold
+//! them: a forgotten transaction or the advisory locks of another application hold up nobody.
+//!
+//! *Every instance learns of appends at once*, by `NOTIFY`, sent after the commit and once for many of them; behind it is a slow poll,
+//! which is what remains behind a pooler that gives each transaction another connection.
+//!
+//! # Read models
+//!
+//! [`PostgresReadModel`] is where projections write to with plain SQL; the checkpoint moves in the same transaction.
+//!
+//! # What is guaranteed
+//!
+//! * What was acknowledged is committed with `synchronous_commit` on. An append is there whole or not at all.
+//! * Any number of instances and processes may use a schema at once, and schemas of one database don't know each other.
+//! * If a connection breaks off during an append, the store waits until the server process behind it has ended, looks which events are there, and
+//!   repeats the rest. Only if the server can't be asked within [the patience](PostgresBuilder::patience) the append fails with
+//!   [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown).
+//! * Rows of events refuse `UPDATE`, `DELETE` and `TRUNCATE`, except through [`erase`](recount_core::EventStore::erase).
+//!   Positions are never used twice. They have gaps where appends were undone.
+//! * A schema made by a newer recount is refused and left as it is. With an up-to-date schema no right to make tables is needed:
+//!   [`PostgresStore::migrations_sql`] is what to run otherwise.
+//!
+//! # What is not guaranteed
+//!
+//! * Reads go to the primary: a replica has the rows but not the locks that order them.
+//! * Triggers stop mistakes, not malice: who owns the tables can drop them. Who writes to the tables past this store breaks its promises.
+//! * Erased data stays in the server's log, its replicas and backups, and in the table's files until vacuumed.
+//! * One call of more than about 1 GB, all payloads together, is more than the protocol takes.
+//! * Connections are encrypted only with the feature `tls`.
+
+mod batch;
+mod config;
+mod database;
+mod error;
+mod kinds;
+mod lifecycle;
+mod migrate;
+mod outcome;
+mod page;
+mod push;
+mod query;
+mod read;
+mod read_model;
+mod request;
+mod resolve;
+mod row;
+mod schema;
+mod state;
+mod store;
+mod writer;
+
+pub use config::PostgresBuilder;
+pub use read_model::{PostgresReadModel, PostgresTransaction};
+pub use store::PostgresStore;

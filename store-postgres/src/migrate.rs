@@ -1,0 +1,91 @@
+//! The tables: what version a schema has, and bringing it to the newest.
+
+use recount_core::StoreError;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+
+use crate::error::{Cause, During};
+use crate::schema::Schema;
+
+/// The scripts that lead from one schema version to the next, from version 0, nothing.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001.sql")];
+const OPERATION: &str = "migrating the database";
+
+/// All migrations as one script.
+pub(crate) fn script(schema: &Schema) -> String {
+    let mut script = format!("BEGIN;\nSELECT pg_advisory_xact_lock({});\n", schema.migration_key());
+    script.push_str(schema.text(include_str!("sql/create_schema.sql")).trim_end());
+    script.push_str(";\n");
+    for (index, migration) in MIGRATIONS.iter().enumerate() {
+        script.push_str(&schema.text(migration));
+        let insert = schema.text(include_str!("sql/insert_version.sql"));
+        script.push_str(&format!("{};\n", insert.trim_end().replace("$1", &(index + 1).to_string())));
+    }
+    script.push_str("COMMIT;\n");
+    script
+}
+
+/// The schema version, 0 if there is nothing yet, if this program may use it.
+async fn version(connection: &mut PgConnection, schema: &Schema) -> Result<usize, StoreError> {
+    if !exists(connection, schema, "migrations").await? {
+        return Ok(0);
+    }
+    let found = sqlx::query(schema.sql(include_str!("sql/select_version.sql"))).fetch_optional(connection).await;
+    let found: Option<i32> = found.and_then(|row| row.map(|row| row.try_get(0)).transpose()).during(OPERATION)?;
+    let found = usize::try_from(found.unwrap_or(0)).unwrap_or(usize::MAX);
+    if found > MIGRATIONS.len() {
+        return Err(StoreError::SchemaVersion { found: found as u64, known: MIGRATIONS.len() as u64 });
+    }
+    Ok(found)
+}
+
+/// Brings the schema to the newest version. Of several that try at once, one does it and the others wait. Without anything
+/// to do it needs no rights beyond reading.
+#[tracing::instrument(level = "debug", skip_all, fields(schema = ?schema))]
+pub(crate) async fn migrate(options: &PgConnectOptions, schema: &Schema) -> Result<(), StoreError> {
+    let mut connection = options.connect().await.during("connecting to the database")?;
+    if version(&mut connection, schema).await? < MIGRATIONS.len() {
+        let mut transaction = connection.begin().await.during(OPERATION)?;
+        lock(&mut transaction, schema).await?;
+        let found = version(&mut transaction, schema).await?;
+        let create = schema.sql(include_str!("sql/create_schema.sql"));
+        sqlx::raw_sql(create).execute(&mut *transaction).await.during(OPERATION)?;
+        for (index, script) in MIGRATIONS.iter().enumerate().skip(found) {
+            sqlx::raw_sql(schema.sql(script)).execute(&mut *transaction).await.during(OPERATION)?;
+            let insert = sqlx::query(schema.sql(include_str!("sql/insert_version.sql")));
+            let number = i32::try_from(index + 1).unwrap_or(i32::MAX);
+            insert.bind(number).execute(&mut *transaction).await.during(OPERATION)?;
+            tracing::info!(version = number, "migrated the database");
+        }
+        transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
+    }
+    connection.close().await.during(OPERATION)
+}
+
+/// Whether the schema has the table. Looks at the catalog's rows, as they are now: names are resolved from a cache
+/// that another's commit reaches only later.
+async fn exists(connection: &mut PgConnection, schema: &Schema, table: &str) -> Result<bool, StoreError> {
+    let select = sqlx::query(include_str!("sql/has_table.sql")).bind(schema.name()).bind(table);
+    select.fetch_one(connection).await.and_then(|row| row.try_get(0)).during(OPERATION)
+}
+
+/// Makes the table of checkpoints, for a database that holds read models only.
+pub(crate) async fn make_checkpoints(options: &PgConnectOptions, schema: &Schema) -> Result<(), StoreError> {
+    let mut connection = options.connect().await.during("connecting to the database")?;
+    if !exists(&mut connection, schema, "checkpoints").await? {
+        let mut transaction = connection.begin().await.during(OPERATION)?;
+        lock(&mut transaction, schema).await?;
+        if !exists(&mut transaction, schema, "checkpoints").await? {
+            for script in [include_str!("sql/create_schema.sql"), include_str!("sql/create_checkpoints.sql")] {
+                sqlx::raw_sql(schema.sql(script)).execute(&mut *transaction).await.during(OPERATION)?;
+            }
+        }
+        transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
+    }
+    connection.close().await.during(OPERATION)
+}
+
+async fn lock(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(schema.migration_key());
+    lock.execute(connection).await.map(drop).during(OPERATION)
+}

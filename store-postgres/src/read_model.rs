@@ -1,0 +1,137 @@
+//! Read models in Postgres: in the store's own database, or in another one.
+
+use std::fmt;
+use std::time::Duration;
+
+use recount_core::{CheckpointError, Position, ReadModel, StoreError};
+use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
+use sqlx_core::transaction::TransactionManager;
+
+use crate::config::{DEFAULT_SCHEMA, READ_MODEL_CONNECTIONS, options};
+use crate::database::{self, Database, Statement};
+use crate::error::{Cause, During};
+use crate::migrate;
+use crate::schema::Schema;
+
+const OPERATION: &str = "writing the read model";
+/// How long closing waits for transactions that are open still.
+const LAST_TRANSACTIONS: Duration = Duration::from_secs(5);
+
+/// A read model in a Postgres database, whose checkpoints commit together with what handlers write: exactly once.
+///
+/// [`PostgresStore::read_model`](crate::PostgresStore::read_model) is in the store's own database, [`PostgresReadModel::open`]
+/// in any. Checkpoints are kept in the schema `recount`, or the store's; handlers write where they like.
+///
+/// Handlers write through a plain [`sqlx::PgConnection`] and must leave the transaction open: no `COMMIT`, no `ROLLBACK`.
+/// [`sqlx::Connection::begin`] inside makes a savepoint, as usual.
+#[derive(Clone, Debug)]
+pub struct PostgresReadModel(Database);
+
+impl PostgresReadModel {
+    /// Opens a database for read models.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be reached, or the table of checkpoints can't be made.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let schema = Schema::new(DEFAULT_SCHEMA)?;
+        let options = options(url)?;
+        migrate::make_checkpoints(&options, &schema).await?;
+        let pool = database::pool(options, READ_MODEL_CONNECTIONS, Duration::from_secs(10), false);
+        Ok(Self::new(Database { pool, schema }))
+    }
+
+    pub(crate) fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    /// Connections for queries.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    /// The checkpoint of a projection: everything up to it is in the read model. `START` if it never ran.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database can't be asked.
+    pub async fn checkpoint(&self, projection: &str) -> Result<Position, StoreError> {
+        const OPERATION: &str = "reading a checkpoint";
+        let select = Statement::new(&self.0.schema, include_str!("sql/select_checkpoint.sql")).bind(projection);
+        let rows = self.0.read(OPERATION, select).await?;
+        let position: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).during(OPERATION)?;
+        Ok(Position::new(position.cast_unsigned()))
+    }
+
+    pub(crate) async fn close(&self) {
+        // An application that keeps a connection holds nobody up for long.
+        if tokio::time::timeout(LAST_TRANSACTIONS, self.0.pool.close()).await.is_err() {
+            tracing::warn!("a connection of a read model is still in use");
+        }
+    }
+}
+
+/// An open transaction of a [`PostgresReadModel`]. Dropping it undoes it.
+pub struct PostgresTransaction {
+    transaction: Transaction<'static, Postgres>,
+    /// Tells whether it still is the one that was begun.
+    id: String,
+}
+
+impl fmt::Debug for PostgresTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTransaction").finish_non_exhaustive()
+    }
+}
+
+impl ReadModel for PostgresReadModel {
+    type Connection = PgConnection;
+    type Transaction = PostgresTransaction;
+
+    const BATCH: usize = 1000;
+
+    async fn begin(&self, projection: &str) -> Result<(PostgresTransaction, Position), StoreError> {
+        let mut transaction = self.0.pool.begin().await.during(OPERATION)?;
+        let select = Statement::new(&self.0.schema, include_str!("sql/begin_checkpoint.sql")).bind(projection);
+        let rows = select.run(&mut transaction).await.during(OPERATION)?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound).during(OPERATION)?;
+        let position: i64 = row.try_get(0).during(OPERATION)?;
+        let id = row.try_get(1).during(OPERATION)?;
+        Ok((PostgresTransaction { transaction, id }, Position::new(position.cast_unsigned())))
+    }
+
+    fn connection(transaction: &mut PostgresTransaction) -> &mut PgConnection {
+        &mut transaction.transaction
+    }
+
+    async fn commit(
+        &self,
+        transaction: PostgresTransaction,
+        projection: &str,
+        from: Position,
+        to: Position,
+    ) -> Result<(), CheckpointError> {
+        let PostgresTransaction { mut transaction, id } = transaction;
+        let refuse = |source: &str| StoreError::Backend { operation: OPERATION, source: source.into() };
+        let connection: &mut PgConnection = &mut transaction;
+        if <Postgres as sqlx::Database>::TransactionManager::get_transaction_depth(connection) != 1 {
+            return Err(refuse("a handler left a savepoint open").into());
+        }
+        let statement = |template: &str| Statement::new(&self.0.schema, template);
+        if from == Position::START {
+            let insert = statement(include_str!("sql/insert_checkpoint.sql")).bind(projection).bind(id.as_str());
+            insert.run(connection).await.during(OPERATION)?;
+        }
+        let update = statement(include_str!("sql/move_checkpoint.sql"));
+        let update = update.bind(projection).bind(from.as_i64()).bind(to.as_i64()).bind(id.as_str());
+        if update.run(connection).await.during(OPERATION)?.is_empty() {
+            let same = statement(include_str!("sql/same_transaction.sql")).bind(id.as_str());
+            let rows = same.run(connection).await.during(OPERATION)?;
+            if !rows.first().map_or(Ok(false), |row| row.try_get::<bool, _>(0)).during(OPERATION)? {
+                return Err(refuse("a handler ended the transaction").into());
+            }
+            let actual = self.checkpoint(projection).await?;
+            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected: from, actual });
+        }
+        transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION).into())
+    }
+}

@@ -1,0 +1,79 @@
+//! What became of a batch whose connection broke off: found out, never guessed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use recount_core::{Appended, Position, StoreError, StreamAppended, StreamVersion};
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::database::{Database, Statement};
+use crate::error::During;
+use crate::request::Work;
+use crate::writer::OPERATION;
+
+/// Between two looks at whether the lost process has ended.
+const REST: Duration = Duration::from_millis(20);
+
+/// Answers those that were written, and returns the others, which can be tried again; or all, if nobody can tell.
+///
+/// Until the server process behind the lost connection has ended it may still commit. After that the events are
+/// there or will never be, and an event's id is recorded once only.
+pub(crate) async fn resolve(
+    database: &Database,
+    process: i32,
+    known: Position,
+    patience: Duration,
+    batch: Vec<Work>,
+) -> Result<Vec<Work>, Vec<Work>> {
+    let found = match tokio::time::timeout(patience, find(database, process, known, &batch)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "an outcome can't be found out");
+            return Err(batch);
+        }
+        Err(_) => return Err(batch),
+    };
+    let mut undone = Vec::new();
+    for work in batch {
+        match appended(&work, &found) {
+            Some(appended) => work.answer(Ok(appended)),
+            None => undone.push(work),
+        }
+    }
+    Ok(undone)
+}
+
+type Found = HashMap<Uuid, (Position, StreamVersion)>;
+
+/// The last events of all parts, as far as they were recorded.
+async fn find(database: &Database, process: i32, known: Position, batch: &[Work]) -> Result<Found, StoreError> {
+    loop {
+        let select = Statement::new(&database.schema, include_str!("sql/select_process.sql")).bind(process);
+        if database.read(OPERATION, select).await?.is_empty() {
+            break;
+        }
+        tokio::time::sleep(REST).await;
+    }
+    let parts = batch.iter().flat_map(|work| &work.append.streams);
+    let ids: Vec<Uuid> = parts.filter_map(|part| part.events.last()).map(|event| event.id.0).collect();
+    let select = Statement::new(&database.schema, include_str!("sql/select_recorded.sql"));
+    // What was recorded before this batch began is of another append.
+    let rows = database.read(OPERATION, select.bind(ids).bind(known.as_i64())).await?;
+    let place = |row: &sqlx::postgres::PgRow| {
+        let (position, version): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        Ok((row.try_get(0)?, (Position::new(position.cast_unsigned()), StreamVersion::new(version.cast_unsigned()))))
+    };
+    rows.iter().map(place).collect::<Result<_, sqlx::Error>>().during(OPERATION)
+}
+
+fn appended(work: &Work, found: &Found) -> Option<Appended> {
+    let mut last = None;
+    let mut streams = Vec::with_capacity(work.append.streams.len());
+    for part in &work.append.streams {
+        let (position, version) = *found.get(&part.events.last()?.id.0)?;
+        last = Some(position);
+        streams.push(StreamAppended { stream: part.stream.clone(), version, count: part.events.len() as u64 });
+    }
+    Some(Appended { position: last?, streams, repeated: false })
+}

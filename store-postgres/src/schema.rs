@@ -1,0 +1,103 @@
+//! The schema that holds everything, as SQL names it, and the keys of its advisory locks.
+
+use std::fmt;
+
+use recount_core::StoreError;
+use sqlx::AssertSqlSafe;
+
+/// A schema's name, checked.
+#[derive(Clone)]
+pub(crate) struct Schema {
+    name: String,
+    quoted: String,
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.quoted)
+    }
+}
+
+impl Schema {
+    pub(crate) fn new(name: &str) -> Result<Self, StoreError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > 63 || !name.chars().all(plain) || name.to_lowercase().starts_with("pg_") {
+            let source = format!(
+                "{name:?} is no name for a schema: use up to 63 letters, digits, '_' and '-', and no \"pg_\" at the start"
+            );
+            return Err(StoreError::Backend { operation: "opening the store", source: source.into() });
+        }
+        Ok(Self { name: name.to_owned(), quoted: format!("\"{name}\"") })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A script of this crate, for this schema. Safe: the name was checked, the rest is this program's.
+    pub(crate) fn sql(&self, template: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(self.text(template))
+    }
+
+    pub(crate) fn text(&self, template: &str) -> String {
+        let text = template.replace("{schema}", &self.quoted);
+        if !text.contains('{') {
+            return text;
+        }
+        text.replace("{position_key}", &self.position_key().to_string())
+            .replace("{gate_key}", &self.key("gate").to_string())
+            .replace("{seed}", &self.key("names").to_string())
+    }
+
+    /// The advisory lock under which the schema is migrated.
+    pub(crate) fn migration_key(&self) -> i64 {
+        self.key("migrations")
+    }
+
+    /// The channel on which appends are announced.
+    pub(crate) fn channel(&self) -> String {
+        format!("recount_{:016x}", self.key("channel").cast_unsigned())
+    }
+
+    /// Unlike the keys of any other schema or application, as far as 64 bits go.
+    fn key(&self, purpose: &str) -> i64 {
+        hash(&format!("recount/{purpose}/{}", self.name)).cast_signed()
+    }
+
+    /// The first of the two keys that mark positions as not yet safe; never negative.
+    fn position_key(&self) -> u64 {
+        hash(&format!("recount/positions/{}", self.name)) & 0x7fff_ffff
+    }
+}
+
+/// FNV-1a with a finish: the same in every build, for ever.
+fn hash(text: &str) -> u64 {
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_and_quoted() {
+        let schema = Schema::new("my-Schema_1").unwrap();
+        assert_eq!(schema.text("SELECT * FROM {schema}.events"), "SELECT * FROM \"my-Schema_1\".events");
+        for wrong in ["", "a b", "a\"b", "a;b", "pg_x", "PG_x", "é", &"a".repeat(64)] {
+            assert!(Schema::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_stay_what_they_are() {
+        // Processes of different versions must agree on them.
+        let schema = Schema::new("recount").unwrap();
+        assert_eq!(schema.text("{position_key}"), (hash("recount/positions/recount") & 0x7fff_ffff).to_string());
+        assert_ne!(schema.key("gate"), schema.key("names"));
+        assert_ne!(schema.key("gate"), Schema::new("other").unwrap().key("gate"));
+    }
+}

@@ -1,0 +1,1 @@
+SELECT {schema}.close_stream($1, $2, $3)

@@ -1,0 +1,4 @@
+CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
+    projection text COLLATE "C" PRIMARY KEY,
+    position bigint NOT NULL
+)

@@ -1,0 +1,1 @@
+DELETE FROM {schema}.state WHERE expires_at <= {schema}.now_us()

@@ -1,0 +1,1 @@
+INSERT INTO {schema}.migrations (version) VALUES ($1)

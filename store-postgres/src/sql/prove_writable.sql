@@ -1,0 +1,1 @@
+UPDATE {schema}.health SET checked_at = clock_timestamp()

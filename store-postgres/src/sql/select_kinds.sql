@@ -1,0 +1,1 @@
+SELECT kind, category, type FROM {schema}.kinds

@@ -1,0 +1,259 @@
+//! The store as its users see it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use recount_core::{
+    Append, AppendError, Appended, CONFLICT_EVENTS, EventStore, EventStream, ExpectedRevision, ExpectedVersion,
+    IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry, StateError,
+    StateKey, StateStore, StoreError, StreamId, Violation,
+};
+use sqlx::Row;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::PostgresBuilder;
+use crate::database::{Database, Statement};
+use crate::error::During;
+use crate::push::Push;
+use crate::read::Reader;
+use crate::read_model::PostgresReadModel;
+use crate::request::{Request, Work};
+use crate::schema::Schema;
+use crate::{lifecycle, migrate, outcome, state};
+
+/// Events in a schema of a Postgres database.
+///
+/// A cheap handle: clones share a pool and the tasks that write. Dropping the last one ends them after what was asked
+/// for is done; [`close`](EventStore::close) waits for that. See the [crate] for what is guaranteed.
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// Taken by the first `close`.
+    running: Mutex<Option<Running>>,
+    closed: AtomicBool,
+}
+
+/// The tasks of an open store.
+struct Running {
+    writers: Vec<JoinHandle<()>>,
+    push: Push,
+}
+
+/// What opening a store makes.
+pub(crate) struct Opened {
+    pub(crate) parts: Parts,
+    pub(crate) writers: Vec<JoinHandle<()>>,
+    pub(crate) push: Push,
+}
+
+/// What a store is made of.
+pub(crate) struct Parts {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) reader: Reader,
+    pub(crate) head: watch::Receiver<Position>,
+    pub(crate) read_model: PostgresReadModel,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("schema", &self.0.parts.reader.database.schema).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Opens the database with the usual settings, and makes the schema `recount` if it isn't there.
+    ///
+    /// # Errors
+    /// See [`PostgresBuilder::open`].
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::builder(url).open().await
+    }
+
+    /// Opens the database with settings of one's own.
+    #[must_use]
+    pub fn builder(url: &str) -> PostgresBuilder {
+        PostgresBuilder::new(url)
+    }
+
+    /// The SQL that makes this schema and its tables, for those who let nobody else do so: opening runs it only if it hasn't been.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] if that is no name for a schema.
+    pub fn migrations_sql(schema: &str) -> Result<String, StoreError> {
+        Ok(migrate::script(&Schema::new(schema)?))
+    }
+
+    pub(crate) fn new(opened: Opened) -> Self {
+        let Opened { parts, writers, push } = opened;
+        let running = Mutex::new(Some(Running { writers, push }));
+        Self(Arc::new(Inner { parts, running, closed: AtomicBool::new(false) }))
+    }
+
+    /// A read model in the store's own database.
+    #[must_use]
+    pub fn read_model(&self) -> PostgresReadModel {
+        self.0.parts.read_model.clone()
+    }
+
+    fn database(&self) -> Result<&Database, StoreError> {
+        self.check_open()?;
+        Ok(&self.0.parts.reader.database)
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.0.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    async fn ask(&self, append: Append) -> Result<Appended, AppendError> {
+        self.check_open()?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Append(Work { append, reply });
+        self.0.parts.requests.send(request).await.map_err(|_| StoreError::Closed)?;
+        // Without an answer the writer's runtime was shut down, at whatever point.
+        answer.await.unwrap_or_else(|lost| {
+            Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
+        })
+    }
+
+    /// Adds what a conflicting writer has to know to decide anew.
+    async fn explain(&self, violation: &mut Violation) -> Result<(), StoreError> {
+        let Violation::Version { stream, expected: ExpectedVersion::Exact(expected), actual, newer } = violation else {
+            return Ok(());
+        };
+        if *expected >= *actual {
+            return Ok(());
+        }
+        let mut read = ReadStream::new(stream.clone()).after(*expected);
+        read.to = *actual;
+        read.limit = Some(CONFLICT_EVENTS as u64);
+        let events: Result<Vec<RecordedEvent>, _> = self.0.parts.reader.read_stream(read).try_collect().await;
+        match events {
+            Ok(events) => *newer = events,
+            // Erased since.
+            Err(StoreError::StreamErased { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.validate()?;
+        let outcome = self.ask(append).await;
+        let Err(AppendError::Conflict(mut conflict)) = outcome else { return outcome };
+        for violation in &mut conflict.violations {
+            self.explain(violation).await?;
+        }
+        Err(conflict.into())
+    }
+
+    fn read_stream(&self, read: ReadStream) -> EventStream {
+        match self.check_open() {
+            Ok(()) => self.0.parts.reader.read_stream(read),
+            Err(error) => failed(error),
+        }
+    }
+
+    fn read_all(&self, read: ReadAll) -> EventStream {
+        match self.check_open() {
+            Ok(()) => self.0.parts.reader.read_all(read),
+            Err(error) => failed(error),
+        }
+    }
+
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
+        const OPERATION: &str = "looking for an append";
+        let database = self.database()?;
+        let select = Statement::new(&database.schema, include_str!("sql/select_append.sql")).bind(key.as_str());
+        let rows = database.read(OPERATION, select).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let digest = row.try_get(0).during(OPERATION)?;
+        let position = row.try_get(1).during(OPERATION)?;
+        outcome::decode(digest, position, row.try_get(2).during(OPERATION)?).map(Some)
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.check_open()?;
+        self.0.parts.reader.head().await
+    }
+
+    fn watch(&self) -> watch::Receiver<Position> {
+        self.0.parts.head.clone()
+    }
+
+    async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
+        lifecycle::archive(self.database()?, stream).await
+    }
+
+    async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
+        lifecycle::erase(self.database()?, stream).await
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        lifecycle::health(self.database()?).await
+    }
+
+    async fn close(&self) {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { writers, push }) = running {
+            let asked = self.0.parts.requests.send(Request::Close).await;
+            self.0.closed.store(true, Ordering::Release);
+            if asked.is_ok() {
+                for writer in writers {
+                    if let Err(error) = writer.await {
+                        tracing::warn!(%error, "a writer did not end well");
+                    }
+                }
+            }
+            drop(push);
+            self.0.parts.read_model.close().await;
+            self.0.parts.reader.database.pool.close().await;
+        }
+        // Whoever closes second waits as well.
+        self.0.parts.requests.closed().await;
+    }
+}
+
+fn failed(error: StoreError) -> EventStream {
+    stream::once(async { Err(error) }).boxed()
+}
+
+#[async_trait]
+impl StateStore for PostgresStore {
+    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
+        state::get(self.database()?, key).await
+    }
+
+    async fn put(
+        &self,
+        key: &StateKey,
+        value: Bytes,
+        expected: ExpectedRevision,
+        time_to_live: Option<Duration>,
+    ) -> Result<Revision, StateError> {
+        state::write(self.database()?, key, Some(value), expected, time_to_live).await
+    }
+
+    async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
+        state::write(self.database()?, key, None, expected, None).await.map(drop)
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&StateKey>,
+        limit: usize,
+    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
+        state::list(self.database()?, prefix, after, limit).await
+    }
+}

@@ -1,0 +1,280 @@
+//! The tasks that write: each takes what is waiting, does it in one call, and answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use recount_core::{AppendError, Appended, EventId, StoreError};
+use sqlx::pool::PoolConnection;
+use sqlx::{Postgres, Row};
+use tokio::sync::{Mutex, mpsc};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::database::{Database, Statement, pause};
+use crate::error::{Cause, Class, During};
+use crate::kinds::Kinds;
+use crate::push::Wake;
+use crate::request::{Footprint, Request, Work};
+use crate::{batch, resolve};
+
+pub(crate) const OPERATION: &str = "appending";
+/// How often a batch is tried again that others were in the way of, or whose connection broke off.
+const ATTEMPTS: usize = 8;
+
+/// How much may share a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) requests: usize,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pub(crate) database: Database,
+    pub(crate) kinds: Arc<Kinds>,
+    pub(crate) queue: Arc<Mutex<mpsc::Receiver<Request>>>,
+    pub(crate) limits: Limits,
+    pub(crate) patience: Duration,
+    pub(crate) wake: Wake,
+    /// Set once what comes from the queue is to be refused.
+    pub(crate) closed: Arc<AtomicBool>,
+}
+
+/// A connection to write through, and the server process behind it.
+pub(crate) struct Line {
+    connection: PoolConnection<Postgres>,
+    process: i32,
+}
+
+impl Writer {
+    /// Works until the store is closed or dropped, and what was asked for before that is done.
+    pub(crate) async fn run(self) {
+        let mut line = None;
+        let mut next = None;
+        loop {
+            let mut batch = Vec::new();
+            next = match next.take() {
+                Some(first) => {
+                    // If the other writer waits at the queue, it is empty.
+                    match self.queue.try_lock() {
+                        Ok(mut queue) => self.gather(first, &mut queue, &mut batch),
+                        Err(_) => {
+                            batch.push(first);
+                            None
+                        }
+                    }
+                }
+                None => {
+                    let mut queue = self.queue.lock().await;
+                    let Some(first) = self.wait(&mut queue).await else { return };
+                    // Those who were just answered ask again before the next batch is taken; nobody is waited for.
+                    tokio::task::yield_now().await;
+                    self.gather(first, &mut queue, &mut batch)
+                }
+            };
+            let span = tracing::debug_span!("append_batch", requests = batch.len());
+            self.commit(&mut line, batch).instrument(span).await;
+        }
+    }
+
+    /// The next piece of work; nothing at the end.
+    async fn wait(&self, queue: &mut mpsc::Receiver<Request>) -> Option<Work> {
+        loop {
+            match queue.recv().await? {
+                Request::Append(work) if self.closed.load(Ordering::Acquire) => work.fail(StoreError::Closed),
+                Request::Append(work) if work.reply.is_closed() => {}
+                Request::Append(work) => return Some(work),
+                Request::Close => self.close(queue),
+            }
+        }
+    }
+
+    fn close(&self, queue: &mut mpsc::Receiver<Request>) {
+        self.closed.store(true, Ordering::Release);
+        queue.close();
+    }
+
+    /// Takes what waits behind this work and can share its call; returns what must come after.
+    fn gather(&self, first: Work, queue: &mut mpsc::Receiver<Request>, batch: &mut Vec<Work>) -> Option<Work> {
+        let mut footprint = Footprint::default();
+        footprint.admit(&first.append);
+        let mut bytes = first.bytes();
+        batch.push(first);
+        while batch.len() < self.limits.requests && bytes < self.limits.bytes {
+            match queue.try_recv() {
+                Ok(Request::Append(work)) if self.closed.load(Ordering::Acquire) => work.fail(StoreError::Closed),
+                Ok(Request::Append(work)) if work.reply.is_closed() => {}
+                Ok(Request::Append(work)) => {
+                    if !footprint.admit(&work.append) {
+                        return Some(work);
+                    }
+                    bytes += work.bytes();
+                    batch.push(work);
+                }
+                Ok(Request::Close) => self.close(queue),
+                Err(_) => break,
+            }
+        }
+        None
+    }
+
+    async fn commit(&self, line: &mut Option<Line>, mut batch: Vec<Work>) {
+        let started = Instant::now();
+        let mut attempt = 1;
+        while !batch.is_empty() {
+            let process = match self.connect(line).await {
+                Ok(process) => process,
+                Err(cause) => return fail(batch, &cause, Cause::store_error),
+            };
+            if let Err(error) = self.make_kinds(&batch).await {
+                return self.one_by_one(line, batch, error).await;
+            }
+            let known = self.wake.known();
+            let cause = match self.call(line, &batch).await {
+                Ok(outcomes) => {
+                    if outcomes.iter().any(|outcome| outcome.as_ref().is_ok_and(|appended| !appended.repeated)) {
+                        self.wake.appended();
+                    }
+                    batch.into_iter().zip(outcomes).for_each(|(work, outcome)| work.answer(outcome));
+                    return;
+                }
+                Err(Failed::Answer(error)) => return self.one_by_one(line, batch, error).await,
+                Err(Failed::Call(cause)) => cause,
+            };
+            let class = cause.class();
+            tracing::debug!(error = %cause, ?class, attempt, "a batch was undone");
+            if matches!(class, Class::Ended | Class::Lost) {
+                hang_up(line);
+            }
+            // Servers that restart, or end sessions one after another, are waited for.
+            let patient = attempt < ATTEMPTS || started.elapsed() < self.patience;
+            let again = attempt < ATTEMPTS;
+            attempt += 1;
+            tokio::time::sleep(pause(attempt)).await;
+            match class {
+                Class::Contention | Class::Ended if patient => {}
+                Class::Lost => {
+                    batch = match resolve::resolve(&self.database, process, known, self.patience, batch).await {
+                        Ok(undone) => undone,
+                        Err(unknown) => return fail(unknown, &cause, Cause::commit_error),
+                    };
+                    if !patient {
+                        return fail(batch, &cause, Cause::store_error);
+                    }
+                }
+                Class::Contention | Class::Ended | Class::Busy | Class::Full | Class::Corrupt | Class::Closed => {
+                    return fail(batch, &cause, Cause::store_error);
+                }
+                Class::Unique | Class::Exhausted | Class::Other if batch.len() > 1 => {
+                    return self.one_by_one(line, batch, cause.store_error(OPERATION)).await;
+                }
+                Class::Unique => match self.duplicate(&batch).await {
+                    Ok(Some(id)) => return answer(batch, AppendError::DuplicateEvent { id }),
+                    // Erased since, or written past this store.
+                    Ok(None) if again => {}
+                    Ok(None) => return fail(batch, &cause, Cause::store_error),
+                    Err(error) => return answer(batch, error.into()),
+                },
+                Class::Exhausted | Class::Other => return fail(batch, &cause, Cause::store_error),
+            }
+        }
+    }
+
+    /// One of them is to blame: each on its own then, so that it alone fails.
+    async fn one_by_one(&self, line: &mut Option<Line>, mut batch: Vec<Work>, error: StoreError) {
+        if batch.len() > 1 {
+            for work in batch {
+                Box::pin(self.commit(line, vec![work])).await;
+            }
+        } else if let Some(work) = batch.pop() {
+            work.fail(error);
+        }
+    }
+
+    async fn connect(&self, line: &mut Option<Line>) -> Result<i32, Cause> {
+        if let Some(line) = line {
+            return Ok(line.process);
+        }
+        let started = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let mut connection = self.database.connection(attempt > 1).await?;
+            match sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await {
+                Ok(process) => {
+                    *line = Some(Line { connection, process });
+                    return Ok(process);
+                }
+                Err(error) => {
+                    drop(connection.detach());
+                    let cause = Cause::from(error);
+                    let patient = attempt < ATTEMPTS || started.elapsed() < self.patience;
+                    if !patient || !matches!(cause.class(), Class::Ended | Class::Lost) {
+                        return Err(cause);
+                    }
+                }
+            }
+            attempt += 1;
+            tokio::time::sleep(pause(attempt)).await;
+        }
+    }
+
+    async fn make_kinds(&self, batch: &[Work]) -> Result<(), StoreError> {
+        let mut missing = BTreeSet::new();
+        for part in batch.iter().flat_map(|work| &work.append.streams) {
+            for event in &part.events {
+                if self.kinds.find(part.stream.category(), &event.event_type).is_none() {
+                    missing.insert((part.stream.category(), event.event_type.as_str()));
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.kinds.make(&self.database, &missing.into_iter().collect::<Vec<_>>()).await
+    }
+
+    async fn call(
+        &self,
+        line: &mut Option<Line>,
+        batch: &[Work],
+    ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
+        let appends: Vec<_> = batch.iter().map(|work| &work.append).collect();
+        let statement = batch::statement(&self.database.schema, &appends, &self.kinds).map_err(Failed::Answer)?;
+        let Some(line) = line else { return Err(Failed::Answer(StoreError::Closed)) };
+        let rows = statement.run(&mut line.connection).await.map_err(|error| Failed::Call(error.into()))?;
+        batch::outcomes(&appends, &rows).map_err(Failed::Answer)
+    }
+
+    /// An event of the batch that is already recorded.
+    async fn duplicate(&self, batch: &[Work]) -> Result<Option<EventId>, StoreError> {
+        let parts = batch.iter().flat_map(|work| &work.append.streams);
+        let ids: Vec<Uuid> = parts.flat_map(|part| &part.events).map(|event| event.id.0).collect();
+        let select = Statement::new(&self.database.schema, include_str!("sql/select_recorded_id.sql")).bind(ids);
+        let rows = self.database.read(OPERATION, select).await?;
+        rows.first().map(|row| row.try_get(0).map(EventId)).transpose().during(OPERATION)
+    }
+}
+
+enum Failed {
+    Call(Cause),
+    Answer(StoreError),
+}
+
+/// The connection doesn't go back to the pool.
+fn hang_up(line: &mut Option<Line>) {
+    if let Some(line) = line.take() {
+        drop(line.connection.detach());
+    }
+}
+
+fn fail(batch: Vec<Work>, cause: &Cause, error: impl Fn(&Cause, &'static str) -> StoreError) {
+    batch.into_iter().for_each(|work| work.fail(error(cause, OPERATION)));
+}
+
+fn answer(mut batch: Vec<Work>, error: AppendError) {
+    if let Some(work) = batch.pop() {
+        work.answer(Err(error));
+    }
+}

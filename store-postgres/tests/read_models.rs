@@ -1,0 +1,161 @@
+//! Read models in Postgres: exactly once, one runner at a time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Fresh, append, event};
+use recount_core::{
+    BoxError, CheckpointError, DecodeError, EncodeError, Event, EventData, EventStore, EventVariant, Position,
+    Projection, ReadModel, RecordedEvent, Recount, StoreError,
+};
+use recount_store_postgres::PostgresReadModel;
+use sqlx::{Connection, PgConnection};
+
+struct Opened;
+
+impl Event for Opened {
+    fn variants() -> Vec<EventVariant> {
+        let schema = || schemars::schema_for!(());
+        vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema }]
+    }
+    fn encode(&self) -> Result<EventData, EncodeError> {
+        Ok(event())
+    }
+    fn decode(_: &str, _: u32, _: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self)
+    }
+}
+
+/// Counts the events of each stream.
+struct Counts;
+
+impl Projection for Counts {
+    type Event = Opened;
+    type ReadModel = PostgresReadModel;
+    const NAME: &'static str = "counts";
+
+    async fn setup(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
+        // Two that start at once would meet at the system's tables.
+        let create = "SELECT pg_advisory_xact_lock(1);
+            CREATE TABLE IF NOT EXISTS counts (stream text PRIMARY KEY, events bigint NOT NULL)";
+        sqlx::raw_sql(create).execute(connection).await?;
+        Ok(())
+    }
+
+    async fn on(&self, _: &Opened, recorded: &RecordedEvent, connection: &mut PgConnection) -> Result<(), BoxError> {
+        // A handler may use transactions of its own.
+        let mut inner = connection.begin().await?;
+        sqlx::query("INSERT INTO counts VALUES ($1, 1) ON CONFLICT (stream) DO UPDATE SET events = counts.events + 1")
+            .bind(recorded.stream.id())
+            .execute(&mut *inner)
+            .await?;
+        inner.commit().await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runners_at_once_beside_appends_count_everything_once() {
+    let fresh = Fresh::new().await;
+    let stores = [fresh.store().await, fresh.store().await];
+    let runners = stores.clone().map(|store| {
+        let model = store.read_model();
+        Recount::new(store).projections().add(Counts, model).start()
+    });
+    let writers = (0..8).map(|writer| {
+        let store = stores[writer % 2].clone();
+        tokio::spawn(async move {
+            for _ in 0..20 {
+                store.append(append(&writer.to_string(), 3)).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let head = stores[0].head().await.unwrap();
+    let model = stores[0].read_model();
+    let caught_up = async {
+        while model.checkpoint("counts").await.unwrap() < head {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), caught_up).await.expect("no runner gets on");
+    for writer in 0..8 {
+        let count = sqlx::query_scalar("SELECT events FROM counts WHERE stream = $1").bind(writer.to_string());
+        let count: i64 = count.fetch_one(model.pool()).await.unwrap();
+        assert_eq!(count, 60);
+    }
+    for runner in runners {
+        runner.shutdown().await;
+    }
+}
+
+async fn write(
+    model: &PostgresReadModel,
+    projection: &str,
+    from: Position,
+    to: Position,
+) -> Result<(), CheckpointError> {
+    let (mut transaction, checkpoint) = model.begin(projection).await?;
+    assert!(checkpoint >= from);
+    let insert = sqlx::query("INSERT INTO log VALUES ($1)").bind(to.as_i64());
+    insert.execute(PostgresReadModel::connection(&mut transaction)).await.unwrap();
+    model.commit(transaction, projection, from, to).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
+    let fresh = Fresh::new().await;
+    fresh.execute("CREATE TABLE log (position bigint)").await.unwrap();
+    let models =
+        [PostgresReadModel::open(&fresh.url()).await.unwrap(), PostgresReadModel::open(&fresh.url()).await.unwrap()];
+    // The same database may hold a store later.
+    let store = fresh.store().await;
+    let at = Position::new;
+    for step in 0..20 {
+        let (from, to) = (at(step * 10), at(step * 10 + 10));
+        let racing = models.clone().map(|model| tokio::spawn(async move { write(&model, "p", from, to).await }));
+        let mut moved = 0;
+        for outcome in racing {
+            match outcome.await.unwrap() {
+                Ok(()) => {}
+                Err(CheckpointError::Moved { expected, actual, .. }) => {
+                    assert_eq!((expected, actual), (from, to));
+                    moved += 1;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        assert_eq!(moved, 1, "both runners of a projection got through");
+    }
+    assert_eq!(fresh.number("SELECT count(*) FROM log").await, 20);
+    assert_eq!(models[1].checkpoint("p").await.unwrap(), at(200));
+    assert_eq!(store.read_model().checkpoint("p2").await.unwrap(), Position::START);
+
+    // Dropped transactions, in the middle of whatever, leave nothing and hold nobody up.
+    for _ in 0..3 {
+        let (mut transaction, _) = models[0].begin("p").await.unwrap();
+        let insert = sqlx::query("INSERT INTO log VALUES (7)");
+        insert.execute(PostgresReadModel::connection(&mut transaction)).await.unwrap();
+        drop(transaction);
+        let begin = models[0].begin("p");
+        drop(tokio::time::timeout(Duration::from_micros(50), begin).await);
+    }
+    write(&models[1], "p", at(200), at(210)).await.unwrap();
+    assert_eq!(fresh.number("SELECT count(*) FROM log").await, 21);
+
+    // A handler that ends the transaction itself is found out, and the next one starts afresh.
+    for end in ["ROLLBACK", "COMMIT", "ROLLBACK; BEGIN"] {
+        let (mut transaction, _) = models[0].begin("p").await.unwrap();
+        sqlx::raw_sql(end).execute(PostgresReadModel::connection(&mut transaction)).await.unwrap();
+        assert!(models[0].commit(transaction, "p", at(210), at(220)).await.is_err(), "{end}");
+        assert_eq!(models[0].checkpoint("p").await.unwrap(), at(210), "{end}");
+    }
+    write(&models[0], "p", at(210), at(230)).await.unwrap();
+    store.close().await;
+    assert!(matches!(store.read_model().begin("p").await, Err(StoreError::Closed)));
+}
