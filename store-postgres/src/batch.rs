@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use recount_core::{
-    Append, AppendError, Appended, Conflict, ExpectedVersion, NamedAppend, Position, StoreError, StreamAppended,
-    StreamId, StreamVersion, Violation,
+    Append, AppendCondition, AppendError, Appended, Conflict, EventData, ExpectedVersion, NamedAppend, Position,
+    StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Violation,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -52,6 +52,12 @@ struct Columns<'a> {
     condition_append: Vec<i32>,
     condition_after: Vec<i64>,
     condition_items: Vec<String>,
+    condition_simple: Vec<bool>,
+    simple_append: Vec<i32>,
+    simple_after: Vec<i64>,
+    simple_tag: Vec<&'a str>,
+    simple_other: Vec<Option<&'a str>>,
+    simple_kinds: Vec<Option<String>>,
 }
 
 /// Numbers as SQL counts them: from 1. A batch has far fewer parts and events than fit.
@@ -63,13 +69,71 @@ fn count(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
 
+/// As the database takes it: a version, or -1 for any, -2 for an existing stream.
+fn expected(expected: ExpectedVersion) -> i64 {
+    match expected {
+        ExpectedVersion::Any => -1,
+        ExpectedVersion::StreamExists => -2,
+        ExpectedVersion::NoStream => 0,
+        ExpectedVersion::Exact(version) => version.as_i64(),
+    }
+}
+
+/// The tags of an event, each once.
+fn tag_names(event: &EventData) -> Vec<&str> {
+    let mut tags: Vec<&str> = event.tags.iter().map(recount_core::Tag::as_str).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+/// The call that appends this, if it is the simple kind that a function of its own is for.
+pub(crate) fn single(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<Statement> {
+    let ([part], None, None) = (&*append.streams, &append.condition, &append.idempotency) else { return None };
+    let [event] = &*part.events else { return None };
+    if event.tags.len() > MAX_LOCKS {
+        return None;
+    }
+    let kind = kinds.find(part.stream.category(), &event.event_type)?;
+    let call = Statement::new(schema, include_str!("sql/append_one.sql"))
+        .bind(part.stream.to_string())
+        .bind(lifecycle::lock(&part.stream))
+        .bind(expected(part.expected))
+        .bind(kind)
+        .bind(event.id.0)
+        .bind(i64::from(event.schema_version))
+        .bind(encode_tags(&event.tags))
+        .bind(tag_names(event))
+        .bind(encode_metadata(&event.metadata))
+        .bind(&*event.payload);
+    Some(call)
+}
+
+/// How the one append of [`single`] ended.
+pub(crate) fn single_outcome(append: &Append, rows: &[PgRow]) -> Result<Result<Appended, AppendError>, StoreError> {
+    let row = rows.first().ok_or_else(|| damaged("an append answers nothing"))?;
+    let position: Option<i64> = row.try_get(0).during(OPERATION)?;
+    let head: i64 = row.try_get(1).during(OPERATION)?;
+    let Some(position) = position else {
+        let closed: i16 = row.try_get(2).during(OPERATION)?;
+        return Ok(Err(conflict(append, &[head], &[closed], None).into()));
+    };
+    let version = StreamVersion::new(head.cast_unsigned() + 1);
+    let appended = |part: &StreamAppend| StreamAppended { stream: part.stream.clone(), version, count: 1 };
+    let streams = append.streams.iter().map(appended).collect();
+    Ok(Ok(Appended { position: Position::new(position.cast_unsigned()), streams, repeated: false }))
+}
+
 /// The call that appends these, all of whose kinds are known.
 pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Result<Statement, StoreError> {
+    let kinds_known = kinds.len();
     let mut columns = Columns::default();
     let mut numbers: HashMap<&StreamId, i32> = HashMap::new();
     for (index, append) in appends.iter().enumerate() {
         columns.add(number(index), append, kinds, &mut numbers)?;
     }
+    // All that the kinds of conditions were taken from, or fewer: then the database looks for itself.
+    let kinds_known = i64::try_from(kinds_known).unwrap_or(i64::MAX);
     columns.alone |= columns.locks.len() > MAX_LOCKS;
     let c = columns;
     let (lock_name, lock_exclusive): (Vec<String>, Vec<bool>) =
@@ -102,7 +166,14 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
         .bind(c.key_digest)
         .bind(c.condition_append)
         .bind(c.condition_after)
-        .bind(c.condition_items))
+        .bind(c.condition_items)
+        .bind(c.condition_simple)
+        .bind(c.simple_append)
+        .bind(c.simple_after)
+        .bind(c.simple_tag)
+        .bind(c.simple_other)
+        .bind(c.simple_kinds)
+        .bind(kinds_known))
 }
 
 impl<'a> Columns<'a> {
@@ -122,12 +193,7 @@ impl<'a> Columns<'a> {
             let number_of_part = number(self.part_append.len());
             self.part_append.push(this);
             self.part_stream.push(stream);
-            self.part_expected.push(match part.expected {
-                ExpectedVersion::Any => -1,
-                ExpectedVersion::StreamExists => -2,
-                ExpectedVersion::NoStream => 0,
-                ExpectedVersion::Exact(version) => version.as_i64(),
-            });
+            self.part_expected.push(expected(part.expected));
             self.part_count.push(count(part.events.len()));
             for (index, event) in part.events.iter().enumerate() {
                 let kind = kinds.find(part.stream.category(), &event.event_type);
@@ -141,10 +207,7 @@ impl<'a> Columns<'a> {
                 self.event_tags.push(encode_tags(&event.tags));
                 self.event_metadata.push(encode_metadata(&event.metadata));
                 self.event_payload.push(&event.payload);
-                let mut tags: Vec<&str> = event.tags.iter().map(recount_core::Tag::as_str).collect();
-                tags.sort_unstable();
-                tags.dedup();
-                for tag in tags {
+                for tag in tag_names(event) {
                     self.locks.entry(format!("t/{tag}")).or_insert(false);
                     self.tag_part.push(number_of_part);
                     self.tag_index.push(number(index));
@@ -169,8 +232,31 @@ impl<'a> Columns<'a> {
             self.condition_append.push(this);
             self.condition_after.push(condition.after.as_i64());
             self.condition_items.push(query::condition(&condition.fail_if));
+            let simple = self.add_simple(this, condition, kinds);
+            self.condition_simple.push(simple);
         }
         Ok(())
+    }
+}
+
+impl<'a> Columns<'a> {
+    /// Adds the alternatives of a condition in the simple form, if they all have it.
+    fn add_simple(&mut self, this: i32, condition: &'a AppendCondition, kinds: &Kinds) -> bool {
+        if !condition.fail_if.items.iter().all(|item| matches!(item.tags.len(), 1 | 2)) {
+            return false;
+        }
+        for item in &condition.fail_if.items {
+            let Some(tag) = guard(item) else { continue };
+            self.simple_append.push(this);
+            self.simple_after.push(condition.after.as_i64());
+            self.simple_tag.push(tag.as_str());
+            self.simple_other.push(item.tags.iter().find(|other| *other != tag).map(recount_core::Tag::as_str));
+            self.simple_kinds.push(kinds.selected(item).map(|kinds| {
+                let kinds: Vec<String> = kinds.iter().map(i32::to_string).collect();
+                format!("{{{}}}", kinds.join(","))
+            }));
+        }
+        true
     }
 }
 

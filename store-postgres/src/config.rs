@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::database::{self, Database};
 use crate::error::During;
 use crate::kinds::Kinds;
+use crate::lone::Lone;
 use crate::migrate;
 use crate::push::{Push, Wake};
 use crate::read::Reader;
@@ -57,11 +58,11 @@ impl PostgresBuilder {
         self
     }
 
-    /// How many connections to use at most: 10 unless told otherwise, at least 4. Two of them write. Listening
+    /// How many connections to use at most: 10 unless told otherwise, at least 5. Up to three of them write. Listening
     /// takes one more, and [read models](PostgresStore::read_model) have their own.
     #[must_use]
     pub fn pool(mut self, connections: u32) -> Self {
-        self.pool = connections.max(WRITERS + 2);
+        self.pool = connections.max(WRITERS + 3);
         self
     }
 
@@ -100,21 +101,22 @@ impl PostgresBuilder {
         migrate::migrate(&options, &schema).await?;
 
         let make = |size, tuned| database::pool(options.clone(), size, patience, tuned);
-        let database = Database { pool: make(pool, true), schema: schema.clone() };
+        let database = Database::new(make(pool, true), schema.clone());
         let kinds = Arc::new(Kinds::default());
         kinds.refresh(&database).await?;
         let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds) };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
         let wake = Wake::new(head.clone());
-        let listening = Database { pool: make(1, false), schema: schema.clone() };
+        let listening = Database::new(make(1, false), schema.clone());
         let push = Push::start(reader.clone(), listening, &wake, sender, poll);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let queue = Arc::new(Mutex::new(queue));
         let closed = Arc::new(AtomicBool::new(false));
         let writer = Writer { database, kinds, queue, limits, patience, wake, closed };
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
-        let read_model = PostgresReadModel::new(Database { pool: make(READ_MODEL_CONNECTIONS, false), schema });
-        Ok(PostgresStore::new(Opened { parts: Parts { requests, reader, head, read_model }, writers, push }))
+        let lone = Lone::new(writer);
+        let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
+        Ok(PostgresStore::new(Opened { parts: Parts { requests, lone, reader, head, read_model }, writers, push }))
     }
 }
 

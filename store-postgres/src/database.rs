@@ -1,6 +1,9 @@
 //! Asking the database: statements with their arguments, and connections that may have ended meanwhile.
 
-use std::time::Duration;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use recount_core::StoreError;
@@ -71,9 +74,80 @@ impl Statement {
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
     pub(crate) schema: Schema,
+    resting: Arc<Resting>,
+}
+
+/// Connections between two statements. The pool would ask each whether it still lives when it is given back, which is
+/// a round trip more for every statement.
+#[derive(Default)]
+struct Resting {
+    connections: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
+    /// How many wait at the pool: they get what is given back.
+    waiting: AtomicUsize,
+}
+
+impl fmt::Debug for Resting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resting").finish_non_exhaustive()
+    }
+}
+
+impl Resting {
+    fn pop(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
+/// Counts who waits at the pool.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Database {
+    pub(crate) fn new(pool: PgPool, schema: Schema) -> Self {
+        Self { pool, schema, resting: Arc::default() }
+    }
+
+    pub(crate) async fn close(&self) {
+        let closing = self.pool.close();
+        // From here on nothing rests any more.
+        while let Some(rested) = self.resting.pop() {
+            drop(rested);
+        }
+        closing.await;
+    }
+
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>, Cause> {
+        while let Some((mut connection, since)) = self.resting.pop() {
+            if self.pool.is_closed() {
+                break;
+            }
+            if since.elapsed() < IDLE || connection.ping().await.is_ok() {
+                return Ok(connection);
+            }
+            drop(connection.detach());
+        }
+        self.resting.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.resting.waiting);
+        // Put there before this one was seen to wait.
+        if let Some((connection, _)) = self.resting.pop() {
+            return Ok(connection);
+        }
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Takes a connection back whose last statement was answered to its end. One that is dropped instead goes to the pool.
+    fn rest(&self, connection: PoolConnection<Postgres>) {
+        self.resting.connections.lock().unwrap_or_else(PoisonError::into_inner).push((connection, Instant::now()));
+        if self.pool.is_closed() || self.resting.waiting.load(Ordering::SeqCst) > 0 {
+            drop(self.resting.pop());
+        }
+    }
+
     /// Asks something that may be asked again.
     pub(crate) async fn read(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
         self.ask(operation, statement, true).await
@@ -87,7 +161,7 @@ impl Database {
     /// A connection; if one just turned out to have ended, others may have as well, so that they are asked first.
     pub(crate) async fn connection(&self, careful: bool) -> Result<PoolConnection<Postgres>, Cause> {
         loop {
-            let mut connection = self.pool.acquire().await?;
+            let mut connection = self.acquire().await?;
             if !careful || connection.ping().await.is_ok() {
                 return Ok(connection);
             }
@@ -100,7 +174,10 @@ impl Database {
         loop {
             let mut connection = self.connection(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
             let cause = match statement.clone().run(&mut connection).await {
-                Ok(rows) => return Ok(rows),
+                Ok(rows) => {
+                    self.rest(connection);
+                    return Ok(rows);
+                }
                 Err(error) => Cause::from(error),
             };
             let class = cause.class();

@@ -71,6 +71,7 @@ mod database;
 mod error;
 mod kinds;
 mod lifecycle;
+mod lone;
 mod migrate;
 mod outcome;
 mod page;

@@ -1,10 +1,13 @@
 //! One page of events: a short read, so that no connection is held while the consumer pauses.
 
-use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreError, StreamVersion};
+use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreError, StreamId, StreamVersion};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::database::{Database, Statement};
+use crate::error::During;
 use crate::kinds::Kinds;
+use crate::lifecycle::ERASED;
 use crate::query::{Compiled, Range, order};
 use crate::row::{COLUMNS, decode, kind};
 
@@ -17,24 +20,34 @@ const FIRST_PAGE_EVENTS: usize = 32;
 /// What an event weighs beside its payload.
 const EVENT_BYTES: usize = 256;
 
+/// Payloads up to this size fit in a page however many of its events have them.
+const SMALL: usize = PAGE_BYTES / PAGE_EVENTS;
+const SMALL_PAYLOAD: &str = ", CASE WHEN octet_length(e.payload) <= 4096 THEN e.payload END";
+const _: () = assert!(SMALL == 4096);
+
 /// How large pages should be, judged by those before.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PageSize(usize);
+pub(crate) struct PageSize {
+    events: usize,
+    /// Whether payloads are such that the database has to weigh them: that takes it longer.
+    weighed: bool,
+}
 
 impl Default for PageSize {
     fn default() -> Self {
-        Self(FIRST_PAGE_EVENTS)
+        Self { events: FIRST_PAGE_EVENTS, weighed: false }
     }
 }
 
 impl PageSize {
     /// As many events as make a page, but no more than are wanted.
     fn limit(self, wanted: Option<u64>) -> usize {
-        wanted.map_or(self.0, |wanted| usize::try_from(wanted).unwrap_or(usize::MAX).min(self.0))
+        wanted.map_or(self.events, |wanted| usize::try_from(wanted).unwrap_or(usize::MAX).min(self.events))
     }
 
-    fn grow(&mut self) {
-        self.0 = (self.0 * 4).min(PAGE_EVENTS);
+    fn learn(&mut self, page: &Page) {
+        self.events = (self.events * 4).min(PAGE_EVENTS);
+        self.weighed = page.cut || self.weighed && page.events.iter().any(|event| event.data.payload.len() > SMALL);
     }
 }
 
@@ -43,13 +56,31 @@ pub(crate) struct Page {
     pub(crate) events: Vec<RecordedEvent>,
     /// Whether it ended before the limit because nothing more was there.
     pub(crate) exhausted: bool,
+    /// Whether it ended before an event that is too large for it.
+    cut: bool,
 }
 
-/// Wraps a select of `events AS e` in this order such that the page ends once it has enough bytes.
-fn bounded(database: &Database, inner: impl FnOnce(&mut Statement), by: &str, limit: usize, range: Range) -> Statement {
+/// Wraps a select of `events AS e` in this order such that the page has no more bytes than it should: it ends once there are
+/// enough, or, where small events are expected, it leaves out the payload of a large one, at which it ends then.
+fn bounded(
+    database: &Database,
+    inner: impl FnOnce(&mut Statement),
+    by: &str,
+    limit: usize,
+    size: PageSize,
+    range: Range,
+) -> Statement {
     let schema = &database.schema;
     let mut page = Statement::new(schema, "SELECT ");
     page.push(schema, COLUMNS);
+    if !size.weighed {
+        page.push(schema, SMALL_PAYLOAD).push(schema, " FROM (");
+        let mut page = page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
+        inner(&mut page);
+        page.push(schema, ") AS e ORDER BY ").push(schema, by);
+        return page;
+    }
+    page.push(schema, ", e.payload");
     page.push(schema, &format!(" FROM (SELECT e.*, sum(octet_length(e.payload) + {EVENT_BYTES}) OVER (ORDER BY "));
     page.push(schema, by).push(schema, " ROWS UNBOUNDED PRECEDING) - octet_length(e.payload) AS before FROM (");
     let mut page = page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
@@ -63,24 +94,50 @@ fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-async fn select(database: &Database, statement: Statement, limit: usize, kinds: &Kinds) -> Result<Page, StoreError> {
-    let rows: Vec<PgRow> = database.read(OPERATION, statement).await?;
-    for row in &rows {
+async fn select(
+    database: &Database,
+    statement: Statement,
+    limit: usize,
+    size: PageSize,
+    kinds: &Kinds,
+) -> Result<Page, StoreError> {
+    let rows = database.read(OPERATION, statement).await?;
+    page(database, &rows, limit, size, kinds).await
+}
+
+async fn page(
+    database: &Database,
+    rows: &[PgRow],
+    limit: usize,
+    size: PageSize,
+    kinds: &Kinds,
+) -> Result<Page, StoreError> {
+    for row in rows {
         if kinds.get(kind(row)?).is_none() {
             // Committed before the event that uses it.
             kinds.reload(database).await?;
             break;
         }
     }
-    let events: Vec<RecordedEvent> = rows.iter().map(|row| decode(row, kinds)).collect::<Result<_, _>>()?;
-    let bytes: usize = events.iter().map(|event| event.data.payload.len() + EVENT_BYTES).sum();
-    Ok(Page { exhausted: events.len() < limit && bytes <= PAGE_BYTES, events })
+    let mut events = Vec::with_capacity(rows.len());
+    let (mut bytes, mut cut) = (0, false);
+    for row in rows {
+        let Some(event) = decode(row, kinds)? else {
+            cut = true;
+            break;
+        };
+        bytes += event.data.payload.len() + EVENT_BYTES;
+        events.push(event);
+    }
+    let exhausted = events.len() < limit && (bytes <= PAGE_BYTES || !size.weighed) && !cut;
+    Ok(Page { exhausted, cut, events })
 }
 
-/// The next page of a stream.
+/// The next page of a stream. The first one also tells a stream with nothing in the wanted range from one that isn't there.
 pub(crate) async fn stream_page(
     database: &Database,
     read: &mut ReadStream,
+    first: bool,
     size: &mut PageSize,
     kinds: &Kinds,
 ) -> Result<Page, StoreError> {
@@ -94,9 +151,28 @@ pub(crate) async fn stream_page(
     };
     let after = Position::new(read.from.get().saturating_sub(1));
     let range = Range { after, to: Position::new(read.to.get()) };
-    let statement = bounded(database, inner, &format!("e.version {direction}"), limit, range);
-    let page = select(database, statement, limit, kinds).await?;
-    size.grow();
+    let by = format!("e.version {direction}");
+    let page = if first {
+        let mut statement = Statement::new(schema, "SELECT ");
+        statement
+            .push(schema, COLUMNS)
+            .push(schema, SMALL_PAYLOAD)
+            .push(schema, ", CASE WHEN e.position IS NULL THEN ");
+        let mut statement = statement.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
+        statement.push(schema, "(").push(schema, include_str!("sql/select_stream_state.sql"));
+        statement.push(schema, ") END FROM (SELECT) AS one LEFT JOIN (");
+        inner(&mut statement);
+        statement.push(schema, ") AS e ON true ORDER BY ").push(schema, &by);
+        let rows = database.read(OPERATION, statement).await?;
+        let nothing = |row: &PgRow| row.try_get::<Option<i64>, _>(0).map(|position| position.is_none());
+        match rows.first() {
+            Some(row) if nothing(row).during(OPERATION)? => exists(row, &read.stream)?,
+            _ => page(database, &rows, limit, *size, kinds).await?,
+        }
+    } else {
+        select(database, bounded(database, inner, &by, limit, *size, range), limit, *size, kinds).await?
+    };
+    size.learn(&page);
     read.limit = read.limit.map(|limit| limit.saturating_sub(page.events.len() as u64));
     if let Some(last) = page.events.last() {
         match read.direction {
@@ -105,6 +181,16 @@ pub(crate) async fn stream_page(
         }
     }
     Ok(page)
+}
+
+/// An empty page of a stream that is there.
+fn exists(row: &PgRow, stream: &StreamId) -> Result<Page, StoreError> {
+    let stream = stream.clone();
+    match row.try_get::<Option<i16>, _>(10).during(OPERATION)? {
+        None => Err(StoreError::StreamNotFound { stream }),
+        Some(ERASED) => Err(StoreError::StreamErased { stream }),
+        Some(_) => Ok(Page { events: Vec::new(), exhausted: true, cut: false }),
+    }
 }
 
 /// What is left to read of the whole store.
@@ -144,14 +230,14 @@ impl Cursor {
         // After filtering here, any number of rows can be needed for a wanted event.
         let filtering = matches!(self.compiled, Compiled::Scan);
         let limit = self.size.limit(self.limit.filter(|_| !filtering));
-        let page = select(database, self.statement(database, limit), limit, kinds).await?;
-        self.size.grow();
+        let page = select(database, self.statement(database, limit), limit, self.size, kinds).await?;
+        self.size.learn(&page);
         let last = page.events.last().filter(|_| !page.exhausted).map(|event| event.position);
-        match self.direction {
-            Direction::Forward => self.range.after = last.unwrap_or(self.range.to),
-            Direction::Backward => {
-                self.range.to = last.map_or(self.range.after, |last| Position::new(last.get().saturating_sub(1)));
-            }
+        match (self.direction, last) {
+            (Direction::Forward, Some(last)) => self.range.after = last,
+            (Direction::Backward, Some(last)) => self.range.to = Position::new(last.get().saturating_sub(1)),
+            (_, None) if page.cut => {}
+            (_, None) => self.range.after = self.range.to,
         }
         let mut events = page.events;
         if filtering {
@@ -183,6 +269,6 @@ impl Cursor {
                 page.push(schema, " ORDER BY e.position ").push(schema, direction).push(schema, " LIMIT $3");
             }
         };
-        bounded(database, inner, &format!("e.position {direction}"), limit, self.range)
+        bounded(database, inner, &format!("e.position {direction}"), limit, self.size, self.range)
     }
 }

@@ -123,25 +123,9 @@ struct StreamPages {
 
 impl Pages for StreamPages {
     async fn next(mut self, reader: Reader) -> Result<(Vec<RecordedEvent>, Option<Self>), StoreError> {
-        let page = stream_page(&reader.database, &mut self.read, &mut self.size, &reader.kinds).await?;
-        if self.first && page.events.is_empty() {
-            exists(&reader.database, &self.read).await?;
-        }
+        let page = stream_page(&reader.database, &mut self.read, self.first, &mut self.size, &reader.kinds).await?;
         self.first = false;
         let done = page.exhausted || self.read.limit == Some(0) || self.read.from > self.read.to;
         Ok((page.events, (!done).then_some(self)))
-    }
-}
-
-/// Tells a stream with nothing in the wanted range from one that isn't there.
-async fn exists(database: &Database, read: &ReadStream) -> Result<(), StoreError> {
-    let select = Statement::new(&database.schema, include_str!("sql/select_stream_state.sql"));
-    let rows = database.read(OPERATION, select.bind(read.stream.to_string())).await?;
-    let state: Option<i16> = rows.first().map_or(Ok(None), |row| row.try_get(0)).during(OPERATION)?;
-    let stream = read.stream.clone();
-    match state {
-        None => Err(StoreError::StreamNotFound { stream }),
-        Some(crate::lifecycle::ERASED) => Err(StoreError::StreamErased { stream }),
-        Some(_) => Ok(()),
     }
 }

@@ -37,7 +37,7 @@ impl PostgresReadModel {
         let options = options(url)?;
         migrate::make_checkpoints(&options, &schema).await?;
         let pool = database::pool(options, READ_MODEL_CONNECTIONS, Duration::from_secs(10), false);
-        Ok(Self::new(Database { pool, schema }))
+        Ok(Self::new(Database::new(pool, schema)))
     }
 
     pub(crate) fn new(database: Database) -> Self {
@@ -64,7 +64,7 @@ impl PostgresReadModel {
 
     pub(crate) async fn close(&self) {
         // An application that keeps a connection holds nobody up for long.
-        if tokio::time::timeout(LAST_TRANSACTIONS, self.0.pool.close()).await.is_err() {
+        if tokio::time::timeout(LAST_TRANSACTIONS, self.0.close()).await.is_err() {
             tracing::warn!("a connection of a read model is still in use");
         }
     }

@@ -12,9 +12,9 @@ use sqlx::postgres::PgRow;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
 
-/// The columns that [`decode`] reads, of `events AS e`.
+/// The columns that [`decode`] reads, of `events AS e`; the payload comes behind them.
 pub(crate) const COLUMNS: &str = "e.position, e.version, e.kind, e.recorded_at, e.event_id, e.tags, e.metadata, \
-     e.payload, e.stream, e.schema_version";
+     e.stream, e.schema_version";
 const OPERATION: &str = "reading events";
 /// From 1970, where timestamps begin, to 2000, where Postgres begins, in microseconds.
 const EPOCH: i64 = 946_684_800_000_000;
@@ -40,8 +40,9 @@ pub(crate) fn kind(row: &PgRow) -> Result<i32, StoreError> {
     row.try_get(2).during(OPERATION)
 }
 
-/// Reads a row of [`COLUMNS`].
-pub(crate) fn decode(row: &PgRow, kinds: &Kinds) -> Result<RecordedEvent, StoreError> {
+/// Reads a row of [`COLUMNS`] and a payload; nothing without that.
+pub(crate) fn decode(row: &PgRow, kinds: &Kinds) -> Result<Option<RecordedEvent>, StoreError> {
+    let Some(payload) = row.try_get::<Option<&[u8]>, _>(9).during(OPERATION)? else { return Ok(None) };
     let position: i64 = row.try_get(0).during(OPERATION)?;
     let broken = |what: &dyn std::fmt::Display| damaged(format!("the event at position {position}: {what}"));
     let number = kind(row)?;
@@ -58,10 +59,9 @@ pub(crate) fn decode(row: &PgRow, kinds: &Kinds) -> Result<RecordedEvent, StoreE
         None => Metadata::default(),
         Some(json) => serde_json::from_str(json).map_err(|error| broken(&error))?,
     };
-    let payload: &[u8] = row.try_get(7).during(OPERATION)?;
-    let stream: &str = row.try_get(8).during(OPERATION)?;
-    let schema_version: i64 = row.try_get(9).during(OPERATION)?;
-    Ok(RecordedEvent {
+    let stream: &str = row.try_get(7).during(OPERATION)?;
+    let schema_version: i64 = row.try_get(8).during(OPERATION)?;
+    Ok(Some(RecordedEvent {
         position: Position::new(position.cast_unsigned()),
         stream: stream.parse::<StreamId>().map_err(|error| broken(&error))?,
         version: StreamVersion::new(version.cast_unsigned()),
@@ -74,7 +74,7 @@ pub(crate) fn decode(row: &PgRow, kinds: &Kinds) -> Result<RecordedEvent, StoreE
             tags,
             metadata,
         },
-    })
+    }))
 }
 
 /// Microseconds since 2000, as Postgres sends them.

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::config::PostgresBuilder;
 use crate::database::{Database, Statement};
 use crate::error::During;
+use crate::lone::Lone;
 use crate::push::Push;
 use crate::read::Reader;
 use crate::read_model::PostgresReadModel;
@@ -57,6 +58,7 @@ pub(crate) struct Opened {
 /// What a store is made of.
 pub(crate) struct Parts {
     pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) lone: Lone,
     pub(crate) reader: Reader,
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) read_model: PostgresReadModel,
@@ -114,6 +116,15 @@ impl PostgresStore {
 
     async fn ask(&self, append: Append) -> Result<Appended, AppendError> {
         self.check_open()?;
+        let (_under_way, others) = self.0.parts.lone.enter();
+        let append = if others {
+            append
+        } else {
+            match self.0.parts.lone.append(append).await {
+                Ok(outcome) => return outcome,
+                Err(append) => append,
+            }
+        };
         let (reply, answer) = oneshot::channel();
         let request = Request::Append(Work { append, reply });
         self.0.parts.requests.send(request).await.map_err(|_| StoreError::Closed)?;
@@ -215,9 +226,10 @@ impl EventStore for PostgresStore {
                     }
                 }
             }
+            self.0.parts.lone.close().await;
             drop(push);
             self.0.parts.read_model.close().await;
-            self.0.parts.reader.database.pool.close().await;
+            self.0.parts.reader.database.close().await;
         }
         // Whoever closes second waits as well.
         self.0.parts.requests.closed().await;

@@ -120,7 +120,7 @@ impl Writer {
         None
     }
 
-    async fn commit(&self, line: &mut Option<Line>, mut batch: Vec<Work>) {
+    pub(crate) async fn commit(&self, line: &mut Option<Line>, mut batch: Vec<Work>) {
         let started = Instant::now();
         let mut attempt = 1;
         while !batch.is_empty() {
@@ -240,9 +240,15 @@ impl Writer {
         line: &mut Option<Line>,
         batch: &[Work],
     ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
+        let Some(line) = line else { return Err(Failed::Answer(StoreError::Closed)) };
+        if let [Work { append, .. }] = batch
+            && let Some(statement) = batch::single(&self.database.schema, append, &self.kinds)
+        {
+            let rows = statement.run(&mut line.connection).await.map_err(|error| Failed::Call(error.into()))?;
+            return Ok(vec![batch::single_outcome(append, &rows).map_err(Failed::Answer)?]);
+        }
         let appends: Vec<_> = batch.iter().map(|work| &work.append).collect();
         let statement = batch::statement(&self.database.schema, &appends, &self.kinds).map_err(Failed::Answer)?;
-        let Some(line) = line else { return Err(Failed::Answer(StoreError::Closed)) };
         let rows = statement.run(&mut line.connection).await.map_err(|error| Failed::Call(error.into()))?;
         batch::outcomes(&appends, &rows).map_err(Failed::Answer)
     }

@@ -1,0 +1,72 @@
+//! The short way of an append that nobody else is beside: its caller's task writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use recount_core::{Append, AppendError, Appended, StoreError};
+use tokio::sync::{Mutex, oneshot};
+
+use crate::push::Wake;
+use crate::request::Work;
+use crate::writer::{Line, Writer};
+
+/// Who is appending now, and a connection for when that is one caller.
+pub(crate) struct Lone {
+    under_way: Arc<AtomicUsize>,
+    writer: Writer,
+    line: Mutex<Option<Line>>,
+}
+
+/// One append under way.
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Wakes whoever watches, also if the caller goes away in the middle: the append may be done.
+struct Told(Option<Wake>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(wake) = self.0.take() {
+            wake.appended();
+        }
+    }
+}
+
+impl Lone {
+    pub(crate) fn new(writer: Writer) -> Self {
+        Self { under_way: Arc::default(), writer, line: Mutex::default() }
+    }
+
+    /// Counts an append in, and tells whether others are under way.
+    pub(crate) fn enter(&self) -> (UnderWay, bool) {
+        let others = self.under_way.fetch_add(1, Ordering::Relaxed);
+        (UnderWay(Arc::clone(&self.under_way)), others > 0)
+    }
+
+    /// Appends in this task, unless another does so.
+    ///
+    /// # Cancel safety
+    /// The connection of a dropped append goes back to the pool, which waits for what was sent to be answered.
+    pub(crate) async fn append(&self, append: Append) -> Result<Result<Appended, AppendError>, Append> {
+        let Ok(mut slot) = self.line.try_lock() else { return Err(append) };
+        let mut line = slot.take();
+        let (reply, mut answer) = oneshot::channel();
+        let mut told = Told(Some(self.writer.wake.clone()));
+        self.writer.commit(&mut line, vec![Work { append, reply }]).await;
+        told.0 = None;
+        *slot = line;
+        Ok(answer.try_recv().unwrap_or_else(|lost| {
+            Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
+        }))
+    }
+
+    /// Waits for the append under way, and gives the connection back.
+    pub(crate) async fn close(&self) {
+        drop(self.line.lock().await.take());
+    }
+}
