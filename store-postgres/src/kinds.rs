@@ -1,9 +1,9 @@
 //! Kinds of events: category and type as one small number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use recount_core::{EventType, QueryItem, StoreError};
+use recount_core::{Append, EventType, QueryItem, StoreError};
 use sqlx::Row;
 
 use crate::database::{Database, Statement};
@@ -85,8 +85,28 @@ impl Kinds {
         Ok(())
     }
 
+    /// Makes sure that the kinds of all these events are known, and so committed.
+    pub(crate) async fn learn<'a>(
+        &self,
+        database: &Database,
+        appends: impl Iterator<Item = &'a Append>,
+    ) -> Result<(), StoreError> {
+        let mut missing = BTreeSet::new();
+        for part in appends.flat_map(|append| &append.streams) {
+            for event in &part.events {
+                if self.find(part.stream.category(), &event.event_type).is_none() {
+                    missing.insert((part.stream.category(), event.event_type.as_str()));
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.make(database, &missing.into_iter().collect::<Vec<_>>()).await
+    }
+
     /// Makes kinds that are not there yet, committed before anybody can use them.
-    pub(crate) async fn make(&self, database: &Database, kinds: &[(&str, &str)]) -> Result<(), StoreError> {
+    async fn make(&self, database: &Database, kinds: &[(&str, &str)]) -> Result<(), StoreError> {
         let (categories, types): (Vec<&str>, Vec<&str>) = kinds.iter().copied().unzip();
         let insert = Statement::new(&database.schema, include_str!("sql/insert_kinds.sql"));
         database.write("adding kinds of events", insert.bind(categories).bind(types)).await?;

@@ -25,9 +25,11 @@
 //!
 //! # How it works
 //!
+//! *A lone append is written by its caller's own task,* in one short round trip.
+//!
 //! *Concurrent appends share commits.* Two tasks write. Each takes an append and all that queued up while the last
 //! commit ran, and hands them to one function of the database in one round trip. There each succeeds or
-//! conflicts on its own. A lone append never waits for company.
+//! conflicts on its own.
 //!
 //! *Locks before looks.* An append first locks the names that it depends on, in one order everywhere: its streams, its key, the tags
 //! that it writes (shared) and one tag of each alternative of its condition (exclusive). Only then it looks at versions, keys and
@@ -44,6 +46,10 @@
 //! # Read models
 //!
 //! [`PostgresReadModel`] is where projections write to with plain SQL; the checkpoint moves in the same transaction.
+//!
+//! # Within a transaction of one's own
+//!
+//! [`PostgresStore::append_in`] writes events in the caller's transaction, beside whatever else happens there.
 //!
 //! # What is guaranteed
 //!
@@ -85,6 +91,7 @@ mod row;
 mod schema;
 mod state;
 mod store;
+mod within;
 mod writer;
 
 pub use config::PostgresBuilder;

@@ -13,7 +13,7 @@ use recount_core::{
     IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry, StateError,
     StateKey, StateStore, StoreError, StreamId, Violation,
 };
-use sqlx::Row;
+use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -26,7 +26,7 @@ use crate::read::Reader;
 use crate::read_model::PostgresReadModel;
 use crate::request::{Request, Work};
 use crate::schema::Schema;
-use crate::{lifecycle, migrate, outcome, state};
+use crate::{lifecycle, migrate, outcome, state, within};
 
 /// Events in a schema of a Postgres database.
 ///
@@ -105,6 +105,51 @@ impl PostgresStore {
         self.0.parts.read_model.clone()
     }
 
+    /// Appends within a transaction of the caller's, in the store's database: the events are there if and when it commits,
+    /// together with what else it writes.
+    ///
+    /// Otherwise it is an [`append`](EventStore::append) like any other. If it fails, nothing of it is written, and the
+    /// transaction can go on and commit.
+    ///
+    /// What the append depends on stays locked until the transaction ends, and readers don't pass its positions
+    /// before: keep what follows short. Readers are woken by a `NOTIFY` of the transaction, for which Postgres lets
+    /// such transactions commit one at a time.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     store: recount_store_postgres::PostgresStore, pool: sqlx::PgPool, append: recount_core::Append,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut transaction = pool.begin().await?;
+    /// sqlx::query("UPDATE legacy SET moved = true").execute(&mut *transaction).await?;
+    /// store.append_in(&mut transaction, append).await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`append`](EventStore::append). A deadlock, which several appends in one transaction can come to, is
+    /// [`StoreError::Unavailable`]: roll back and try the whole transaction again. [`StoreError::Backend`] if the
+    /// transaction isn't at the level read committed.
+    pub async fn append_in(
+        &self,
+        transaction: &mut Transaction<'_, Postgres>,
+        append: Append,
+    ) -> Result<Appended, AppendError> {
+        append.validate()?;
+        self.check_open()?;
+        let outcome = within::append(&self.0.parts.reader, transaction, &append).await;
+        self.explained(outcome).await
+    }
+
+    async fn explained(&self, outcome: Result<Appended, AppendError>) -> Result<Appended, AppendError> {
+        let Err(AppendError::Conflict(mut conflict)) = outcome else { return outcome };
+        for violation in &mut conflict.violations {
+            self.explain(violation).await?;
+        }
+        Err(conflict.into())
+    }
+
     fn database(&self) -> Result<&Database, StoreError> {
         self.check_open()?;
         Ok(&self.0.parts.reader.database)
@@ -161,11 +206,7 @@ impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         let outcome = self.ask(append).await;
-        let Err(AppendError::Conflict(mut conflict)) = outcome else { return outcome };
-        for violation in &mut conflict.violations {
-            self.explain(violation).await?;
-        }
-        Err(conflict.into())
+        self.explained(outcome).await
     }
 
     fn read_stream(&self, read: ReadStream) -> EventStream {

@@ -1,6 +1,5 @@
 //! The tasks that write: each takes what is waiting, does it in one call, and answers.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -128,7 +127,7 @@ impl Writer {
                 Ok(process) => process,
                 Err(cause) => return fail(batch, &cause, Cause::store_error),
             };
-            if let Err(error) = self.make_kinds(&batch).await {
+            if let Err(error) = self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
                 return self.one_by_one(line, batch, error).await;
             }
             let known = self.wake.known();
@@ -218,21 +217,6 @@ impl Writer {
             attempt += 1;
             tokio::time::sleep(pause(attempt)).await;
         }
-    }
-
-    async fn make_kinds(&self, batch: &[Work]) -> Result<(), StoreError> {
-        let mut missing = BTreeSet::new();
-        for part in batch.iter().flat_map(|work| &work.append.streams) {
-            for event in &part.events {
-                if self.kinds.find(part.stream.category(), &event.event_type).is_none() {
-                    missing.insert((part.stream.category(), event.event_type.as_str()));
-                }
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        self.kinds.make(&self.database, &missing.into_iter().collect::<Vec<_>>()).await
     }
 
     async fn call(

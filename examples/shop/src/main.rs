@@ -40,7 +40,7 @@ use stop::Stop;
 /// something failed, 130 or 143 if it was stopped by Ctrl-C or SIGTERM.
 #[derive(Parser)]
 struct Arguments {
-    /// Where the events are kept: sqlite://FILE or memory://
+    /// Where the events are kept: sqlite://FILE, postgres://HOST/DATABASE or memory://
     #[arg(long, value_name = "URL", default_value = "sqlite://shop.db")]
     store: String,
     /// The orders, plain or .gz [default: the CDNOW orders of 1997 and 1998]
@@ -134,7 +134,7 @@ async fn serve(shop: &mut Shop, orders: &Orders, arguments: &Arguments, bars: &B
     let text = if arguments.json {
         serde_json::to_string(&report)?
     } else {
-        format!("{report}\n{:.1} s, events in {}", start.elapsed().as_secs_f64(), arguments.store)
+        format!("{report}\n{:.1} s, events in {}", start.elapsed().as_secs_f64(), shop::shown(&arguments.store))
     };
     match writeln!(io::stdout(), "{text}") {
         // Whoever reads, such as `head`, has seen enough.

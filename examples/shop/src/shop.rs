@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use recount::memory::MemoryStore;
+use recount::postgres::PostgresStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
 use recount::{Projections, Recount};
 use tempfile::TempDir;
@@ -24,7 +25,7 @@ pub struct Shop {
     projections: Projections,
     payments: Reaction,
     shipping: Reaction,
-    /// Where the read model is when the events are in memory. Dropped last, it takes its files along.
+    /// Where the read model is when the events are not in a file. Dropped last, it takes its files along.
     scratch: Option<TempDir>,
 }
 
@@ -35,7 +36,7 @@ impl Shop {
     /// Opens the store, and starts everything that listens.
     pub async fn open(url: &str) -> Result<Self> {
         let (recount, read_model, scratch) =
-            connect(url).await.with_context(|| format!("can't open the store {url}"))?;
+            connect(url).await.with_context(|| format!("can't open the store {}", shown(url)))?;
         let projections = recount
             .projections()
             .add(Sales, read_model.clone())
@@ -109,12 +110,35 @@ async fn connect(url: &str) -> Result<(Recount, SqliteReadModel, Option<TempDir>
         }
         Some(("memory", "")) => {
             // The read models want SQL; like the events they are gone afterwards.
-            let scratch = tempfile::Builder::new().prefix("shop-").tempdir()?;
-            let read_model = SqliteReadModel::open(scratch.path().join("read-model.db")).await?;
+            let (read_model, scratch) = scratch().await?;
             Ok((Recount::new(MemoryStore::new()), read_model, Some(scratch)))
         }
-        _ => bail!("it is neither sqlite://FILE nor memory://"),
+        Some(("postgres" | "postgresql", _)) => {
+            let store = PostgresStore::open(url).await?;
+            // Made anew from the events each time: that takes seconds, and the same SQL serves all stores.
+            let (read_model, scratch) = scratch().await?;
+            Ok((Recount::new(store), read_model, Some(scratch)))
+        }
+        _ => bail!("it is neither sqlite://FILE nor postgres://HOST/DATABASE nor memory://"),
     }
+}
+
+/// A read model that goes with the program.
+async fn scratch() -> Result<(SqliteReadModel, TempDir)> {
+    let scratch = tempfile::Builder::new().prefix("shop-").tempdir()?;
+    let read_model = SqliteReadModel::open(scratch.path().join("read-model.db")).await?;
+    Ok((read_model, scratch))
+}
+
+/// The address without its password.
+pub fn shown(url: &str) -> String {
+    let hidden = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let (user, rest) = rest.rsplit_once('@')?;
+        let (name, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}@{rest}"))
+    };
+    if url.starts_with("postgres") { hidden().unwrap_or_else(|| url.to_owned()) } else { url.to_owned() }
 }
 
 /// What is wrong with the name of the file, if something is: SQLite itself only says that it can't be opened.

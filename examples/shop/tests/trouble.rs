@@ -71,9 +71,9 @@ fn a_store_that_cannot_be_opened_is_named_with_the_cure() {
     place.write("orders.txt", ORDERS);
     place.write("other.db", "this is no database, but somebody may need it");
     let fails = |url: &str, said: &[&str]| fails(&place, &["--orders", "orders.txt", "--store", url], 1, said);
-    fails("shop.db", &["shop.db", "neither sqlite://FILE nor memory://"]);
-    fails("mysql://shop", &["mysql://shop", "neither sqlite://FILE nor memory://"]);
-    fails("memory://shop", &["memory://shop", "neither sqlite://FILE nor memory://"]);
+    fails("shop.db", &["shop.db", "neither sqlite://FILE nor postgres://HOST/DATABASE nor memory://"]);
+    fails("mysql://shop", &["mysql://shop", "neither sqlite://FILE nor postgres://HOST/DATABASE nor memory://"]);
+    fails("memory://shop", &["memory://shop", "neither sqlite://FILE nor postgres://HOST/DATABASE nor memory://"]);
     fails("sqlite://", &["sqlite://", "names no file", "sqlite://shop.db"]);
     fails("sqlite://tmp", &["tmp is a directory", "sqlite://tmp/shop.db"]);
     fails("sqlite://missing/shop.db", &["no directory missing", "create it"]);

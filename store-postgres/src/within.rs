@@ -1,0 +1,85 @@
+//! Appending inside a transaction of the caller's.
+
+use recount_core::{Append, AppendError, Appended, EventId, StoreError};
+use sqlx::{Connection, PgConnection, Postgres, Row, Transaction};
+use uuid::Uuid;
+
+use crate::batch;
+use crate::database::Statement;
+use crate::error::{Cause, Class, During, damaged};
+use crate::read::Reader;
+
+const OPERATION: &str = "appending within a transaction";
+
+/// Appends within the transaction. What fails or conflicts is undone and gives its locks back; the transaction goes on.
+pub(crate) async fn append(
+    reader: &Reader,
+    transaction: &mut Transaction<'_, Postgres>,
+    append: &Append,
+) -> Result<Appended, AppendError> {
+    reader.kinds.learn(&reader.database, std::iter::once(append)).await?;
+    let mut savepoint = transaction.begin().await.during(OPERATION)?;
+    let outcome = write(reader, &mut savepoint, append).await;
+    if outcome.is_ok() {
+        savepoint.commit().await.during(OPERATION)?;
+    } else {
+        savepoint.rollback().await.during(OPERATION)?;
+    }
+    match outcome {
+        Ok(appended) => Ok(appended),
+        Err(Failed::Answer(error)) => Err(error),
+        Err(Failed::Call(cause)) if cause.class() == Class::Unique => {
+            Err(match duplicate(reader, transaction, append).await? {
+                Some(id) => AppendError::DuplicateEvent { id },
+                None => cause.store_error(OPERATION).into(),
+            })
+        }
+        Err(Failed::Call(cause)) => Err(cause.store_error(OPERATION).into()),
+    }
+}
+
+enum Failed {
+    Call(Cause),
+    Answer(AppendError),
+}
+
+impl<E: Into<AppendError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Answer(error.into())
+    }
+}
+
+async fn write(reader: &Reader, connection: &mut PgConnection, append: &Append) -> Result<Appended, Failed> {
+    let schema = &reader.database.schema;
+    let call = |error: sqlx::Error| Failed::Call(error.into());
+    // What is looked at after the locks must be newer than they are.
+    let isolation = Statement::new(schema, include_str!("sql/select_isolation.sql")).run(connection).await;
+    let isolation = isolation.map_err(call)?;
+    let isolation: &str = isolation.first().map_or(Ok(""), |row| row.try_get(0)).map_err(call)?;
+    if isolation != "read committed" {
+        let source = format!("the transaction is {isolation}: begin it as read committed, the usual level");
+        return Err(StoreError::Backend { operation: OPERATION, source: source.into() }.into());
+    }
+    let appends = [append];
+    let statement = batch::statement(schema, &appends, &reader.kinds)?;
+    let rows = statement.run(connection).await.map_err(call)?;
+    let outcome = batch::outcomes(&appends, &rows)?.pop().ok_or_else(|| damaged("an append answers nothing"))?;
+    let appended = outcome?;
+    if !appended.repeated {
+        let notify = Statement::new(schema, include_str!("sql/notify.sql")).bind(schema.channel()).bind("within");
+        notify.run(connection).await.map_err(call)?;
+    }
+    Ok(appended)
+}
+
+async fn duplicate(
+    reader: &Reader,
+    connection: &mut PgConnection,
+    append: &Append,
+) -> Result<Option<EventId>, StoreError> {
+    let events = append.streams.iter().flat_map(|part| &part.events);
+    let ids: Vec<Uuid> = events.map(|event| event.id.0).collect();
+    let select = Statement::new(&reader.database.schema, include_str!("sql/select_recorded_id.sql")).bind(ids);
+    let rows = select.run(connection).await.during(OPERATION)?;
+    rows.first().map(|row| row.try_get(0).map(EventId)).transpose().during(OPERATION)
+}
