@@ -1,0 +1,140 @@
+//! `cargo xtask test`: every suite, beside servers of their own, which go afterwards, however that comes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use recount_servers::Postgres;
+
+use crate::run;
+
+/// Tells the tests where a server is.
+const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
+/// Tells the tests that the server goes after them, so that they need not drop databases, which takes a checkpoint each.
+const DISPOSABLE: &str = "RECOUNT_TEST_POSTGRES_DISPOSABLE";
+
+/// What runs again on the newest version of Postgres: what the store asks of the server, not how it is wrapped.
+const NEWEST: &[&str] = &["-p", "recount-store-postgres", "--test", "suite", "--test", "server", "--test", "order"];
+/// The tests of the suite that are of the store itself.
+const ITSELF: [&str; 3] = ["itself::", "server", "order"];
+
+type Environment = Vec<(&'static str, String)>;
+
+/// Runs the tests that cargo's options name; everything without any.
+pub(crate) fn test(options: &[String]) -> Result<()> {
+    let place = Place::new()?;
+    let everything = options.is_empty();
+    let mut environment: Environment = vec![(recount_servers::PLACE, place.directory.display().to_string())];
+    let given = std::env::var(VARIABLE).is_ok_and(|url| !url.is_empty());
+    let mut major = None;
+    if !given {
+        let server = Postgres::start(&[]).with_context(|| {
+            format!("no Postgres for the tests: install one, or set {VARIABLE} to the URL of a server for tests")
+        })?;
+        major = Some(server.programs().major()?);
+        environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
+        environment.extend(place.keep(server));
+    }
+    let options: Vec<&str> =
+        if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
+    let nextest = run::succeeds("cargo", &["nextest", "--version"]);
+    let started = Instant::now();
+    if nextest {
+        run::cargo_with(&[&["nextest", "run"], &options[..]].concat(), &environment)?;
+        if everything {
+            run::cargo_with(&["test", "--workspace", "--doc"], &environment)?;
+        }
+    } else {
+        run::cargo_with(&[&["test"], &options[..]].concat(), &environment)?;
+    }
+    println!("the tests took {} s", started.elapsed().as_secs());
+    if everything {
+        newest(&place, environment, major, nextest)?;
+    }
+    Ok(())
+}
+
+/// Tests the Postgres store on the newest version as well; one that can't be had is a failure.
+fn newest(place: &Place, mut environment: Environment, major: Option<u32>, nextest: bool) -> Result<()> {
+    let Some(major) = major else {
+        println!("NOT TESTED: other versions of Postgres, because {VARIABLE} names a server");
+        return Ok(());
+    };
+    // The first one isn't needed any more.
+    place.clear();
+    let server = Postgres::start_newest(&[]).context("the newest version of Postgres for the tests")?;
+    if server.programs().major()? == major {
+        println!("Postgres {major} is the newest version that is tested");
+        return Ok(());
+    }
+    environment.retain(|(name, _)| ![VARIABLE, DISPOSABLE, recount_servers::PROGRAMS].contains(name));
+    environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
+    environment.extend(place.keep(server));
+    let started = Instant::now();
+    if nextest {
+        let only = "binary(server) | binary(order) | test(/^itself::/)";
+        run::cargo_with(&[&["nextest", "run", "--no-fail-fast"], NEWEST, &["-E", only]].concat(), &environment)?;
+    } else {
+        for (test, filter) in ["suite", "server", "order"].into_iter().zip(ITSELF) {
+            let only: &[&str] = if test == "suite" { &["--", filter] } else { &[] };
+            let options = ["test", "--no-fail-fast", "-p", "recount-store-postgres", "--test", test];
+            run::cargo_with(&[&options, only].concat(), &environment)?;
+        }
+    }
+    println!("the tests on the newest version took {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+/// A directory for servers: what is in it goes with this value, or when this program is told to end.
+struct Place {
+    directory: PathBuf,
+    servers: Arc<Mutex<Vec<Postgres>>>,
+}
+
+impl Place {
+    fn new() -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("recount-test-{}", std::process::id()));
+        fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
+        let servers: Arc<Mutex<Vec<Postgres>>> = Arc::default();
+        let (on_signal, to_remove) = (Arc::clone(&servers), directory.clone());
+        ctrlc::set_handler(move || {
+            run::end_children();
+            clear(&on_signal);
+            remove(&to_remove);
+            std::process::exit(130);
+        })?;
+        Ok(Self { directory, servers })
+    }
+
+    /// Keeps the server, and returns what the tests are to find in their environment.
+    fn keep(&self, server: Postgres) -> Environment {
+        println!("Postgres for the tests: {}", server.url());
+        let environment = vec![(VARIABLE, server.url()), (DISPOSABLE, "1".to_owned())];
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server);
+        environment
+    }
+
+    fn clear(&self) {
+        clear(&self.servers);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.clear();
+        remove(&self.directory);
+    }
+}
+
+fn clear(servers: &Mutex<Vec<Postgres>>) {
+    servers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// With the directory of a server that a killed test left behind, that server ends, too: it looks for its lock file.
+fn remove(directory: &Path) {
+    if let Err(error) = fs::remove_dir_all(directory) {
+        eprintln!("{} could not be removed: {error}", directory.display());
+    }
+}
