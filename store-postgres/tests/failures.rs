@@ -196,6 +196,14 @@ async fn idle_in_transaction(server: &Postgres) -> i64 {
     sqlx::query_scalar(idle).fetch_one(&mut shell).await.unwrap()
 }
 
+/// Until both of the store's writers have a connection that will fall silent.
+async fn warm(store: &PostgresStore) {
+    for _ in 0..5 {
+        let appends = (0..16).map(|n| store.append(append(&format!("warm-{n}"), 1)));
+        futures_util::future::join_all(appends).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    }
+}
+
 /// The answer to a commit vanishes, but the server can be asked anew: what became of the append is found out.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_whose_answer_vanishes_is_found_out() {
@@ -203,9 +211,10 @@ async fn an_append_whose_answer_vanishes_is_found_out() {
     let (proxy, url) = behind_a_proxy(&server).await;
     let store = PostgresStore::builder(&url).patience(Duration::from_secs(2)).open().await.unwrap();
     store.append(append("a", 1)).await.unwrap();
+    warm(&store).await;
     for round in 0..3 {
         proxy.silent.store(true, Ordering::SeqCst);
-        let outcome = within(Duration::from_secs(20), store.append(append("a", 1))).await;
+        let outcome = within(Duration::from_secs(30), store.append(append("a", 1))).await;
         proxy.silent.store(false, Ordering::SeqCst);
         println!("{round}: {outcome:?}");
         assert!(
@@ -225,7 +234,7 @@ async fn an_append_into_a_dead_network_has_an_unknown_outcome_in_time() {
     let server = server(&[]).await;
     let (proxy, url) = behind_a_proxy(&server).await;
     let store = PostgresStore::builder(&url).patience(Duration::from_secs(2)).open().await.unwrap();
-    store.append(append("a", 1)).await.unwrap();
+    warm(&store).await;
     proxy.dead.store(true, Ordering::SeqCst);
     let outcome = within(Duration::from_secs(20), store.append(append("a", 1))).await;
     assert!(matches!(outcome, Err(AppendError::Store(StoreError::OutcomeUnknown { .. }))), "{outcome:?}");
