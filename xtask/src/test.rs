@@ -15,10 +15,10 @@ const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
 /// Tells the tests that the server goes after them, so that they need not drop databases, which takes a checkpoint each.
 const DISPOSABLE: &str = "RECOUNT_TEST_POSTGRES_DISPOSABLE";
 
-/// What runs again on the newest version of Postgres: what the store asks of the server, not how it is wrapped.
-const NEWEST: &[&str] = &["-p", "recount-store-postgres", "--test", "suite", "--test", "server", "--test", "order"];
-/// The tests of the suite that are of the store itself.
-const ITSELF: [&str; 3] = ["itself::", "server", "order"];
+/// What runs again on the newest version of Postgres, by test program and filter: what the store asks of the server, not how the
+/// store is wrapped.
+const NEWEST: &[(&str, Option<&str>)] =
+    &[("suite", Some("itself::")), ("server", None), ("order", None), ("overtaking", None)];
 
 type Environment = Vec<(&'static str, String)>;
 
@@ -73,14 +73,19 @@ fn newest(place: &Place, mut environment: Environment, major: Option<u32>, nexte
     environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
     environment.extend(place.keep(server));
     let started = Instant::now();
+    let options = ["--no-fail-fast", "-p", "recount-store-postgres"];
     if nextest {
-        let only = "binary(server) | binary(order) | test(/^itself::/)";
-        run::cargo_with(&[&["nextest", "run", "--no-fail-fast"], NEWEST, &["-E", only]].concat(), &environment)?;
+        let programs: Vec<&str> = NEWEST.iter().flat_map(|(program, _)| ["--test", *program]).collect();
+        let filters = NEWEST.iter().map(|(program, only)| match only {
+            Some(only) => format!("(binary(={program}) & test(/^{only}/))"),
+            None => format!("binary(={program})"),
+        });
+        let filter = filters.collect::<Vec<_>>().join(" | ");
+        run::cargo_with(&[&["nextest", "run"], &options[..], &programs, &["-E", &filter]].concat(), &environment)?;
     } else {
-        for (test, filter) in ["suite", "server", "order"].into_iter().zip(ITSELF) {
-            let only: &[&str] = if test == "suite" { &["--", filter] } else { &[] };
-            let options = ["test", "--no-fail-fast", "-p", "recount-store-postgres", "--test", test];
-            run::cargo_with(&[&options, only].concat(), &environment)?;
+        for (program, only) in NEWEST {
+            let only: Vec<&str> = only.iter().flat_map(|only| ["--", *only]).collect();
+            run::cargo_with(&[&["test"], &options[..], &["--test", program], &only].concat(), &environment)?;
         }
     }
     println!("the tests on the newest version took {} s", started.elapsed().as_secs());
