@@ -21,6 +21,9 @@ struct Arguments {
 enum Task {
     /// Runs every test suite, beside a Postgres of its own unless RECOUNT_TEST_POSTGRES names one.
     Test {
+        /// Only what runs on the newest version of Postgres.
+        #[arg(long)]
+        newest: bool,
         /// What to test, as cargo's options; everything unless told otherwise.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
@@ -46,7 +49,7 @@ enum Bench {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::Test { options } => test::test(&options),
+        Task::Test { newest, options } => test::test(newest, &options),
         Task::Lint => lint(),
         Task::Examples => examples(),
         Task::Bench(Bench::Core { json }) => bench_core(json),

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use recount_servers::Postgres;
+use recount_servers::{Postgres, Programs};
 
 use crate::run;
 
@@ -22,15 +22,18 @@ const NEWEST: &[(&str, Option<&str>)] =
 
 type Environment = Vec<(&'static str, String)>;
 
-/// Runs the tests that cargo's options name; everything without any.
-pub(crate) fn test(options: &[String]) -> Result<()> {
+/// Runs the tests that cargo's options name; everything without any, and that on the newest version of Postgres as well.
+pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
     let place = Place::new()?;
+    if only_newest {
+        return newest(&place, None);
+    }
     let everything = options.is_empty();
     let mut environment: Environment = vec![(recount_servers::PLACE, place.directory.display().to_string())];
     let given = std::env::var(VARIABLE).is_ok_and(|url| !url.is_empty());
     let mut major = None;
     if !given {
-        let server = Postgres::start(&[]).with_context(|| {
+        let server = Postgres::start_in(&place.directory, Programs::find, &[]).with_context(|| {
             format!("no Postgres for the tests: install one, or set {VARIABLE} to the URL of a server for tests")
         })?;
         major = Some(server.programs().major()?);
@@ -39,9 +42,8 @@ pub(crate) fn test(options: &[String]) -> Result<()> {
     }
     let options: Vec<&str> =
         if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
-    let nextest = run::succeeds("cargo", &["nextest", "--version"]);
     let started = Instant::now();
-    if nextest {
+    if has_nextest() {
         run::cargo_with(&[&["nextest", "run"], &options[..]].concat(), &environment)?;
         if everything {
             run::cargo_with(&["test", "--workspace", "--doc"], &environment)?;
@@ -50,31 +52,35 @@ pub(crate) fn test(options: &[String]) -> Result<()> {
         run::cargo_with(&[&["test"], &options[..]].concat(), &environment)?;
     }
     println!("the tests took {} s", started.elapsed().as_secs());
-    if everything {
-        newest(&place, environment, major, nextest)?;
+    match major {
+        Some(major) if everything => newest(&place, Some(major)),
+        None if everything => {
+            println!("NOT TESTED: the newest version of Postgres, because {VARIABLE} names a server");
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Tests the Postgres store on the newest version as well; one that can't be had is a failure.
-fn newest(place: &Place, mut environment: Environment, major: Option<u32>, nextest: bool) -> Result<()> {
-    let Some(major) = major else {
-        println!("NOT TESTED: other versions of Postgres, because {VARIABLE} names a server");
-        return Ok(());
-    };
+/// Tests the Postgres store on the newest version, unless that was just tested; one that can't be had is a failure.
+fn newest(place: &Place, tested: Option<u32>) -> Result<()> {
     // The first one isn't needed any more.
     place.clear();
-    let server = Postgres::start_newest(&[]).context("the newest version of Postgres for the tests")?;
-    if server.programs().major()? == major {
+    let server = Postgres::start_in(&place.directory, Programs::newest, &[])
+        .context("the newest version of Postgres for the tests")?;
+    let major = server.programs().major()?;
+    if tested == Some(major) {
         println!("Postgres {major} is the newest version that is tested");
         return Ok(());
     }
-    environment.retain(|(name, _)| ![VARIABLE, DISPOSABLE, recount_servers::PROGRAMS].contains(name));
-    environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
+    let mut environment: Environment = vec![
+        (recount_servers::PLACE, place.directory.display().to_string()),
+        (recount_servers::PROGRAMS, server.programs().directory.display().to_string()),
+    ];
     environment.extend(place.keep(server));
     let started = Instant::now();
     let options = ["--no-fail-fast", "-p", "recount-store-postgres"];
-    if nextest {
+    if has_nextest() {
         let programs: Vec<&str> = NEWEST.iter().flat_map(|(program, _)| ["--test", *program]).collect();
         let filters = NEWEST.iter().map(|(program, only)| match only {
             Some(only) => format!("(binary(={program}) & test(/^{only}/))"),
@@ -88,8 +94,12 @@ fn newest(place: &Place, mut environment: Environment, major: Option<u32>, nexte
             run::cargo_with(&[&["test"], &options[..], &["--test", program], &only].concat(), &environment)?;
         }
     }
-    println!("the tests on the newest version took {} s", started.elapsed().as_secs());
+    println!("the tests on Postgres {major} took {} s", started.elapsed().as_secs());
     Ok(())
+}
+
+fn has_nextest() -> bool {
+    run::succeeds("cargo", &["nextest", "--version"])
 }
 
 /// A directory for servers: what is in it goes with this value, or when this program is told to end.
@@ -137,9 +147,14 @@ fn clear(servers: &Mutex<Vec<Postgres>>) {
     servers.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// With the directory of a server that a killed test left behind, that server ends, too: it looks for its lock file.
+/// With its directory a server that nobody ended any more ends, too: from time to time it looks for its lock file.
 fn remove(directory: &Path) {
-    if let Err(error) = fs::remove_dir_all(directory) {
-        eprintln!("{} could not be removed: {error}", directory.display());
+    let started = Instant::now();
+    // What was told to end may still write.
+    while let Err(error) = fs::remove_dir_all(directory) {
+        if started.elapsed() > Duration::from_secs(5) {
+            return eprintln!("{} could not be removed: {error}", directory.display());
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

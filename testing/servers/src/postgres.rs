@@ -33,17 +33,13 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server of the version that is found first, in a directory of its own. Settings are written as `name=value`.
     pub fn start(settings: &[&str]) -> Result<Self> {
-        Self::start_version(Programs::find, settings)
-    }
-
-    /// Starts a server of the newest version that is tested.
-    pub fn start_newest(settings: &[&str]) -> Result<Self> {
-        Self::start_version(Programs::newest, settings)
-    }
-
-    fn start_version(programs: impl FnOnce(&Path) -> Result<Programs>, settings: &[&str]) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let place = std::env::var_os(crate::PLACE).map_or_else(std::env::temp_dir, PathBuf::from);
+        Self::start_in(&place, Programs::find, settings)
+    }
+
+    /// Starts a server of the version that these programs are of, in a new directory of this one.
+    pub fn start_in(place: &Path, programs: impl FnOnce(&Path) -> Result<Programs>, settings: &[&str]) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = place.join(format!("recount-postgres-{}-{number}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
