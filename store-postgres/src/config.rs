@@ -74,7 +74,8 @@ impl PostgresBuilder {
     }
 
     /// How long to wait for a connection, or for a server that restarts, before a call fails as
-    /// [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise.
+    /// [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise. An append whose answer is late asks after this time
+    /// whether the server still works at it, and after as long again looks what became of it: silence ends after three times this.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -55,7 +55,7 @@
 //!
 //! * What was acknowledged is committed with `synchronous_commit` on. An append is there whole or not at all.
 //! * Any number of instances and processes may use a schema at once, and schemas of one database don't know each other.
-//! * If a connection breaks off during an append, the store waits until the server process behind it has ended, looks which events are there, and
+//! * If a connection breaks off or falls silent during an append, the store ends the server process behind it, looks which events are there, and
 //!   repeats the rest. Only if the server can't be asked within [the patience](PostgresBuilder::patience) the append fails with
 //!   [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown).
 //! * Rows of events refuse `UPDATE`, `DELETE` and `TRUNCATE`, except through [`erase`](recount_core::EventStore::erase).

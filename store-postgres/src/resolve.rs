@@ -10,23 +10,32 @@ use uuid::Uuid;
 use crate::database::{Database, Statement};
 use crate::error::During;
 use crate::request::Work;
-use crate::writer::OPERATION;
+use crate::writer::{OPERATION, Process};
 
 /// Between two looks at whether the lost process has ended.
 const REST: Duration = Duration::from_millis(20);
 
 /// Answers those that were written, and returns the others, which can be tried again; or all, if nobody can tell.
 ///
-/// Until the server process behind the lost connection has ended it may still commit. After that the events are
-/// there or will never be, and an event's id is recorded once only.
+/// Until the server process behind the lost connection has ended it may still commit, so it is ended. After that the events are
+/// there or will never be, and an event's id is recorded once only. A server that can't be asked now, such as one that restarts,
+/// is asked again.
 pub(crate) async fn resolve(
     database: &Database,
-    process: i32,
+    process: Process,
     known: Position,
     patience: Duration,
     batch: Vec<Work>,
 ) -> Result<Vec<Work>, Vec<Work>> {
-    let found = match tokio::time::timeout(patience, find(database, process, known, &batch)).await {
+    let finding = async {
+        loop {
+            match find(database, process, known, &batch).await {
+                Err(error) if error.is_transient() => tokio::time::sleep(REST).await,
+                found => return found,
+            }
+        }
+    };
+    let found = match tokio::time::timeout(patience, finding).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::warn!(%error, "an outcome can't be found out");
@@ -47,10 +56,10 @@ pub(crate) async fn resolve(
 type Found = HashMap<Uuid, (Position, StreamVersion)>;
 
 /// The last events of all parts, as far as they were recorded.
-async fn find(database: &Database, process: i32, known: Position, batch: &[Work]) -> Result<Found, StoreError> {
+async fn find(database: &Database, process: Process, known: Position, batch: &[Work]) -> Result<Found, StoreError> {
     loop {
-        let select = Statement::new(&database.schema, include_str!("sql/select_process.sql")).bind(process);
-        if database.read(OPERATION, select).await?.is_empty() {
+        let end = Statement::new(&database.schema, include_str!("sql/end_process.sql"));
+        if database.read(OPERATION, end.bind(process.id).bind(process.started)).await?.is_empty() {
             break;
         }
         tokio::time::sleep(REST).await;

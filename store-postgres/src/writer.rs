@@ -44,7 +44,15 @@ pub(crate) struct Writer {
 /// A connection to write through, and the server process behind it.
 pub(crate) struct Line {
     connection: PoolConnection<Postgres>,
-    process: i32,
+    process: Process,
+}
+
+/// A server process: its id alone comes again.
+#[derive(Clone, Copy)]
+pub(crate) struct Process {
+    pub(crate) id: i32,
+    /// When it was started, in microseconds since 1970.
+    pub(crate) started: i64,
 }
 
 impl Writer {
@@ -192,7 +200,7 @@ impl Writer {
         }
     }
 
-    async fn connect(&self, line: &mut Option<Line>) -> Result<i32, Cause> {
+    async fn connect(&self, line: &mut Option<Line>) -> Result<Process, Cause> {
         if let Some(line) = line {
             return Ok(line.process);
         }
@@ -200,8 +208,9 @@ impl Writer {
         let mut attempt = 1;
         loop {
             let mut connection = self.database.connection(attempt > 1).await?;
-            match sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await {
-                Ok(process) => {
+            match sqlx::query_as(include_str!("sql/select_own_process.sql")).fetch_one(&mut *connection).await {
+                Ok((id, started)) => {
+                    let process = Process { id, started };
                     *line = Some(Line { connection, process });
                     return Ok(process);
                 }
@@ -228,13 +237,35 @@ impl Writer {
         if let [Work { append, .. }] = batch
             && let Some(statement) = batch::single(&self.database.schema, append, &self.kinds)
         {
-            let rows = statement.run(&mut line.connection).await.map_err(|error| Failed::Call(error.into()))?;
+            let answer = self.patiently(line.process, statement.run(&mut line.connection)).await;
+            let rows = answer.map_err(|error| Failed::Call(error.into()))?;
             return Ok(vec![batch::single_outcome(append, &rows).map_err(Failed::Answer)?]);
         }
         let appends: Vec<_> = batch.iter().map(|work| &work.append).collect();
         let statement = batch::statement(&self.database.schema, &appends, &self.kinds).map_err(Failed::Answer)?;
-        let rows = statement.run(&mut line.connection).await.map_err(|error| Failed::Call(error.into()))?;
+        let answer = self.patiently(line.process, statement.run(&mut line.connection)).await;
+        let rows = answer.map_err(|error| Failed::Call(error.into()))?;
         batch::outcomes(&appends, &rows).map_err(Failed::Answer)
+    }
+
+    /// Waits for the answer for as long as the server works at it. One that got lost would never come.
+    async fn patiently<T>(
+        &self,
+        process: Process,
+        call: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        tokio::pin!(call);
+        loop {
+            if let Ok(answer) = tokio::time::timeout(self.patience, &mut call).await {
+                return answer;
+            }
+            let select = Statement::new(&self.database.schema, include_str!("sql/select_working_process.sql"));
+            let asking = self.database.read(OPERATION, select.bind(process.id).bind(process.started));
+            match tokio::time::timeout(self.patience, asking).await {
+                Ok(Ok(rows)) if !rows.is_empty() => {}
+                _ => return Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+            }
+        }
     }
 
     /// An event of the batch that is already recorded.

@@ -1,14 +1,13 @@
 //! `cargo xtask …`: everything that a contributor or CI runs.
 
-mod postgres;
 mod run;
+mod test;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use postgres::Postgres;
 use run::cargo;
 
 #[derive(Parser)]
@@ -22,6 +21,9 @@ struct Arguments {
 enum Task {
     /// Runs every test suite, beside a Postgres of its own unless RECOUNT_TEST_POSTGRES names one.
     Test {
+        /// Only what runs on the newest version of Postgres.
+        #[arg(long)]
+        newest: bool,
         /// What to test, as cargo's options; everything unless told otherwise.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
@@ -47,32 +49,17 @@ enum Bench {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::Test { options } => test(&options),
+        Task::Test { newest, options } => test::test(newest, &options),
         Task::Lint => lint(),
         Task::Examples => examples(),
         Task::Bench(Bench::Core { json }) => bench_core(json),
     }
 }
 
-/// `cargo test` is what every machine has; nextest is used where it is found.
-fn test(options: &[String]) -> Result<()> {
-    let server = Postgres::start()?;
-    let environment = server.environment();
-    let everything = options.is_empty();
-    let options: Vec<&str> =
-        if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
-    let cargo = |task: &[&str]| run::cargo_with(&[task, &options].concat(), &environment);
-    if !run::succeeds("cargo", &["nextest", "--version"]) {
-        return cargo(&["test"]);
-    }
-    cargo(&["nextest", "run"])?;
-    if everything { run::cargo_with(&["test", "--workspace", "--doc"], &environment) } else { Ok(()) }
-}
-
 fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    run::cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
+    run::cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings".to_owned())])
 }
 
 fn examples() -> Result<()> {

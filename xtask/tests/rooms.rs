@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bank", &["recount"]),
     ("shop", &["recount"]),
     ("bench", &["recount"]),
-    ("xtask", &[]),
+    ("recount-servers", &[]),
+    ("xtask", &["recount-servers"]),
 ];
 
 /// What the core must never see: databases, brokers, the network, the file system.

@@ -1,0 +1,2 @@
+SELECT pid, (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_catalog.pg_stat_activity
+WHERE pid = pg_backend_pid()

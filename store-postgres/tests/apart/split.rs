@@ -1,0 +1,143 @@
+//! A store that writes in another process and reads in this one.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use recount_core::{
+    Append, AppendError, Appended, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend, Position,
+    ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
+};
+use recount_store_postgres::PostgresStore;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::wire::{Answer, Ask, Blobs, Failure, read, write};
+
+pub struct Split {
+    near: PostgresStore,
+    address: SocketAddr,
+    /// Which of the other process's stores is this one's other half.
+    number: usize,
+    /// Connections that nothing is asked on.
+    idle: Mutex<Vec<TcpStream>>,
+}
+
+impl Split {
+    pub async fn open(address: SocketAddr, near: PostgresStore) -> Self {
+        let mut this = Self { near, address, number: 0, idle: Mutex::default() };
+        match this.ask(Ask::Open, Blobs::default()).await {
+            (Answer::Opened(number), _) => this.number = number,
+            _ => panic!("the other process opens no store"),
+        }
+        this
+    }
+
+    /// Dropped on the way, it hangs up, and the other process drops what it does.
+    async fn ask(&self, ask: Ask, blobs: Blobs) -> (Answer, Blobs) {
+        let idle = self.idle.lock().unwrap().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => TcpStream::connect(self.address).await.unwrap(),
+        };
+        write(&mut connection, &(self.number, ask), &blobs).await.unwrap();
+        let answer = read(&mut connection).await.expect("the other process lives");
+        self.idle.lock().unwrap().push(connection);
+        answer
+    }
+
+    async fn ask_for_nothing(&self, ask: Ask) -> Result<(), Failure> {
+        match self.ask(ask, Blobs::default()).await {
+            (Answer::Done, _) => Ok(()),
+            (Answer::Failed(failure), _) => Err(failure),
+            _ => panic!("another answer"),
+        }
+    }
+}
+
+#[async_trait]
+impl EventStore for Split {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.validate()?;
+        let mut blobs = Blobs::default();
+        let ask = Ask::append(&append, &mut blobs);
+        drop(append);
+        match self.ask(ask, blobs).await {
+            (Answer::Appended(appended), _) => Ok(appended.into()),
+            (Answer::Refused(refusal), blobs) => Err(refusal.into_error(&blobs)),
+            _ => panic!("another answer"),
+        }
+    }
+    fn read_stream(&self, read: ReadStream) -> EventStream {
+        self.near.read_stream(read)
+    }
+    fn read_all(&self, read: ReadAll) -> EventStream {
+        self.near.read_all(read)
+    }
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
+        self.near.find_append(key).await
+    }
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.near.head().await
+    }
+    fn watch(&self) -> watch::Receiver<Position> {
+        self.near.watch()
+    }
+    async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.ask_for_nothing(Ask::Archive(stream.into())).await.map_err(Into::into)
+    }
+    async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.ask_for_nothing(Ask::Erase(stream.into())).await.map_err(Into::into)
+    }
+    async fn health(&self) -> Result<(), StoreError> {
+        self.near.health().await
+    }
+    async fn close(&self) {
+        self.ask_for_nothing(Ask::Close).await.unwrap();
+        self.near.close().await;
+    }
+}
+
+#[async_trait]
+impl StateStore for Split {
+    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
+        self.near.get(key).await
+    }
+    async fn put(
+        &self,
+        key: &StateKey,
+        value: Bytes,
+        expected: ExpectedRevision,
+        time_to_live: Option<Duration>,
+    ) -> Result<Revision, StateError> {
+        let ask = Ask::Put { key: key.to_string(), expected: expected.into(), time_to_live };
+        match self.ask(ask, Blobs(vec![value])).await {
+            (Answer::Put(revision), _) => Ok(Revision(revision)),
+            (Answer::Mismatch(actual), _) => {
+                Err(StateError::Mismatch { key: key.clone(), expected, actual: actual.map(Revision) })
+            }
+            (Answer::Failed(failure), _) => Err(StoreError::from(failure).into()),
+            _ => panic!("another answer"),
+        }
+    }
+    async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
+        match self.ask(Ask::Delete { key: key.to_string(), expected: expected.into() }, Blobs::default()).await {
+            (Answer::Done, _) => Ok(()),
+            (Answer::Mismatch(actual), _) => {
+                Err(StateError::Mismatch { key: key.clone(), expected, actual: actual.map(Revision) })
+            }
+            (Answer::Failed(failure), _) => Err(StoreError::from(failure).into()),
+            _ => panic!("another answer"),
+        }
+    }
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&StateKey>,
+        limit: usize,
+    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
+        self.near.list(prefix, after, limit).await
+    }
+}

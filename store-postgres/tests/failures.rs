@@ -1,0 +1,304 @@
+//! What goes wrong around the store: each a clear error within a stated time, and recovery without help.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Fresh, append, execute_on, read, stream};
+use futures_util::TryStreamExt;
+use recount_core::{
+    Append, AppendError, EventData, EventStore, EventType, ExpectedVersion, ReadStream, StoreError, Tag,
+};
+use recount_servers::Postgres;
+use recount_store_postgres::PostgresStore;
+use sqlx::{Connection, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn server(settings: &'static [&'static str]) -> Postgres {
+    tokio::task::spawn_blocking(|| Postgres::start(settings).unwrap()).await.unwrap()
+}
+
+/// What it gives, which must not take longer.
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(limit, future).await.expect("it ends in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exhausted_pool_is_unavailable_until_there_is_room() {
+    let fresh = Fresh::new().await;
+    let store = PostgresStore::builder(&fresh.url()).pool(4).patience(Duration::from_secs(1)).open().await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    // Whoever reads waits for somebody else's maintenance.
+    let mut shell = fresh.shell().await;
+    execute_on(&mut shell, "BEGIN").await.unwrap();
+    execute_on(&mut shell, "LOCK TABLE recount.events IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reading = (0..20).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let read: Result<Vec<_>, _> = store.read_stream(ReadStream::new(stream("a"))).try_collect().await;
+            read.map(|events| events.len())
+        })
+    });
+    let reading: Vec<_> = reading.collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    execute_on(&mut shell, "ROLLBACK").await.unwrap();
+    let mut refused = 0;
+    for read in reading {
+        match within(Duration::from_secs(5), read).await.unwrap() {
+            Ok(count) => assert_eq!(count, 1),
+            Err(error @ StoreError::Unavailable { .. }) => {
+                assert!(error.is_transient());
+                refused += 1;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert!(refused >= 10, "{refused} reads were refused");
+    assert_eq!(read(&store, "a").await.len(), 1);
+    store.append(append("a", 1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_room_for_connections_is_unavailable_until_there_is() {
+    let server = server(&["max_connections=12", "superuser_reserved_connections=0"]).await;
+    PostgresStore::open(&server.url()).await.unwrap().close().await;
+    let mut others = Vec::new();
+    while let Ok(connection) = PgConnection::connect(&server.url()).await {
+        others.push(connection);
+    }
+    let open = || PostgresStore::builder(&server.url()).patience(Duration::from_secs(1)).open();
+    let refused = within(Duration::from_secs(10), open()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    drop(others);
+    let started = Instant::now();
+    let store = loop {
+        match open().await {
+            Ok(store) => break store,
+            Err(error) => assert!(error.is_transient() && started.elapsed() < Duration::from_secs(10), "{error:?}"),
+        }
+    };
+    store.append(append("a", 1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_url_says_what_is_wrong_with_it() {
+    let server = server(&[]).await;
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    execute_on(&mut shell, "CREATE ROLE careful LOGIN PASSWORD 'right'").await.unwrap();
+    let access = "host all careful 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
+    std::fs::write(server.data().join("pg_hba.conf"), access).unwrap();
+    execute_on(&mut shell, "SELECT pg_reload_conf()").await.unwrap();
+    let port = server.port();
+    let cases = [
+        (format!("postgres://careful:wrong@127.0.0.1:{port}/postgres"), "password", false),
+        (format!("postgres://postgres@127.0.0.1:{port}/nowhere"), "nowhere", false),
+        (format!("postgres://nobody@127.0.0.1:{port}/postgres"), "nobody", false),
+        ("postgres://postgres@127.0.0.1:1/postgres".to_owned(), "refused", true),
+        ("postgres://postgres@name.invalid/postgres".to_owned(), "", true),
+    ];
+    for (url, told, transient) in cases {
+        // The server takes a moment to read its new rules.
+        let started = Instant::now();
+        let error = loop {
+            match within(Duration::from_secs(15), PostgresStore::open(&url)).await {
+                Err(error) => break error,
+                Ok(_) => assert!(started.elapsed() < Duration::from_secs(5), "{url}"),
+            }
+        };
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(source.contains(told), "{url}: {error:?}");
+        assert_eq!(error.is_transient(), transient, "{url}: {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_ends_in_the_middle_of_an_append_is_replaced() {
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    store.append(append("a", 1)).await.unwrap();
+    let mut shell = fresh.shell().await;
+    execute_on(&mut shell, "BEGIN").await.unwrap();
+    execute_on(&mut shell, "LOCK TABLE recount.events IN SHARE MODE").await.unwrap();
+    let appending = {
+        let store = store.clone();
+        tokio::spawn(async move { store.append(append("a", 2)).await })
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name = 'recount'";
+    while fresh.number(waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name = 'recount'";
+    assert!(fresh.execute(kill).await.unwrap() > 0);
+    execute_on(&mut shell, "ROLLBACK").await.unwrap();
+    within(Duration::from_secs(5), appending).await.unwrap().unwrap();
+    assert_eq!(read(&store, "a").await.len(), 3);
+}
+
+/// Between store and server: passes on what both say, until the server's answers vanish.
+struct Proxy {
+    port: u16,
+    /// What the server says vanishes, on connections that were there before.
+    silent: Arc<AtomicBool>,
+    /// On new ones, too.
+    dead: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    async fn start(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (silent, dead) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (hush, end) = (silent.clone(), dead.clone());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                let [(mut from_client, mut to_client), (mut from_server, mut to_server)] =
+                    [client.into_split(), server.into_split()];
+                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                // One that is made in the silence is heard, unless all is dead.
+                let (hush, end, before) = (hush.clone(), end.clone(), !hush.load(Ordering::SeqCst));
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 65536];
+                    while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                        let lost = end.load(Ordering::SeqCst) || before && hush.load(Ordering::SeqCst);
+                        if !lost && to_client.write_all(&buffer[..count]).await.is_err() {
+                            break;
+                        }
+                    }
+                    // As with a cable that was cut, the other side is told nothing.
+                    if end.load(Ordering::SeqCst) || before && hush.load(Ordering::SeqCst) {
+                        std::future::pending::<()>().await;
+                    }
+                });
+            }
+        });
+        Self { port, silent, dead }
+    }
+}
+
+/// The port and the URL through the proxy, for a server of the tests or of this test.
+async fn behind_a_proxy(server: &Postgres) -> (Proxy, String) {
+    let proxy = Proxy::start(server.port()).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port);
+    (proxy, url)
+}
+
+async fn idle_in_transaction(server: &Postgres) -> i64 {
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    sqlx::query_scalar(idle).fetch_one(&mut shell).await.unwrap()
+}
+
+/// Until both of the store's writers have a connection that will fall silent.
+async fn warm(store: &PostgresStore) {
+    for _ in 0..5 {
+        let appends = (0..16).map(|n| store.append(append(&format!("warm-{n}"), 1)));
+        futures_util::future::join_all(appends).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    }
+}
+
+/// The answer to a commit vanishes, but the server can be asked anew: what became of the append is found out.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_answer_vanishes_is_found_out() {
+    let server = server(&[]).await;
+    let (proxy, url) = behind_a_proxy(&server).await;
+    let store = PostgresStore::builder(&url).patience(Duration::from_secs(2)).open().await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    warm(&store).await;
+    for round in 0..3 {
+        proxy.silent.store(true, Ordering::SeqCst);
+        let outcome = within(Duration::from_secs(30), store.append(append("a", 1))).await;
+        proxy.silent.store(false, Ordering::SeqCst);
+        println!("{round}: {outcome:?}");
+        assert!(
+            matches!(outcome, Ok(_) | Err(AppendError::Store(StoreError::OutcomeUnknown { .. }))),
+            "{round}: {outcome:?}"
+        );
+    }
+    within(Duration::from_secs(20), store.append(append("a", 1))).await.unwrap();
+    // Each of them once, though the answers were lost.
+    assert_eq!(read(&PostgresStore::open(&server.url()).await.unwrap(), "a").await.len(), 5);
+    assert_eq!(idle_in_transaction(&server).await, 0);
+}
+
+/// Nobody answers any more: the outcome is unknown, in time, and all goes on when the network is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_into_a_dead_network_has_an_unknown_outcome_in_time() {
+    let server = server(&[]).await;
+    let (proxy, url) = behind_a_proxy(&server).await;
+    let store = PostgresStore::builder(&url).patience(Duration::from_secs(2)).open().await.unwrap();
+    warm(&store).await;
+    proxy.dead.store(true, Ordering::SeqCst);
+    let outcome = within(Duration::from_secs(20), store.append(append("a", 1))).await;
+    assert!(matches!(outcome, Err(AppendError::Store(StoreError::OutcomeUnknown { .. }))), "{outcome:?}");
+    proxy.dead.store(false, Ordering::SeqCst);
+    let started = Instant::now();
+    while let Err(error) = within(Duration::from_secs(20), store.append(append("b", 1))).await {
+        let AppendError::Store(error) = error else { panic!("{error:?}") };
+        assert!(error.is_transient() || matches!(error, StoreError::OutcomeUnknown { .. }), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(30), "{error:?}");
+    }
+    assert_eq!(idle_in_transaction(&server).await, 0);
+}
+
+/// No room on the disk, which the kernel says itself: `/dev/full` stands in for the file of a table. That works without rights to
+/// mount anything, unlike a small file system; and a limit on the size of files would be another error than a full disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_a_clear_error_until_there_is_room() {
+    let mut server = server(&[]).await;
+    let store = PostgresStore::open(&server.url()).await.unwrap();
+    let tagged = |name: &str| {
+        let data = EventData::new(EventType::new("t").unwrap(), "{}");
+        let event = EventData { tags: vec![Tag::new(name).unwrap()], ..data };
+        Append::to(stream("a"), ExpectedVersion::Any, vec![event])
+    };
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    let path: String =
+        sqlx::query_scalar("SELECT pg_relation_filepath('recount.tags')").fetch_one(&mut shell).await.unwrap();
+    let (file, aside) = (server.data().join(&path), server.data().join(format!("{path}.aside")));
+    // In order, so that no recovery touches the file.
+    server = tokio::task::spawn_blocking(move || {
+        server.stop();
+        server
+    })
+    .await
+    .unwrap();
+    std::fs::rename(&file, &aside).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+    server = tokio::task::spawn_blocking(move || {
+        server.start_again().unwrap();
+        server
+    })
+    .await
+    .unwrap();
+
+    for _ in 0..3 {
+        let outcome = within(Duration::from_secs(20), store.append(tagged("x"))).await;
+        let Err(AppendError::Store(StoreError::StorageFull { source, .. })) = outcome else { panic!("{outcome:?}") };
+        assert!(source.to_string().contains("No space left"), "{source}");
+    }
+    // What needs no room there works.
+    assert!(matches!(
+        store.read_stream(ReadStream::new(stream("a"))).try_collect::<Vec<_>>().await,
+        Err(StoreError::StreamNotFound { .. })
+    ));
+    store.append(append("b", 1)).await.unwrap();
+
+    // Room is made. Only what the server's processes hold open is still the full one.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    execute_on(&mut shell, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'recount'")
+        .await
+        .unwrap();
+    within(Duration::from_secs(20), store.append(tagged("x"))).await.unwrap();
+    assert_eq!(read(&store, "a").await.len(), 1);
+    assert_eq!(idle_in_transaction(&server).await, 0);
+}

