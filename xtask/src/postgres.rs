@@ -29,10 +29,15 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Finds or starts a server.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, where a private server gets these settings.
+    pub(crate) fn start_with(settings: &[&str]) -> Result<Self> {
         if let Some(url) = std::env::var(VARIABLE).ok().filter(|url| !url.is_empty()) {
             return Ok(Self { url, private: None });
         }
-        let (guard, url) = private().with_context(|| {
+        let (guard, url) = private(settings).with_context(|| {
             format!("no Postgres for the tests: install one, or set {VARIABLE} to the URL of a server for tests")
         })?;
         println!("Postgres for the tests: {url}");
@@ -83,7 +88,7 @@ impl Drop for Remains {
     }
 }
 
-fn private() -> Result<(Guard, String)> {
+fn private(settings: &[&str]) -> Result<(Guard, String)> {
     let directory = std::env::temp_dir().join(format!("recount-postgres-{}", std::process::id()));
     fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
     let shared = Arc::new(Mutex::new(Some(Remains { directory: directory.clone(), server: None })));
@@ -123,6 +128,7 @@ fn private() -> Result<(Guard, String)> {
         .arg("-D")
         .arg(&data)
         .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", &sockets, "-c", "max_connections=300"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting]))
         .stdout(File::create(&log)?)
         .stderr(File::options().append(true).open(&log)?)
         .spawn()
