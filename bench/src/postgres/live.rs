@@ -12,14 +12,16 @@ use crate::rounds::Rounds;
 const KEY: &str = "live_latency";
 /// How many events are waited for.
 const EVENTS: u32 = 60;
+/// Subscriptions of some begin at the first event.
+const NOTHING: Past = Past { name: "live", streams: 0, length: 1 };
 
-pub async fn play(arena: &mut Arena, results: &mut Results, past: Past) -> Result<()> {
+pub async fn play(arena: &mut Arena, results: &mut Results) -> Result<()> {
     if !results.wants(&[KEY]) {
         return Ok(());
     }
     let mut cells = Vec::new();
     for side in arena.only(|side| [OURS, "disintegrate", "evento"].contains(&side.name)) {
-        let waits = waits(arena, &side, past).await?;
+        let waits = waits(arena, &side).await?;
         let median = waits.median();
         println!("  live: {} {median:.0} µs, {}", side.name, waits.spread(0));
         if side.name == OURS {
@@ -35,8 +37,8 @@ pub async fn play(arena: &mut Arena, results: &mut Results, past: Past) -> Resul
 }
 
 /// Microseconds from each append to its handler.
-async fn waits(arena: &mut Arena, side: &Contender, past: Past) -> Result<Rounds> {
-    let game = Game { scenario: Scenario::Listen, clients: 1, seconds: 0.0, rounds: 1, past };
+async fn waits(arena: &mut Arena, side: &Contender) -> Result<Rounds> {
+    let game = Game { scenario: Scenario::Listen, clients: 1, seconds: 0.0, rounds: 1, past: NOTHING };
     let turn = Turn { streams: EVENTS, ..arena.turn(side, &game).await? };
     let listener = side.start(&turn)?.go()?;
     let announcer = side.start(&Turn { scenario: Scenario::Announce, ..turn })?.go()?;

@@ -28,7 +28,7 @@ pub async fn play(arena: &mut Arena, results: &mut Results) -> Result<()> {
     hot_stream(arena, results).await?;
     rehydrate(arena, results).await?;
     catch_up(arena, results).await?;
-    live::play(arena, results, HUNDREDS).await?;
+    live::play(arena, results).await?;
     memory(arena, results).await?;
     condition::play(arena, results).await?;
     if results.wants(&["chart"]) {

@@ -5,6 +5,8 @@ mod fill;
 mod views;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use cqrs_es::mem_store::MemStore;
@@ -38,10 +40,15 @@ async fn run(turn: Turn) -> Result<Option<Answer>> {
             commands(pool, &turn).await?
         }
         Scenario::Rehydrate => rehydrate(pool, &turn).await?,
-        Scenario::CatchUp => catch_up(pool, views::Count::default()).await?,
+        Scenario::CatchUp => {
+            let seen = Arc::default();
+            catch_up(pool, views::Count(Arc::clone(&seen)), seen, turn.seconds).await?
+        }
         Scenario::CatchUpTable => {
             views::Totals::setup(&pool).await?;
-            catch_up(pool.clone(), views::Totals(pool)).await?
+            let seen = Arc::default();
+            let totals = views::Totals { pool: pool.clone(), seen: Arc::clone(&seen) };
+            catch_up(pool, totals, seen, turn.seconds).await?
         }
         _ => return Ok(None),
     }))
@@ -98,14 +105,21 @@ async fn rehydrate(pool: PgPool, turn: &Turn) -> Result<Answer> {
     .await
 }
 
-/// Its way to build a view anew.
-async fn catch_up<Q: cqrs_es::Query<Till>>(pool: PgPool, query: Q) -> Result<Answer> {
-    let repository = PostgresEventRepository::new(pool.clone()).with_streaming_channel_size(1000);
+/// Its way to build a view anew, until that is done or the time is over.
+async fn catch_up<Q: cqrs_es::Query<Till>>(
+    pool: PgPool,
+    query: Q,
+    seen: Arc<AtomicU64>,
+    seconds: f64,
+) -> Result<Answer> {
+    let repository = PostgresEventRepository::new(pool).with_streaming_channel_size(1000);
     let replay = QueryReplay::new(repository, query);
-    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&pool).await?;
     once(|| async {
-        replay.replay_all().await?;
-        Ok(events.unsigned_abs())
+        tokio::select! {
+            done = replay.replay_all() => done?,
+            () = tokio::time::sleep(Duration::from_secs_f64(seconds)) => {}
+        }
+        Ok(seen.load(Ordering::Relaxed))
     })
     .await
 }
