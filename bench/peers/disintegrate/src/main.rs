@@ -37,7 +37,7 @@ async fn run(turn: Turn) -> Result<Option<Answer>> {
     }
     let pool = PgPoolOptions::new().max_connections(turn.clients.clamp(4, 64) as u32).connect(&turn.url).await?;
     if turn.scenario == Scenario::Fill {
-        return fill::fill(&pool, &turn).await.map(Some);
+        return fill::fill(&turn).await.map(Some);
     }
     let store = PgEventStore::new_uninitialized(pool.clone(), Json::<TillEvent>::default());
     Ok(Some(match turn.scenario {
