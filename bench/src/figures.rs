@@ -61,10 +61,25 @@ impl Figures {
 
     /// Writes `{"figures": {…}}`.
     pub fn write(&self, file: &Path) -> Result<()> {
+        self.write_as(file, "figures")
+    }
+
+    /// Writes them as an object of this name.
+    pub fn write_as(&self, file: &Path, name: &str) -> Result<()> {
         let figures: Map<_, Value> =
             self.0.iter().map(|figure| (figure.name.to_owned(), figure.value.into())).collect();
-        let text = serde_json::to_string_pretty(&json!({ "figures": figures }))?;
+        let text = serde_json::to_string_pretty(&json!({ name: figures }))?;
         std::fs::write(file, text + "\n").with_context(|| format!("{} can't be written", file.display()))
+    }
+
+    /// The table of RESULTS.md.
+    pub fn markdown(&self) -> String {
+        let mut text = "| figure | measured | floor | | detail |\n|---|---:|---|---|---|\n".to_owned();
+        for Figure { name, value, floor, detail } in &self.0 {
+            let verdict = if floor.holds(*value) { "ok" } else { "MISSED" };
+            text.push_str(&format!("| `{name}` | {} | {floor} | {verdict} | {detail} |\n", shown(*value)));
+        }
+        text
     }
 }
 

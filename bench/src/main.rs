@@ -8,6 +8,7 @@ mod dispatch;
 mod domain;
 mod figures;
 mod import;
+mod postgres;
 mod raw;
 mod replay;
 mod resident;
@@ -38,6 +39,18 @@ enum What {
         #[arg(long, value_name = "DIRECTORY")]
         directory: Option<PathBuf>,
     },
+    /// recount on Postgres beside hand-written SQL and its peers, on the server that RECOUNT_TEST_POSTGRES names. Takes some ten minutes.
+    Postgres {
+        /// Also writes the ratios to this file, as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Measures only these, and leaves RESULTS.md alone.
+        #[arg(long, value_name = "KEY", value_delimiter = ',', hide = true)]
+        only: Vec<String>,
+    },
+    /// Plays one turn for `postgres`.
+    #[command(hide = true)]
+    Side { side: postgres::Side, turn: String },
     /// Replays a file in a process of its own, whose memory nothing else has touched.
     #[command(hide = true)]
     ReplayFile { warm_up: PathBuf, events: PathBuf },
@@ -47,6 +60,8 @@ enum What {
 async fn main() -> Result<()> {
     match Arguments::parse().what {
         What::Core { json, directory } => core(json.as_deref(), directory).await,
+        What::Postgres { json, only } => postgres::measure(json.as_deref(), &only).await,
+        What::Side { side, .. } => postgres::side(side).await,
         What::ReplayFile { warm_up, events } => replay::file(&warm_up, &events).await,
     }
 }

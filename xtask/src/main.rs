@@ -1,13 +1,13 @@
 //! `cargo xtask …`: everything that a contributor or CI runs.
 
+mod bench;
 mod run;
 mod test;
-
-use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use bench::Bench;
 use run::cargo;
 
 #[derive(Parser)]
@@ -37,27 +37,18 @@ enum Task {
     Bench(Bench),
 }
 
-#[derive(Subcommand)]
-enum Bench {
-    /// The core, the memory store and SQLite.
-    Core {
-        /// Also writes the figures to this file, as JSON.
-        #[arg(long)]
-        json: Option<PathBuf>,
-    },
-}
-
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Test { newest, options } => test::test(newest, &options),
         Task::Lint => lint(),
         Task::Examples => examples(),
-        Task::Bench(Bench::Core { json }) => bench_core(json),
+        Task::Bench(bench) => bench.run(),
     }
 }
 
 fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--all", "--check", "--manifest-path", "bench/peers/Cargo.toml"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run::cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings".to_owned())])
 }
@@ -72,13 +63,4 @@ fn examples() -> Result<()> {
     let again = first.and_then(|()| cargo(&["run", "-p", "shop", "--", "--store", &url, "--json"]));
     std::fs::remove_dir_all(&store)?;
     again
-}
-
-fn bench_core(json: Option<PathBuf>) -> Result<()> {
-    let mut arguments = vec!["run", "--release", "-p", "bench", "--", "core"];
-    let file = json.map(|file| file.display().to_string());
-    if let Some(file) = &file {
-        arguments.extend(["--json", file]);
-    }
-    cargo(&arguments)
 }

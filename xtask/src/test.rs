@@ -20,7 +20,7 @@ const DISPOSABLE: &str = "RECOUNT_TEST_POSTGRES_DISPOSABLE";
 const NEWEST: &[(&str, Option<&str>)] =
     &[("suite", Some("itself::")), ("server", None), ("order", None), ("overtaking", None)];
 
-type Environment = Vec<(&'static str, String)>;
+pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// Runs the tests that cargo's options name; everything without any, and that on the newest version of Postgres as well.
 pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
@@ -29,17 +29,8 @@ pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
         return newest(&place, None);
     }
     let everything = options.is_empty();
-    let mut environment: Environment = vec![(recount_servers::PLACE, place.directory.display().to_string())];
-    let given = std::env::var(VARIABLE).is_ok_and(|url| !url.is_empty());
-    let mut major = None;
-    if !given {
-        let server = Postgres::start_in(&place.directory, Programs::find, &[]).with_context(|| {
-            format!("no Postgres for the tests: install one, or set {VARIABLE} to the URL of a server for tests")
-        })?;
-        major = Some(server.programs().major()?);
-        environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
-        environment.extend(place.keep(server));
-    }
+    let environment = place.postgres(&[])?;
+    let major = place.major()?;
     let options: Vec<&str> =
         if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
     let started = Instant::now();
@@ -103,13 +94,13 @@ fn has_nextest() -> bool {
 }
 
 /// A directory for servers: what is in it goes with this value, or when this program is told to end.
-struct Place {
+pub(crate) struct Place {
     directory: PathBuf,
     servers: Arc<Mutex<Vec<Postgres>>>,
 }
 
 impl Place {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("recount-test-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
         let servers: Arc<Mutex<Vec<Postgres>>> = Arc::default();
@@ -121,6 +112,25 @@ impl Place {
             std::process::exit(130);
         })?;
         Ok(Self { directory, servers })
+    }
+
+    /// Starts a server with these settings, unless the environment names one. Returns what tests and programs are to find in theirs.
+    pub(crate) fn postgres(&self, settings: &[&str]) -> Result<Environment> {
+        let mut environment: Environment = vec![(recount_servers::PLACE, self.directory.display().to_string())];
+        if std::env::var(VARIABLE).is_ok_and(|url| !url.is_empty()) {
+            return Ok(environment);
+        }
+        let server = Postgres::start_in(&self.directory, Programs::find, settings)
+            .with_context(|| format!("no Postgres: install one, or set {VARIABLE} to the URL of a server for tests"))?;
+        environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
+        environment.extend(self.keep(server));
+        Ok(environment)
+    }
+
+    /// The version of the server that was started, if one was.
+    fn major(&self) -> Result<Option<u32>> {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.first().map(|server| server.programs().major()).transpose()
     }
 
     /// Keeps the server, and returns what the tests are to find in their environment.

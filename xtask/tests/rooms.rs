@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount", &["recount-core", "recount-store-memory", "recount-store-sqlite", "recount-store-postgres"]),
     ("bank", &["recount"]),
     ("shop", &["recount"]),
-    ("bench", &["recount"]),
+    ("bench", &["bench-protocol", "recount"]),
+    ("bench-protocol", &[]),
     ("recount-servers", &[]),
     ("xtask", &["recount-servers"]),
 ];
