@@ -95,6 +95,7 @@
 //! | `sqlite` | [`sqlite`], `sqlite://FILE` | yes |
 //! | `postgres` | `recount::postgres`, `postgres://HOST/DATABASE` | no |
 //! | `postgres-tls` | the same, encrypted | no |
+//! | `chrono`, `time`, `rust_decimal` | [`Shape`] of these crates' types | no |
 
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 mod connect;

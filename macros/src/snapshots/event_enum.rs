@@ -1,5 +1,7 @@
 #[allow(deprecated)]
 const _: () = {
+    #[allow(unused_imports)]
+    use ::recount::__private::Unknown as _;
     #[derive(
         ::recount::__private::serde::Serialize,
         ::recount::__private::serde::Deserialize,
@@ -45,6 +47,17 @@ const _: () = {
                     1u32,
                     &[],
                     ::recount::__private::variant_schema::<__Payload, 0usize>,
+                    ::recount::shape::Form::Object(
+                        &[
+                            ::recount::shape::Field {
+                                name: "owner",
+                                aliases: &[],
+                                required: true,
+                                flat: false,
+                                form: ::recount::__private::Probe::<String>::FORM,
+                            },
+                        ],
+                    ),
                 ),
                 ::recount::__private::Listed::new(
                     "Deposited",
@@ -52,6 +65,24 @@ const _: () = {
                     3u32,
                     &["account.paid_in"],
                     ::recount::__private::variant_schema::<__Payload, 1usize>,
+                    ::recount::shape::Form::Object(
+                        &[
+                            ::recount::shape::Field {
+                                name: "amount",
+                                aliases: &[],
+                                required: false,
+                                flat: false,
+                                form: ::recount::__private::Probe::<i64>::FORM,
+                            },
+                            ::recount::shape::Field {
+                                name: "branch",
+                                aliases: &[],
+                                required: true,
+                                flat: false,
+                                form: ::recount::__private::Probe::<BranchId>::FORM,
+                            },
+                        ],
+                    ),
                 ),
                 ::recount::__private::Listed::new(
                         "Closed",
@@ -59,6 +90,7 @@ const _: () = {
                         1u32,
                         &[],
                         ::recount::__private::variant_schema::<__Payload, 2usize>,
+                        ::recount::shape::Form::Object(&[]),
                     )
                     .retired(),
                 ::recount::__private::Listed::new(
@@ -67,6 +99,12 @@ const _: () = {
                     1u32,
                     &[],
                     ::recount::__private::variant_schema::<__Payload, 3usize>,
+                    ::recount::shape::Form::Tuple(
+                        &[
+                            ::recount::__private::Probe::<BranchId>::FORM,
+                            ::recount::__private::Probe::<u8>::FORM,
+                        ],
+                    ),
                 ),
             ],
         );
