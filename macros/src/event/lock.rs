@@ -183,7 +183,10 @@ impl Compared<'_> {
         let krate = &self.event.krate;
         let now = form::of_field(krate, wire);
         let before = form::locked(krate, old);
-        let said = format!("is stored with {} for {what}, which this type no longer reads, whole", shown(old));
+        let said = format!(
+            "is stored with {} for {what}, which this type does not read whole, as far as its `Shape` tells",
+            shown(old)
+        );
         let message = self.message(&said).replace('{', "{{").replace('}', "}}");
         quote_spanned!(at(wire.field.ty.span())=> const _: () = if !(#now).reads(&#before) { ::core::panic!(#message) };)
     }

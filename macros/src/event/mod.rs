@@ -49,11 +49,13 @@ struct Locked {
 
 impl Locked {
     fn of(event: &Event<'_>, variants: &[Variant<'_>], errors: &mut Errors) -> Self {
-        let comparisons = match of_crate() {
+        let comparisons = match of_crate(event.ident) {
             None => return Self::default(),
             Some(Ok(lock)) => lock::compare(event, variants, &lock, errors),
             Some(Err(message)) => {
-                errors.at(event.ident, message);
+                if let Some(message) = message {
+                    errors.at(event.ident, message);
+                }
                 TokenStream::new()
             }
         };
