@@ -60,6 +60,34 @@ pub enum Tagging {
 #[error("`{0}` is no form")]
 pub struct FormError(String);
 
+/// What a number can be read as beside its own type. The comparison at compile time uses it too.
+pub const WIDER: &[(&str, &[&str])] = &[
+    ("u8", &["u16", "u32", "u64", "u128", "i16", "i32", "i64", "i128"]),
+    ("u16", &["u32", "u64", "u128", "i32", "i64", "i128"]),
+    ("u32", &["u64", "u128", "i64", "i128"]),
+    ("u64", &["u128", "i128"]),
+    ("i8", &["i16", "i32", "i64", "i128"]),
+    ("i16", &["i32", "i64", "i128"]),
+    ("i32", &["i64", "i128"]),
+    ("i64", &["i128"]),
+    ("f32", &["f64"]),
+    ("char", &["string"]),
+];
+
+/// Whether every value of the one format is one of the other.
+#[must_use]
+pub fn widens(from: &str, to: &str) -> bool {
+    from == to || WIDER.iter().any(|(narrow, wide)| *narrow == from && wide.contains(&to))
+}
+
+impl Field {
+    /// Whether it is read from this name.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
 impl Form {
     /// Reads a form.
     ///

@@ -2,7 +2,7 @@
 //!
 //! `#[derive(Event)]` reads it while it compiles the events, so that a change that makes stored events unreadable is an error
 //! there. Tests that the derive writes keep it up to date and decode the samples in it. This crate is the file: its model and
-//! format ([`Lock`]), the forms in it ([`Form`]), and the samples ([`samples`]).
+//! format ([`Lock`]), the forms in it ([`Form`]), the samples ([`samples`]), and what changed between two of them ([`changes`]).
 //!
 //! ```
 //! use recount_schema::Lock;
@@ -22,10 +22,14 @@
 //! # Ok::<(), recount_schema::LockError>(())
 //! ```
 
+mod diff;
 mod form;
 mod lock;
 mod sample;
+mod sarif;
 
-pub use form::{Field, Form, FormError, Tagging};
+pub use diff::{Change, Compatibility, changes};
+pub use form::{Field, Form, FormError, Tagging, WIDER, widens};
 pub use lock::{FORMAT, Lock, LockError, LockedEvent, LockedVersion, PATH};
 pub use sample::samples;
+pub use sarif::sarif;

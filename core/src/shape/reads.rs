@@ -1,20 +1,8 @@
 //! Whether a form still reads what another wrote, at compile time.
 
-use super::{Choice, Field, Form, Tagging};
+use recount_schema::WIDER;
 
-/// What an integer can be read as beside its own type: wider ones.
-const WIDER: &[(&str, &[&str])] = &[
-    ("u8", &["u16", "u32", "u64", "u128", "i16", "i32", "i64", "i128"]),
-    ("u16", &["u32", "u64", "u128", "i32", "i64", "i128"]),
-    ("u32", &["u64", "u128", "i64", "i128"]),
-    ("u64", &["u128", "i128"]),
-    ("i8", &["i16", "i32", "i64", "i128"]),
-    ("i16", &["i32", "i64", "i128"]),
-    ("i32", &["i64", "i128"]),
-    ("i64", &["i128"]),
-    ("f32", &["f64"]),
-    ("char", &["string"]),
-];
+use super::{Choice, Field, Form, Tagging};
 
 impl Form {
     /// Whether every value that was written in the `old` form is read, and nothing of it is lost.
