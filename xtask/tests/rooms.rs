@@ -8,8 +8,10 @@ use serde_json::Value;
 
 /// Each crate of the workspace and the workspace crates that it may use outside of tests.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("recount-macros", &[]),
-    ("recount-core", &["recount-macros"]),
+    ("recount-schema", &[]),
+    ("recount-macros", &["recount-schema"]),
+    ("recount-core", &["recount-macros", "recount-schema"]),
+    ("recount-cli", &["recount-schema"]),
     ("recount-macros-suite", &["recount-core"]),
     ("recount-store-memory", &["recount-core"]),
     ("recount-store-sqlite", &["recount-core"]),

@@ -399,6 +399,28 @@ mod tests {
     }
 
     #[test]
+    fn the_difference_of_two_locks_says_the_same() {
+        let lock = |form: &Form| {
+            let text = format!(
+                r#"{{"format":1,"events":{{"a":{{"type":"A","versions":{{"1":
+                {{"hash":"0","form":{},"schema":{{}},"samples":[]}}}}}}}}}}"#,
+                form.to_json()
+            );
+            recount_schema::Lock::parse(&text).unwrap()
+        };
+        for (a, b, ..) in PAIRS {
+            for (new, old) in [(a, b), (b, a)] {
+                let changes = recount_schema::changes(&lock(old), &lock(new));
+                assert_eq!(
+                    changes.iter().all(|change| change.backward),
+                    new.reads(old),
+                    "{new:?} of {old:?}: {changes:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn it_is_known_at_compile_time() {
         const READS: bool = Form::Option(&U32).reads(&U32);
         const HASH: u64 = Form::List(&U32).hash();
