@@ -66,7 +66,7 @@ impl Projection for Sales {
                     .await?;
             }
             Countable::Payment(PaymentEvent::Captured { order, amount, .. }) => {
-                paid(order, amount.get(), connection).await?;
+                paid(order, amount.cents.get(), connection).await?;
             }
             Countable::Payment(PaymentEvent::Waived { order, .. }) => paid(order, 0, connection).await?,
         }
@@ -110,7 +110,7 @@ mod tests {
                 PaymentEvent::Captured {
                     order: order("o1"),
                     customer: customer.clone(),
-                    amount: Cents::from(1177),
+                    amount: Cents::from(1177).into(),
                     cds: 2,
                 },
                 PaymentEvent::Waived { order: order("o2"), customer: customer.clone(), cds: 2 },

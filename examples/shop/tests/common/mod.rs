@@ -114,7 +114,7 @@ pub async fn totals_of_the_log(database: &mut SqliteConnection) -> Totals {
     .unwrap();
     assert_eq!(orders, different, "orders placed, and different ones among them");
     let (payments, different, paid): (i64, i64, i64) = query_as(
-        "SELECT count(*), count(DISTINCT payload ->> 'order'), sum(coalesce(payload ->> 'amount', 0)) \
+        "SELECT count(*), count(DISTINCT payload ->> 'order'), sum(coalesce(payload ->> '$.amount.cents', 0)) \
          FROM event_log WHERE type IN ('payment.captured', 'payment.waived')",
     )
     .fetch_one(&mut *database)
