@@ -61,7 +61,7 @@ impl Projection for Sales {
                     .bind(customer.to_string())
                     .bind(day_text(*day))
                     .bind(cds)
-                    .bind(total.get())
+                    .bind(total.cents.get())
                     .execute(connection)
                     .await?;
             }
@@ -100,7 +100,7 @@ mod tests {
             customer: customer.clone(),
             day: date(1997, 1, 1),
             cds: 2,
-            total: Cents::from(total),
+            total: Cents::from(total).into(),
         };
         let directory = tempfile::tempdir().unwrap();
         let model = SqliteReadModel::open(directory.path().join("sales.db")).await.unwrap();

@@ -73,7 +73,7 @@ impl Handle<CapturePayment> for Payment {
 /// Payment hears of an order, and takes the money.
 pub async fn heard(recount: Recount, event: OrderEvent) -> anyhow::Result<()> {
     let OrderEvent::Placed { order, customer, cds, total, .. } = event;
-    let command = CapturePayment { order, customer, amount: total, cds };
+    let command = CapturePayment { order, customer, amount: total.cents, cds };
     Ok(once(recount.dispatch(command).await)?)
 }
 

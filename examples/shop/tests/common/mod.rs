@@ -107,7 +107,7 @@ pub async fn totals_of_the_read_model(database: &mut SqliteConnection) -> Totals
 pub async fn totals_of_the_log(database: &mut SqliteConnection) -> Totals {
     let (orders, different, customers, cds, total): (i64, i64, i64, i64, i64) = query_as(
         "SELECT count(*), count(DISTINCT payload ->> 'order'), count(DISTINCT payload ->> 'customer'), \
-                sum(payload ->> 'cds'), sum(payload ->> 'total') FROM event_log WHERE type = 'order.placed'",
+                sum(payload ->> 'cds'), sum(payload ->> '$.total.cents') FROM event_log WHERE type = 'order.placed'",
     )
     .fetch_one(&mut *database)
     .await
