@@ -19,7 +19,7 @@ use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag
 ///
 /// impl Event for Opened {
 ///     fn variants() -> Vec<EventVariant> {
-///         vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema: || schemars::schema_for!(String), form: Form::Leaf("string") }]
+///         vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema: || schemars::schema_for!(String), form: Form::Leaf("string"), upcasters: &[] }]
 ///     }
 ///     fn encode(&self) -> Result<EventData, EncodeError> {
 ///         Ok(EventData::new(EventType::new("account.opened")?, codec::to_json("account.opened", &self.owner)?))
@@ -91,6 +91,8 @@ pub struct EventVariant {
     pub schema: fn() -> Schema,
     /// The form of the newest version's payload.
     pub form: Form,
+    /// The functions that read older versions, each making the next of one, as the code calls them.
+    pub upcasters: &'static [&'static str],
 }
 
 /// Why an event has no stored form.

@@ -83,6 +83,15 @@ pub fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
     all
 }
 
+/// What changed from one version of an event to the next.
+#[must_use]
+pub fn version_changes(old: &Form, new: &Form) -> Vec<String> {
+    let mut found = Difference::default();
+    found.form(old, new, "");
+    let said = |(path, what, ..): (String, String, bool, bool)| format!("{path} {what}").trim_start().to_owned();
+    found.0.into_iter().map(said).collect()
+}
+
 fn whole(name: &str, locked: &LockedEvent, what: &str, backward: bool, forward: bool) -> Change {
     let version = locked.newest().map_or(0, |(version, _)| version);
     Change { event: name.to_owned(), version, path: String::new(), what: what.to_owned(), backward, forward }

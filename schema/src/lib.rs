@@ -28,7 +28,7 @@ mod lock;
 mod sample;
 mod sarif;
 
-pub use diff::{Change, Compatibility, changes};
+pub use diff::{Change, Compatibility, changes, version_changes};
 pub use form::{Field, Form, FormError, Tagging, WIDER, widens};
 pub use lock::{FORMAT, Lock, LockError, LockedEvent, LockedVersion, PATH};
 pub use sample::samples;

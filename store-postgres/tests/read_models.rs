@@ -26,6 +26,7 @@ impl Event for Opened {
             retired: false,
             schema,
             form: recount_core::shape::Form::Leaf("string"),
+            upcasters: &[],
         }]
     }
     fn encode(&self) -> Result<EventData, EncodeError> {

@@ -29,6 +29,7 @@ impl Event for Opened {
             retired: false,
             schema,
             form: recount_core::shape::Form::Leaf("string"),
+            upcasters: &[],
         }]
     }
     fn encode(&self) -> Result<EventData, EncodeError> {

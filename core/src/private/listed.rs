@@ -29,8 +29,16 @@ impl Listed {
         schema: fn() -> Schema,
         form: Form,
     ) -> Self {
-        let variant = EventVariant { event_type, schema_version, aliases, retired: false, schema, form };
+        let variant =
+            EventVariant { event_type, schema_version, aliases, retired: false, schema, form, upcasters: &[] };
         Self { name, variant, hash: hash(event_type) }
+    }
+
+    /// The same variant, with the functions that read its older versions.
+    #[must_use]
+    pub const fn upcasters(mut self, upcasters: &'static [&'static str]) -> Self {
+        self.variant.upcasters = upcasters;
+        self
     }
 
     /// The same variant, but no longer written.

@@ -91,7 +91,13 @@ fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream
     };
     let retired = variant.retired.then(|| quote!(.retired()));
     let form = form::of_fields(krate, variant.fields, &variant.wires);
-    quote!(#krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form) #retired)
+    let functions = variant.upcasts.iter().map(|path| quote!(#path).to_string().replace(' ', ""));
+    let upcasters = (!variant.upcasts.is_empty()).then(|| quote!(.upcasters(&[#(#functions),*])));
+    quote! {
+        #krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form)
+            #retired
+            #upcasters
+    }
 }
 
 fn encode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {

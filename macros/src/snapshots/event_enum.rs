@@ -60,30 +60,31 @@ const _: () = {
                     ),
                 ),
                 ::recount::__private::Listed::new(
-                    "Deposited",
-                    "account.deposited",
-                    3u32,
-                    &["account.paid_in"],
-                    ::recount::__private::variant_schema::<__Payload, 1usize>,
-                    ::recount::shape::Form::Object(
-                        &[
-                            ::recount::shape::Field {
-                                name: "amount",
-                                aliases: &[],
-                                required: false,
-                                flat: false,
-                                form: ::recount::__private::Probe::<i64>::FORM,
-                            },
-                            ::recount::shape::Field {
-                                name: "branch",
-                                aliases: &[],
-                                required: true,
-                                flat: false,
-                                form: ::recount::__private::Probe::<BranchId>::FORM,
-                            },
-                        ],
-                    ),
-                ),
+                        "Deposited",
+                        "account.deposited",
+                        3u32,
+                        &["account.paid_in"],
+                        ::recount::__private::variant_schema::<__Payload, 1usize>,
+                        ::recount::shape::Form::Object(
+                            &[
+                                ::recount::shape::Field {
+                                    name: "amount",
+                                    aliases: &[],
+                                    required: false,
+                                    flat: false,
+                                    form: ::recount::__private::Probe::<i64>::FORM,
+                                },
+                                ::recount::shape::Field {
+                                    name: "branch",
+                                    aliases: &[],
+                                    required: true,
+                                    flat: false,
+                                    form: ::recount::__private::Probe::<BranchId>::FORM,
+                                },
+                            ],
+                        ),
+                    )
+                    .upcasters(&["v1", "v2"]),
                 ::recount::__private::Listed::new(
                         "Closed",
                         "account.gone",

@@ -73,6 +73,7 @@ impl Event for Manual {
             retired: false,
             schema: || schemars::schema_for!(u8),
             form: recount_core::shape::Form::Leaf("u8"),
+            upcasters: &[],
         }]
     }
     fn encode(&self) -> Result<EventData, EncodeError> {
