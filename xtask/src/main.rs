@@ -30,6 +30,12 @@ enum Task {
     Lint,
     /// Runs the examples as a newcomer would.
     Examples,
+    /// Changes locked events in every way, and says which changes compile.
+    Mutations {
+        /// Also writes the outcomes to this file, as a JSON array.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// Measures, and compares with the floors.
     #[command(subcommand)]
     Bench(Bench),
@@ -50,6 +56,7 @@ fn main() -> Result<()> {
         Task::Test { options } => test(&options),
         Task::Lint => lint(),
         Task::Examples => examples(),
+        Task::Mutations { json } => mutations(json),
         Task::Bench(Bench::Core { json }) => bench_core(json),
     }
 }
@@ -94,4 +101,10 @@ fn bench_core(json: Option<PathBuf>) -> Result<()> {
         arguments.extend(["--json", file]);
     }
     cargo(&arguments)
+}
+
+fn mutations(json: Option<PathBuf>) -> Result<()> {
+    let file = json.map(std::path::absolute).transpose()?.map(|file| file.display().to_string());
+    let environment: Vec<_> = file.as_deref().map(|file| ("RECOUNT_MUTATIONS_JSON", file)).into_iter().collect();
+    run::cargo_with(&["test", "-p", "recount-macros-suite", "--test", "mutations"], &environment)
 }
