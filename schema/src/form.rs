@@ -166,7 +166,7 @@ impl Form {
             Self::Object(_) | Self::Choice(..) => drop(all.named(self, name)),
             form => {
                 let within = all.name_of(form, name);
-                let _ = write!(all.0, "type {name} = {within};\n");
+                let _ = writeln!(all.0, "type {name} = {within};");
             }
         }
         all.0
@@ -245,11 +245,11 @@ impl Declarations {
                     Tagging::Adjacent(tag, content) => format!("#[serde(tag = {tag:?}, content = {content:?})]\n"),
                     Tagging::Untagged => "#[serde(untagged)]\n".to_owned(),
                 };
-                let _ = write!(text, "enum {name} {{\n");
+                let _ = writeln!(text, "enum {name} {{");
                 for (index, choice) in choices.iter().enumerate() {
                     let own = if choice.name.is_empty() { format!("Form{index}") } else { camel(&choice.name) };
                     if own != choice.name && !choice.name.is_empty() {
-                        let _ = write!(text, "    #[serde(rename = {:?})]\n", choice.name);
+                        let _ = writeln!(text, "    #[serde(rename = {:?})]", choice.name);
                     }
                     self.aliases(choice, &mut text);
                     let content = match &choice.form {
@@ -257,12 +257,12 @@ impl Declarations {
                         Form::Object(fields) => format!(" {{{} }}", self.fields(fields, &format!("{name}{own}"), " ")),
                         form => format!("({})", self.name_of(form, &format!("{name}{own}"))),
                     };
-                    let _ = write!(text, "    {own}{content},\n");
+                    let _ = writeln!(text, "    {own}{content},");
                 }
             }
             Form::Object(fields) => {
                 let fields = self.fields(fields, name, "\n    ");
-                let _ = write!(text, "struct {name} {{{fields}\n");
+                let _ = writeln!(text, "struct {name} {{{fields}");
             }
             _ => {}
         }
@@ -295,7 +295,7 @@ impl Declarations {
     #[allow(clippy::unused_self, reason = "reads better beside the others")]
     fn aliases(&self, choice: &Field, text: &mut String) {
         for alias in &choice.aliases {
-            let _ = write!(text, "    #[serde(alias = {alias:?})]\n");
+            let _ = writeln!(text, "    #[serde(alias = {alias:?})]");
         }
     }
 }

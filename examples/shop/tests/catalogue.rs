@@ -1,5 +1,7 @@
 //! The catalogue says what is stored: another program's validator agrees.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::collections::BTreeMap;

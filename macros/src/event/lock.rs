@@ -197,7 +197,7 @@ impl Compared<'_> {
         let ident = self.variant.ident.unraw();
         let (function, old) = old_names(self.variant.ident, version);
         let next = version + 1;
-        let chain: Vec<_> = self.variant.upcasts.iter().map(|path| path_text(path)).collect();
+        let chain: Vec<_> = self.variant.upcasts.iter().map(path_text).collect();
         let functions = chain.iter().chain([&function]).cloned().collect::<Vec<_>>().join(", ");
         let event = self.event.ident.unraw();
         let head = if self.event.is_enum { format!("on `{ident}`") } else { format!("on `{event}`, beside its name") };
