@@ -95,6 +95,8 @@
 //! | `sqlite` | [`sqlite`], `sqlite://FILE` | yes |
 //! | `postgres` | `recount::postgres`, `postgres://HOST/DATABASE` | no |
 //! | `postgres-tls` | the same, encrypted | no |
+//! | `catalogue` | `recount::catalogue`: an application's events and commands as JSON Schema files and a page | no |
+//! | `chrono`, `time`, `rust_decimal` | [`Shape`] of these crates' types | no |
 
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 mod connect;
@@ -102,6 +104,8 @@ pub mod prelude;
 
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 pub use connect::{ConnectError, connect};
+#[cfg(feature = "catalogue")]
+pub use recount_catalogue as catalogue;
 #[doc(hidden)]
 pub use recount_core::__private;
 pub use recount_core::*;

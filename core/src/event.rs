@@ -3,6 +3,7 @@
 use schemars::Schema;
 
 use crate::__private::Listed;
+use crate::shape::Form;
 use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag};
 
 /// A domain event, or a choice of them: something that happened, with a stored form that is always readable.
@@ -11,13 +12,14 @@ use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag
 /// What it writes can also be written by hand:
 ///
 /// ```
+/// use recount_core::shape::Form;
 /// use recount_core::{DecodeError, EncodeError, Event, EventData, EventType, EventVariant, codec};
 ///
 /// struct Opened { owner: String }
 ///
 /// impl Event for Opened {
 ///     fn variants() -> Vec<EventVariant> {
-///         vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema: || schemars::schema_for!(String) }]
+///         vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema: || schemars::schema_for!(String), form: Form::Leaf("string"), upcasters: &[] }]
 ///     }
 ///     fn encode(&self) -> Result<EventData, EncodeError> {
 ///         Ok(EventData::new(EventType::new("account.opened")?, codec::to_json("account.opened", &self.owner)?))
@@ -87,6 +89,10 @@ pub struct EventVariant {
     pub retired: bool,
     /// The JSON Schema of the newest version's payload.
     pub schema: fn() -> Schema,
+    /// The form of the newest version's payload.
+    pub form: Form,
+    /// The functions that read older versions, each making the next of one, as the code calls them.
+    pub upcasters: &'static [&'static str],
 }
 
 /// Why an event has no stored form.

@@ -39,6 +39,7 @@ mod query;
 mod read;
 mod recount;
 mod runner;
+pub mod shape;
 mod state;
 mod store;
 mod subscription;
@@ -70,4 +71,5 @@ pub use store::{EventStore, Store};
 pub use subscription::{Delivery, Subscription};
 pub use version::{Position, StreamVersion};
 
-pub use recount_macros::{Aggregate, Command, Event, Id};
+pub use recount_macros::{Aggregate, Command, Event, Id, Shape};
+pub use shape::Shape;

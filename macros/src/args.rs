@@ -97,6 +97,11 @@ impl Arg {
         matches!(self.value, Value::None)
     }
 
+    /// Whether it has parentheses.
+    pub(crate) fn is_listed(&self) -> bool {
+        matches!(self.value, Value::Listed(_))
+    }
+
     pub(crate) fn text(self, errors: &mut Errors) -> Option<LitStr> {
         self.value("\"…\"", errors)
     }

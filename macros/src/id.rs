@@ -43,9 +43,12 @@ fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
     let schema =
         quote_spanned!(at(inner.span())=> <#inner as #private::schemars::JsonSchema>::json_schema(__generator));
     let name = ident.to_string();
+    let scope = crate::form::scope(krate);
+    let form = quote!(#private::Probe::<#inner>::FORM);
     quote! {
         #[allow(deprecated)]
         const _: () = {
+            #scope
             #[automatically_derived]
             impl ::core::fmt::Display for #ident {
                 fn fmt(&self, __formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -101,6 +104,11 @@ fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
                 fn json_schema(__generator: &mut #private::schemars::SchemaGenerator) -> #private::schemars::Schema {
                     #schema
                 }
+            }
+
+            #[automatically_derived]
+            impl #krate::Shape for #ident {
+                const FORM: #krate::shape::Form = #form;
             }
 
             #[automatically_derived]

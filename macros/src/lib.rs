@@ -10,12 +10,16 @@ mod args;
 mod command;
 mod errors;
 mod event;
+mod form;
 mod id;
+mod lock;
 mod mirror;
 mod names;
 mod shape;
 #[cfg(test)]
 mod testing;
+mod value;
+mod wire;
 
 /// Makes a type an event: with a stored name, versions, JSON payload, tags and JSON Schema.
 ///
@@ -61,6 +65,7 @@ mod testing;
 /// |---|---|
 /// | `name = "account"` | the first part of the stored names: a variant `MoneyPaidIn` is stored as `account.money_paid_in` |
 /// | `union` | each variant holds another event type, see [below](#unions) |
+/// | `unlocked` | the [lock](#the-lock) of the crate is not about it: for events that only tests store |
 /// | `crate = "path"` | where recount is, if not at `::recount` |
 ///
 /// # On a variant, or on a struct
@@ -93,6 +98,13 @@ mod testing;
 ///
 /// Of serde's attributes `rename_all` (on structs and variants), `rename_all_fields` (on enums) and
 /// `deny_unknown_fields` are respected; others on the type or its variants are refused, for the derive owns the form.
+///
+/// # The lock
+///
+/// A crate with the file `schemas/lock.json` has locked its events: the file says what each released version looks like. Then
+/// a change that would make stored events unreadable, or lose a part of them, does not compile, also if it is in a type
+/// within the event that derives [`Shape`](macro@Shape); the error says what to write instead. A test beside each event type reads samples of
+/// every released version. `cargo recount schema lock` writes the file.
 ///
 /// # Unions
 ///
@@ -251,4 +263,29 @@ pub fn aggregate(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Id, attributes(id))]
 pub fn id(input: TokenStream) -> TokenStream {
     id::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes the stored form of a value type known to the lock of event schemas.
+///
+/// Derive it beside serde's traits on the types within your events: then a change of such a type that makes stored events unreadable does not compile.
+/// It follows serde's attributes. Type parameters need it too; a type within itself is not looked into.
+///
+/// ```
+/// use recount::Shape;
+///
+/// #[derive(Shape)]
+/// struct Address {
+///     city: String,
+///     zip: Option<String>,
+/// }
+///
+/// let form = Address::FORM.to_json();
+/// assert_eq!(form["object"]["city"], "string");
+/// ```
+///
+/// `#[shape(crate = "path")]` says where recount is, if not at `::recount`. What serde writes by means of another type (`into`, `from`) is
+/// refused: write `impl Shape` then.
+#[proc_macro_derive(Shape, attributes(shape, serde))]
+pub fn shape(input: TokenStream) -> TokenStream {
+    value::derive(&parse_macro_input!(input as DeriveInput)).into()
 }

@@ -22,7 +22,15 @@ struct Opened;
 impl Event for Opened {
     fn variants() -> Vec<EventVariant> {
         let schema = || schemars::schema_for!(());
-        vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema }]
+        vec![EventVariant {
+            event_type: "account.opened",
+            schema_version: 1,
+            aliases: &[],
+            retired: false,
+            schema,
+            form: recount_core::shape::Form::Leaf("string"),
+            upcasters: &[],
+        }]
     }
     fn encode(&self) -> Result<EventData, EncodeError> {
         Ok(event())

@@ -4,6 +4,8 @@ mod bench;
 mod run;
 mod test;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -32,6 +34,12 @@ enum Task {
     Lint,
     /// Runs the examples as a newcomer would.
     Examples,
+    /// Changes locked events in every way, and says which changes compile.
+    Mutations {
+        /// Also writes the outcomes to this file, as a JSON array.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// Measures, and compares with the floors.
     #[command(subcommand)]
     Bench(Bench),
@@ -42,6 +50,7 @@ fn main() -> Result<()> {
         Task::Test { newest, options } => test::test(newest, &options),
         Task::Lint => lint(),
         Task::Examples => examples(),
+        Task::Mutations { json } => mutations(json),
         Task::Bench(bench) => bench.run(),
     }
 }
@@ -63,4 +72,10 @@ fn examples() -> Result<()> {
     let again = first.and_then(|()| cargo(&["run", "-p", "shop", "--", "--store", &url, "--json"]));
     std::fs::remove_dir_all(&store)?;
     again
+}
+
+fn mutations(json: Option<PathBuf>) -> Result<()> {
+    let file = json.map(std::path::absolute).transpose()?.map(|file| file.display().to_string());
+    let environment: Vec<_> = file.into_iter().map(|file| ("RECOUNT_MUTATIONS_JSON", file)).collect();
+    run::cargo_with(&["test", "-p", "recount-macros-suite", "--test", "mutations"], &environment)
 }

@@ -8,14 +8,26 @@ use serde_json::Value;
 
 /// Each crate of the workspace and the workspace crates that it may use outside of tests.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("recount-macros", &[]),
-    ("recount-core", &["recount-macros"]),
+    ("recount-schema", &[]),
+    ("recount-macros", &["recount-schema"]),
+    ("recount-core", &["recount-macros", "recount-schema"]),
+    ("recount-catalogue", &["recount-core", "recount-schema"]),
+    ("recount-cli", &["recount-schema"]),
     ("recount-macros-suite", &["recount-core"]),
     ("recount-store-memory", &["recount-core"]),
     ("recount-store-sqlite", &["recount-core"]),
     ("recount-store-postgres", &["recount-core"]),
     ("recount-testing", &["recount-core"]),
-    ("recount", &["recount-core", "recount-store-memory", "recount-store-sqlite", "recount-store-postgres"]),
+    (
+        "recount",
+        &[
+            "recount-core",
+            "recount-catalogue",
+            "recount-store-memory",
+            "recount-store-sqlite",
+            "recount-store-postgres",
+        ],
+    ),
     ("bank", &["recount"]),
     ("shop", &["recount"]),
     ("bench", &["bench-protocol", "recount"]),

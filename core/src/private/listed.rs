@@ -3,6 +3,7 @@
 use schemars::Schema;
 
 use crate::EventVariant;
+use crate::shape::Form;
 
 /// A variant, with its name in Rust.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    const NONE: Self = Self::new("", "", 0, &[], Schema::default);
+    const NONE: Self = Self::new("", "", 0, &[], Schema::default, Form::Opaque);
 
     /// A variant that is read and written.
     #[must_use]
@@ -26,9 +27,18 @@ impl Listed {
         schema_version: u32,
         aliases: &'static [&'static str],
         schema: fn() -> Schema,
+        form: Form,
     ) -> Self {
-        let variant = EventVariant { event_type, schema_version, aliases, retired: false, schema };
+        let variant =
+            EventVariant { event_type, schema_version, aliases, retired: false, schema, form, upcasters: &[] };
         Self { name, variant, hash: hash(event_type) }
+    }
+
+    /// The same variant, with the functions that read its older versions.
+    #[must_use]
+    pub const fn upcasters(mut self, upcasters: &'static [&'static str]) -> Self {
+        self.variant.upcasters = upcasters;
+        self
     }
 
     /// The same variant, but no longer written.

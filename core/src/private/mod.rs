@@ -3,9 +3,11 @@
 mod command;
 mod event;
 mod listed;
+mod locked;
 mod payload;
 mod schema;
 
+pub use crate::shape::{Probe, Unknown};
 pub use command::{
     assert_aggregate, assert_apply, assert_handler, command_from_json, command_to_json, state_from_json, state_to_json,
 };
@@ -13,6 +15,7 @@ pub use event::{
     add_variants, decode, encode, encode_only, find, push_tag, reads, upcast_next, upcast_stored, variants,
 };
 pub use listed::{Listed, Part, any_same, contains, count, join, listed, overlaps};
+pub use locked::check_schema;
 pub use payload::Payload;
 pub use schema::{payload_schema, variant_schema};
 pub use {schemars, serde, serde_json, smol_str};

@@ -61,12 +61,12 @@ impl Projection for Sales {
                     .bind(customer.to_string())
                     .bind(day_text(*day))
                     .bind(cds)
-                    .bind(total.get())
+                    .bind(total.cents.get())
                     .execute(connection)
                     .await?;
             }
             Countable::Payment(PaymentEvent::Captured { order, amount, .. }) => {
-                paid(order, amount.get(), connection).await?;
+                paid(order, amount.cents.get(), connection).await?;
             }
             Countable::Payment(PaymentEvent::Waived { order, .. }) => paid(order, 0, connection).await?,
         }
@@ -100,7 +100,7 @@ mod tests {
             customer: customer.clone(),
             day: date(1997, 1, 1),
             cds: 2,
-            total: Cents::from(total),
+            total: Cents::from(total).into(),
         };
         let directory = tempfile::tempdir().unwrap();
         let model = SqliteReadModel::open(directory.path().join("sales.db")).await.unwrap();
@@ -110,7 +110,7 @@ mod tests {
                 PaymentEvent::Captured {
                     order: order("o1"),
                     customer: customer.clone(),
-                    amount: Cents::from(1177),
+                    amount: Cents::from(1177).into(),
                     cds: 2,
                 },
                 PaymentEvent::Waived { order: order("o2"), customer: customer.clone(), cds: 2 },

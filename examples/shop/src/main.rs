@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "in a program, `pub` is what modules show each other")]
 
 mod analytics;
+mod catalogue;
 mod cdnow;
 mod cohort;
 mod import;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use jiff::civil::Date;
 use tracing_subscriber::EnvFilter;
 
@@ -39,7 +40,10 @@ use stop::Stop;
 /// Exit status: 0 if all is well, 2 if the file had malformed lines (the others are in) or an option is wrong, 1 if
 /// something failed, 130 or 143 if it was stopped by Ctrl-C or SIGTERM.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Where the events are kept: sqlite://FILE, postgres://HOST/DATABASE or memory://
     #[arg(long, value_name = "URL", default_value = "sqlite://shop.db")]
     store: String,
@@ -55,6 +59,15 @@ struct Arguments {
     /// Where to write that summary; needs --cohort-cut
     #[arg(long, value_name = "OUT", requires = "cohort_cut")]
     csv: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Writes what the shop records and can be asked for: JSON Schema files, and a page with everything, index.html
+    Catalogue {
+        /// Where to; made if it isn't there
+        directory: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -73,6 +86,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
+    if let Some(Task::Catalogue { directory }) = &arguments.task {
+        catalogue::of_the_shop()?.write(directory)?;
+        println!("{}", directory.join("index.html").display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut stop = Stop::listen()?;
     if let Some(csv) = &arguments.csv {
         check_output(csv)?;

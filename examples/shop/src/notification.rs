@@ -45,7 +45,7 @@ impl Projection for Notifications {
                 ("welcome", customer.to_string(), customer, "welcome to the shop".to_owned())
             }
             Notable::Payment(PaymentEvent::Captured { order, customer, amount, .. }) => {
-                ("receipt", order.to_string(), customer, format!("we received {} USD", amount.dollars()))
+                ("receipt", order.to_string(), customer, format!("we received {amount}"))
             }
             Notable::Stock(StockEvent::Shipped { order, customer, cds, .. }) => {
                 let text =
@@ -87,7 +87,7 @@ mod tests {
                 PaymentEvent::Captured {
                     order: order.clone(),
                     customer: customer.clone(),
-                    amount: Cents::from(1177),
+                    amount: Cents::from(1177).into(),
                     cds: 2,
                 },
                 PaymentEvent::Waived { order: free, customer: customer.clone(), cds: 1 },

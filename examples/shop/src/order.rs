@@ -2,12 +2,15 @@
 
 use jiff::civil::Date;
 use recount::{Aggregate, Apply, Command, Event, Handle};
+use serde::Deserialize;
 
-use crate::values::{Cents, CustomerId, OrderId};
+use crate::values::{Cents, CustomerId, Money, OrderId};
 
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event(name = "order")]
 pub enum OrderEvent {
+    /// Version 1 had a bare number of cents: the shop knew one currency.
+    #[event(version = 2, upcast(placed_v1))]
     Placed {
         #[event(tag)]
         order: OrderId,
@@ -16,8 +19,21 @@ pub enum OrderEvent {
         #[schemars(with = "String")]
         day: Date,
         cds: u32,
-        total: Cents,
+        total: Money,
     },
+}
+
+#[derive(Deserialize)]
+struct PlacedV1 {
+    order: OrderId,
+    customer: CustomerId,
+    day: Date,
+    cds: u32,
+    total: Cents,
+}
+
+fn placed_v1(PlacedV1 { order, customer, day, cds, total }: PlacedV1) -> OrderEvent {
+    OrderEvent::Placed { order, customer, day, cds, total: total.into() }
 }
 
 #[derive(Command, Clone, Debug)]
@@ -57,7 +73,7 @@ impl Handle<PlaceOrder> for Order {
         if total < Cents::default() {
             return Err(OrderError::NegativeTotal(total));
         }
-        Ok(vec![OrderEvent::Placed { order, customer, day, cds, total }])
+        Ok(vec![OrderEvent::Placed { order, customer, day, cds, total: total.into() }])
     }
 }
 
@@ -81,7 +97,13 @@ mod tests {
     #[test]
     fn an_order_is_placed_also_when_it_is_free() {
         let PlaceOrder { order, customer, day, cds, total } = place(1, 0);
-        given::<Order>([]).when(place(1, 0)).then([OrderEvent::Placed { order, customer, day, cds, total }]);
+        given::<Order>([]).when(place(1, 0)).then([OrderEvent::Placed {
+            order,
+            customer,
+            day,
+            cds,
+            total: total.into(),
+        }]);
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! Payments: each order that was placed is paid once. Free orders have nothing to pay, and that is recorded too.
 
 use recount::{Aggregate, Apply, Command, Event, Handle, Recount};
+use serde::Deserialize;
 
 use crate::order::OrderEvent;
 use crate::reaction::once;
-use crate::values::{Cents, CustomerId, OrderId};
+use crate::values::{Cents, CustomerId, Money, OrderId};
 
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event(name = "payment")]
 pub enum PaymentEvent {
+    /// Version 1 had a bare number of cents: the shop knew one currency.
+    #[event(version = 2, upcast(captured_v1))]
     Captured {
         #[event(tag)]
         order: OrderId,
         customer: CustomerId,
-        amount: Cents,
+        amount: Money,
         cds: u32,
     },
     Waived {
@@ -22,6 +25,18 @@ pub enum PaymentEvent {
         customer: CustomerId,
         cds: u32,
     },
+}
+
+#[derive(Deserialize)]
+struct CapturedV1 {
+    order: OrderId,
+    customer: CustomerId,
+    amount: Cents,
+    cds: u32,
+}
+
+fn captured_v1(CapturedV1 { order, customer, amount, cds }: CapturedV1) -> PaymentEvent {
+    PaymentEvent::Captured { order, customer, amount: amount.into(), cds }
 }
 
 /// Takes the money for an order. Its stream is named by the order: it can only happen once.
@@ -50,7 +65,7 @@ impl Handle<CapturePayment> for Payment {
         Ok(vec![if amount.is_zero() {
             PaymentEvent::Waived { order, customer, cds }
         } else {
-            PaymentEvent::Captured { order, customer, amount, cds }
+            PaymentEvent::Captured { order, customer, amount: amount.into(), cds }
         }])
     }
 }
@@ -58,7 +73,7 @@ impl Handle<CapturePayment> for Payment {
 /// Payment hears of an order, and takes the money.
 pub async fn heard(recount: Recount, event: OrderEvent) -> anyhow::Result<()> {
     let OrderEvent::Placed { order, customer, cds, total, .. } = event;
-    let command = CapturePayment { order, customer, amount: total, cds };
+    let command = CapturePayment { order, customer, amount: total.cents, cds };
     Ok(once(recount.dispatch(command).await)?)
 }
 
@@ -80,7 +95,12 @@ mod tests {
     #[test]
     fn an_order_is_paid() {
         let CapturePayment { order, customer, amount, cds } = capture(1177);
-        given::<Payment>([]).when(capture(1177)).then([PaymentEvent::Captured { order, customer, amount, cds }]);
+        given::<Payment>([]).when(capture(1177)).then([PaymentEvent::Captured {
+            order,
+            customer,
+            amount: amount.into(),
+            cds,
+        }]);
     }
 
     #[test]
@@ -92,7 +112,7 @@ mod tests {
     #[test]
     fn an_order_is_paid_once() {
         let CapturePayment { order, customer, amount, cds } = capture(1177);
-        let paid = PaymentEvent::Captured { order, customer, amount, cds };
+        let paid = PaymentEvent::Captured { order, customer, amount: amount.into(), cds };
         given::<Payment>([paid]).when(capture(1177)).then_already_exists();
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use jiff::civil::Date;
-use recount::Id;
+use recount::{Id, Shape};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A customer, as `<source>-<number>`.
 #[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,34 @@ impl Cents {
     /// The amount as dollars and cents, such as `2500315.63`.
     pub fn dollars(self) -> Dollars {
         Dollars(self.0)
+    }
+}
+
+/// An amount in a currency. The shop takes dollars so far.
+#[derive(Shape, Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Money {
+    pub cents: Cents,
+    pub currency: Currency,
+}
+
+/// What is paid with.
+#[derive(Shape, Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Currency {
+    Usd,
+}
+
+impl From<Cents> for Money {
+    fn from(cents: Cents) -> Self {
+        Self { cents, currency: Currency::Usd }
+    }
+}
+
+/// Such as `11.77 USD`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cents, currency: Currency::Usd } = self;
+        write!(f, "{} USD", cents.dollars())
     }
 }
 

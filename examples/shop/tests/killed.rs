@@ -121,7 +121,7 @@ impl Tables {
             }
             "payment.captured" => {
                 notify("receipt", text("order"));
-                self.orders.get_mut(&text("order")).unwrap().3 = Some(number("amount"));
+                self.orders.get_mut(&text("order")).unwrap().3 = event["amount"]["cents"].as_i64();
             }
             "payment.waived" => self.orders.get_mut(&text("order")).unwrap().3 = Some(0),
             "stock.delivered" => self.stock.entry(text("warehouse")).or_default().0 += number("cds"),

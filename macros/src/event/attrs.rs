@@ -10,17 +10,21 @@ use super::model::{Event, Kind, Name, Part, TagField, Variant};
 use crate::args::{Arg, Args};
 use crate::errors::Errors;
 use crate::mirror::{Place, carried, check_attributes};
-use crate::names::{ALIAS, CRATE, EVENT, NAME, ONLY, RETIRED, TAG, UNION, UPCAST, VERSION, name_problem, snake_case};
+use crate::names::{
+    ALIAS, CRATE, EVENT, NAME, ONLY, RETIRED, TAG, UNION, UNLOCKED, UPCAST, VERSION, name_problem, snake_case,
+};
 use crate::shape::{krate, member, only_type, refuse_generics, refuse_self};
+use crate::wire::{self, Rules, Serde};
 
-const ENUM_KEYS: &[&str] = &[NAME, UNION, CRATE];
+const ENUM_KEYS: &[&str] = &[NAME, UNION, UNLOCKED, CRATE];
 const VARIANT_KEYS: &[&str] = &[NAME, VERSION, UPCAST, ALIAS, RETIRED];
-const STRUCT_KEYS: &[&str] = &[NAME, VERSION, UPCAST, ALIAS, RETIRED, CRATE];
+const STRUCT_KEYS: &[&str] = &[NAME, VERSION, UPCAST, ALIAS, RETIRED, UNLOCKED, CRATE];
 
 pub(crate) fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Event<'a> {
     refuse_generics(input, "an event", errors);
     let mut args = Args::new(EVENT, &input.attrs, errors);
     let krate = krate(&mut args, errors);
+    let is_locked = !args.take(UNLOCKED, errors).is_some_and(|arg| arg.flag(errors));
     let kind = match &input.data {
         Data::Struct(data) => read_struct(input, data, args, errors),
         Data::Enum(data) => read_enum(input, data, args, errors),
@@ -30,7 +34,7 @@ pub(crate) fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Event<'a>
         }
     };
     let is_enum = matches!(input.data, Data::Enum(_));
-    Event { krate, ident: &input.ident, carried: carried(&input.attrs), is_enum, kind }
+    Event { krate, ident: &input.ident, carried: carried(&input.attrs), is_enum, is_locked, kind }
 }
 
 fn read_struct<'a>(input: &'a DeriveInput, data: &'a DataStruct, mut args: Args, errors: &mut Errors) -> Kind<'a> {
@@ -44,7 +48,7 @@ fn read_struct<'a>(input: &'a DeriveInput, data: &'a DataStruct, mut args: Args,
         errors.at(ident, format!("say under which name it is stored: `#[event(name = \"….{example}\")]`"));
     }
     let name = name.and_then(|name| name.name(errors)).map(|name| Name { text: name.value(), span: name.span() });
-    let variant = read_variant(ident, &data.fields, &input.attrs, name, &mut args, errors);
+    let variant = read_variant(ident, &data.fields, &input.attrs, Rules::default(), name, &mut args, errors);
     args.refuse_rest("an event that is a struct", STRUCT_KEYS, errors);
     Kind::Stored(vec![variant])
 }
@@ -77,13 +81,19 @@ fn read_enum<'a>(input: &'a DeriveInput, data: &'a DataEnum, mut args: Args, err
                 );
             }
             let prefix = prefix.and_then(|prefix| prefix.name(errors));
-            let read = |variant| read_enum_variant(variant, prefix.as_ref(), errors);
+            let rules = Serde::of(&input.attrs).rules("rename_all_fields").unwrap_or_default();
+            let read = |variant| read_enum_variant(variant, rules, prefix.as_ref(), errors);
             Kind::Stored(data.variants.iter().map(read).collect())
         }
     }
 }
 
-fn read_enum_variant<'a>(variant: &'a syn::Variant, prefix: Option<&LitStr>, errors: &mut Errors) -> Variant<'a> {
+fn read_enum_variant<'a>(
+    variant: &'a syn::Variant,
+    rules: Rules,
+    prefix: Option<&LitStr>,
+    errors: &mut Errors,
+) -> Variant<'a> {
     check_attributes(&variant.attrs, Place::Variant, errors);
     let ident = &variant.ident;
     let mut args = Args::new(EVENT, &variant.attrs, errors);
@@ -95,7 +105,7 @@ fn read_enum_variant<'a>(variant: &'a syn::Variant, prefix: Option<&LitStr>, err
     if let Some(problem) = name.as_ref().and_then(|name| name_problem(&name.text)) {
         errors.here(span, problem);
     }
-    let read = read_variant(ident, &variant.fields, &variant.attrs, name, &mut args, errors);
+    let read = read_variant(ident, &variant.fields, &variant.attrs, rules, name, &mut args, errors);
     args.refuse_rest("an event's variant", VARIANT_KEYS, errors);
     read
 }
@@ -104,6 +114,7 @@ fn read_variant<'a>(
     ident: &'a Ident,
     fields: &'a Fields,
     attrs: &[Attribute],
+    rules: Rules,
     name: Option<Name>,
     args: &mut Args,
     errors: &mut Errors,
@@ -118,9 +129,11 @@ fn read_variant<'a>(
     let aliases = args.take_all(ALIAS).into_iter().filter_map(|arg| arg.name(errors));
     let aliases = aliases.map(|name| Name { text: name.value(), span: name.span() }).collect();
     let retired = args.take(RETIRED, errors).is_some_and(|arg| arg.flag(errors));
+    let rules = Serde::of(attrs).rules("rename_all").unwrap_or(rules);
     Variant {
         ident,
         fields,
+        wires: wire::fields(fields, rules, false),
         carried: carried(attrs),
         // Without a name there is an error already; the variant's own keeps the rest of the checks going.
         name: name.unwrap_or_else(|| Name { text: ident.unraw().to_string(), span: ident.span() }),

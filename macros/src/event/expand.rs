@@ -6,21 +6,31 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::model::{Event, Variant};
+use crate::form;
 use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
 use crate::shape::{all_at, at};
 
 /// The methods are `#[inline]` for the sake of compile time: like generic code they are then compiled where they are
 /// used, and not once more in the crate that only declares the events.
-pub(crate) fn event(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
+pub(crate) fn event(
+    event: &Event<'_>,
+    variants: &[Variant<'_>],
+    comparisons: &TokenStream,
+    test: &TokenStream,
+) -> TokenStream {
     let (krate, ident) = (&event.krate, event.ident);
     let mirror = mirror(event, variants);
     let payload = payload_impl(krate, ident);
     let listed = variants.iter().enumerate().map(|(index, variant)| listed(event, index, variant));
     let encode = encode(event, variants);
     let decode = decode(event, variants);
+    let scope = form::scope(krate);
     quote! {
+        #comparisons
+        #test
         #[allow(deprecated)]
         const _: () = {
+            #scope
             #mirror
             #payload
             #[automatically_derived]
@@ -80,7 +90,14 @@ fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream
         quote!(#krate::__private::payload_schema::<#mirror>)
     };
     let retired = variant.retired.then(|| quote!(.retired()));
-    quote!(#krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema) #retired)
+    let form = form::of_fields(krate, variant.fields, &variant.wires);
+    let functions = variant.upcasts.iter().map(|path| quote!(#path).to_string().replace(' ', ""));
+    let upcasters = (!variant.upcasts.is_empty()).then(|| quote!(.upcasters(&[#(#functions),*])));
+    quote! {
+        #krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form)
+            #retired
+            #upcasters
+    }
 }
 
 fn encode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
@@ -173,5 +190,20 @@ fn upcast(krate: &TokenStream, functions: &[syn::Path]) -> TokenStream {
     quote! {
         #(#steps)*
         ::core::result::Result::Ok(__event)
+    }
+}
+
+/// A test beside the type, in crates with a lock: it decodes the samples, and writes the lock when asked to.
+pub(crate) fn test(event: &Event<'_>) -> TokenStream {
+    let (krate, ident) = (&event.krate, event.ident);
+    let name = ident.unraw().to_string();
+    let function = quote::format_ident!("event_schema_of_{}", name, span = proc_macro2::Span::call_site());
+    quote! {
+        #[cfg(test)]
+        #[test]
+        #[allow(non_snake_case, unnameable_test_items, dead_code)]
+        fn #function() {
+            #krate::__private::check_schema::<#ident>(::core::env!("CARGO_MANIFEST_DIR"), #name);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attrs;
 mod expand;
+mod lock;
 mod model;
 mod union;
 mod validate;
@@ -14,20 +15,60 @@ use quote::quote;
 use syn::DeriveInput;
 
 use crate::errors::Errors;
-use model::Kind;
+use crate::form;
+use crate::lock::{dependency, of_crate};
+use model::{Event, Kind, Variant};
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     let event = attrs::read(input, &mut errors);
+    let mut locked = Locked::default();
     if let Kind::Stored(variants) = &event.kind {
         validate::variants(variants, &mut errors);
+        if errors.is_empty() && event.is_locked {
+            locked = Locked::of(&event, variants, &mut errors);
+        }
     }
+    let Locked { comparisons, test } = locked;
     if !errors.is_empty() {
-        return stub(input, &event.krate, errors);
+        let stub = stub(input, &event.krate, errors);
+        return quote!(#stub #comparisons);
     }
     match &event.kind {
-        Kind::Stored(variants) => expand::event(&event, variants),
+        Kind::Stored(variants) => expand::event(&event, variants, &comparisons, &test),
         Kind::Union(parts) => union::event(&event, parts),
+    }
+}
+
+/// What a lock adds to an event type.
+#[derive(Default)]
+struct Locked {
+    comparisons: TokenStream,
+    test: TokenStream,
+}
+
+impl Locked {
+    fn of(event: &Event<'_>, variants: &[Variant<'_>], errors: &mut Errors) -> Self {
+        let comparisons = match of_crate(event.ident) {
+            None => return Self::default(),
+            Some(Ok(lock)) => lock::compare(event, variants, &lock, errors),
+            Some(Err(message)) => {
+                if let Some(message) = message {
+                    errors.at(event.ident, message);
+                }
+                TokenStream::new()
+            }
+        };
+        let dependency = dependency();
+        let scope = form::scope(&event.krate);
+        let comparisons = quote! {
+            const _: () = {
+                #dependency
+                #scope
+                #comparisons
+            };
+        };
+        Self { comparisons, test: expand::test(event) }
     }
 }
 

@@ -3,12 +3,16 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{Fields, Path, Type};
 
+use crate::wire::Wire;
+
 pub(crate) struct Event<'a> {
     pub(crate) krate: TokenStream,
     pub(crate) ident: &'a Ident,
     /// Attributes of serde and schemars on the type.
     pub(crate) carried: TokenStream,
     pub(crate) is_enum: bool,
+    /// Whether the lock of the crate is about it.
+    pub(crate) is_locked: bool,
     pub(crate) kind: Kind<'a>,
 }
 
@@ -23,6 +27,8 @@ pub(crate) enum Kind<'a> {
 pub(crate) struct Variant<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) fields: &'a Fields,
+    /// The fields as they are stored.
+    pub(crate) wires: Vec<Wire<'a>>,
     /// Attributes of serde and schemars on the variant.
     pub(crate) carried: TokenStream,
     pub(crate) name: Name,

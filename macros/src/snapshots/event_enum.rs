@@ -1,5 +1,7 @@
 #[allow(deprecated)]
 const _: () = {
+    #[allow(unused_imports)]
+    use ::recount::__private::Unknown as _;
     #[derive(
         ::recount::__private::serde::Serialize,
         ::recount::__private::serde::Deserialize,
@@ -45,20 +47,51 @@ const _: () = {
                     1u32,
                     &[],
                     ::recount::__private::variant_schema::<__Payload, 0usize>,
+                    ::recount::shape::Form::Object(
+                        &[
+                            ::recount::shape::Field {
+                                name: "owner",
+                                aliases: &[],
+                                required: true,
+                                flat: false,
+                                form: ::recount::__private::Probe::<String>::FORM,
+                            },
+                        ],
+                    ),
                 ),
                 ::recount::__private::Listed::new(
-                    "Deposited",
-                    "account.deposited",
-                    3u32,
-                    &["account.paid_in"],
-                    ::recount::__private::variant_schema::<__Payload, 1usize>,
-                ),
+                        "Deposited",
+                        "account.deposited",
+                        3u32,
+                        &["account.paid_in"],
+                        ::recount::__private::variant_schema::<__Payload, 1usize>,
+                        ::recount::shape::Form::Object(
+                            &[
+                                ::recount::shape::Field {
+                                    name: "amount",
+                                    aliases: &[],
+                                    required: false,
+                                    flat: false,
+                                    form: ::recount::__private::Probe::<i64>::FORM,
+                                },
+                                ::recount::shape::Field {
+                                    name: "branch",
+                                    aliases: &[],
+                                    required: true,
+                                    flat: false,
+                                    form: ::recount::__private::Probe::<BranchId>::FORM,
+                                },
+                            ],
+                        ),
+                    )
+                    .upcasters(&["v1", "v2"]),
                 ::recount::__private::Listed::new(
                         "Closed",
                         "account.gone",
                         1u32,
                         &[],
                         ::recount::__private::variant_schema::<__Payload, 2usize>,
+                        ::recount::shape::Form::Object(&[]),
                     )
                     .retired(),
                 ::recount::__private::Listed::new(
@@ -67,6 +100,12 @@ const _: () = {
                     1u32,
                     &[],
                     ::recount::__private::variant_schema::<__Payload, 3usize>,
+                    ::recount::shape::Form::Tuple(
+                        &[
+                            ::recount::__private::Probe::<BranchId>::FORM,
+                            ::recount::__private::Probe::<u8>::FORM,
+                        ],
+                    ),
                 ),
             ],
         );

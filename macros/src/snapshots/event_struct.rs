@@ -1,5 +1,7 @@
 #[allow(deprecated)]
 const _: () = {
+    #[allow(unused_imports)]
+    use my::recount::__private::Unknown as _;
     #[derive(
         my::recount::__private::serde::Serialize,
         my::recount::__private::serde::Deserialize,
@@ -44,6 +46,26 @@ const _: () = {
                     1u32,
                     &[],
                     my::recount::__private::payload_schema::<__Payload>,
+                    my::recount::shape::Form::Object(
+                        &[
+                            my::recount::shape::Field {
+                                name: "customer",
+                                aliases: &[],
+                                required: false,
+                                flat: false,
+                                form: my::recount::__private::Probe::<
+                                    Option<CustomerId>,
+                                >::FORM,
+                            },
+                            my::recount::shape::Field {
+                                name: "cds",
+                                aliases: &[],
+                                required: true,
+                                flat: false,
+                                form: my::recount::__private::Probe::<u32>::FORM,
+                            },
+                        ],
+                    ),
                 ),
             ],
         );

@@ -1,5 +1,7 @@
 #[allow(deprecated)]
 const _: () = {
+    #[allow(unused_imports)]
+    use ::recount::__private::Unknown as _;
     #[automatically_derived]
     impl ::core::fmt::Display for AccountId {
         fn fmt(
@@ -72,6 +74,10 @@ const _: () = {
                 __generator,
             )
         }
+    }
+    #[automatically_derived]
+    impl ::recount::Shape for AccountId {
+        const FORM: ::recount::shape::Form = ::recount::__private::Probe::<String>::FORM;
     }
     #[automatically_derived]
     impl ::recount::ToTags for AccountId {

@@ -72,6 +72,8 @@ impl Event for Manual {
             aliases: &["by.hand"],
             retired: false,
             schema: || schemars::schema_for!(u8),
+            form: recount_core::shape::Form::Leaf("u8"),
+            upcasters: &[],
         }]
     }
     fn encode(&self) -> Result<EventData, EncodeError> {

@@ -107,14 +107,14 @@ pub async fn totals_of_the_read_model(database: &mut SqliteConnection) -> Totals
 pub async fn totals_of_the_log(database: &mut SqliteConnection) -> Totals {
     let (orders, different, customers, cds, total): (i64, i64, i64, i64, i64) = query_as(
         "SELECT count(*), count(DISTINCT payload ->> 'order'), count(DISTINCT payload ->> 'customer'), \
-                sum(payload ->> 'cds'), sum(payload ->> 'total') FROM event_log WHERE type = 'order.placed'",
+                sum(payload ->> 'cds'), sum(payload ->> '$.total.cents') FROM event_log WHERE type = 'order.placed'",
     )
     .fetch_one(&mut *database)
     .await
     .unwrap();
     assert_eq!(orders, different, "orders placed, and different ones among them");
     let (payments, different, paid): (i64, i64, i64) = query_as(
-        "SELECT count(*), count(DISTINCT payload ->> 'order'), sum(coalesce(payload ->> 'amount', 0)) \
+        "SELECT count(*), count(DISTINCT payload ->> 'order'), sum(coalesce(payload ->> '$.amount.cents', 0)) \
          FROM event_log WHERE type IN ('payment.captured', 'payment.waived')",
     )
     .fetch_one(&mut *database)

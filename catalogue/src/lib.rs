@@ -1,0 +1,181 @@
+//! A catalogue of what an application records and is asked for, made from its types and its lock: JSON Schema files for other
+//! programs, and a page for people.
+//!
+//! ```
+//! # extern crate recount_core as recount;
+//! use recount_catalogue::Catalogue;
+//! use recount::{Aggregate, Apply, Event};
+//!
+//! #[derive(Event)]
+//! #[event(name = "door")]
+//! enum DoorEvent { Opened { by: String }, Closed }
+//!
+//! #[derive(Aggregate, Clone, Default)]
+//! #[aggregate(name = "door", id = u32, event = DoorEvent, error = std::fmt::Error, commands())]
+//! struct Door;
+//! impl Apply for Door { fn apply(&mut self, _: &DoorEvent) {} }
+//!
+//! # fn main() -> Result<(), recount_catalogue::CatalogueError> {
+//! let catalogue = Catalogue::new("Doors").aggregate::<Door>().listener::<DoorEvent>("alarm");
+//! let page = catalogue.page()?;
+//! assert!(page.contains("door.opened"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod model;
+mod page;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use recount_core::{Aggregate, Event, Projection};
+use recount_schema::{Lock, LockError};
+use serde_json::Value;
+
+use model::{Command, EventEntry};
+
+/// What an application records and is asked for. Say what it has, then [write](Self::write) it.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    title: String,
+    lock: Lock,
+    events: BTreeMap<String, EventEntry>,
+    commands: Vec<Command>,
+}
+
+/// Why a catalogue can't be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogueError {
+    /// The lock can't be read.
+    #[error("the lock: {0}")]
+    Lock(#[from] LockError),
+    /// A file can't be written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The page can't be made.
+    #[error("the page: {0}")]
+    Page(#[from] askama::Error),
+}
+
+impl Catalogue {
+    /// An empty catalogue of this title.
+    #[must_use]
+    pub fn new(title: &str) -> Self {
+        Self { title: title.to_owned(), ..Self::default() }
+    }
+
+    /// Adds what the lock of a crate says: earlier versions, and examples. Give it
+    /// `include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/lock.json"))`.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Lock`] if that is no lock.
+    pub fn lock(mut self, text: &str) -> Result<Self, CatalogueError> {
+        self.lock.events.extend(Lock::parse(text)?.events);
+        Ok(self)
+    }
+
+    /// Adds an aggregate: its events, which it emits, and its commands.
+    #[must_use]
+    pub fn aggregate<A: Aggregate>(mut self) -> Self {
+        for variant in A::Event::variants() {
+            self.entry(&variant).emitted_by.insert(A::NAME.to_owned());
+        }
+        self.commands.extend(A::commands().into_iter().map(|route| Command {
+            aggregate: A::NAME.to_owned(),
+            name: route.name.to_owned(),
+            creates: route.creates,
+            schema: (route.schema)().to_value(),
+        }));
+        self
+    }
+
+    /// Adds who listens to the events of a type, by a name for people.
+    #[must_use]
+    pub fn listener<E: Event>(mut self, name: &str) -> Self {
+        for variant in E::variants() {
+            self.entry(&variant).heard_by.insert(name.to_owned());
+        }
+        self
+    }
+
+    /// Adds a projection, under its name.
+    #[must_use]
+    pub fn projection<P: Projection>(self) -> Self {
+        self.listener::<P::Event>(P::NAME)
+    }
+
+    fn entry(&mut self, variant: &recount_core::EventVariant) -> &mut EventEntry {
+        self.events.entry(variant.event_type.to_owned()).or_insert_with(|| EventEntry::new(variant))
+    }
+
+    /// The JSON Schema of every version of every event, by the name of its file: `order.placed.v1.json`.
+    #[must_use]
+    pub fn event_schemas(&self) -> BTreeMap<String, Value> {
+        let of_event = |(name, entry): (&String, &EventEntry)| {
+            let name = name.clone();
+            entry.versions(&self.lock).into_iter().map(move |version| {
+                let title = format!("{name}.v{}", version.number);
+                (format!("{title}.json"), titled(version.schema, &title))
+            })
+        };
+        self.events.iter().flat_map(of_event).collect()
+    }
+
+    /// The JSON Schema of every command, by the name of its file: `order.place_order.json`.
+    #[must_use]
+    pub fn command_schemas(&self) -> BTreeMap<String, Value> {
+        let of_command = |command: &Command| {
+            let title = format!("{}.{}", command.aggregate, command.name);
+            (format!("{title}.json"), titled(command.schema.clone(), &title))
+        };
+        self.commands.iter().map(of_command).collect()
+    }
+
+    /// The page: HTML without anything outside of it.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Page`] if there is no memory for it.
+    pub fn page(&self) -> Result<String, CatalogueError> {
+        Ok(page::render(self)?)
+    }
+
+    /// Writes the page to `index.html`, schemas of events to `schemas/`, and of commands to `commands/`, in this directory, which
+    /// is made if it isn't there. Files of the same names are replaced, others left as they are.
+    ///
+    /// # Errors
+    /// [`CatalogueError::File`] if a file can't be written.
+    pub fn write(&self, directory: &Path) -> Result<(), CatalogueError> {
+        let write = |path: PathBuf, text: String| {
+            let parent = path.parent().unwrap_or(directory);
+            let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
+            written.map_err(|source| CatalogueError::File { path, source })
+        };
+        for (folder, schemas) in [("schemas", self.event_schemas()), ("commands", self.command_schemas())] {
+            for (name, schema) in schemas {
+                write(directory.join(folder).join(name), pretty(&schema) + "\n")?;
+            }
+        }
+        write(directory.join("index.html"), self.page()?)
+    }
+}
+
+fn titled(mut schema: Value, title: &str) -> Value {
+    if let Value::Object(map) = &mut schema {
+        map.entry("$schema").or_insert("https://json-schema.org/draft/2020-12/schema".into());
+        map.insert("title".to_owned(), title.into());
+    }
+    schema
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
