@@ -105,7 +105,7 @@ impl PostgresBuilder {
         let database = Database::new(make(pool, true), schema.clone());
         let kinds = Arc::new(Kinds::default());
         kinds.refresh(&database).await?;
-        let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds) };
+        let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds), safe: Arc::default() };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
         let wake = Wake::new(head.clone());
         let listening = Database::new(make(1, false), schema.clone());

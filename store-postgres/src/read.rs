@@ -1,6 +1,7 @@
 //! Event streams: pages, one read ahead while the consumer works on the one before.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError};
 use sqlx::Row;
@@ -17,6 +18,9 @@ use crate::page::{Cursor, OPERATION, PageSize, stream_page};
 pub(crate) struct Reader {
     pub(crate) database: Database,
     pub(crate) kinds: Arc<Kinds>,
+    /// The furthest that was ever safe to read. An append that looked at the sequence long ago may only now take its lock, from
+    /// there on: that draws the head back for the moment, though what lies between was safe and stays so.
+    pub(crate) safe: Arc<AtomicU64>,
 }
 
 /// A read under way: each step gives a page and what is left, if anything.
@@ -68,7 +72,8 @@ impl Reader {
     /// Up to where statements after this one see everything that will ever be there.
     pub(crate) async fn safe_head(&self) -> Result<Position, StoreError> {
         let select = Statement::new(&self.database.schema, include_str!("sql/safe_head.sql"));
-        self.position(select).await
+        let safe = self.position(select).await?.get();
+        Ok(Position::new(self.safe.fetch_max(safe, Ordering::AcqRel).max(safe)))
     }
 
     /// The last position of an event that everybody can see.
