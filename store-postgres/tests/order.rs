@@ -200,3 +200,22 @@ async fn the_keys_of_positions_wrap_without_harm() {
     let outcome = stores[0].append(append("last", 1000)).await;
     assert!(matches!(outcome, Err(AppendError::Store(StoreError::Exhausted { .. }))), "{outcome:?}");
 }
+
+/// An append that looked at the sequence takes its lock only after others drew positions and were seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_lock_does_not_draw_readers_back() {
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    let head = store.append(append("s", 3)).await.unwrap().position;
+    assert_eq!(store.head().await.unwrap(), head);
+    let mut late = fresh.shell().await;
+    execute_on(&mut late, "BEGIN").await.unwrap();
+    let locked = "DO $$ BEGIN
+        PERFORM pg_advisory_xact_lock_shared((SELECT substring(pg_get_functiondef('recount.safe_head'::regproc)
+            FROM 'classid = ([0-9]+)')::int), 1);
+    END $$";
+    execute_on(&mut late, locked).await.unwrap();
+    assert_eq!(fresh.number("SELECT recount.safe_head()").await, 1);
+    assert_eq!(store.head().await.unwrap(), head);
+    assert_eq!(read_all(&store).await.len(), 3, "what was seen once is there for every later reader");
+}
