@@ -32,7 +32,7 @@ impl Projection for Totals {
         Ok(())
     }
 
-    /// The sums of all of them by one statement.
+    /// The sums of all of them by one statement. The peers write a row for each event: that is how they hand them out.
     async fn on_many(
         &self,
         events: &[(TillEvent, &RecordedEvent)],
