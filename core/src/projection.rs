@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::{BoxError, Event, Position, RecordedEvent, StoreError};
+use crate::{BoxError, Event, Metadata, Position, RecordedEvent, StoreError};
 
 /// Builds a read model from events.
 ///
@@ -72,6 +72,40 @@ pub trait Projection: Send + Sync + 'static {
         recorded: &RecordedEvent,
         connection: &mut <Self::ReadModel as ReadModel>::Connection,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Takes the events of one transaction into the read model, in order: each by [`on`](Self::on), unless a handler
+    /// has a better way, such as one statement that writes the rows of them all.
+    ///
+    /// If such a handler fails on several events, what it wrote is undone and they are taken by `on`, so that those
+    /// before the one to blame are kept: `on` must do the same.
+    fn on_many(
+        &self,
+        events: &[(Self::Event, &RecordedEvent)],
+        connection: &mut <Self::ReadModel as ReadModel>::Connection,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        one_by_one(self, events, connection)
+    }
+}
+
+/// Which of the events failed, counted from 0, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("event {at} of a transaction failed")]
+pub(crate) struct OneFailed {
+    pub(crate) at: usize,
+    pub(crate) source: BoxError,
+}
+
+/// Takes each event on its own; fails with [`OneFailed`].
+pub(crate) async fn one_by_one<P: Projection + ?Sized>(
+    projection: &P,
+    events: &[(P::Event, &RecordedEvent)],
+    connection: &mut <P::ReadModel as ReadModel>::Connection,
+) -> Result<(), BoxError> {
+    for (at, (event, recorded)) in events.iter().enumerate() {
+        let taken = Metadata::caused_by(recorded).scope(projection.on(event, recorded, &mut *connection)).await;
+        taken.map_err(|source| OneFailed { at, source })?;
+    }
+    Ok(())
 }
 
 impl<P: Projection> Projection for Arc<P> {
@@ -91,6 +125,14 @@ impl<P: Projection> Projection for Arc<P> {
         connection: &mut <Self::ReadModel as ReadModel>::Connection,
     ) -> Result<(), BoxError> {
         (**self).on(event, recorded, connection).await
+    }
+
+    async fn on_many(
+        &self,
+        events: &[(Self::Event, &RecordedEvent)],
+        connection: &mut <Self::ReadModel as ReadModel>::Connection,
+    ) -> Result<(), BoxError> {
+        (**self).on_many(events, connection).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::read::Reader;
 use crate::state;
 
 /// Between two looks at the head, or two notifications, however much happens.
-const REST: Duration = Duration::from_millis(2);
+const REST: Duration = Duration::from_millis(5);
 /// When to look again after a change: an append before it in order may still be under way, and if it is undone nothing tells.
 const AGAIN: [Duration; 4] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80), Duration::from_millis(320)];
@@ -112,11 +112,12 @@ fn announce(head: &watch::Sender<Position>, position: Position) {
     });
 }
 
-/// Notifies other instances, from a transaction of its own: within an append's it would hold up all others.
+/// Notifies other instances, from a transaction of its own: within an append's it would hold up all others. It need not be
+/// durable, so it doesn't wait for the disk, nor make appends wait for it there.
 async fn tell(database: Database, asked: Arc<Notify>, id: String) {
     loop {
         asked.notified().await;
-        let notify = Statement::new(&database.schema, include_str!("sql/notify.sql"));
+        let notify = Statement::new(&database.schema, include_str!("sql/notify_alone.sql"));
         match database.write("notifying others", notify.bind(database.schema.channel()).bind(id.as_str())).await {
             Ok(_) => {}
             Err(StoreError::Closed) => return,

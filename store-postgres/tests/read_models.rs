@@ -167,3 +167,71 @@ async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
     store.close().await;
     assert!(matches!(store.read_model().begin("p").await, Err(StoreError::Closed)));
 }
+
+/// Counts many events by one statement; refuses those of stream `refused`.
+struct AtOnce;
+
+impl Projection for AtOnce {
+    type Event = Opened;
+    type ReadModel = PostgresReadModel;
+    const NAME: &'static str = "at_once";
+
+    async fn setup(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
+        let create = "CREATE TABLE IF NOT EXISTS at_once (
+                stream text CHECK (stream <> 'refused'), together bigint NOT NULL
+            )";
+        sqlx::raw_sql(create).execute(connection).await?;
+        Ok(())
+    }
+
+    async fn on(
+        &self,
+        event: &Opened,
+        recorded: &RecordedEvent,
+        connection: &mut PgConnection,
+    ) -> Result<(), BoxError> {
+        let _ = event;
+        let insert = sqlx::query("INSERT INTO at_once VALUES ($1, 1)").bind(recorded.stream.id());
+        insert.execute(connection).await?;
+        Ok(())
+    }
+
+    async fn on_many(
+        &self,
+        events: &[(Opened, &RecordedEvent)],
+        connection: &mut PgConnection,
+    ) -> Result<(), BoxError> {
+        let streams: Vec<&str> = events.iter().map(|(_, recorded)| recorded.stream.id()).collect();
+        let insert = sqlx::query("INSERT INTO at_once SELECT s, cardinality($1) FROM unnest($1::text[]) AS s");
+        insert.bind(streams).execute(connection).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_events_are_taken_at_once_and_those_before_a_refused_one_are_kept() {
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    store.append(append("first", 300)).await.unwrap();
+    let model = store.read_model();
+    let recount = Recount::new(store.clone());
+
+    let runner = recount.projections().add(AtOnce, model.clone()).start();
+    let head = store.head().await.unwrap();
+    assert!(runner.wait_for(head).await.is_ok());
+    runner.shutdown().await;
+    let count = "SELECT count(*), max(together) FROM at_once";
+    let (events, together): (i64, i64) = sqlx::query_as(count).fetch_one(model.pool()).await.unwrap();
+    assert_eq!(events, 300);
+    assert!(together > 1, "each on its own");
+
+    let good = store.append(append("second", 5)).await.unwrap().position;
+    store.append(append("refused", 1)).await.unwrap();
+    store.append(append("third", 5)).await.unwrap();
+    let runner = recount.projections().add(AtOnce, model.clone()).start();
+    assert!(runner.wait_for(good).await.is_ok());
+    runner.shutdown().await;
+    let (events, _): (i64, i64) = sqlx::query_as(count).fetch_one(model.pool()).await.unwrap();
+    assert_eq!(events, 305);
+    assert_eq!(model.checkpoint("at_once").await.unwrap(), good);
+}

@@ -1,5 +1,7 @@
 //! A read model in a table: totals by article, exactly once.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
 use protocol::{Answer, once};
 use recount::postgres::{PostgresReadModel, PostgresStore};
@@ -27,6 +29,34 @@ impl Projection for Totals {
             .execute(connection)
             .await?;
         }
+        Ok(())
+    }
+
+    /// The sums of all of them by one statement. The peers write a row for each event: that is how they hand them out.
+    async fn on_many(
+        &self,
+        events: &[(TillEvent, &RecordedEvent)],
+        connection: &mut PgConnection,
+    ) -> Result<(), BoxError> {
+        let mut sums: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+        for (event, _) in events {
+            if let TillEvent::Sold { article, pieces, cents, .. } = event {
+                let (all_pieces, all_cents) = sums.entry(article).or_default();
+                *all_pieces += i64::from(*pieces);
+                *all_cents += cents;
+            }
+        }
+        let (articles, sums): (Vec<&str>, Vec<(i64, i64)>) = sums.into_iter().unzip();
+        let (pieces, cents): (Vec<i64>, Vec<i64>) = sums.into_iter().unzip();
+        sqlx::query(
+            "INSERT INTO totals SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) ON CONFLICT (article)
+            DO UPDATE SET pieces = totals.pieces + excluded.pieces, cents = totals.cents + excluded.cents",
+        )
+        .bind(articles)
+        .bind(pieces)
+        .bind(cents)
+        .execute(connection)
+        .await?;
         Ok(())
     }
 }

@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::{Progress, Status};
+use crate::projection::{OneFailed, one_by_one};
 use crate::{
-    BoxError, CheckpointError, Delivery, Event, Metadata, Position, Projection, ReadModel, RecordedEvent, Retry, Store,
+    BoxError, CheckpointError, Delivery, Event, Position, Projection, ReadModel, RecordedEvent, Retry, Store,
     Subscription,
 };
 
@@ -96,33 +97,59 @@ impl<P: Projection> Task<P> {
     /// Takes the events into the read model. If one fails, those before it are kept and the failure is returned.
     async fn take(&self, from: Position, batch: &Batch) -> Result<Position, BoxError> {
         let span = tracing::debug_span!("project", projection = P::NAME, events = batch.events.len(), to = %batch.to);
-        match self.transact(from, &batch.events, batch.to).instrument(span).await {
-            Ok(()) => Ok(batch.to),
-            Err(Failure { at: 0, error }) => Err(error),
-            Err(Failure { at, error }) => {
-                let to = batch.events[at - 1].position;
-                self.transact(from, &batch.events[..at], to).await.map_err(|failure| failure.error)?;
-                self.advance(to, at as u64);
-                Err(error)
+        let failure = match self.transact(from, &batch.events, batch.to, false).instrument(span).await {
+            Ok(()) => return Ok(batch.to),
+            Err(Failure::Many(error)) => {
+                tracing::debug!(projection = P::NAME, %error, "taking many events at once failed, now one by one");
+                match self.transact(from, &batch.events, batch.to, true).await {
+                    Ok(()) => return Ok(batch.to),
+                    Err(failure) => failure,
+                }
             }
-        }
+            Err(failure) => failure,
+        };
+        let (at, error) = match failure {
+            Failure::Whole(error) | Failure::Many(error) | Failure::One { at: 0, error } => return Err(error),
+            Failure::One { at, error } => (at, error),
+        };
+        let to = batch.events[at - 1].position;
+        self.transact(from, &batch.events[..at], to, true).await.map_err(Failure::into_error)?;
+        self.advance(to, at as u64);
+        Err(error)
     }
 
-    async fn transact(&self, from: Position, events: &[RecordedEvent], to: Position) -> Result<(), Failure> {
-        let whole = |error: BoxError| Failure { at: 0, error };
+    async fn transact(
+        &self,
+        from: Position,
+        events: &[RecordedEvent],
+        to: Position,
+        singly: bool,
+    ) -> Result<(), Failure> {
+        let whole = |error: BoxError| Failure::Whole(error);
+        let mut decoded = Vec::with_capacity(events.len());
+        for (at, recorded) in events.iter().enumerate() {
+            let event = P::Event::from_recorded(recorded).map_err(|error| fail(at, recorded, error.into()))?;
+            decoded.push((event, recorded));
+        }
         let (mut transaction, checkpoint) = self.read_model.begin(P::NAME).await.map_err(|e| whole(e.into()))?;
         if checkpoint != from {
             let moved = CheckpointError::Moved { projection: P::NAME.to_owned(), expected: from, actual: checkpoint };
             return Err(whole(moved.into()));
         }
-        for (at, recorded) in events.iter().enumerate() {
-            let event = P::Event::from_recorded(recorded).map_err(|error| fail(at, recorded, error.into()))?;
-            let connection = P::ReadModel::connection(&mut transaction);
-            Metadata::caused_by(recorded)
-                .scope(self.projection.on(&event, recorded, connection))
-                .await
-                .map_err(|error| fail(at, recorded, error))?;
-        }
+        let connection = P::ReadModel::connection(&mut transaction);
+        let taken = match &*decoded {
+            [] => Ok(()),
+            [_] => one_by_one(&self.projection, &decoded, connection).await,
+            _ if singly => one_by_one(&self.projection, &decoded, connection).await,
+            _ => self.projection.on_many(&decoded, connection).await,
+        };
+        taken.map_err(|error| match error.downcast::<OneFailed>() {
+            Ok(failed) => {
+                let OneFailed { at, source } = *failed;
+                fail(at, &events[at], source)
+            }
+            Err(error) => Failure::Many(error),
+        })?;
         self.read_model.commit(transaction, P::NAME, from, to).await.map_err(|e| whole(e.into()))
     }
 
@@ -174,10 +201,22 @@ fn collect<R: ReadModel>(first: Delivery, deliveries: &mut Subscription) -> Resu
     Ok(batch)
 }
 
-/// A failure within a transaction, and how many events went well before it.
-struct Failure {
-    at: usize,
-    error: BoxError,
+/// A failure within a transaction.
+enum Failure {
+    /// No event is to blame.
+    Whole(BoxError),
+    /// One of them is, but which one isn't known.
+    Many(BoxError),
+    /// This one is, and so many before it went well.
+    One { at: usize, error: BoxError },
+}
+
+impl Failure {
+    fn into_error(self) -> BoxError {
+        match self {
+            Self::Whole(error) | Self::Many(error) | Self::One { error, .. } => error,
+        }
+    }
 }
 
 fn fail(at: usize, recorded: &RecordedEvent, error: BoxError) -> Failure {
@@ -185,7 +224,7 @@ fn fail(at: usize, recorded: &RecordedEvent, error: BoxError) -> Failure {
         "{} at position {} ({}, version {})",
         recorded.data.event_type, recorded.position, recorded.stream, recorded.version
     );
-    Failure { at, error: Box::new(EventFailed { event, source: error }) }
+    Failure::One { at, error: Box::new(EventFailed { event, source: error }) }
 }
 
 /// A handler failed on an event.
