@@ -1,11 +1,11 @@
-//! What the derive costs at compile time.
+//! What the derive costs at compile time, and the lock on top of it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::crates::{self, Crate, OURS, PLAIN};
+use crate::crates::{self, Crate, LOCKED, OURS, PLAIN, UNLOCKED};
 use crate::figures::{Figures, Floor};
 use crate::import::cargo;
 use crate::rounds::Rounds;
@@ -15,14 +15,43 @@ const ROUNDS: usize = 9;
 /// Checks one crate and the other in turn. What else the machine does only ever adds, so the least of each is compared.
 pub fn measure(figures: &mut Figures, directory: &Path) -> Result<()> {
     crates::write(directory)?;
+    lock(directory)?;
     check(directory, &["--workspace"])?;
+    compare(figures, directory, "compile_ratio_50", (&OURS, &PLAIN), Floor::AtMost(1.5))?;
+    compare(figures, directory, "compile_lock_200", (&LOCKED, &UNLOCKED), Floor::Below(1.05))
+}
+
+fn compare(
+    figures: &mut Figures,
+    directory: &Path,
+    name: &'static str,
+    (one, other): (&Crate, &Crate),
+    floor: Floor,
+) -> Result<()> {
     let (mut ours, mut plain) = (Rounds::default(), Rounds::default());
     for _ in 0..ROUNDS {
-        ours.push(recompile(directory, &OURS)?);
-        plain.push(recompile(directory, &PLAIN)?);
+        ours.push(recompile(directory, one)?);
+        plain.push(recompile(directory, other)?);
     }
     let detail = format!("{:.2} s over {:.2} s of processor time; {ROUNDS} rounds", ours.least(), plain.least());
-    figures.add("compile_ratio_50", ours.least() / plain.least(), Floor::AtMost(1.5), detail);
+    figures.add(name, ours.least() / plain.least(), floor, detail);
+    Ok(())
+}
+
+/// Writes the lock, by the tests that the derive writes.
+fn lock(directory: &Path) -> Result<()> {
+    let schemas = directory.join(LOCKED.name).join("schemas");
+    std::fs::create_dir_all(&schemas)?;
+    std::fs::write(schemas.join("lock.json"), "{\"format\": 1, \"events\": {}}")?;
+    let status = Command::new(cargo())
+        .args(["test", "--quiet", "--offline", "--target-dir", "target", "--lib", "-p", LOCKED.name])
+        .env("RECOUNT_SCHEMA", "lock")
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("cargo can't be started")?;
+    ensure!(status.success(), "the generated crate can't be locked: {status}");
     Ok(())
 }
 

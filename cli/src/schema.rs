@@ -15,6 +15,9 @@ const TESTS: &str = "event_schema_of_";
 /// Tells them what to do.
 const VARIABLE: &str = "RECOUNT_SCHEMA";
 
+/// A file to which they add the names of their types.
+const SEEN: &str = "RECOUNT_SCHEMA_SEEN";
+
 #[derive(Subcommand)]
 pub(crate) enum Task {
     /// Writes what the events of a crate look like now into its lock, by its tests; makes the lock if there is none.
@@ -60,7 +63,7 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
         Task::Lock { package } => {
             let package = Package::find(package.as_deref())?;
             package.prepare()?;
-            let code = package.test("lock")?;
+            let (code, _) = package.test("lock")?;
             if code == ExitCode::SUCCESS {
                 let lock = Lock::read(&package.directory)?.unwrap_or_default();
                 let versions: usize = lock.events.values().map(|event| event.versions.len()).sum();
@@ -73,7 +76,9 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
             let package = Package::find(package.as_deref())?;
             let file = package.directory.join(PATH);
             ensure!(file.is_file(), "there is no {}: run `cargo recount schema lock`", file.display());
-            package.test("check")
+            let lock = Lock::read(&package.directory).with_context(|| file.display().to_string())?.unwrap_or_default();
+            let (code, seen) = package.test("check")?;
+            Ok(if Package::missing(&lock, &seen) { ExitCode::FAILURE } else { code })
         }
         Task::Diff { old, new, compatibility, sarif } => diff(old, new, *compatibility, sarif.as_deref()),
     }
@@ -142,17 +147,35 @@ impl Package {
         Ok(())
     }
 
-    /// Runs the derive's tests.
-    fn test(&self, mode: &str) -> Result<ExitCode> {
+    /// Says which locked events no type in the code is responsible for, if any.
+    fn missing(lock: &Lock, seen: &str) -> bool {
+        let gone = |event: &recount_schema::LockedEvent| !event.erased && !seen.lines().any(|it| it == event.rust_type);
+        let mut missing = false;
+        for (name, event) in lock.events.iter().filter(|(_, event)| gone(event)) {
+            missing = true;
+            eprintln!(
+                "`{name}` was released, but its type `{}` is gone: bring it back, with `#[event(retired)]` if it is no longer \
+                 written; or put `\"erased\": true` beside its type in {PATH}, once nothing of it is stored",
+                event.rust_type
+            );
+        }
+        missing
+    }
+
+    /// Runs the derive's tests. Returns also the types that they are of, a line each.
+    fn test(&self, mode: &str) -> Result<(ExitCode, String)> {
+        let seen = tempfile::NamedTempFile::new()?;
         let status = Command::new(cargo())
             .args(["test", "--quiet"])
             .args(&self.options)
             .arg(TESTS)
             .current_dir(&self.directory)
             .env(VARIABLE, mode)
+            .env(SEEN, seen.path())
             .status()
             .context("cargo can't be started")?;
-        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let code = if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        Ok((code, fs::read_to_string(seen.path())?))
     }
 }
 

@@ -30,6 +30,6 @@ mod sarif;
 
 pub use diff::{Change, Compatibility, changes, version_changes};
 pub use form::{Field, Form, FormError, Tagging, WIDER, widens};
-pub use lock::{FORMAT, Lock, LockError, LockedEvent, LockedVersion, PATH};
+pub use lock::{FORMAT, Lock, LockError, LockedEvent, LockedVersion, PATH, add_line};
 pub use sample::samples;
 pub use sarif::sarif;

@@ -211,6 +211,15 @@ impl Lock {
     }
 }
 
+/// Adds a line to a file, as a whole, whoever else does so.
+///
+/// # Errors
+/// [`LockError::File`] if it can't be written.
+pub fn add_line(file: &Path, line: &str) -> Result<(), LockError> {
+    let write = || File::options().append(true).create(true).open(file)?.write_all(format!("{line}\n").as_bytes());
+    write().map_err(|source| LockError::File { path: file.to_owned(), source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,7 +30,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
-    /// Checks format, lints and docs; warnings fail.
+    /// Checks format, the locks of the examples, lints and docs; warnings fail.
     Lint,
     /// Runs the examples as a newcomer would.
     Examples,
@@ -58,6 +58,9 @@ fn main() -> Result<()> {
 fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["fmt", "--all", "--check", "--manifest-path", "bench/peers/Cargo.toml"])?;
+    for package in ["bank", "shop"] {
+        cargo(&["run", "--quiet", "-p", "recount-cli", "--", "recount", "schema", "check", "--package", package])?;
+    }
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run::cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings".to_owned())])
 }
