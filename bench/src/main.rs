@@ -74,9 +74,9 @@ async fn core(json: Option<&Path>, directory: Option<PathBuf>) -> Result<()> {
     let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
     let scratch = scratch.path();
     // Whatever compiles comes first, so that nothing is left to compile, or to flush to disk, beside the rest.
-    let shop = import::build()?;
     let mut figures = Figures::default();
     compile::measure(&mut figures, &scratch.join("compile"))?;
+    let shop = import::build()?;
     replay::measure_memory(&mut figures).await?;
     replay::measure_sqlite(&mut figures, scratch).await?;
     dispatch::measure_memory(&mut figures).await?;

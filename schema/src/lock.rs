@@ -140,12 +140,15 @@ impl Lock {
         if let Some(line) = text.lines().position(marker) {
             return Err(LockError::Conflict { line: line + 1 });
         }
-        let damaged = |source| LockError::Damaged { source };
-        let Head { format } = serde_json::from_str(text).map_err(damaged)?;
-        if format > FORMAT {
-            return Err(LockError::Newer { found: format });
+        let newer = |format: u32| (format > FORMAT).then_some(LockError::Newer { found: format });
+        let lock: Self = serde_json::from_str(text).map_err(|source| {
+            // A newer one may say more than this one reads.
+            let format = serde_json::from_str(text).map_or(FORMAT, |Head { format }| format);
+            newer(format).unwrap_or(LockError::Damaged { source })
+        })?;
+        if let Some(error) = newer(lock.format) {
+            return Err(error);
         }
-        let lock: Self = serde_json::from_str(text).map_err(damaged)?;
         for (event, locked) in &lock.events {
             for (&version, locked) in &locked.versions {
                 let source = locked.form().err();

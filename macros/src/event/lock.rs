@@ -67,6 +67,8 @@ struct Compared<'a> {
     name: &'a str,
     version: u32,
     form: Form,
+    /// What to write instead, the same for whatever is wrong.
+    cure: String,
 }
 
 fn compare_variant(
@@ -90,8 +92,9 @@ fn compare_variant(
         // The upcasters read what is locked: the samples show it.
         return None;
     }
-    let compared = Compared { event, variant, name, version, form: newest.form().ok()? };
-    Some(compared.fields(errors))
+    let form = newest.form().ok()?;
+    let cure = cure(event, variant, version, &form);
+    Some(Compared { event, variant, name, version, form, cure }.fields(errors))
 }
 
 impl Compared<'_> {
@@ -193,25 +196,28 @@ impl Compared<'_> {
 
     /// What is wrong, and what to write instead.
     fn message(&self, said: &str) -> String {
-        let (name, version) = (self.name, self.version);
-        let ident = self.variant.ident.unraw();
-        let (function, old) = old_names(self.variant.ident, version);
-        let next = version + 1;
-        let chain: Vec<_> = self.variant.upcasts.iter().map(path_text).collect();
-        let functions = chain.iter().chain([&function]).cloned().collect::<Vec<_>>().join(", ");
-        let event = self.event.ident.unraw();
-        let head = if self.event.is_enum { format!("on `{ident}`") } else { format!("on `{event}`, beside its name") };
-        let links = chain.last().map_or_else(String::new, |last| format!(" (from now on `{last}` returns it)"));
-        let declaration = self.form.declaration(&old);
-        format!(
-            "version {version} of `{name}` {said}\n\n\
-             To change it, write version {next} {head}:\n\n\
-             #[event(version = {next}, upcast({functions}))]\n\n\
-             and keep what version {version} was{links}:\n\n\
-             {declaration}\n\
-             fn {function}(old: {old}) -> {event} {{ … }}\n"
-        )
+        format!("version {} of `{}` {said}{}", self.version, self.name, self.cure)
     }
+}
+
+/// How a new version is written.
+fn cure(event: &Event<'_>, variant: &Variant<'_>, version: u32, form: &Form) -> String {
+    let ident = variant.ident.unraw();
+    let (function, old) = old_names(variant.ident, version);
+    let next = version + 1;
+    let chain: Vec<_> = variant.upcasts.iter().map(path_text).collect();
+    let functions = chain.iter().chain([&function]).cloned().collect::<Vec<_>>().join(", ");
+    let rust_type = event.ident.unraw();
+    let head = if event.is_enum { format!("on `{ident}`") } else { format!("on `{rust_type}`, beside its name") };
+    let links = chain.last().map_or_else(String::new, |last| format!(" (from now on `{last}` returns it)"));
+    let declaration = form.declaration(&old);
+    format!(
+        "\n\nTo change it, write version {next} {head}:\n\n\
+         #[event(version = {next}, upcast({functions}))]\n\n\
+         and keep what version {version} was{links}:\n\n\
+         {declaration}\n\
+         fn {function}(old: {old}) -> {rust_type} {{ … }}\n"
+    )
 }
 
 fn path_text(path: &syn::Path) -> String {
