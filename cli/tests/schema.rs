@@ -1,4 +1,5 @@
 //! `cargo recount schema` as a user runs it.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs;
 use std::path::Path;

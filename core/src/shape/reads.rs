@@ -424,7 +424,7 @@ mod tests {
     fn it_is_known_at_compile_time() {
         const READS: bool = Form::Option(&U32).reads(&U32);
         const HASH: u64 = Form::List(&U32).hash();
-        assert!(READS);
+        const { assert!(READS) };
         assert_eq!(HASH, Form::List(&U32).hash());
     }
 }

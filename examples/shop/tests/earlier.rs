@@ -1,4 +1,5 @@
 //! Files that earlier versions of the shop wrote.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;
 
