@@ -94,7 +94,16 @@ fn compare_variant(
     }
     let form = newest.form().ok()?;
     let cure = cure(event, variant, version, &form);
-    Some(Compared { event, variant, name, version, form, cure }.fields(errors))
+    let compared = Compared { event, variant, name, version, form, cure };
+    let (comparisons, cure) = (compared.fields(errors), &compared.cure);
+    // The cure stands here once: long texts in every comparison would take the compiler a while.
+    Some(quote! {
+        const _: () = {
+            #[allow(dead_code)]
+            const __CURE: &::core::primitive::str = #cure;
+            #comparisons
+        };
+    })
 }
 
 impl Compared<'_> {
@@ -190,13 +199,21 @@ impl Compared<'_> {
             "is stored with {} for {what}, which this type does not read whole, as far as its `Shape` tells",
             shown(old)
         );
-        let message = self.message(&said).replace('{', "{{").replace('}', "}}");
-        quote_spanned!(at(wire.field.ty.span())=> const _: () = if !(#now).reads(&#before) { ::core::panic!(#message) };)
+        let said = self.said(&said);
+        quote_spanned! { at(wire.field.ty.span())=>
+            const _: () = if !(#now).reads(&#before) {
+                ::core::panic!("{}", #krate::__private::complaint(#said, __CURE).text())
+            };
+        }
     }
 
     /// What is wrong, and what to write instead.
     fn message(&self, said: &str) -> String {
-        format!("version {} of `{}` {said}{}", self.version, self.name, self.cure)
+        self.said(said) + &self.cure
+    }
+
+    fn said(&self, said: &str) -> String {
+        format!("version {} of `{}` {said}", self.version, self.name)
     }
 }
 
