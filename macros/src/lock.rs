@@ -28,7 +28,7 @@ pub(crate) fn of_crate(rust_type: &Ident) -> Option<Result<Arc<Lock>, Option<Str
     let mut all = READ.lock().unwrap_or_else(PoisonError::into_inner);
     let all = all.get_or_insert_default();
     if all.get(&file).is_none_or(|read| read.changed != changed) {
-        let lock = match Lock::read(&directory) {
+        let lock = match Lock::read_forms(&directory) {
             Ok(lock) => Ok(Arc::new(lock?)),
             Err(error) => Err(format!("{PATH} can't be read: {error}")),
         };

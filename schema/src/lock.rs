@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -124,6 +125,52 @@ struct Head {
     format: u32,
 }
 
+/// A lock whose schemas and samples are read over: many times faster, and all that the derive needs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outline {
+    format: u32,
+    events: BTreeMap<String, EventOutline>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventOutline {
+    #[serde(rename = "type")]
+    rust_type: String,
+    #[serde(default)]
+    erased: bool,
+    versions: BTreeMap<u32, VersionOutline>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VersionOutline {
+    hash: String,
+    form: Value,
+    #[serde(rename = "schema")]
+    _schema: IgnoredAny,
+    #[serde(rename = "samples")]
+    _samples: IgnoredAny,
+}
+
+impl From<Outline> for Lock {
+    fn from(Outline { format, events }: Outline) -> Self {
+        let version = |VersionOutline { hash, form, .. }: VersionOutline| LockedVersion {
+            hash,
+            form,
+            schema: Value::Null,
+            samples: Vec::new(),
+        };
+        let event = |EventOutline { rust_type, erased, versions }: EventOutline| LockedEvent {
+            rust_type,
+            erased,
+            versions: versions.into_iter().map(|(number, outline)| (number, version(outline))).collect(),
+        };
+        Self { format, events: events.into_iter().map(|(name, outline)| (name, event(outline))).collect() }
+    }
+}
+
 impl Default for Lock {
     fn default() -> Self {
         Self { format: FORMAT, events: BTreeMap::new() }
@@ -136,23 +183,30 @@ impl Lock {
     /// # Errors
     /// [`LockError`] if it isn't one that this version of recount knows, whole.
     pub fn parse(text: &str) -> Result<Self, LockError> {
+        Self::parse_as::<Self>(text)
+    }
+
+    fn parse_as<T: DeserializeOwned + Into<Self>>(text: &str) -> Result<Self, LockError> {
         let marker = |line: &str| ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|marker| line.starts_with(marker));
-        if let Some(line) = text.lines().position(marker) {
-            return Err(LockError::Conflict { line: line + 1 });
-        }
         let newer = |format: u32| (format > FORMAT).then_some(LockError::Newer { found: format });
-        let lock: Self = serde_json::from_str(text).map_err(|source| {
-            // A newer one may say more than this one reads.
-            let format = serde_json::from_str(text).map_or(FORMAT, |Head { format }| format);
-            newer(format).unwrap_or(LockError::Damaged { source })
-        })?;
+        let read: Result<T, serde_json::Error> = serde_json::from_str(text);
+        let lock: Self = match read {
+            Ok(lock) => lock.into(),
+            Err(source) => {
+                if let Some(line) = text.lines().position(marker) {
+                    return Err(LockError::Conflict { line: line + 1 });
+                }
+                // A newer one may say more than this one reads.
+                let format = serde_json::from_str(text).map_or(FORMAT, |Head { format }| format);
+                return Err(newer(format).unwrap_or(LockError::Damaged { source }));
+            }
+        };
         if let Some(error) = newer(lock.format) {
             return Err(error);
         }
         for (event, locked) in &lock.events {
             for (&version, locked) in &locked.versions {
-                let source = locked.form().err();
-                if let Some(source) = source {
+                if let Err(source) = locked.form() {
                     return Err(LockError::Form { event: event.clone(), version, source });
                 }
             }
@@ -165,9 +219,21 @@ impl Lock {
     /// # Errors
     /// See [`parse`](Self::parse), and if the file can't be read.
     pub fn read(manifest_directory: &Path) -> Result<Option<Self>, LockError> {
+        Self::read_as::<Self>(manifest_directory)
+    }
+
+    /// The same without JSON Schemas and samples, which takes much less time.
+    ///
+    /// # Errors
+    /// See [`read`](Self::read).
+    pub fn read_forms(manifest_directory: &Path) -> Result<Option<Self>, LockError> {
+        Self::read_as::<Outline>(manifest_directory)
+    }
+
+    fn read_as<T: DeserializeOwned + Into<Self>>(manifest_directory: &Path) -> Result<Option<Self>, LockError> {
         let path = manifest_directory.join(PATH);
         match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text).map(Some),
+            Ok(text) => Self::parse_as::<T>(&text).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(LockError::File { path, source }),
         }

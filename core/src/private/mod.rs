@@ -1,7 +1,6 @@
 //! What the derives' expansions refer to. Not part of the public interface: it changes without notice.
 
 mod command;
-mod complaint;
 mod event;
 mod listed;
 mod locked;
@@ -12,7 +11,6 @@ pub use crate::shape::{Probe, Unknown};
 pub use command::{
     assert_aggregate, assert_apply, assert_handler, command_from_json, command_to_json, state_from_json, state_to_json,
 };
-pub use complaint::{Complaint, complaint};
 pub use event::{
     add_variants, decode, encode, encode_only, find, push_tag, reads, upcast_next, upcast_stored, variants,
 };

@@ -1,7 +1,7 @@
 //! Compares events with the lock of their crate: what was released must stay readable.
 //!
 //! What is seen in the attributes and names is reported here; the forms of field types are known only to the compiler, so
-//! they are compared by a constant for each field.
+//! they are compared by a constant, whose evaluation fails at the first field that no longer reads.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -16,7 +16,7 @@ use crate::form;
 use crate::shape::at;
 use crate::wire::{Wire, old_names};
 
-/// Constants that don't compile if a field's type no longer reads what is stored.
+/// Statements, to be evaluated at compile time, that panic if a field's type no longer reads what is stored.
 pub(crate) fn compare(event: &Event<'_>, variants: &[Variant<'_>], lock: &Lock, errors: &mut Errors) -> TokenStream {
     let comparisons: TokenStream = variants
         .iter()
@@ -94,16 +94,7 @@ fn compare_variant(
     }
     let form = newest.form().ok()?;
     let cure = cure(event, variant, version, &form);
-    let compared = Compared { event, variant, name, version, form, cure };
-    let (comparisons, cure) = (compared.fields(errors), &compared.cure);
-    // The cure stands here once: long texts in every comparison would take the compiler a while.
-    Some(quote! {
-        const _: () = {
-            #[allow(dead_code)]
-            const __CURE: &::core::primitive::str = #cure;
-            #comparisons
-        };
-    })
+    Some(Compared { event, variant, name, version, form, cure }.fields(errors))
 }
 
 impl Compared<'_> {
@@ -190,7 +181,7 @@ impl Compared<'_> {
         wire.field.ident.as_ref().map_or_else(|| wire.field.ty.span(), syn::Ident::span)
     }
 
-    /// Does not compile unless the field's type reads what is stored.
+    /// Panics, at the field's type, unless that reads what is stored.
     fn readable(&self, wire: &Wire<'_>, what: &str, old: &Form) -> TokenStream {
         let krate = &self.event.krate;
         let now = form::of_field(krate, wire);
@@ -199,21 +190,13 @@ impl Compared<'_> {
             "is stored with {} for {what}, which this type does not read whole, as far as its `Shape` tells",
             shown(old)
         );
-        let said = self.said(&said);
-        quote_spanned! { at(wire.field.ty.span())=>
-            const _: () = if !(#now).reads(&#before) {
-                ::core::panic!("{}", #krate::__private::complaint(#said, __CURE).text())
-            };
-        }
+        let message = self.message(&said).replace('{', "{{").replace('}', "}}");
+        quote_spanned!(at(wire.field.ty.span())=> if !(#now).reads(&#before) { ::core::panic!(#message) })
     }
 
     /// What is wrong, and what to write instead.
     fn message(&self, said: &str) -> String {
-        self.said(said) + &self.cure
-    }
-
-    fn said(&self, said: &str) -> String {
-        format!("version {} of `{}` {said}", self.version, self.name)
+        format!("version {} of `{}` {said}{}", self.version, self.name, self.cure)
     }
 }
 
