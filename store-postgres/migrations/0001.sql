@@ -1,4 +1,4 @@
--- Version 1. {schema}, {position_key}, {gate_key} and {seed} are filled in by recount; names are data and compared byte by byte.
+-- Version 1. {schema}, {position_key} and {gate_key} are filled in by recount; names are data and compared byte by byte.
 
 CREATE TABLE {schema}.migrations (
     version integer PRIMARY KEY,
@@ -181,8 +181,8 @@ CREATE FUNCTION {schema}.append_batch(
     event_part integer[], event_index integer[], event_stream text[], event_kind integer[], event_id uuid[],
     event_schema bigint[], event_tags text[], event_metadata text[], event_payload bytea[],
     tag_part integer[], tag_index integer[], tag_kind integer[], tag_name text[],
-    -- What to lock, and whether against everybody, not only against those who do. All at once if `alone`.
-    lock_name text[], lock_exclusive boolean[], alone boolean,
+    -- What to lock, in order, and whether against everybody, not only against those who do. All at once if `alone`.
+    locks bigint[], lock_exclusive boolean[], alone boolean,
     key_append integer[], key_name text[], key_digest uuid[],
     condition_append integer[], condition_after bigint[], condition_items text[],
     -- Whether all its alternatives are in the simple form that follows: up to two tags, and kinds, if any are asked
@@ -210,7 +210,7 @@ DECLARE
     stream integer;
     total bigint := 0;
     ok boolean;
-    last_drawn bigint;
+    held text;
     seen record;
     all_known boolean := false;
     a integer;
@@ -222,18 +222,20 @@ BEGIN
     positions := '{}';
     known_append := '{}';
 
-    -- In one order everywhere, so that nobody waits in a circle.
+    -- In one order everywhere, so that nobody waits in a circle. Assignments, because they need no plan.
     IF alone THEN
-        PERFORM pg_advisory_xact_lock({gate_key});
+        held := pg_advisory_xact_lock({gate_key})::text;
     ELSE
-        PERFORM pg_advisory_xact_lock_shared({gate_key});
-        PERFORM CASE
-            WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
-        END
-        FROM (
-            SELECT hashtextextended(n.name COLLATE "C", {seed}) AS lock, bool_or(n.exclusive) AS exclusive
-            FROM unnest(lock_name, lock_exclusive) AS n(name, exclusive) GROUP BY 1 ORDER BY 1 OFFSET 0
-        ) AS l;
+        held := pg_advisory_xact_lock_shared({gate_key})::text;
+        IF cardinality(locks) = 1 AND lock_exclusive[1] THEN
+            held := pg_advisory_xact_lock(locks[1])::text;
+        ELSE
+            PERFORM CASE
+                WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text
+                ELSE pg_advisory_xact_lock_shared(l.lock)::text
+            END
+            FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
+        END IF;
     END IF;
 
     IF cardinality(key_append) > 0 THEN
@@ -318,8 +320,9 @@ BEGIN
     END IF;
 
     -- First the lock, then the numbers: see safe_head.
-    SELECT last_value INTO last_drawn FROM {schema}.position_sequence;
-    PERFORM pg_advisory_xact_lock_shared({position_key}, (last_drawn & 2147483647)::integer);
+    held := pg_advisory_xact_lock_shared(
+        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
+    )::text;
     positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
 
     INSERT INTO {schema}.events
@@ -351,11 +354,67 @@ BEGIN
 END
 $$;
 
+-- Appends events that are each of an append of its own, and of a stream of its own, without keys and conditions: the same
+-- locks, looks and order as in append_batch, in as few statements as that takes.
+CREATE FUNCTION {schema}.append_each(
+    locks bigint[], lock_exclusive boolean[],
+    stream text[], expected bigint[], kind integer[], id uuid[], schema bigint[], tags text[], metadata text[],
+    payload bytea[], tag_event integer[], tag_name text[],
+    -- No position where it conflicts.
+    OUT positions bigint[], OUT heads bigint[], OUT closed smallint[]
+) LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    held text;
+BEGIN
+    held := pg_advisory_xact_lock_shared({gate_key})::text;
+    PERFORM CASE
+        WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
+    END
+    FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
+
+    -- First the lock, then the numbers: see safe_head.
+    held := pg_advisory_xact_lock_shared(
+        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
+    )::text;
+    WITH looked AS (
+        SELECT e.*,
+            coalesce((
+                SELECT v.version FROM {schema}.events AS v WHERE v.stream = e.stream ORDER BY v.version DESC LIMIT 1
+            ), 0) AS head,
+            coalesce((SELECT c.state FROM {schema}.closed_streams AS c WHERE c.stream = e.stream), 0::smallint) AS closed
+        FROM unnest(stream, expected, kind, id, schema, tags, metadata, payload)
+            AS e(stream, expected, kind, id, schema, tags, metadata, payload)
+        OFFSET 0
+    ), decided AS MATERIALIZED (
+        SELECT l.*, CASE
+            WHEN l.closed = 0 AND CASE l.expected WHEN -1 THEN true WHEN -2 THEN l.head > 0 ELSE l.head = l.expected END
+            THEN nextval('{schema}.position_sequence')
+        END AS position
+        FROM looked AS l
+    ), written AS (
+        INSERT INTO {schema}.events
+            (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
+        SELECT d.position, d.head + 1, d.schema, clock_timestamp(), d.id, d.kind, d.stream, d.tags, d.metadata,
+            d.payload
+        FROM decided AS d WHERE d.position IS NOT NULL
+    )
+    SELECT array_agg(d.position), array_agg(d.head), array_agg(d.closed) INTO positions, heads, closed
+    FROM decided AS d;
+
+    IF cardinality(tag_event) > 0 THEN
+        INSERT INTO {schema}.tags (tag, position, kind)
+        SELECT t.name, positions[t.event], append_each.kind[t.event]
+        FROM unnest(tag_event, tag_name) AS t(event, name) WHERE positions[t.event] IS NOT NULL;
+    END IF;
+END
+$$;
+
 -- Appends one event, with the same locks, looks and order as append_batch, in as few statements as that takes: what
 -- a caller who is alone waits for. Answers no position if it conflicts.
 CREATE FUNCTION {schema}.append_one(
-    stream_name text, lock_name text, expected bigint, event_kind integer, id uuid, event_schema bigint,
-    event_tags text, tag_names text[], event_metadata text, event_payload bytea,
+    stream_name text, locks bigint[], lock_exclusive boolean[], expected bigint, event_kind integer, id uuid,
+    event_schema bigint, event_tags text, tag_names text[], event_metadata text, event_payload bytea,
     OUT appended bigint, OUT head bigint, OUT closed smallint
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -364,17 +423,12 @@ BEGIN
     -- Assignments, because they need no plan.
     held := pg_advisory_xact_lock_shared({gate_key})::text;
     IF event_tags IS NULL THEN
-        held := pg_advisory_xact_lock(hashtextextended(lock_name COLLATE "C", {seed}))::text;
+        held := pg_advisory_xact_lock(locks[1])::text;
     ELSE
         PERFORM CASE
             WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
         END
-        FROM (
-            SELECT hashtextextended(n.name COLLATE "C", {seed}) AS lock, bool_or(n.exclusive) AS exclusive
-            FROM (
-                SELECT lock_name, true UNION ALL SELECT 't/' || t.tag, false FROM unnest(tag_names) AS t(tag)
-            ) AS n(name, exclusive) GROUP BY 1 ORDER BY 1 OFFSET 0
-        ) AS l;
+        FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
     END IF;
 
     SELECT
@@ -387,8 +441,9 @@ BEGIN
     END IF;
 
     -- First the lock, then the number: see safe_head.
-    SELECT pg_advisory_xact_lock_shared({position_key}, (s.last_value & 2147483647)::integer)::text INTO held
-    FROM {schema}.position_sequence AS s;
+    held := pg_advisory_xact_lock_shared(
+        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
+    )::text;
     appended := nextval('{schema}.position_sequence');
     INSERT INTO {schema}.events
         (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
@@ -402,14 +457,14 @@ END
 $$;
 
 -- Closes a stream: 1 archives, 2 erases. Answers what it was before, or nothing if there is no such stream.
-CREATE FUNCTION {schema}.close_stream(name text, lock_name text, wanted smallint) RETURNS smallint
+CREATE FUNCTION {schema}.close_stream(name text, lock bigint, wanted smallint) RETURNS smallint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     before smallint;
     last bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared({gate_key});
-    PERFORM pg_advisory_xact_lock(hashtextextended(lock_name COLLATE "C", {seed}));
+    PERFORM pg_advisory_xact_lock(lock);
     SELECT c.state INTO before FROM {schema}.closed_streams AS c WHERE c.stream = name;
     IF before >= wanted THEN
         RETURN before;
@@ -440,13 +495,13 @@ $$;
 
 -- Writes an entry of the state, or deletes it if there is no value. Expected: -1 any, -2 absent, else the revision.
 CREATE FUNCTION {schema}.write_state(
-    name text, new_value bytea, expected bigint, time_to_live bigint, OUT written boolean, OUT revision bigint
+    name text, lock bigint, new_value bytea, expected bigint, time_to_live bigint, OUT written boolean, OUT revision bigint
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     now_at bigint;
     new_revision bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(('s/' || name) COLLATE "C", {seed}));
+    PERFORM pg_advisory_xact_lock(lock);
     now_at := {schema}.now_us();
     SELECT s.revision INTO revision FROM {schema}.state AS s
     WHERE s.key = name AND (s.expires_at IS NULL OR s.expires_at > now_at);

@@ -1,10 +1,10 @@
 //! A batch of appends as the arguments of one call, and its answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use recount_core::{
     Append, AppendCondition, AppendError, Appended, Conflict, EventData, ExpectedVersion, NamedAppend, Position,
-    StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Violation,
+    StoreError, StreamAppended, StreamId, StreamVersion, Violation,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -13,15 +13,14 @@ use uuid::Uuid;
 use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
-use crate::lifecycle::{self, ARCHIVED, ERASED};
+use crate::lifecycle::{ARCHIVED, ERASED};
+use crate::locks::Locks;
 use crate::request::guard;
 use crate::row::{encode_metadata, encode_tags};
 use crate::schema::Schema;
 use crate::{outcome, query};
 
 const OPERATION: &str = "appending";
-/// With more names than this, lock everything: the database's room for locks is limited.
-const MAX_LOCKS: usize = 1000;
 
 /// The columns of a batch.
 #[derive(Default)]
@@ -44,7 +43,6 @@ struct Columns<'a> {
     tag_index: Vec<i32>,
     tag_kind: Vec<i32>,
     tag_name: Vec<&'a str>,
-    locks: BTreeMap<String, bool>,
     alone: bool,
     key_append: Vec<i32>,
     key_name: Vec<&'a str>,
@@ -61,16 +59,16 @@ struct Columns<'a> {
 }
 
 /// Numbers as SQL counts them: from 1. A batch has far fewer parts and events than fit.
-fn number(index: usize) -> i32 {
+pub(crate) fn number(index: usize) -> i32 {
     i32::try_from(index + 1).unwrap_or(i32::MAX)
 }
 
-fn count(length: usize) -> i32 {
+pub(crate) fn count(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
 
 /// As the database takes it: a version, or -1 for any, -2 for an existing stream.
-fn expected(expected: ExpectedVersion) -> i64 {
+pub(crate) fn expected(expected: ExpectedVersion) -> i64 {
     match expected {
         ExpectedVersion::Any => -1,
         ExpectedVersion::StreamExists => -2,
@@ -80,64 +78,27 @@ fn expected(expected: ExpectedVersion) -> i64 {
 }
 
 /// The tags of an event, each once.
-fn tag_names(event: &EventData) -> Vec<&str> {
+pub(crate) fn tag_names(event: &EventData) -> Vec<&str> {
     let mut tags: Vec<&str> = event.tags.iter().map(recount_core::Tag::as_str).collect();
     tags.sort_unstable();
     tags.dedup();
     tags
 }
 
-/// The call that appends this, if it is the simple kind that a function of its own is for.
-pub(crate) fn single(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<Statement> {
-    let ([part], None, None) = (&*append.streams, &append.condition, &append.idempotency) else { return None };
-    let [event] = &*part.events else { return None };
-    if event.tags.len() > MAX_LOCKS {
-        return None;
-    }
-    let kind = kinds.find(part.stream.category(), &event.event_type)?;
-    let call = Statement::new(schema, include_str!("sql/append_one.sql"))
-        .bind(part.stream.to_string())
-        .bind(lifecycle::lock(&part.stream))
-        .bind(expected(part.expected))
-        .bind(kind)
-        .bind(event.id.0)
-        .bind(i64::from(event.schema_version))
-        .bind(encode_tags(&event.tags))
-        .bind(tag_names(event))
-        .bind(encode_metadata(&event.metadata))
-        .bind(&*event.payload);
-    Some(call)
-}
-
-/// How the one append of [`single`] ended.
-pub(crate) fn single_outcome(append: &Append, rows: &[PgRow]) -> Result<Result<Appended, AppendError>, StoreError> {
-    let row = rows.first().ok_or_else(|| damaged("an append answers nothing"))?;
-    let position: Option<i64> = row.try_get(0).during(OPERATION)?;
-    let head: i64 = row.try_get(1).during(OPERATION)?;
-    let Some(position) = position else {
-        let closed: i16 = row.try_get(2).during(OPERATION)?;
-        return Ok(Err(conflict(append, &[head], &[closed], None).into()));
-    };
-    let version = StreamVersion::new(head.cast_unsigned() + 1);
-    let appended = |part: &StreamAppend| StreamAppended { stream: part.stream.clone(), version, count: 1 };
-    let streams = append.streams.iter().map(appended).collect();
-    Ok(Ok(Appended { position: Position::new(position.cast_unsigned()), streams, repeated: false }))
-}
-
 /// The call that appends these, all of whose kinds are known.
 pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Result<Statement, StoreError> {
     let kinds_known = kinds.len();
     let mut columns = Columns::default();
+    let mut locks = Locks::new(schema);
     let mut numbers: HashMap<&StreamId, i32> = HashMap::new();
     for (index, append) in appends.iter().enumerate() {
-        columns.add(number(index), append, kinds, &mut numbers)?;
+        columns.add(number(index), append, kinds, &mut numbers, &mut locks)?;
     }
     // All that the kinds of conditions were taken from, or fewer: then the database looks for itself.
     let kinds_known = i64::try_from(kinds_known).unwrap_or(i64::MAX);
-    columns.alone |= columns.locks.len() > MAX_LOCKS;
+    columns.alone |= locks.too_many();
     let c = columns;
-    let (lock_name, lock_exclusive): (Vec<String>, Vec<bool>) =
-        if c.alone { (Vec::new(), Vec::new()) } else { c.locks.into_iter().unzip() };
+    let (locks, exclusive) = if c.alone { (Vec::new(), Vec::new()) } else { locks.columns() };
     Ok(Statement::new(schema, include_str!("sql/append_batch.sql"))
         .bind(count(appends.len()))
         .bind(c.streams)
@@ -158,8 +119,8 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
         .bind(c.tag_index)
         .bind(c.tag_kind)
         .bind(c.tag_name)
-        .bind(lock_name)
-        .bind(lock_exclusive)
+        .bind(locks)
+        .bind(exclusive)
         .bind(c.alone)
         .bind(c.key_append)
         .bind(c.key_name)
@@ -183,13 +144,14 @@ impl<'a> Columns<'a> {
         append: &'a Append,
         kinds: &Kinds,
         numbers: &mut HashMap<&'a StreamId, i32>,
+        locks: &mut Locks<'_>,
     ) -> Result<(), StoreError> {
         for part in &append.streams {
             let stream = *numbers.entry(&part.stream).or_insert_with(|| {
                 self.streams.push(part.stream.to_string());
                 count(self.streams.len())
             });
-            self.locks.insert(lifecycle::lock(&part.stream), true);
+            locks.stream(&part.stream);
             let number_of_part = number(self.part_append.len());
             self.part_append.push(this);
             self.part_stream.push(stream);
@@ -207,8 +169,8 @@ impl<'a> Columns<'a> {
                 self.event_tags.push(encode_tags(&event.tags));
                 self.event_metadata.push(encode_metadata(&event.metadata));
                 self.event_payload.push(&event.payload);
+                locks.tags(event);
                 for tag in tag_names(event) {
-                    self.locks.entry(format!("t/{tag}")).or_insert(false);
                     self.tag_part.push(number_of_part);
                     self.tag_index.push(number(index));
                     self.tag_kind.push(kind);
@@ -217,7 +179,7 @@ impl<'a> Columns<'a> {
             }
         }
         if let Some(named) = &append.idempotency {
-            self.locks.insert(format!("k/{}", named.key), true);
+            locks.key(&named.key);
             self.key_append.push(this);
             self.key_name.push(named.key.as_str());
             self.key_digest.push(named.digest);
@@ -225,7 +187,7 @@ impl<'a> Columns<'a> {
         if let Some(condition) = &append.condition {
             for item in &condition.fail_if.items {
                 match guard(item) {
-                    Some(tag) => drop(self.locks.insert(format!("t/{tag}"), true)),
+                    Some(tag) => locks.guarded(tag),
                     None => self.alone = true,
                 }
             }
@@ -329,7 +291,7 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
     Ok(outcomes)
 }
 
-fn conflict(append: &Append, heads: &[i64], closed: &[i16], condition: Option<i64>) -> Conflict {
+pub(crate) fn conflict(append: &Append, heads: &[i64], closed: &[i16], condition: Option<i64>) -> Conflict {
     let mut violations: Vec<Violation> = append
         .streams
         .iter()

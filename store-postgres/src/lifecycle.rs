@@ -32,14 +32,9 @@ async fn close(
     operation: &'static str,
 ) -> Result<Option<i16>, StoreError> {
     let close = Statement::new(&database.schema, include_str!("sql/close_stream.sql"));
-    let close = close.bind(stream.to_string()).bind(lock(stream)).bind(wanted);
+    let close = close.bind(stream.to_string()).bind(database.schema.stream_lock(stream)).bind(wanted);
     let rows = database.write(operation, close).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)
-}
-
-/// What appends to the stream lock as well.
-pub(crate) fn lock(stream: &StreamId) -> String {
-    format!("e/{stream}")
 }
 
 pub(crate) async fn health(database: &Database) -> Result<(), StoreError> {

@@ -32,7 +32,7 @@ struct Told(Option<Wake>);
 impl Drop for Told {
     fn drop(&mut self) {
         if let Some(wake) = self.0.take() {
-            wake.appended();
+            wake.appended(None);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Learning of appends by other instances, soon after they happen, and telling them of one's own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use recount_core::{Position, StoreError};
@@ -20,32 +21,39 @@ const AGAIN: [Duration; 4] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80), Duration::from_millis(320)];
 /// Before listening is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// What comes after the name of an instance that begins to listen.
+const HELLO: &str = " begins to listen";
 /// How often expired state is removed.
 const PURGE: Duration = Duration::from_secs(60);
 
 /// What the writers tell after a commit.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Wake {
     /// Look at the head.
     changed: Arc<Notify>,
     /// Tell the other instances.
     tell: Arc<Notify>,
-    head: watch::Receiver<Position>,
+    newest: Arc<AtomicU64>,
+    /// Whether there are others, as far as anybody was ever heard.
+    others: Arc<AtomicBool>,
 }
 
 impl Wake {
-    pub(crate) fn new(head: watch::Receiver<Position>) -> Self {
-        Self { changed: Arc::default(), tell: Arc::default(), head }
-    }
-
-    pub(crate) fn appended(&self) {
+    /// Something was appended, up to here as far as is known.
+    pub(crate) fn appended(&self, position: Option<Position>) {
+        self.newest.fetch_max(position.map_or(0, Position::get), Ordering::Relaxed);
         self.changed.notify_one();
         self.tell.notify_one();
     }
 
-    /// The newest head that this instance knows of.
-    pub(crate) fn known(&self) -> Position {
-        *self.head.borrow()
+    /// Somebody begins to watch: nobody may have looked for long.
+    pub(crate) fn watched(&self) {
+        self.changed.notify_one();
+    }
+
+    /// The newest position that this instance has written; whatever it writes from now on comes after that.
+    pub(crate) fn newest(&self) -> Position {
+        Position::new(self.newest.load(Ordering::Relaxed))
     }
 }
 
@@ -69,16 +77,15 @@ impl Push {
         poll: Duration,
     ) -> Self {
         let id = Uuid::now_v7().to_string();
-        let tell = tell(reader.database.clone(), Arc::clone(&wake.tell), id.clone());
         Self(vec![
-            tokio::spawn(listen(listening, Arc::clone(&wake.changed), id)),
-            tokio::spawn(tell),
+            tokio::spawn(listen(listening, wake.clone(), id.clone())),
+            tokio::spawn(tell(reader.database.clone(), wake.clone(), id)),
             tokio::spawn(look(reader, Arc::clone(&wake.changed), head, poll)),
         ])
     }
 }
 
-/// Looks at the head after each change, and from time to time.
+/// Looks at the head after each change, and from time to time, as long as anybody watches beside the store itself.
 async fn look(reader: Reader, changed: Arc<Notify>, head: watch::Sender<Position>, poll: Duration) {
     let mut looks = AGAIN.len();
     let mut purged = tokio::time::Instant::now();
@@ -88,10 +95,12 @@ async fn look(reader: Reader, changed: Arc<Notify>, head: watch::Sender<Position
             Ok(()) => looks = 0,
             Err(_) => looks = (looks + 1).min(AGAIN.len()),
         }
-        match reader.head().await {
-            Ok(position) => announce(&head, position),
-            Err(StoreError::Closed) => return,
-            Err(error) => tracing::warn!(%error, "looking for events of other processes"),
+        if head.receiver_count() > 1 {
+            match reader.head().await {
+                Ok(position) => announce(&head, position),
+                Err(StoreError::Closed) => return,
+                Err(error) => tracing::warn!(%error, "looking for events of other processes"),
+            }
         }
         if purged.elapsed() > PURGE {
             purged = tokio::time::Instant::now();
@@ -112,11 +121,14 @@ fn announce(head: &watch::Sender<Position>, position: Position) {
     });
 }
 
-/// Notifies other instances, from a transaction of its own: within an append's it would hold up all others. It need not be
-/// durable, so it doesn't wait for the disk, nor make appends wait for it there.
-async fn tell(database: Database, asked: Arc<Notify>, id: String) {
+/// Notifies other instances, if there are any, from a transaction of its own: within an append's it would hold up all others.
+/// It need not be durable, so it doesn't wait for the disk, nor make appends wait for it there.
+async fn tell(database: Database, wake: Wake, id: String) {
     loop {
-        asked.notified().await;
+        wake.tell.notified().await;
+        if !wake.others.load(Ordering::Acquire) {
+            continue;
+        }
         let notify = Statement::new(&database.schema, include_str!("sql/notify_alone.sql"));
         match database.write("notifying others", notify.bind(database.schema.channel()).bind(id.as_str())).await {
             Ok(_) => {}
@@ -129,15 +141,31 @@ async fn tell(database: Database, asked: Arc<Notify>, id: String) {
 }
 
 /// Listens for notifications of other instances; a connection that breaks off is made anew.
-async fn listen(database: Database, changed: Arc<Notify>, id: String) {
-    let channel = database.schema.channel();
+///
+/// Whoever begins to listen says so, and those who hear it answer as if they had appended: both know then that they are not alone,
+/// and what happened before is looked for.
+async fn listen(database: Database, wake: Wake, id: String) {
+    let hello = format!("{id}{HELLO}");
     loop {
-        match listener(&database, &channel).await {
+        match listener(&database, &hello).await {
             Ok(mut listener) => loop {
-                // What happened before listening began was not told.
                 match listener.try_recv().await {
-                    Ok(Some(notification)) if notification.payload() == id => {}
-                    Ok(_) => changed.notify_one(),
+                    Ok(Some(notification)) if notification.payload().starts_with(&id) => {}
+                    Ok(Some(notification)) => {
+                        wake.others.store(true, Ordering::Release);
+                        wake.changed.notify_one();
+                        if notification.payload().ends_with(HELLO) {
+                            wake.tell.notify_one();
+                        }
+                    }
+                    // What happened until it listens again is not told.
+                    Ok(None) => match say(&mut listener, &database, &hello).await {
+                        Ok(()) => wake.changed.notify_one(),
+                        Err(error) => {
+                            tracing::warn!(%error, "notifications are missed");
+                            break;
+                        }
+                    },
                     Err(error) => {
                         tracing::warn!(%error, "notifications are missed");
                         break;
@@ -147,12 +175,18 @@ async fn listen(database: Database, changed: Arc<Notify>, id: String) {
             Err(error) => tracing::warn!(%error, "no notifications of changes by other processes"),
         }
         tokio::time::sleep(RETRY).await;
-        changed.notify_one();
+        wake.changed.notify_one();
     }
 }
 
-async fn listener(database: &Database, channel: &str) -> Result<PgListener, sqlx::Error> {
+async fn listener(database: &Database, hello: &str) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect_with(&database.pool).await?;
-    listener.listen(channel).await?;
+    listener.listen(&database.schema.channel()).await?;
+    say(&mut listener, database, hello).await?;
     Ok(listener)
+}
+
+async fn say(listener: &mut PgListener, database: &Database, hello: &str) -> Result<(), sqlx::Error> {
+    let notify = sqlx::query(include_str!("sql/notify.sql")).bind(database.schema.channel()).bind(hello);
+    notify.execute(listener).await.map(drop)
 }

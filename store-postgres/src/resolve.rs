@@ -23,13 +23,13 @@ const REST: Duration = Duration::from_millis(20);
 pub(crate) async fn resolve(
     database: &Database,
     process: Process,
-    known: Position,
+    newest: Position,
     patience: Duration,
     batch: Vec<Work>,
 ) -> Result<Vec<Work>, Vec<Work>> {
     let finding = async {
         loop {
-            match find(database, process, known, &batch).await {
+            match find(database, process, newest, &batch).await {
                 Err(error) if error.is_transient() => tokio::time::sleep(REST).await,
                 found => return found,
             }
@@ -56,7 +56,7 @@ pub(crate) async fn resolve(
 type Found = HashMap<Uuid, (Position, StreamVersion)>;
 
 /// The last events of all parts, as far as they were recorded.
-async fn find(database: &Database, process: Process, known: Position, batch: &[Work]) -> Result<Found, StoreError> {
+async fn find(database: &Database, process: Process, newest: Position, batch: &[Work]) -> Result<Found, StoreError> {
     loop {
         let end = Statement::new(&database.schema, include_str!("sql/end_process.sql"));
         if database.read(OPERATION, end.bind(process.id).bind(process.started)).await?.is_empty() {
@@ -68,7 +68,7 @@ async fn find(database: &Database, process: Process, known: Position, batch: &[W
     let ids: Vec<Uuid> = parts.filter_map(|part| part.events.last()).map(|event| event.id.0).collect();
     let select = Statement::new(&database.schema, include_str!("sql/select_recorded.sql"));
     // What was recorded before this batch began is of another append.
-    let rows = database.read(OPERATION, select.bind(ids).bind(known.as_i64())).await?;
+    let rows = database.read(OPERATION, select.bind(ids).bind(newest.as_i64())).await?;
     let place = |row: &sqlx::postgres::PgRow| {
         let (position, version): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
         Ok((row.try_get(0)?, (Position::new(position.cast_unsigned()), StreamVersion::new(version.cast_unsigned()))))

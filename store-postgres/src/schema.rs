@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use recount_core::StoreError;
+use recount_core::{StoreError, StreamId};
 use sqlx::AssertSqlSafe;
 
 /// A schema's name, checked.
@@ -46,7 +46,6 @@ impl Schema {
         }
         text.replace("{position_key}", &self.position_key().to_string())
             .replace("{gate_key}", &self.key("gate").to_string())
-            .replace("{seed}", &self.key("names").to_string())
     }
 
     /// The advisory lock under which the schema is migrated.
@@ -59,22 +58,46 @@ impl Schema {
         format!("recount_{:016x}", self.key("channel").cast_unsigned())
     }
 
+    /// The advisory lock of something that has a name, given in pieces. Two that happen to share one only wait for each other.
+    pub(crate) fn lock(&self, what: Lock, name: &[&str]) -> i64 {
+        let purpose = match what {
+            Lock::Stream => "streams",
+            Lock::Tag => "tags",
+            Lock::Key => "keys",
+            Lock::State => "state",
+        };
+        hash(["recount/", purpose, "/", &self.name, "/"].iter().chain(name)).cast_signed()
+    }
+
+    pub(crate) fn stream_lock(&self, stream: &StreamId) -> i64 {
+        self.lock(Lock::Stream, &[stream.category(), "/", stream.id()])
+    }
+
     /// Unlike the keys of any other schema or application, as far as 64 bits go.
     fn key(&self, purpose: &str) -> i64 {
-        hash(&format!("recount/{purpose}/{}", self.name)).cast_signed()
+        hash(&["recount/", purpose, "/", &self.name]).cast_signed()
     }
 
     /// The first of the two keys that mark positions as not yet safe; never negative.
     fn position_key(&self) -> u64 {
-        hash(&format!("recount/positions/{}", self.name)) & 0x7fff_ffff
+        hash(&["recount/positions/", &self.name]) & 0x7fff_ffff
     }
 }
 
-/// FNV-1a with a finish: the same in every build, for ever.
-fn hash(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+/// What has locks of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lock {
+    Stream,
+    Tag,
+    Key,
+    State,
+}
+
+/// FNV-1a with a finish: the same in every build, for ever, since processes of different versions must agree.
+fn hash<'t>(text: impl IntoIterator<Item = &'t &'t str>) -> u64 {
+    let bytes = text.into_iter().flat_map(|piece| piece.bytes());
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }
@@ -96,8 +119,8 @@ mod tests {
     fn keys_stay_what_they_are() {
         // Processes of different versions must agree on them.
         let schema = Schema::new("recount").unwrap();
-        assert_eq!(schema.text("{position_key}"), (hash("recount/positions/recount") & 0x7fff_ffff).to_string());
-        assert_ne!(schema.key("gate"), schema.key("names"));
+        assert_eq!(schema.text("{position_key}"), (hash(&["recount/positions/recount"]) & 0x7fff_ffff).to_string());
+        assert_ne!(schema.key("gate"), schema.key("migrations"));
         assert_ne!(schema.key("gate"), Schema::new("other").unwrap().key("gate"));
     }
 }

@@ -21,7 +21,7 @@ use crate::config::PostgresBuilder;
 use crate::database::{Database, Statement};
 use crate::error::During;
 use crate::lone::Lone;
-use crate::push::Push;
+use crate::push::{Push, Wake};
 use crate::read::Reader;
 use crate::read_model::PostgresReadModel;
 use crate::request::{Request, Work};
@@ -60,7 +60,9 @@ pub(crate) struct Parts {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
+    /// The store's own, which counts as nobody.
     pub(crate) head: watch::Receiver<Position>,
+    pub(crate) wake: Wake,
     pub(crate) read_model: PostgresReadModel,
 }
 
@@ -240,7 +242,9 @@ impl EventStore for PostgresStore {
     }
 
     fn watch(&self) -> watch::Receiver<Position> {
-        self.0.parts.head.clone()
+        let watching = self.0.parts.head.clone();
+        self.0.parts.wake.watched();
+        watching
     }
 
     async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use crate::error::{Cause, Class, During};
 use crate::kinds::Kinds;
 use crate::push::Wake;
 use crate::request::{Footprint, Request, Work};
-use crate::{batch, resolve};
+use crate::{batch, plain, resolve};
 
 pub(crate) const OPERATION: &str = "appending";
 /// How often a batch is tried again that others were in the way of, or whose connection broke off.
@@ -138,11 +138,12 @@ impl Writer {
             if let Err(error) = self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
                 return self.one_by_one(line, batch, error).await;
             }
-            let known = self.wake.known();
+            let newest = self.wake.newest();
             let cause = match self.call(line, &batch).await {
                 Ok(outcomes) => {
-                    if outcomes.iter().any(|outcome| outcome.as_ref().is_ok_and(|appended| !appended.repeated)) {
-                        self.wake.appended();
+                    let appended = outcomes.iter().flatten().filter(|appended| !appended.repeated);
+                    if let Some(newest) = appended.map(|appended| appended.position).max() {
+                        self.wake.appended(Some(newest));
                     }
                     batch.into_iter().zip(outcomes).for_each(|(work, outcome)| work.answer(outcome));
                     return;
@@ -163,7 +164,7 @@ impl Writer {
             match class {
                 Class::Contention | Class::Ended if patient => {}
                 Class::Lost => {
-                    batch = match resolve::resolve(&self.database, process, known, self.patience, batch).await {
+                    batch = match resolve::resolve(&self.database, process, newest, self.patience, batch).await {
                         Ok(undone) => undone,
                         Err(unknown) => return fail(unknown, &cause, Cause::commit_error),
                     };
@@ -171,10 +172,10 @@ impl Writer {
                         return fail(batch, &cause, Cause::store_error);
                     }
                 }
-                Class::Contention | Class::Ended | Class::Busy | Class::Full | Class::Corrupt | Class::Closed => {
+                Class::Contention | Class::Ended | Class::Busy | Class::Corrupt | Class::Closed => {
                     return fail(batch, &cause, Cause::store_error);
                 }
-                Class::Unique | Class::Exhausted | Class::Other if batch.len() > 1 => {
+                Class::Unique | Class::Exhausted | Class::Full | Class::Other if batch.len() > 1 => {
                     return self.one_by_one(line, batch, cause.store_error(OPERATION)).await;
                 }
                 Class::Unique => match self.duplicate(&batch).await {
@@ -184,7 +185,7 @@ impl Writer {
                     Ok(None) => return fail(batch, &cause, Cause::store_error),
                     Err(error) => return answer(batch, error.into()),
                 },
-                Class::Exhausted | Class::Other => return fail(batch, &cause, Cause::store_error),
+                Class::Exhausted | Class::Full | Class::Other => return fail(batch, &cause, Cause::store_error),
             }
         }
     }
@@ -234,18 +235,17 @@ impl Writer {
         batch: &[Work],
     ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
         let Some(line) = line else { return Err(Failed::Answer(StoreError::Closed)) };
-        if let [Work { append, .. }] = batch
-            && let Some(statement) = batch::single(&self.database.schema, append, &self.kinds)
-        {
-            let answer = self.patiently(line.process, statement.run(&mut line.connection)).await;
-            let rows = answer.map_err(|error| Failed::Call(error.into()))?;
-            return Ok(vec![batch::single_outcome(append, &rows).map_err(Failed::Answer)?]);
-        }
         let appends: Vec<_> = batch.iter().map(|work| &work.append).collect();
-        let statement = batch::statement(&self.database.schema, &appends, &self.kinds).map_err(Failed::Answer)?;
+        let schema = &self.database.schema;
+        let plain = plain::statement(schema, &appends, &self.kinds);
+        let outcomes = if plain.is_some() { plain::outcomes } else { batch::outcomes };
+        let statement = match plain {
+            Some(statement) => statement,
+            None => batch::statement(schema, &appends, &self.kinds).map_err(Failed::Answer)?,
+        };
         let answer = self.patiently(line.process, statement.run(&mut line.connection)).await;
         let rows = answer.map_err(|error| Failed::Call(error.into()))?;
-        batch::outcomes(&appends, &rows).map_err(Failed::Answer)
+        outcomes(&appends, &rows).map_err(Failed::Answer)
     }
 
     /// Waits for the answer for as long as the server works at it. One that got lost would never come.

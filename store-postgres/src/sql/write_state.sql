@@ -1,1 +1,1 @@
-SELECT written, revision FROM {schema}.write_state($1, $2, $3, $4)
+SELECT written, revision FROM {schema}.write_state($1, $2, $3, $4, $5)

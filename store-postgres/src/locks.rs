@@ -1,0 +1,52 @@
+//! What an append locks before it looks: the names that it depends on.
+
+use std::collections::BTreeMap;
+
+use recount_core::{EventData, IdempotencyKey, StreamId, Tag};
+
+use crate::schema::{Lock, Schema};
+
+/// With more than this, lock everything: the database's room for locks is limited.
+const MAX_LOCKS: usize = 1000;
+
+/// Advisory locks in the one order in which everybody takes them, and whether each is against everybody, not only against those who do.
+pub(crate) struct Locks<'s> {
+    schema: &'s Schema,
+    locks: BTreeMap<i64, bool>,
+}
+
+impl<'s> Locks<'s> {
+    pub(crate) fn new(schema: &'s Schema) -> Self {
+        Self { schema, locks: BTreeMap::new() }
+    }
+
+    /// A stream that is written to.
+    pub(crate) fn stream(&mut self, stream: &StreamId) {
+        self.locks.insert(self.schema.stream_lock(stream), true);
+    }
+
+    pub(crate) fn key(&mut self, key: &IdempotencyKey) {
+        self.locks.insert(self.schema.lock(Lock::Key, &[key.as_str()]), true);
+    }
+
+    /// A tag that a condition asks about.
+    pub(crate) fn guarded(&mut self, tag: &Tag) {
+        self.locks.insert(self.schema.lock(Lock::Tag, &[tag.as_str()]), true);
+    }
+
+    /// The tags that an event is written with.
+    pub(crate) fn tags(&mut self, event: &EventData) {
+        for tag in &event.tags {
+            self.locks.entry(self.schema.lock(Lock::Tag, &[tag.as_str()])).or_insert(false);
+        }
+    }
+
+    pub(crate) fn too_many(&self) -> bool {
+        self.locks.len() > MAX_LOCKS
+    }
+
+    /// As the database takes them.
+    pub(crate) fn columns(self) -> (Vec<i64>, Vec<bool>) {
+        self.locks.into_iter().unzip()
+    }
+}

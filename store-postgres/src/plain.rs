@@ -1,0 +1,142 @@
+//! The plain kind of append, one event for one stream, by shorter calls than those of any [`batch`](crate::batch).
+
+use std::collections::HashSet;
+
+use recount_core::{
+    Append, AppendError, Appended, EventData, Position, StoreError, StreamAppend, StreamAppended, StreamVersion,
+};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::batch::{conflict, expected, number, tag_names};
+use crate::database::Statement;
+use crate::error::{During, damaged};
+use crate::kinds::Kinds;
+use crate::locks::Locks;
+use crate::row::{encode_metadata, encode_tags};
+use crate::schema::Schema;
+
+const OPERATION: &str = "appending";
+
+/// The event and its kind, if there is nothing else to the append.
+fn only<'a>(append: &'a Append, kinds: &Kinds) -> Option<(&'a StreamAppend, &'a EventData, i32)> {
+    let ([part], None, None) = (&*append.streams, &append.condition, &append.idempotency) else { return None };
+    let [event] = &*part.events else { return None };
+    Some((part, event, kinds.find(part.stream.category(), &event.event_type)?))
+}
+
+/// The call that appends these, if each is plain and has a stream of its own.
+pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Option<Statement> {
+    let mut locks = Locks::new(schema);
+    let mut streams = HashSet::with_capacity(appends.len());
+    let mut columns = Columns::default();
+    for append in appends {
+        let (part, event, kind) = only(append, kinds)?;
+        if !streams.insert(&part.stream) {
+            return None;
+        }
+        locks.stream(&part.stream);
+        locks.tags(event);
+        columns.add(part, event, kind);
+    }
+    if locks.too_many() {
+        return None;
+    }
+    let (locks, exclusive) = locks.columns();
+    Some(if appends.len() == 1 { columns.one(schema, locks, exclusive)? } else { columns.each(schema, locks, exclusive) })
+}
+
+#[derive(Default)]
+struct Columns<'a> {
+    stream: Vec<String>,
+    expected: Vec<i64>,
+    kind: Vec<i32>,
+    id: Vec<Uuid>,
+    schema: Vec<i64>,
+    tags: Vec<Option<String>>,
+    metadata: Vec<Option<String>>,
+    payload: Vec<&'a [u8]>,
+    tag_event: Vec<i32>,
+    tag_name: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn add(&mut self, part: &StreamAppend, event: &'a EventData, kind: i32) {
+        for tag in tag_names(event) {
+            self.tag_event.push(number(self.stream.len()));
+            self.tag_name.push(tag);
+        }
+        self.stream.push(part.stream.to_string());
+        self.expected.push(expected(part.expected));
+        self.kind.push(kind);
+        self.id.push(event.id.0);
+        self.schema.push(i64::from(event.schema_version));
+        self.tags.push(encode_tags(&event.tags));
+        self.metadata.push(encode_metadata(&event.metadata));
+        self.payload.push(&event.payload);
+    }
+
+    fn each(self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Statement {
+        Statement::new(schema, include_str!("sql/append_each.sql"))
+            .bind(locks)
+            .bind(exclusive)
+            .bind(self.stream)
+            .bind(self.expected)
+            .bind(self.kind)
+            .bind(self.id)
+            .bind(self.schema)
+            .bind(self.tags)
+            .bind(self.metadata)
+            .bind(self.payload)
+            .bind(self.tag_event)
+            .bind(self.tag_name)
+    }
+
+    /// What a caller who is alone waits for.
+    fn one(mut self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Option<Statement> {
+        let call = Statement::new(schema, include_str!("sql/append_one.sql"))
+            .bind(self.stream.pop()?)
+            .bind(locks)
+            .bind(exclusive)
+            .bind(self.expected.pop()?)
+            .bind(self.kind.pop()?)
+            .bind(self.id.pop()?)
+            .bind(self.schema.pop()?)
+            .bind(self.tags.pop()?)
+            .bind(self.tag_name)
+            .bind(self.metadata.pop()?)
+            .bind(self.payload.pop()?);
+        Some(call)
+    }
+}
+
+/// How each of them ended.
+pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+    let row = rows.first().ok_or_else(|| damaged("an append answers nothing"))?;
+    let (positions, heads, closed): (Vec<Option<i64>>, Vec<i64>, Vec<i16>) = if appends.len() == 1 {
+        (
+            vec![row.try_get(0).during(OPERATION)?],
+            vec![row.try_get(1).during(OPERATION)?],
+            vec![row.try_get(2).during(OPERATION)?],
+        )
+    } else {
+        (
+            row.try_get(0).during(OPERATION)?,
+            row.try_get(1).during(OPERATION)?,
+            row.try_get(2).during(OPERATION)?,
+        )
+    };
+    let all = appends.len();
+    if positions.len() != all || heads.len() != all || closed.len() != all {
+        return Err(damaged("an append answers too little"));
+    }
+    let outcome = |((append, position), (head, closed)): ((&&Append, Option<i64>), (i64, i16))| {
+        let Some(position) = position else { return Err(conflict(append, &[head], &[closed], None).into()) };
+        let version = StreamVersion::new(head.cast_unsigned() + 1);
+        let appended = |part: &StreamAppend| StreamAppended { stream: part.stream.clone(), version, count: 1 };
+        let streams = append.streams.iter().map(appended).collect();
+        Ok(Appended { position: Position::new(position.cast_unsigned()), streams, repeated: false })
+    };
+    Ok(appends.iter().zip(positions).zip(heads.into_iter().zip(closed)).map(outcome).collect())
+}
