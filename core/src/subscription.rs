@@ -85,7 +85,7 @@ fn deliveries(
 ) -> impl Stream<Item = Result<Delivery, StoreError>> + Send {
     stream! {
         let mut wake_ups = store.watch();
-        let mut pauses = healing();
+        let mut pauses = None;
         let mut first = true;
         loop {
             // Whatever is appended from here on wakes the wait below.
@@ -104,7 +104,7 @@ fn deliveries(
                     match event {
                         Ok(event) => {
                             after = event.position;
-                            pauses = healing();
+                            pauses = None;
                             yield Ok(Delivery::Event(event));
                         }
                         Err(error) => broken = Some(error),
@@ -143,11 +143,11 @@ fn healing() -> Pauses {
 }
 
 /// Waits after an error that time can heal; gives back any other.
-async fn pause(pauses: &mut Pauses, error: StoreError) -> Result<(), StoreError> {
+async fn pause(pauses: &mut Option<Pauses>, error: StoreError) -> Result<(), StoreError> {
     if !error.is_transient() {
         return Err(error);
     }
-    let wait = pauses.next().unwrap_or(LOOK);
+    let wait = pauses.get_or_insert_with(healing).next().unwrap_or(LOOK);
     tracing::warn!(%error, ?wait, "subscription interrupted, resuming");
     tokio::time::sleep(wait).await;
     Ok(())

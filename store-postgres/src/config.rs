@@ -107,7 +107,8 @@ impl PostgresBuilder {
         kinds.refresh(&database).await?;
         let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds), safe: Arc::default() };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
-        let wake = Wake::default();
+        let sender = Arc::new(sender);
+        let wake = Wake::new(&sender);
         let listening = Database::new(make(1, false), schema.clone());
         let push = Push::start(reader.clone(), listening, &wake, sender, poll);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
@@ -117,7 +118,11 @@ impl PostgresBuilder {
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
-        Ok(PostgresStore::new(Opened { parts: Parts { requests, lone, reader, head, wake, read_model }, writers, push }))
+        Ok(PostgresStore::new(Opened {
+            parts: Parts { requests, lone, reader, head, wake, read_model },
+            writers,
+            push,
+        }))
     }
 }
 

@@ -35,7 +35,18 @@ impl Statement {
 
     /// Adds SQL of this program's.
     pub(crate) fn push(&mut self, schema: &Schema, template: &str) -> &mut Self {
-        self.text.push_str(&schema.text(template));
+        if template.contains('{') {
+            self.text.push_str(&schema.text(template));
+        } else {
+            self.text.push_str(template);
+        }
+        self
+    }
+
+    /// Puts SQL around it.
+    pub(crate) fn within(mut self, before: &str, behind: &str) -> Self {
+        self.text.insert_str(0, before);
+        self.text.push_str(behind);
         self
     }
 

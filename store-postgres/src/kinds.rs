@@ -20,12 +20,19 @@ pub(crate) struct Kind {
 
 /// The kinds that are known to be committed. Kinds are never changed or deleted, so this only ever lags behind.
 #[derive(Debug, Default)]
-pub(crate) struct Kinds(RwLock<Table>);
+pub(crate) struct Kinds(RwLock<Arc<Table>>);
 
-#[derive(Debug, Default)]
-struct Table {
+/// What was known at some time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
     by_id: HashMap<i32, Arc<Kind>>,
     by_name: HashMap<Box<str>, HashMap<EventType, i32>>,
+}
+
+impl Table {
+    pub(crate) fn get(&self, id: i32) -> Option<&Kind> {
+        self.by_id.get(&id).map(|kind| &**kind)
+    }
 }
 
 impl Kinds {
@@ -33,12 +40,12 @@ impl Kinds {
         with(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.look(|table| table.by_id.len())
+    pub(crate) fn now(&self) -> Arc<Table> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn get(&self, id: i32) -> Option<Arc<Kind>> {
-        self.look(|table| table.by_id.get(&id).cloned())
+    pub(crate) fn len(&self) -> usize {
+        self.look(|table| table.by_id.len())
     }
 
     pub(crate) fn find(&self, category: &str, event_type: &EventType) -> Option<i32> {
@@ -74,6 +81,7 @@ impl Kinds {
         let select = Statement::new(&database.schema, include_str!("sql/select_kinds.sql"));
         let rows = database.read(OPERATION, select).await?;
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let table = Arc::make_mut(&mut table);
         for row in rows {
             let id: i32 = row.try_get(0).during(OPERATION)?;
             let category: &str = row.try_get(1).during(OPERATION)?;

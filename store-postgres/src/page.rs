@@ -1,6 +1,6 @@
 //! One page of events: a short read, so that no connection is held while the consumer pauses.
 
-use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreError, StreamId, StreamVersion};
+use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreError, StreamVersion};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -8,8 +8,8 @@ use crate::database::{Database, Statement};
 use crate::error::During;
 use crate::kinds::Kinds;
 use crate::lifecycle::ERASED;
-use crate::query::{Compiled, Range, order};
-use crate::row::{COLUMNS, decode, kind};
+use crate::query::{Compiled, Range, Source, order};
+use crate::row::{COLUMNS, Decoder};
 
 pub(crate) const OPERATION: &str = "reading events";
 /// A page ends once it has this many bytes.
@@ -112,17 +112,16 @@ async fn page(
     size: PageSize,
     kinds: &Kinds,
 ) -> Result<Page, StoreError> {
-    for row in rows {
-        if kinds.get(kind(row)?).is_none() {
-            // Committed before the event that uses it.
-            kinds.reload(database).await?;
-            break;
-        }
-    }
+    let mut decoder = Decoder::new(kinds.now());
     let mut events = Vec::with_capacity(rows.len());
     let (mut bytes, mut cut) = (0, false);
     for row in rows {
-        let Some(event) = decode(row, kinds)? else {
+        if !decoder.knows(row)? {
+            // Committed before the event that uses it.
+            kinds.reload(database).await?;
+            decoder = Decoder::new(kinds.now());
+        }
+        let Some(event) = decoder.event(row)? else {
             cut = true;
             break;
         };
@@ -152,25 +151,20 @@ pub(crate) async fn stream_page(
     let after = Position::new(read.from.get().saturating_sub(1));
     let range = Range { after, to: Position::new(read.to.get()) };
     let by = format!("e.version {direction}");
+    let statement = bounded(database, inner, &by, limit, *size, range);
     let page = if first {
-        let mut statement = Statement::new(schema, "SELECT ");
-        statement
-            .push(schema, COLUMNS)
-            .push(schema, SMALL_PAYLOAD)
-            .push(schema, ", CASE WHEN e.position IS NULL THEN ");
-        let mut statement = statement.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
-        statement.push(schema, "(").push(schema, include_str!("sql/select_stream_state.sql"));
-        statement.push(schema, ") END FROM (SELECT) AS one LEFT JOIN (");
-        inner(&mut statement);
-        statement.push(schema, ") AS e ON true ORDER BY ").push(schema, &by);
-        let rows = database.read(OPERATION, statement).await?;
-        let nothing = |row: &PgRow| row.try_get::<Option<i64>, _>(0).map(|position| position.is_none());
-        match rows.first() {
-            Some(row) if nothing(row).during(OPERATION)? => exists(row, &read.stream)?,
-            _ => page(database, &rows, limit, *size, kinds).await?,
+        // Behind the events comes what the stream is, if it is closed.
+        let mut both = statement.within("(", ") UNION ALL ");
+        both.push(schema, include_str!("sql/select_closed.sql"));
+        let mut rows = database.read(OPERATION, both).await?;
+        let closed = closed(rows.last())?;
+        rows.truncate(rows.len() - usize::from(closed.is_some()));
+        if rows.is_empty() {
+            exists(database, read, closed).await?;
         }
+        page(database, &rows, limit, *size, kinds).await?
     } else {
-        select(database, bounded(database, inner, &by, limit, *size, range), limit, *size, kinds).await?
+        select(database, statement, limit, *size, kinds).await?
     };
     size.learn(&page);
     read.limit = read.limit.map(|limit| limit.saturating_sub(page.events.len() as u64));
@@ -183,14 +177,28 @@ pub(crate) async fn stream_page(
     Ok(page)
 }
 
-/// An empty page of a stream that is there.
-fn exists(row: &PgRow, stream: &StreamId) -> Result<Page, StoreError> {
-    let stream = stream.clone();
-    match row.try_get::<Option<i16>, _>(10).during(OPERATION)? {
-        None => Err(StoreError::StreamNotFound { stream }),
-        Some(ERASED) => Err(StoreError::StreamErased { stream }),
-        Some(_) => Ok(Page { events: Vec::new(), exhausted: true, cut: false }),
+/// What the last row says of the stream, if it is not an event.
+fn closed(row: Option<&PgRow>) -> Result<Option<i64>, StoreError> {
+    let Some(row) = row else { return Ok(None) };
+    let position: Option<i64> = row.try_get(0).during(OPERATION)?;
+    if position.is_some() { Ok(None) } else { row.try_get(1).during(OPERATION).map(Some) }
+}
+
+/// Fails unless the stream, of which there was nothing to read, is there.
+async fn exists(database: &Database, read: &ReadStream, closed: Option<i64>) -> Result<(), StoreError> {
+    let stream = || read.stream.clone();
+    match closed {
+        Some(state) if state == i64::from(ERASED) => return Err(StoreError::StreamErased { stream: stream() }),
+        Some(_) => return Ok(()),
+        None => {}
     }
+    if read.from.get() > 1 || read.to < StreamVersion::MAX || read.limit == Some(0) {
+        let select = Statement::new(&database.schema, include_str!("sql/has_stream.sql")).bind(stream().to_string());
+        if !database.read(OPERATION, select).await?.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(StoreError::StreamNotFound { stream: stream() })
 }
 
 /// What is left to read of the whole store.
@@ -252,6 +260,14 @@ impl Cursor {
         let schema = &database.schema;
         let direction = order(self.direction);
         let inner = |page: &mut Statement| match &self.compiled {
+            Compiled::Sources(sources)
+                if let [Source::Kinds(kinds)] = &**sources
+                    && let [kind] = **kinds =>
+            {
+                page.push(schema, "SELECT e.* FROM {schema}.events AS e WHERE e.kind = ").place(kind);
+                page.push(schema, " AND e.position > $1 AND e.position <= $2");
+                page.push(schema, " ORDER BY e.position ").push(schema, direction).push(schema, " LIMIT $3");
+            }
             Compiled::Sources(sources) => {
                 page.push(schema, "SELECT e.* FROM (SELECT position FROM (");
                 for (index, source) in sources.iter().enumerate() {

@@ -44,7 +44,11 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
         return None;
     }
     let (locks, exclusive) = locks.columns();
-    Some(if appends.len() == 1 { columns.one(schema, locks, exclusive)? } else { columns.each(schema, locks, exclusive) })
+    Some(if appends.len() == 1 {
+        columns.one(schema, locks, exclusive)?
+    } else {
+        columns.each(schema, locks, exclusive)
+    })
 }
 
 #[derive(Default)]
@@ -121,11 +125,7 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
             vec![row.try_get(2).during(OPERATION)?],
         )
     } else {
-        (
-            row.try_get(0).during(OPERATION)?,
-            row.try_get(1).during(OPERATION)?,
-            row.try_get(2).during(OPERATION)?,
-        )
+        (row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?, row.try_get(2).during(OPERATION)?)
     };
     let all = appends.len();
     if positions.len() != all || heads.len() != all || closed.len() != all {

@@ -1,7 +1,7 @@
 //! Learning of appends by other instances, soon after they happen, and telling them of one's own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use recount_core::{Position, StoreError};
@@ -34,16 +34,25 @@ pub(crate) struct Wake {
     /// Tell the other instances.
     tell: Arc<Notify>,
     newest: Arc<AtomicU64>,
+    head: Weak<watch::Sender<Position>>,
     /// Whether there are others, as far as anybody was ever heard.
     others: Arc<AtomicBool>,
 }
 
 impl Wake {
+    pub(crate) fn new(head: &Arc<watch::Sender<Position>>) -> Self {
+        Self { head: Arc::downgrade(head), ..Self::default() }
+    }
+
     /// Something was appended, up to here as far as is known.
     pub(crate) fn appended(&self, position: Option<Position>) {
         self.newest.fetch_max(position.map_or(0, Position::get), Ordering::Relaxed);
-        self.changed.notify_one();
-        self.tell.notify_one();
+        if self.head.upgrade().is_some_and(|head| is_watched(&head)) {
+            self.changed.notify_one();
+        }
+        if self.others.load(Ordering::Acquire) {
+            self.tell.notify_one();
+        }
     }
 
     /// Somebody begins to watch: nobody may have looked for long.
@@ -73,7 +82,7 @@ impl Push {
         reader: Reader,
         listening: Database,
         wake: &Wake,
-        head: watch::Sender<Position>,
+        head: Arc<watch::Sender<Position>>,
         poll: Duration,
     ) -> Self {
         let id = Uuid::now_v7().to_string();
@@ -86,7 +95,7 @@ impl Push {
 }
 
 /// Looks at the head after each change, and from time to time, as long as anybody watches beside the store itself.
-async fn look(reader: Reader, changed: Arc<Notify>, head: watch::Sender<Position>, poll: Duration) {
+async fn look(reader: Reader, changed: Arc<Notify>, head: Arc<watch::Sender<Position>>, poll: Duration) {
     let mut looks = AGAIN.len();
     let mut purged = tokio::time::Instant::now();
     loop {
@@ -95,7 +104,7 @@ async fn look(reader: Reader, changed: Arc<Notify>, head: watch::Sender<Position
             Ok(()) => looks = 0,
             Err(_) => looks = (looks + 1).min(AGAIN.len()),
         }
-        if head.receiver_count() > 1 {
+        if is_watched(&head) {
             match reader.head().await {
                 Ok(position) => announce(&head, position),
                 Err(StoreError::Closed) => return,
@@ -112,6 +121,11 @@ async fn look(reader: Reader, changed: Arc<Notify>, head: watch::Sender<Position
     }
 }
 
+/// Whether anybody watches beside the store, which keeps a receiver to give away.
+fn is_watched(head: &watch::Sender<Position>) -> bool {
+    head.receiver_count() > 1
+}
+
 /// Tells watchers of a head, unless they know of a later one.
 fn announce(head: &watch::Sender<Position>, position: Position) {
     head.send_if_modified(|known| {
@@ -126,9 +140,6 @@ fn announce(head: &watch::Sender<Position>, position: Position) {
 async fn tell(database: Database, wake: Wake, id: String) {
     loop {
         wake.tell.notified().await;
-        if !wake.others.load(Ordering::Acquire) {
-            continue;
-        }
         let notify = Statement::new(&database.schema, include_str!("sql/notify_alone.sql"));
         match database.write("notifying others", notify.bind(database.schema.channel()).bind(id.as_str())).await {
             Ok(_) => {}

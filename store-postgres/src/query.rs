@@ -15,7 +15,7 @@ const MAX_SOURCES: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) enum Compiled {
     Nothing,
-    /// Everything.
+    /// Everything, or all kinds there are.
     All,
     /// The union of some indexed positions.
     Sources(Vec<Source>),
@@ -55,6 +55,9 @@ impl Compiled {
         }
         plain.sort_unstable();
         plain.dedup();
+        if !plain.is_empty() && plain.len() == kinds.len() {
+            return Self::All;
+        }
         if !plain.is_empty() {
             sources.push(Source::Kinds(plain));
         }

@@ -1,8 +1,12 @@
 //! Event streams: pages, one read ahead while the consumer works on the one before.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream};
 use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError};
 use sqlx::Row;
 use tokio::task::JoinHandle;
@@ -24,38 +28,75 @@ pub(crate) struct Reader {
 }
 
 /// A read under way: each step gives a page and what is left, if anything.
-trait Pages: Send + Sized + 'static {
+trait Pages: Send + Sized + Unpin + 'static {
     fn next(
         self,
         reader: Reader,
     ) -> impl Future<Output = Result<(Vec<RecordedEvent>, Option<Self>), StoreError>> + Send;
 }
 
-/// Stops its task when dropped.
-struct Ahead<T>(JoinHandle<T>);
+type Read<P> = Result<(Vec<RecordedEvent>, Option<P>), StoreError>;
 
-impl<T> Drop for Ahead<T> {
+/// The events of pages, of which the next is read while those of one are taken.
+struct Events<P> {
+    reader: Reader,
+    page: std::vec::IntoIter<RecordedEvent>,
+    next: Next<P>,
+}
+
+enum Next<P> {
+    /// The first page is read by whoever polls.
+    First(BoxFuture<'static, Read<P>>),
+    Ahead(JoinHandle<Read<P>>),
+    Nothing,
+}
+
+impl<P> Drop for Next<P> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Self::Ahead(task) = self {
+            task.abort();
+        }
     }
 }
 
 fn stream<P: Pages>(reader: Reader, first: P) -> EventStream {
-    Box::pin(async_stream::try_stream! {
-        let page = |pages: P| pages.next(reader.clone()).instrument(tracing::trace_span!("read_page"));
-        let (mut events, mut rest) = page(first).await?;
+    let next = Next::First(page(reader.clone(), first).boxed());
+    Box::pin(Events { reader, page: Vec::new().into_iter(), next })
+}
+
+fn page<P: Pages>(reader: Reader, pages: P) -> impl Future<Output = Read<P>> + Send {
+    pages.next(reader).instrument(tracing::trace_span!("read_page"))
+}
+
+impl<P: Pages> Stream for Events<P> {
+    type Item = Result<RecordedEvent, StoreError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let ahead = rest.map(|rest| Ahead(tokio::spawn(page(rest))));
-            for event in events {
-                yield event;
+            if let Some(event) = self.page.next() {
+                return Poll::Ready(Some(Ok(event)));
             }
-            let Some(mut ahead) = ahead else { break };
-            (events, rest) = match (&mut ahead.0).await {
-                Ok(page) => page?,
-                Err(error) => Err(StoreError::Backend { operation: OPERATION, source: Box::new(error) })?,
+            let read = match &mut self.next {
+                Next::First(page) => ready!(page.as_mut().poll(context)),
+                Next::Ahead(page) => ready!(Pin::new(page).poll(context))
+                    .unwrap_or_else(|error| Err(StoreError::Backend { operation: OPERATION, source: error.into() })),
+                Next::Nothing => return Poll::Ready(None),
             };
+            match read {
+                Ok((events, rest)) => {
+                    self.page = events.into_iter();
+                    self.next = match rest {
+                        Some(rest) => Next::Ahead(tokio::spawn(page(self.reader.clone(), rest))),
+                        None => Next::Nothing,
+                    };
+                }
+                Err(error) => {
+                    self.next = Next::Nothing;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
         }
-    })
+    }
 }
 
 impl Reader {

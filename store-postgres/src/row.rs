@@ -1,16 +1,18 @@
 //! Events as rows, there and back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use recount_core::{
-    EventData, EventId, Metadata, Position, RecordedEvent, StoreError, StreamId, StreamVersion, Tag, Timestamp,
+    EventData, EventId, EventType, Metadata, Position, RecordedEvent, StoreError, StreamId, StreamVersion, Tag,
+    Timestamp,
 };
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Decode, Postgres, Row};
 
 use crate::error::{During, damaged};
-use crate::kinds::Kinds;
+use crate::kinds::Table;
 
 /// The columns that [`decode`] reads, of `events AS e`; the payload comes behind them.
 pub(crate) const COLUMNS: &str = "e.position, e.version, e.kind, e.recorded_at, e.event_id, e.tags, e.metadata, \
@@ -35,46 +37,77 @@ pub(crate) fn encode_metadata(metadata: &Metadata) -> Option<String> {
     if *metadata == Metadata::default() { None } else { serde_json::to_string(metadata).ok() }
 }
 
-/// The number of the kind of a row of [`COLUMNS`].
-pub(crate) fn kind(row: &PgRow) -> Result<i32, StoreError> {
-    row.try_get(2).during(OPERATION)
+/// Reads rows of [`COLUMNS`] and a payload.
+pub(crate) struct Decoder {
+    kinds: Arc<Table>,
+    /// The kind of the row before.
+    kind: Option<(i32, EventType)>,
+    /// The stream of the row before: most often it is this one's, too.
+    stream: Option<StreamId>,
 }
 
-/// Reads a row of [`COLUMNS`] and a payload; nothing without that.
-pub(crate) fn decode(row: &PgRow, kinds: &Kinds) -> Result<Option<RecordedEvent>, StoreError> {
-    let Some(payload) = row.try_get::<Option<&[u8]>, _>(9).during(OPERATION)? else { return Ok(None) };
-    let position: i64 = row.try_get(0).during(OPERATION)?;
-    let broken = |what: &dyn std::fmt::Display| damaged(format!("the event at position {position}: {what}"));
-    let number = kind(row)?;
-    let kind = kinds.get(number).ok_or_else(|| broken(&format_args!("kind {number} is unknown")))?;
-    let version: i64 = row.try_get(1).during(OPERATION)?;
-    let tags = match row.try_get::<Option<&str>, _>(5).during(OPERATION)? {
-        None => Vec::new(),
-        Some(json) => {
-            let tags: Vec<Cow<'_, str>> = serde_json::from_str(json).map_err(|error| broken(&error))?;
-            tags.into_iter().map(Tag::new).collect::<Result<_, _>>().map_err(|error| broken(&error))?
+impl Decoder {
+    pub(crate) fn new(kinds: Arc<Table>) -> Self {
+        Self { kinds, kind: None, stream: None }
+    }
+
+    /// Whether the kind of this row is known.
+    pub(crate) fn knows(&mut self, row: &PgRow) -> Result<bool, StoreError> {
+        let number = get(row, 2)?;
+        if self.kind.as_ref().is_none_or(|(known, _)| *known != number) {
+            self.kind = self.kinds.get(number).map(|kind| (number, kind.event_type.clone()));
         }
-    };
-    let metadata = match row.try_get::<Option<&str>, _>(6).during(OPERATION)? {
-        None => Metadata::default(),
-        Some(json) => serde_json::from_str(json).map_err(|error| broken(&error))?,
-    };
-    let stream: &str = row.try_get(7).during(OPERATION)?;
-    let schema_version: i64 = row.try_get(8).during(OPERATION)?;
-    Ok(Some(RecordedEvent {
-        position: Position::new(position.cast_unsigned()),
-        stream: stream.parse::<StreamId>().map_err(|error| broken(&error))?,
-        version: StreamVersion::new(version.cast_unsigned()),
-        recorded_at: recorded_at(row).ok_or_else(|| broken(&"its time can't be read"))?,
-        data: EventData {
-            id: EventId(row.try_get(4).during(OPERATION)?),
-            event_type: kind.event_type.clone(),
-            schema_version: u32::try_from(schema_version).map_err(|error| broken(&error))?,
-            payload: Bytes::copy_from_slice(payload),
-            tags,
-            metadata,
-        },
-    }))
+        Ok(self.kind.is_some())
+    }
+
+    /// The event of a row; nothing without a payload.
+    pub(crate) fn event(&mut self, row: &PgRow) -> Result<Option<RecordedEvent>, StoreError> {
+        let Some(payload) = get::<Option<&[u8]>>(row, 9)? else { return Ok(None) };
+        let position: i64 = get(row, 0)?;
+        let broken = |what: &dyn std::fmt::Display| damaged(format!("the event at position {position}: {what}"));
+        self.knows(row)?;
+        let kind = self.kind.as_ref().map(|(_, event_type)| event_type.clone());
+        let event_type = kind.ok_or_else(|| broken(&"its kind is unknown"))?;
+        let tags = match get::<Option<&str>>(row, 5)? {
+            None => Vec::new(),
+            Some(json) => {
+                let tags: Vec<Cow<'_, str>> = serde_json::from_str(json).map_err(|error| broken(&error))?;
+                tags.into_iter().map(Tag::new).collect::<Result<_, _>>().map_err(|error| broken(&error))?
+            }
+        };
+        let metadata = match get::<Option<&str>>(row, 6)? {
+            None => Metadata::default(),
+            Some(json) => serde_json::from_str(json).map_err(|error| broken(&error))?,
+        };
+        let name: &str = get(row, 7)?;
+        let stream = match &self.stream {
+            Some(stream) if name.split_once('/') == Some((stream.category(), stream.id())) => stream.clone(),
+            _ => {
+                let stream: StreamId = name.parse().map_err(|error| broken(&error))?;
+                self.stream.insert(stream).clone()
+            }
+        };
+        let schema_version: i64 = get(row, 8)?;
+        Ok(Some(RecordedEvent {
+            position: Position::new(position.cast_unsigned()),
+            stream,
+            version: StreamVersion::new(get::<i64>(row, 1)?.cast_unsigned()),
+            recorded_at: recorded_at(row).ok_or_else(|| broken(&"its time can't be read"))?,
+            data: EventData {
+                id: EventId(get(row, 4)?),
+                event_type,
+                schema_version: u32::try_from(schema_version).map_err(|error| broken(&error))?,
+                payload: Bytes::copy_from_slice(payload),
+                tags,
+                metadata,
+            },
+        }))
+    }
+}
+
+/// A column of [`COLUMNS`], which are of the types that the migrations gave them: looking that up for each takes as long as reading it.
+fn get<'r, T: Decode<'r, Postgres>>(row: &'r PgRow, column: usize) -> Result<T, StoreError> {
+    row.try_get_unchecked(column).during(OPERATION)
 }
 
 /// Microseconds since 2000, as Postgres sends them.

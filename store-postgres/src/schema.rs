@@ -96,8 +96,8 @@ pub(crate) enum Lock {
 /// FNV-1a with a finish: the same in every build, for ever, since processes of different versions must agree.
 fn hash<'t>(text: impl IntoIterator<Item = &'t &'t str>) -> u64 {
     let bytes = text.into_iter().flat_map(|piece| piece.bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }

@@ -16,6 +16,9 @@ use crate::{
 
 /// How long the stored checkpoint may lag behind while only unselected events pass by.
 const IDLE_ADVANCE: Duration = Duration::from_secs(1);
+/// While more is at hand, those who wait for the projection are woken no more often than this, or than each so many events.
+const TELL: Duration = Duration::from_millis(2);
+const TELL_EVENTS: u64 = 256;
 
 pub(super) struct Task<P: Projection> {
     pub(super) projection: P,
@@ -56,22 +59,37 @@ impl<P: Projection> Task<P> {
     async fn follow(&mut self) -> Result<(), BoxError> {
         let mut checkpoint = self.set_up().await?;
         self.progress.send_modify(|progress| progress.set_up = true);
-        self.advance(checkpoint, 0);
+        self.advance(checkpoint, 0, true);
         let mut shutdown = self.shutdown.clone();
-        let mut stored = Instant::now();
+        let (mut stored, mut told, mut untold) = (Instant::now(), Instant::now(), 0);
         let mut deliveries = Subscription::new(Arc::clone(&self.store), P::Event::query(), checkpoint);
         loop {
-            let first = tokio::select! {
-                biased;
-                () = stopped(&mut shutdown) => return self.leave(checkpoint).await,
-                delivery = deliveries.next() => delivery.ok_or("the store was closed")??,
+            tokio::task::consume_budget().await;
+            // Waiting for two things costs more than most handlers: only where there is something to wait for.
+            let at_hand = if *shutdown.borrow() { None } else { deliveries.next().now_or_never() };
+            let first = match at_hand {
+                Some(delivery) => delivery.ok_or("the store was closed")??,
+                None => {
+                    self.advance(checkpoint, 0, untold > 0);
+                    untold = 0;
+                    tokio::select! {
+                        biased;
+                        () = stopped(&mut shutdown) => return self.leave(checkpoint).await,
+                        delivery = deliveries.next() => delivery.ok_or("the store was closed")??,
+                    }
+                }
             };
             let batch = collect::<P::ReadModel>(first, &mut deliveries)?;
             if !batch.events.is_empty() || stored.elapsed() >= IDLE_ADVANCE && batch.to > checkpoint {
                 checkpoint = self.take(checkpoint, &batch).await?;
                 stored = Instant::now();
             }
-            self.advance(batch.to, batch.events.len() as u64);
+            untold += batch.events.len() as u64;
+            let tell = batch.caught_up || untold >= TELL_EVENTS || told.elapsed() >= TELL;
+            self.advance(batch.to, batch.events.len() as u64, tell);
+            if tell {
+                (told, untold) = (Instant::now(), 0);
+            }
             if batch.caught_up {
                 self.status(Status::Live);
             }
@@ -114,7 +132,7 @@ impl<P: Projection> Task<P> {
         };
         let to = batch.events[at - 1].position;
         self.transact(from, &batch.events[..at], to, true).await.map_err(Failure::into_error)?;
-        self.advance(to, at as u64);
+        self.advance(to, at as u64, true);
         Err(error)
     }
 
@@ -153,10 +171,12 @@ impl<P: Projection> Task<P> {
         self.read_model.commit(transaction, P::NAME, from, to).await.map_err(|e| whole(e.into()))
     }
 
-    fn advance(&self, to: Position, events: u64) {
-        self.progress.send_modify(|progress| {
+    /// Notes how far it is, and wakes those who wait for that.
+    fn advance(&self, to: Position, events: u64, tell: bool) {
+        self.progress.send_if_modified(|progress| {
             progress.position = progress.position.max(to);
             progress.events += events;
+            tell
         });
     }
 

@@ -1,0 +1,1 @@
+SELECT 1 FROM {schema}.events WHERE stream = $1 LIMIT 1
