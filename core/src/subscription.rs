@@ -89,8 +89,10 @@ fn deliveries(
         let mut first = true;
         loop {
             // Whatever is appended from here on wakes the wait below.
-            wake_ups.borrow_and_update();
-            let head = match store.head().await {
+            let told = *wake_ups.borrow_and_update();
+            // What woke it is enough to go on with. At first it may lag behind, and then it wouldn't have caught up.
+            let head = if first || told <= after { store.head().await } else { Ok(told) };
+            let head = match head {
                 Ok(head) => head,
                 Err(error) => match pause(&mut pauses, error).await {
                     Ok(()) => continue,

@@ -122,6 +122,23 @@ BEGIN
 END
 $$;
 
+-- What is safe to read now, if not more was before, the last event of that, and how many kinds there are: all that it has.
+CREATE FUNCTION {schema}.head(safe_before bigint, OUT safe bigint, OUT last bigint, OUT kinds bigint)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    safe := greatest({schema}.safe_head(), safe_before);
+    SELECT greatest(
+        (SELECT e.position FROM {schema}.events AS e WHERE e.position <= safe ORDER BY e.position DESC LIMIT 1),
+        (
+            SELECT c.erased_position FROM {schema}.closed_streams AS c
+            WHERE c.state = 2 AND c.erased_position <= safe ORDER BY c.erased_position DESC LIMIT 1
+        ),
+        0
+    ), (SELECT count(*) FROM {schema}.kinds)
+    INTO last, kinds;
+END
+$$;
+
 -- The position of the last event behind a position that an append condition excludes.
 CREATE FUNCTION {schema}.last_match(after bigint, items jsonb) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

@@ -104,7 +104,6 @@ impl PostgresBuilder {
         let make = |size, tuned| database::pool(options.clone(), size, patience, tuned);
         let database = Database::new(make(pool, true), schema.clone());
         let kinds = Arc::new(Kinds::default());
-        kinds.refresh(&database).await?;
         let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds), safe: Arc::default() };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
         let sender = Arc::new(sender);

@@ -68,14 +68,6 @@ impl Kinds {
         })
     }
 
-    /// Learns the kinds that are committed, if there are more than are known.
-    pub(crate) async fn refresh(&self, database: &Database) -> Result<(), StoreError> {
-        let count = Statement::new(&database.schema, include_str!("sql/count_kinds.sql"));
-        let rows = database.read(OPERATION, count).await?;
-        let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).during(OPERATION)?;
-        if i64::try_from(self.len()).unwrap_or(i64::MAX) < count { self.reload(database).await } else { Ok(()) }
-    }
-
     /// Learns the kinds that are committed.
     pub(crate) async fn reload(&self, database: &Database) -> Result<(), StoreError> {
         let select = Statement::new(&database.schema, include_str!("sql/select_kinds.sql"));

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::database::{Database, Statement};
-use crate::error::During;
+use crate::error::{During, damaged};
 use crate::kinds::Kinds;
 use crate::page::{Cursor, OPERATION, PageSize, stream_page};
 
@@ -22,7 +22,7 @@ use crate::page::{Cursor, OPERATION, PageSize, stream_page};
 pub(crate) struct Reader {
     pub(crate) database: Database,
     pub(crate) kinds: Arc<Kinds>,
-    /// The furthest that was ever safe to read. An append that looked at the sequence long ago may only now take its lock, from
+    /// The furthest that was ever safe to read; the kinds of all that are known. An append that looked at the sequence long ago may only now take its lock, from
     /// there on: that draws the head back for the moment, though what lies between was safe and stays so.
     pub(crate) safe: Arc<AtomicU64>,
 }
@@ -110,25 +110,26 @@ impl Reader {
         stream(self.clone(), StreamPages { read, size: PageSize::default(), first: true })
     }
 
-    /// Up to where statements after this one see everything that will ever be there.
-    pub(crate) async fn safe_head(&self) -> Result<Position, StoreError> {
-        let select = Statement::new(&self.database.schema, include_str!("sql/safe_head.sql"));
-        let safe = self.position(select).await?.get();
-        Ok(Position::new(self.safe.fetch_max(safe, Ordering::AcqRel).max(safe)))
-    }
-
     /// The last position of an event that everybody can see.
     pub(crate) async fn head(&self) -> Result<Position, StoreError> {
-        let safe = self.safe_head().await?;
-        let select = Statement::new(&self.database.schema, include_str!("sql/select_head.sql"));
-        self.position(select.bind(safe.as_i64())).await
+        Ok(self.look().await?.1)
     }
 
-    async fn position(&self, select: Statement) -> Result<Position, StoreError> {
+    /// Up to where statements after this one see everything that will ever be there, and the last event of that. All of its kinds
+    /// are known then.
+    async fn look(&self) -> Result<(Position, Position), StoreError> {
         const OPERATION: &str = "reading the head";
+        let before = i64::try_from(self.safe.load(Ordering::Acquire)).unwrap_or(i64::MAX);
+        let select = Statement::new(&self.database.schema, include_str!("sql/head.sql")).bind(before);
         let rows = self.database.read(OPERATION, select).await?;
-        let position: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).during(OPERATION)?;
-        Ok(Position::new(u64::try_from(position).unwrap_or(0)))
+        let row = rows.first().ok_or_else(|| damaged("the head answers nothing"))?;
+        let position = |column| row.try_get::<i64, _>(column).map(|at| at.max(0).cast_unsigned()).during(OPERATION);
+        let (safe, last, kinds) = (position(0)?, position(1)?, position(2)?);
+        if (self.kinds.len() as u64) < kinds {
+            self.kinds.reload(&self.database).await?;
+        }
+        self.safe.fetch_max(safe, Ordering::AcqRel);
+        Ok((Position::new(safe), Position::new(last)))
     }
 }
 
@@ -142,12 +143,9 @@ impl Pages for AllPages {
         let mut cursor = match self {
             Self::Rest(cursor) => cursor,
             Self::Start(read) => {
-                let head = reader.safe_head().await?;
-                // After the head: so all kinds of what lies before it are known, and the query misses nothing.
-                if !read.query.is_all() {
-                    reader.kinds.refresh(&reader.database).await?;
-                }
-                Cursor::new(read, head, &reader.kinds)
+                let safe = Position::new(reader.safe.load(Ordering::Acquire));
+                let safe = if read.to <= safe { safe } else { reader.look().await?.0 };
+                Cursor::new(read, safe, &reader.kinds)
             }
         };
         // A page can be empty: what it looked at was of other kinds.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use futures_util::StreamExt;
 use protocol::{Answer, Scenario, Turn, go, load, now_us, once};
 use recount::memory::MemoryStore;
 use recount::postgres::PostgresStore;
 use recount::{
-    Append, AppendCondition, Delivery, Event, EventStore, ExpectedVersion, Fold, InMemory, Position, Query, Recount,
-    StreamId, Tag,
+    Append, AppendCondition, Event, EventStore, ExpectedVersion, Fold, InMemory, Position, Query, Recount, StreamId,
+    Tag,
 };
 use tokio::sync::Mutex;
 
@@ -155,20 +154,21 @@ async fn catch_up(recount: &Recount) -> Result<Answer> {
     .await
 }
 
+/// A projection notes when it gets each event.
 async fn listen(recount: &Recount, turn: &Turn) -> Result<Answer> {
     let head = recount.store().head().await?;
-    let mut sales = recount.subscribe(Query::category("till"), head);
-    // It is live once it has caught up.
-    while !matches!(sales.next().await.transpose()?, Some(Delivery::CaughtUp(_)) | None) {}
+    let times = Arc::new(Fold::new(Vec::new(), |times: &mut Vec<u64>, _: &TillEvent, _| times.push(now_us())));
+    let projections = recount.projections().add(Arc::clone(&times), InMemory::new()).start();
+    projections.wait_for(head).await.map_err(|stopped| anyhow!("the projection stopped: {:?}", stopped.status))?;
+    let before = times.state().len();
     go().await?;
-    let mut times = Vec::new();
-    while times.len() < turn.streams as usize {
-        match sales.next().await.transpose()? {
-            Some(Delivery::Event(_)) => times.push(now_us()),
-            Some(Delivery::CaughtUp(_)) => {}
-            None => break,
-        }
+    let mut heard = before;
+    while heard < before + turn.streams as usize {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        heard = times.state().len();
     }
+    projections.shutdown().await;
+    let times = times.state()[before..].to_vec();
     Ok(Answer { times, ..Answer::default() })
 }
 

@@ -1,0 +1,1 @@
+SELECT safe, last, kinds FROM {schema}.head($1)

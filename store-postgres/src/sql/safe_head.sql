@@ -1,1 +1,0 @@
-SELECT {schema}.safe_head()
