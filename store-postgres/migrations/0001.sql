@@ -176,8 +176,10 @@ BEGIN
         ELSE
             SELECT max(f.position) INTO found_position FROM unnest(item_kinds) AS k(kind)
             CROSS JOIN LATERAL (
+                -- Compared as rows, so that no other index will do.
                 SELECT e.position FROM {schema}.events AS e
-                WHERE e.kind = k.kind AND e.position > last ORDER BY e.position DESC LIMIT 1
+                WHERE (e.kind, e.position) > (k.kind, last) AND (e.kind, e.position) < (k.kind + 1, 0)
+                ORDER BY e.kind DESC, e.position DESC LIMIT 1
             ) AS f;
         END IF;
         last := greatest(last, found_position);

@@ -8,7 +8,7 @@ use crate::database::{Database, Statement};
 use crate::error::During;
 use crate::kinds::Kinds;
 use crate::lifecycle::ERASED;
-use crate::query::{Compiled, Range, Source, order};
+use crate::query::{Compiled, Range, of_kind, order};
 use crate::row::{COLUMNS, Decoder};
 
 pub(crate) const OPERATION: &str = "reading events";
@@ -260,13 +260,9 @@ impl Cursor {
         let schema = &database.schema;
         let direction = order(self.direction);
         let inner = |page: &mut Statement| match &self.compiled {
-            Compiled::Sources(sources)
-                if let [Source::Kinds(kinds)] = &**sources
-                    && let [kind] = **kinds =>
-            {
-                page.push(schema, "SELECT e.* FROM {schema}.events AS e WHERE e.kind = ").place(kind);
-                page.push(schema, " AND e.position > $1 AND e.position <= $2");
-                page.push(schema, " ORDER BY e.position ").push(schema, direction).push(schema, " LIMIT $3");
+            Compiled::Kind(kind) => {
+                page.push(schema, "SELECT e.* FROM {schema}.events AS e WHERE ");
+                page.push(schema, &of_kind("e", &kind.to_string(), self.direction)).push(schema, " LIMIT $3");
             }
             Compiled::Sources(sources) => {
                 page.push(schema, "SELECT e.* FROM (SELECT position FROM (");

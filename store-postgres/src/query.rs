@@ -17,6 +17,8 @@ pub(crate) enum Compiled {
     Nothing,
     /// Everything, or all kinds there are.
     All,
+    /// One kind of event.
+    Kind(i32),
     /// The union of some indexed positions.
     Sources(Vec<Source>),
     /// Everything, to be filtered here.
@@ -61,12 +63,20 @@ impl Compiled {
         if !plain.is_empty() {
             sources.push(Source::Kinds(plain));
         }
-        match sources.len() {
-            0 => Self::Nothing,
-            1..=MAX_SOURCES => Self::Sources(sources),
+        match &*sources {
+            [] => Self::Nothing,
+            [Source::Kinds(kinds)] if let [kind] = **kinds => Self::Kind(kind),
+            _ if sources.len() <= MAX_SOURCES => Self::Sources(sources),
             _ => Self::Scan,
         }
     }
+}
+
+/// The condition and order of events of one kind in the range `$1`, `$2`. Compared as rows, because only one index gives that: asked for by
+/// kind and position, the database may well read through the positions, where it happens to expect little.
+pub(crate) fn of_kind(events: &str, kind: &str, direction: Direction) -> String {
+    let (row, order) = (format!("({events}.kind, {events}.position)"), order(direction));
+    format!("{row} > ({kind}, $1) AND {row} <= ({kind}, $2) ORDER BY {events}.kind {order}, {events}.position {order}")
 }
 
 /// Positions from, exclusive, and to, inclusive.
@@ -91,9 +101,9 @@ impl Source {
             Self::Kinds(kinds) => {
                 statement.push(schema, "(SELECT f.position FROM unnest(").place(kinds.clone());
                 statement.push(schema, "::integer[]) AS k(kind) CROSS JOIN LATERAL (");
-                statement.push(schema, "SELECT x.position FROM {schema}.events AS x WHERE x.kind = k.kind");
-                statement.push(schema, " AND x.position > $1 AND x.position <= $2 ORDER BY x.position ");
-                statement.push(schema, order(direction)).push(schema, " LIMIT $3) AS f ORDER BY f.position ");
+                statement.push(schema, "SELECT x.position FROM {schema}.events AS x WHERE ");
+                statement.push(schema, &of_kind("x", "k.kind", direction));
+                statement.push(schema, " LIMIT $3) AS f ORDER BY f.position ");
                 statement.push(schema, order(direction)).push(schema, " LIMIT $3)");
             }
             Self::Tags { first, others, kinds } => {
