@@ -40,8 +40,12 @@
 //! committed first. Whoever draws holds a lock that says from where on; readers go up to the lowest such lock. Only appends hold
 //! them: a forgotten transaction or the advisory locks of another application hold up nobody.
 //!
-//! *Every instance learns of appends at once*, by `NOTIFY`, sent after the commit and once for many of them; behind it is a slow poll,
-//! which is what remains behind a pooler that gives each transaction another connection.
+//! *Every instance learns of appends at once*, by `NOTIFY`, sent after the commit and once for many of them, if there are others to hear it:
+//! who begins to listen says so. Behind it is a slow poll, which is what remains behind a pooler that gives each transaction another
+//! connection.
+//!
+//! *Plans don't change.* Statements have one plan, whatever the arguments and however much is there, and it goes through an index: made
+//! anew for each call, plans cost more than most appends.
 //!
 //! # Read models
 //!
