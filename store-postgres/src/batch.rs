@@ -21,7 +21,7 @@ use crate::{outcome, query};
 
 const OPERATION: &str = "appending";
 /// With more names than this, lock everything: the database's room for locks is limited.
-const MAX_LOCKS: usize = 1000;
+pub(crate) const MAX_LOCKS: usize = 1000;
 
 /// The columns of a batch.
 #[derive(Default)]

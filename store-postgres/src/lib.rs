@@ -73,14 +73,18 @@
 
 mod batch;
 mod config;
+mod copy;
 mod database;
 mod error;
+mod import;
+mod import_batch;
 mod kinds;
 mod lifecycle;
 mod lone;
 mod migrate;
 mod outcome;
 mod page;
+mod patience;
 mod push;
 mod query;
 mod read;
@@ -95,5 +99,6 @@ mod within;
 mod writer;
 
 pub use config::PostgresBuilder;
+pub use import::{ImportError, Imported};
 pub use read_model::{PostgresReadModel, PostgresTransaction};
 pub use store::PostgresStore;

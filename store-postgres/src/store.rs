@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::config::PostgresBuilder;
 use crate::database::{Database, Statement};
 use crate::error::During;
+use crate::import_batch::Importer;
 use crate::lone::Lone;
 use crate::push::Push;
 use crate::read::Reader;
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
+    pub(crate) importer: Importer,
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) read_model: PostgresReadModel,
 }
@@ -153,6 +155,11 @@ impl PostgresStore {
     fn database(&self) -> Result<&Database, StoreError> {
         self.check_open()?;
         Ok(&self.0.parts.reader.database)
+    }
+
+    pub(crate) fn importer(&self) -> Result<&Importer, StoreError> {
+        self.check_open()?;
+        Ok(&self.0.parts.importer)
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
