@@ -119,7 +119,11 @@ impl PostgresBuilder {
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
-        Ok(PostgresStore::new(Opened { parts: Parts { requests, lone, reader, importer, head, read_model }, writers, push }))
+        Ok(PostgresStore::new(Opened {
+            parts: Parts { requests, lone, reader, importer, head, read_model },
+            writers,
+            push,
+        }))
     }
 }
 

@@ -1,12 +1,22 @@
 //! The binary format of `COPY`, <https://www.postgresql.org/docs/current/sql-copy.html>: a few bytes around each value.
 
-use recount_core::{RecordedEvent, StoreError, Tag};
+use std::collections::BTreeSet;
+
+use recount_core::{RecordedEvent, StoreError};
 
 use crate::error::damaged;
 use crate::row::{EPOCH, encode_metadata, encode_tags};
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: i16 = -1;
+
+/// An event and where it goes.
+pub(crate) struct Placed<'a> {
+    pub(crate) event: &'a RecordedEvent,
+    pub(crate) position: i64,
+    pub(crate) version: i64,
+    pub(crate) kind: i32,
+}
 
 /// Rows for one `COPY`, encoded one after another and taken away in pieces.
 pub(crate) struct Rows(Vec<u8>);
@@ -34,35 +44,32 @@ impl Rows {
         self.number(TRAILER.to_be_bytes());
     }
 
-    /// A row of `events`, in the order of `copy_events.sql`.
-    pub(crate) fn event(
-        &mut self,
-        event: &RecordedEvent,
-        position: i64,
-        version: i64,
-        kind: i32,
-    ) -> Result<(), StoreError> {
-        let data = &event.data;
+    /// The row of `events`, in the order of `copy_events.sql`.
+    pub(crate) fn event(&mut self, placed: &Placed<'_>) -> Result<(), StoreError> {
+        let RecordedEvent { stream, recorded_at, data, .. } = placed.event;
         self.number(10_i16.to_be_bytes());
-        self.value(&position.to_be_bytes())?;
-        self.value(&version.to_be_bytes())?;
+        self.value(&placed.position.to_be_bytes())?;
+        self.value(&placed.version.to_be_bytes())?;
         self.value(&i64::from(data.schema_version).to_be_bytes())?;
         // No moment that a timestamp holds is so far away that this would saturate.
-        self.value(&event.recorded_at.as_microsecond().saturating_sub(EPOCH).to_be_bytes())?;
+        self.value(&recorded_at.as_microsecond().saturating_sub(EPOCH).to_be_bytes())?;
         self.value(data.id.0.as_bytes())?;
-        self.value(&kind.to_be_bytes())?;
-        self.value(event.stream.to_string().as_bytes())?;
+        self.value(&placed.kind.to_be_bytes())?;
+        self.value(stream.to_string().as_bytes())?;
         self.text(encode_tags(&data.tags))?;
         self.text(encode_metadata(&data.metadata))?;
         self.value(&data.payload)
     }
 
-    /// A row of `tags`, in the order of `copy_tags.sql`.
-    pub(crate) fn tag(&mut self, tag: &Tag, position: i64, kind: i32) -> Result<(), StoreError> {
-        self.number(3_i16.to_be_bytes());
-        self.value(tag.as_str().as_bytes())?;
-        self.value(&position.to_be_bytes())?;
-        self.value(&kind.to_be_bytes())
+    /// The rows of `tags`, each tag once, in the order of `copy_tags.sql`.
+    pub(crate) fn tags(&mut self, placed: &Placed<'_>) -> Result<(), StoreError> {
+        for tag in placed.event.data.tags.iter().collect::<BTreeSet<_>>() {
+            self.number(3_i16.to_be_bytes());
+            self.value(tag.as_str().as_bytes())?;
+            self.value(&placed.position.to_be_bytes())?;
+            self.value(&placed.kind.to_be_bytes())?;
+        }
+        Ok(())
     }
 
     fn number<const N: usize>(&mut self, bytes: [u8; N]) {

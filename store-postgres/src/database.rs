@@ -165,7 +165,9 @@ impl Database {
             let asking = timeout(self.patience() / 2, patience::process(&mut connection));
             match asking.await.unwrap_or_else(|_| Err(patience::silence())) {
                 Ok(process) => return Ok(Line { connection, process }),
-                Err(error) if attempt == ATTEMPTS || started.elapsed() > self.patience() / 2 => return Err(error.into()),
+                Err(error) if attempt == ATTEMPTS || started.elapsed() > self.patience() / 2 => {
+                    return Err(error.into());
+                }
                 // It may have ended since it was last used.
                 Err(_) => attempt += 1,
             }

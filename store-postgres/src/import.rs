@@ -9,7 +9,7 @@ use recount_core::{AppendError, BoxError, EventId, InvalidAppend, RecordedEvent,
 
 use crate::database::pause;
 use crate::error::Class;
-use crate::import_batch::{Failed, Importer, Line};
+use crate::import_batch::{Failed, OPERATION, Session};
 use crate::store::PostgresStore;
 
 /// What one transaction writes at most: about 100 ms, for which other appends may have to wait.
@@ -102,17 +102,16 @@ impl PostgresStore {
         &self,
         events: impl Stream<Item = Result<RecordedEvent, E>> + Send,
     ) -> Result<Imported, ImportError> {
-        let importer = self.importer()?;
+        let mut session = Session::new(self.importer()?);
         let mut events = pin!(events);
-        let mut line = None;
         let mut imported = Imported::default();
         let mut batch = gather(&mut events).await;
         loop {
             let (written, next) = match batch.end {
-                Some(_) => (write(importer, &mut line, &batch.events).await?, None),
+                Some(_) => (write(&mut session, &batch.events).await?, None),
                 None => {
                     let gathering = async { Ok(Some(gather(&mut events).await)) };
-                    try_join(write(importer, &mut line, &batch.events), gathering).await?
+                    try_join(write(&mut session, &batch.events), gathering).await?
                 }
             };
             imported.written += written.written;
@@ -170,32 +169,27 @@ fn weight(event: &RecordedEvent) -> usize {
 }
 
 /// Writes a batch in one transaction. If the answer is lost it is tried again: what was written is skipped then.
-async fn write(
-    importer: &Importer,
-    line: &mut Option<Line>,
-    events: &[RecordedEvent],
-) -> Result<Imported, ImportError> {
+async fn write(session: &mut Session<'_>, events: &[RecordedEvent]) -> Result<Imported, ImportError> {
     if events.is_empty() {
         return Ok(Imported::default());
     }
-    importer.learn(events).await?;
+    session.learn(events).await?;
     let started = Instant::now();
     let mut attempt = 1;
     loop {
-        let cause = match importer.write(line, events).await {
+        let cause = match session.write(events).await {
             Ok(imported) => return Ok(imported),
             Err(Failed::Answer(error)) => return Err(error.into()),
             Err(Failed::Call(cause)) => cause,
         };
         let class = cause.class();
         tracing::debug!(error = %cause, ?class, attempt, "a batch was undone");
-        importer.hang_up(line, class).await;
-        let patient = attempt < ATTEMPTS || started.elapsed() < importer.patience();
+        session.start_over(class).await;
+        let patient = attempt < ATTEMPTS || started.elapsed() < session.patience();
         match class {
-            // An event of the batch was recorded beside it, which is found now.
             Class::Unique if attempt < ATTEMPTS => {}
             Class::Contention | Class::Ended | Class::Lost if patient => {}
-            _ => return Err(cause.store_error(crate::import_batch::OPERATION).into()),
+            _ => return Err(cause.store_error(OPERATION).into()),
         }
         attempt += 1;
         tokio::time::sleep(pause(attempt)).await;

@@ -1,21 +1,23 @@
 //! One transaction of an import: the locks, looks and order of an append, around two `COPY`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use recount_core::{AppendError, Conflict, RecordedEvent, StoreError, StreamId, Tag, Violation};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::batch::MAX_LOCKS;
-use crate::copy::Rows;
-use crate::database::{Database, Statement};
+use crate::copy::{Placed, Rows};
+use crate::database::{Database, Line, Statement};
 use crate::error::{Cause, Class, damaged};
 use crate::import::Imported;
 use crate::kinds::Kinds;
-use crate::lifecycle::{self, ARCHIVED, ERASED};
+use crate::lifecycle::{self, ERASED};
 use crate::push::Wake;
 use crate::resolve;
 use crate::writer::Process;
@@ -23,6 +25,8 @@ use crate::writer::Process;
 pub(crate) const OPERATION: &str = "importing";
 /// How much of a `COPY` is sent at once.
 const PIECE: usize = 256 * 1024;
+/// Of how many streams the versions are remembered: about 15 MB.
+const MAX_HEADS: usize = 100_000;
 
 /// What importing takes.
 pub(crate) struct Importer {
@@ -31,10 +35,20 @@ pub(crate) struct Importer {
     pub(crate) wake: Wake,
 }
 
-/// A connection that is not the pool's, so that dropping it at any point undoes what it was at.
-pub(crate) struct Line {
-    connection: PgConnection,
-    process: Process,
+/// An import under way.
+///
+/// Looking up ids and versions takes as long as a third of writing. So it is left out as long as the streams are where this import
+/// left them and no id is known: if that is wrong, the rows collide with those that are there, and the batch is undone and
+/// written again carefully.
+pub(crate) struct Session<'a> {
+    importer: &'a Importer,
+    /// Not the pool's, so that dropping it at any point undoes what it was at.
+    line: Option<(PgConnection, Process)>,
+    /// The versions that streams had last, at least.
+    heads: HashMap<StreamId, i64>,
+    /// How many batches are still to be written carefully, and how many after the next collision.
+    careful: usize,
+    penalty: usize,
 }
 
 pub(crate) enum Failed {
@@ -54,130 +68,87 @@ impl From<StoreError> for Failed {
     }
 }
 
-/// An event and where it goes.
-struct Placed<'a> {
-    event: &'a RecordedEvent,
-    position: i64,
-    version: i64,
-    kind: i32,
-}
+impl<'a> Session<'a> {
+    /// Careful at first: it may be a repetition.
+    pub(crate) fn new(importer: &'a Importer) -> Self {
+        Self { importer, line: None, heads: HashMap::new(), careful: 1, penalty: 1 }
+    }
 
-impl Importer {
     pub(crate) fn patience(&self) -> Duration {
-        self.database.patience()
+        self.importer.database.patience()
     }
 
     /// Makes sure that the kinds of all these events are known, and so committed.
     pub(crate) async fn learn(&self, events: &[RecordedEvent]) -> Result<(), StoreError> {
-        let names = events.iter().map(|event| (event.stream.category(), &event.data.event_type));
-        let missing = self.kinds.missing(names);
-        self.kinds.make(&self.database, missing).await
+        let Importer { database, kinds, .. } = self.importer;
+        let missing = kinds.missing(events.iter().map(|event| (event.stream.category(), &event.data.event_type)));
+        kinds.make(database, missing).await
     }
 
-    /// Gives up a connection. What it left under way holds up everybody, so it is ended.
-    pub(crate) async fn hang_up(&self, line: &mut Option<Line>, class: Class) {
-        if let Some(Line { process, .. }) = line.take()
+    /// After a failure: gives up the connection. What a lost one left under way holds up everybody, so it is ended.
+    pub(crate) async fn start_over(&mut self, class: Class) {
+        self.heads.clear();
+        if class == Class::Unique {
+            self.penalty *= 2;
+        }
+        self.careful = self.careful.max(self.penalty);
+        if let Some((_, process)) = self.line.take()
             && class == Class::Lost
         {
-            // If the server can't be asked now, it is asked again by whoever comes next.
-            let _ = tokio::time::timeout(self.patience(), resolve::end(&self.database, process)).await;
+            // If the server can't be asked now, its own time-outs end it.
+            let _ = timeout(self.patience(), resolve::end(&self.importer.database, process)).await;
         }
     }
 
-    pub(crate) async fn write(&self, line: &mut Option<Line>, events: &[RecordedEvent]) -> Result<Imported, Failed> {
-        let line = match line {
-            Some(line) => line,
-            None => {
-                let crate::database::Line { connection, process } =
-                    self.database.line(true).await.map_err(Failed::Call)?;
-                line.insert(Line { connection: connection.detach(), process })
-            }
-        };
-        let mut talk = Talk { database: &self.database, line };
+    /// Writes a batch in one transaction.
+    pub(crate) async fn write(&mut self, events: &[RecordedEvent]) -> Result<Imported, Failed> {
+        if self.line.is_none() {
+            let Line { connection, process } = self.importer.database.line(true).await.map_err(Failed::Call)?;
+            self.line = Some((connection.detach(), process));
+        }
         // What is looked at after the locks must be newer than they are.
-        talk.say("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        talk.lock(events).await?;
-        let fresh = talk.fresh(events).await?;
-        let written = fresh.len();
-        if written > 0 {
-            let placed = self.place(&mut talk, fresh).await?;
-            let copy = include_str!("sql/copy_events.sql");
-            talk.copy(copy, placed.iter(), |rows, p| rows.event(p.event, p.position, p.version, p.kind)).await?;
-            let tags = placed.iter().flat_map(|p| distinct(&p.event.data.tags).into_iter().map(move |tag| (tag, p)));
-            let mut tags = tags.peekable();
-            if tags.peek().is_some() {
-                let copy = include_str!("sql/copy_tags.sql");
-                talk.copy(copy, tags, |rows, (tag, p)| rows.tag(tag, p.position, p.kind)).await?;
+        self.say("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        self.lock(events).await?;
+        let fresh = if self.careful > 0 { self.fresh(events).await? } else { events.iter().collect() };
+        let imported = Imported { written: fresh.len() as u64, skipped: (events.len() - fresh.len()) as u64 };
+        if imported.written > 0 {
+            let placed = self.place(fresh).await?;
+            self.copy(include_str!("sql/copy_events.sql"), &placed, Rows::event).await?;
+            if placed.iter().any(|placed| !placed.event.data.tags.is_empty()) {
+                self.copy(include_str!("sql/copy_tags.sql"), &placed, Rows::tags).await?;
             }
         }
-        talk.say("COMMIT").await?;
-        if written > 0 {
-            self.wake.appended();
+        self.say("COMMIT").await?;
+        if imported.written > 0 {
+            self.importer.wake.appended();
         }
-        Ok(Imported { written: written as u64, skipped: (events.len() - written) as u64 })
+        self.careful = self.careful.saturating_sub(1).max(usize::from(imported.skipped > 0));
+        Ok(imported)
     }
 
-    /// Gives each event its version and its position.
-    async fn place<'a>(
-        &self,
-        talk: &mut Talk<'_>,
-        events: Vec<&'a RecordedEvent>,
-    ) -> Result<Vec<Placed<'a>>, Failed> {
-        let mut heads = talk.heads(&events).await?;
-        let positions = talk.positions(events.len()).await?;
-        let mut placed = Vec::with_capacity(events.len());
-        for (event, position) in events.into_iter().zip(positions) {
-            let head = heads.get_mut(&event.stream).ok_or_else(|| damaged("the head of a stream is not told"))?;
-            let version = head.checked_add(1);
-            *head = version.ok_or_else(|| StoreError::Exhausted { what: format!("stream {}", event.stream) })?;
-            let kind = self.kinds.find(event.stream.category(), &event.data.event_type);
-            let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
-            placed.push(Placed { event, position, version: *head, kind });
-        }
-        Ok(placed)
-    }
-}
-
-/// The tags, each once.
-fn distinct(tags: &[Tag]) -> Vec<&Tag> {
-    let mut tags: Vec<&Tag> = tags.iter().collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
-}
-
-/// The connection, in a transaction.
-struct Talk<'a> {
-    database: &'a Database,
-    line: &'a mut Line,
-}
-
-impl Talk<'_> {
     async fn ask(&mut self, statement: Statement) -> Result<Vec<PgRow>, sqlx::Error> {
-        self.database.patiently(self.line.process, statement.run(&mut self.line.connection)).await
+        let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        self.importer.database.patiently(*process, statement.run(connection)).await
     }
 
-    async fn say(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        self.ask(Statement::new(&self.database.schema, text)).await.map(drop)
+    async fn say(&mut self, text: &str) -> Result<(), sqlx::Error> {
+        self.ask(self.statement(text)).await.map(drop)
     }
 
     fn statement(&self, template: &str) -> Statement {
-        Statement::new(&self.database.schema, template)
+        Statement::new(&self.importer.database.schema, template)
     }
 
     /// Locks what an append of these events would, in the same order.
     async fn lock(&mut self, events: &[RecordedEvent]) -> Result<(), sqlx::Error> {
-        let mut names = BTreeMap::new();
-        for event in events {
-            names.insert(lifecycle::lock(&event.stream), true);
-            for tag in &event.data.tags {
-                names.entry(format!("t/{tag}")).or_insert(false);
-            }
-        }
-        let alone = names.len() > MAX_LOCKS;
+        let streams: HashSet<&StreamId> = events.iter().map(|event| &event.stream).collect();
+        let tags: HashSet<&Tag> = events.iter().flat_map(|event| &event.data.tags).collect();
+        let alone = streams.len() + tags.len() > MAX_LOCKS;
         self.ask(self.statement(include_str!("sql/lock_gate.sql")).bind(alone)).await?;
         if !alone {
-            let (names, exclusive): (Vec<String>, Vec<bool>) = names.into_iter().unzip();
+            let streams = streams.into_iter().map(|stream| (lifecycle::lock(stream), true));
+            let tags = tags.into_iter().map(|tag| (format!("t/{tag}"), false));
+            let (names, exclusive): (Vec<String>, Vec<bool>) = streams.chain(tags).unzip();
             self.ask(self.statement(include_str!("sql/lock_names.sql")).bind(names).bind(exclusive)).await?;
         }
         Ok(())
@@ -191,44 +162,72 @@ impl Talk<'_> {
         for row in self.ask(select).await? {
             known.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
         }
-        let mut seen: HashMap<Uuid, &RecordedEvent> = HashMap::with_capacity(events.len());
         let mut fresh = Vec::with_capacity(events.len());
         for event in events {
-            let id = event.data.id;
-            let time = event.recorded_at.as_microsecond();
-            let same = match (known.get(&id.0), seen.get(&id.0)) {
-                (Some((stream, at)), _) => *at == time && *stream == event.stream.to_string(),
-                (None, Some(other)) => other.recorded_at.as_microsecond() == time && other.stream == event.stream,
-                (None, None) => {
-                    seen.insert(id.0, event);
-                    fresh.push(event);
-                    true
+            let this = (event.stream.to_string(), event.recorded_at.as_microsecond());
+            match known.entry(event.data.id.0) {
+                Entry::Occupied(other) if *other.get() == this => {}
+                Entry::Occupied(_) => {
+                    return Err(Failed::Answer(AppendError::DuplicateEvent { id: event.data.id }));
                 }
-            };
-            if !same {
-                return Err(Failed::Answer(AppendError::DuplicateEvent { id }));
+                Entry::Vacant(new) => {
+                    new.insert(this);
+                    fresh.push(event);
+                }
             }
         }
         Ok(fresh)
     }
 
-    /// The versions of the streams, none of which is closed.
-    async fn heads<'e>(&mut self, events: &[&'e RecordedEvent]) -> Result<HashMap<&'e StreamId, i64>, Failed> {
-        let mut heads: HashMap<&StreamId, i64> = events.iter().map(|event| (&event.stream, 0)).collect();
-        let streams: Vec<&StreamId> = heads.keys().copied().collect();
-        let names: Vec<String> = streams.iter().map(ToString::to_string).collect();
+    /// Gives each event its version and its position.
+    async fn place<'e>(&mut self, events: Vec<&'e RecordedEvent>) -> Result<Vec<Placed<'e>>, Failed> {
+        self.look(&events).await?;
+        let positions = self.positions(events.len()).await?;
+        let mut placed = Vec::with_capacity(events.len());
+        for (event, position) in events.into_iter().zip(positions) {
+            let head = self.heads.get_mut(&event.stream).ok_or_else(|| damaged("the head of a stream is not told"))?;
+            let version = head.checked_add(1);
+            *head = version.ok_or_else(|| StoreError::Exhausted { what: format!("stream {}", event.stream) })?;
+            let kind = self.importer.kinds.find(event.stream.category(), &event.data.event_type);
+            let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
+            placed.push(Placed { event, position, version: *head, kind });
+        }
+        Ok(placed)
+    }
+
+    /// Looks whether the streams are open, and at their versions unless those are known.
+    async fn look(&mut self, events: &[&RecordedEvent]) -> Result<(), Failed> {
+        if self.careful > 0 || self.heads.len() > MAX_HEADS {
+            self.heads.clear();
+        }
+        let streams: HashMap<String, &StreamId> = events
+            .iter()
+            .map(|event| &event.stream)
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .map(|s| (s.to_string(), s))
+            .collect();
+        let stream = |name: &str| streams.get(name).copied().ok_or_else(|| damaged("an unknown stream is told"));
+        let names: Vec<&str> = streams.keys().map(String::as_str).collect();
         let mut violations = Vec::new();
-        for row in self.ask(self.statement(include_str!("sql/select_heads.sql")).bind(names)).await? {
-            let number: i64 = row.try_get(0)?;
-            let stream = usize::try_from(number - 1).ok().and_then(|index| streams.get(index));
-            let stream = *stream.ok_or_else(|| damaged("the head of an unknown stream is told"))?;
-            match row.try_get(2)? {
-                ARCHIVED => violations.push(Violation::Archived { stream: stream.clone() }),
-                ERASED => violations.push(Violation::Erased { stream: stream.clone() }),
-                _ => drop(heads.insert(stream, row.try_get(1)?)),
+        for row in self.ask(self.statement(include_str!("sql/select_closed.sql")).bind(names)).await? {
+            let stream = stream(row.try_get(0)?)?.clone();
+            violations.push(match row.try_get(1)? {
+                ERASED => Violation::Erased { stream },
+                _ => Violation::Archived { stream },
+            });
+        }
+        if !violations.is_empty() {
+            return Err(Failed::Answer(Conflict { violations }.into()));
+        }
+        let unknown = streams.iter().filter(|(_, stream)| !self.heads.contains_key(**stream));
+        let unknown: Vec<&str> = unknown.map(|(name, _)| name.as_str()).collect();
+        if !unknown.is_empty() {
+            for row in self.ask(self.statement(include_str!("sql/select_heads.sql")).bind(unknown)).await? {
+                self.heads.insert(stream(row.try_get(0)?)?.clone(), row.try_get(1)?);
             }
         }
-        if violations.is_empty() { Ok(heads) } else { Err(Failed::Answer(Conflict { violations }.into())) }
+        Ok(())
     }
 
     /// Draws positions: first the lock, then the numbers, see `safe_head` in the database.
@@ -239,18 +238,20 @@ impl Talk<'_> {
         Ok(rows.first().map_or_else(|| Ok(Vec::new()), |row| row.try_get(0))?)
     }
 
-    async fn copy<T>(
+    async fn copy(
         &mut self,
         template: &str,
-        items: impl Iterator<Item = T>,
-        encode: impl Fn(&mut Rows, T) -> Result<(), StoreError>,
+        events: &[Placed<'_>],
+        encode: fn(&mut Rows, &Placed<'_>) -> Result<(), StoreError>,
     ) -> Result<(), Failed> {
-        let (database, process) = (self.database, self.line.process);
+        let database = &self.importer.database;
         let text = database.schema.text(template);
-        let mut copy = database.patiently(process, self.line.connection.copy_in_raw(&text)).await?;
+        let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let process = *process;
+        let mut copy = database.patiently(process, connection.copy_in_raw(&text)).await?;
         let mut rows = Rows::new();
-        for item in items {
-            encode(&mut rows, item)?;
+        for event in events {
+            encode(&mut rows, event)?;
             if rows.len() > PIECE {
                 database.patiently(process, copy.send(rows.bytes())).await?;
                 rows.clear();
