@@ -80,6 +80,7 @@ mod import;
 mod import_batch;
 mod kinds;
 mod lifecycle;
+mod listen;
 mod lone;
 mod migrate;
 mod outcome;

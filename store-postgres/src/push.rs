@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recount_core::{Position, StoreError};
-use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::database::{Database, Statement};
+use crate::listen::listen;
 use crate::read::Reader;
 use crate::state;
 
@@ -18,8 +18,6 @@ const REST: Duration = Duration::from_millis(5);
 /// When to look again after a change: an append before it in order may still be under way, and if it is undone nothing tells.
 const AGAIN: [Duration; 4] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80), Duration::from_millis(320)];
-/// Before listening is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 /// How often expired state is removed.
 const PURGE: Duration = Duration::from_secs(60);
 
@@ -60,18 +58,11 @@ impl Drop for Push {
 }
 
 impl Push {
-    /// `listening` is a database of one connection only.
-    pub(crate) fn start(
-        reader: Reader,
-        listening: Database,
-        wake: &Wake,
-        head: watch::Sender<Position>,
-        poll: Duration,
-    ) -> Self {
+    pub(crate) fn start(reader: Reader, wake: &Wake, head: watch::Sender<Position>, poll: Duration) -> Self {
         let id = Uuid::now_v7().to_string();
         let tell = tell(reader.database.clone(), Arc::clone(&wake.tell), id.clone());
         Self(vec![
-            tokio::spawn(listen(listening, Arc::clone(&wake.changed), id)),
+            tokio::spawn(listen(reader.database.clone(), Arc::clone(&wake.changed), id)),
             tokio::spawn(tell),
             tokio::spawn(look(reader, Arc::clone(&wake.changed), head, poll)),
         ])
@@ -126,33 +117,4 @@ async fn tell(database: Database, asked: Arc<Notify>, id: String) {
         }
         tokio::time::sleep(REST).await;
     }
-}
-
-/// Listens for notifications of other instances; a connection that breaks off is made anew.
-async fn listen(database: Database, changed: Arc<Notify>, id: String) {
-    let channel = database.schema.channel();
-    loop {
-        match listener(&database, &channel).await {
-            Ok(mut listener) => loop {
-                // What happened before listening began was not told.
-                match listener.try_recv().await {
-                    Ok(Some(notification)) if notification.payload() == id => {}
-                    Ok(_) => changed.notify_one(),
-                    Err(error) => {
-                        tracing::warn!(%error, "notifications are missed");
-                        break;
-                    }
-                }
-            },
-            Err(error) => tracing::warn!(%error, "no notifications of changes by other processes"),
-        }
-        tokio::time::sleep(RETRY).await;
-        changed.notify_one();
-    }
-}
-
-async fn listener(database: &Database, channel: &str) -> Result<PgListener, sqlx::Error> {
-    let mut listener = PgListener::connect_with(&database.pool).await?;
-    listener.listen(channel).await?;
-    Ok(listener)
 }
