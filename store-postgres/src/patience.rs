@@ -9,18 +9,15 @@ use tokio::time::timeout;
 use crate::database::Database;
 use crate::writer::Process;
 
-/// How long a living connection may take for a bare round trip, if the patience is longer.
-const ROUND_TRIP: Duration = Duration::from_secs(1);
-
 /// An answer that doesn't come.
 pub(crate) fn silence() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server's answer does not come"))
 }
 
-/// Whether the connection still passes on what either side says.
+/// Whether the connection still passes on what either side says: it has a quarter of the patience for a bare round trip.
 pub(crate) async fn answers(connection: &mut PgConnection, patience: Duration) -> bool {
     use sqlx::Connection;
-    matches!(timeout(ROUND_TRIP.min(patience / 4), connection.ping()).await, Ok(Ok(())))
+    matches!(timeout(patience / 4, connection.ping()).await, Ok(Ok(())))
 }
 
 impl Database {
