@@ -208,7 +208,11 @@ impl Append {
 }
 
 impl EventData {
-    fn validate(&self) -> Result<(), InvalidAppend> {
+    /// Checks what can be checked of one event. [`Append::validate`] does it for all of its events.
+    ///
+    /// # Errors
+    /// [`InvalidAppend::PayloadTooLarge`] or [`InvalidAppend::SchemaVersionZero`].
+    pub fn validate(&self) -> Result<(), InvalidAppend> {
         if self.payload.len() > MAX_PAYLOAD {
             return Err(InvalidAppend::PayloadTooLarge {
                 event_type: self.event_type.to_string(),

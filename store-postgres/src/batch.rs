@@ -169,8 +169,8 @@ impl<'a> Columns<'a> {
                 self.event_tags.push(encode_tags(&event.tags));
                 self.event_metadata.push(encode_metadata(&event.metadata));
                 self.event_payload.push(&event.payload);
-                locks.tags(event);
                 for tag in tag_names(event) {
+                    locks.tag(tag);
                     self.tag_part.push(number_of_part);
                     self.tag_index.push(number(index));
                     self.tag_kind.push(kind);

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::database::{self, Database};
 use crate::error::During;
+use crate::import_batch::Importer;
 use crate::kinds::Kinds;
 use crate::lone::Lone;
 use crate::migrate;
@@ -73,9 +74,13 @@ impl PostgresBuilder {
         self
     }
 
-    /// How long to wait for a connection, or for a server that restarts, before a call fails as
-    /// [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise. An append whose answer is late asks after this time
-    /// whether the server still works at it, and after as long again looks what became of it: silence ends after three times this.
+    /// How long to wait for a connection, for a server that restarts, or for an answer that got lost in the network, before a call
+    /// fails as [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise.
+    ///
+    /// What the server works at is waited for, however long it takes: after half of this time the store asks, by another
+    /// connection, whether it does. If it doesn't, the call is repeated where that is harmless; if nobody answers, it fails. So
+    /// silence ends after this time. An append asks after the whole of it, and after as long again looks what became of it: silence ends after
+    /// three times this.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -99,26 +104,25 @@ impl PostgresBuilder {
         let Self { url, schema, pool, poll, patience, limits } = self;
         let schema = Schema::new(&schema)?;
         let options = options(&url)?;
-        migrate::migrate(&options, &schema).await?;
-
         let make = |size, tuned| database::pool(options.clone(), size, patience, tuned);
         let database = Database::new(make(pool, true), schema.clone());
+        migrate::migrate(&database).await?;
         let kinds = Arc::new(Kinds::default());
         let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds), safe: Arc::default() };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
         let sender = Arc::new(sender);
         let wake = Wake::new(&sender);
-        let listening = Database::new(make(1, false), schema.clone());
-        let push = Push::start(reader.clone(), listening, &wake, sender, poll);
+        let push = Push::start(reader.clone(), &wake, sender, poll);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let queue = Arc::new(Mutex::new(queue));
         let closed = Arc::new(AtomicBool::new(false));
+        let importer = Importer { database: database.clone(), kinds: Arc::clone(&kinds), wake: wake.clone() };
         let writer = Writer { database, kinds, queue, limits, patience, wake: wake.clone(), closed };
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
         Ok(PostgresStore::new(Opened {
-            parts: Parts { requests, lone, reader, head, wake, read_model },
+            parts: Parts { requests, lone, reader, importer, head, wake, read_model },
             writers,
             push,
         }))

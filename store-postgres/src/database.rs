@@ -1,8 +1,7 @@
 //! Asking the database: statements with their arguments, and connections that may have ended meanwhile.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -10,9 +9,13 @@ use recount_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Encode, Executor, PgConnection, PgPool, Postgres, Type};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::error::{Cause, Class};
+use crate::patience;
 use crate::schema::Schema;
+use crate::writer::Process;
 
 /// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
 const ATTEMPTS: usize = 10;
@@ -88,13 +91,19 @@ pub(crate) struct Database {
     resting: Arc<Resting>,
 }
 
+/// A connection whose process is known, so that one can ask what became of it.
+pub(crate) struct Line {
+    pub(crate) connection: PoolConnection<Postgres>,
+    pub(crate) process: Process,
+}
+
 /// Connections between two statements. The pool would ask each whether it still lives when it is given back, which is
 /// a round trip more for every statement.
 #[derive(Default)]
 struct Resting {
-    connections: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
-    /// How many wait at the pool: they get what is given back.
-    waiting: AtomicUsize,
+    lines: Mutex<Vec<(Line, Instant)>>,
+    /// Told of each that is given back.
+    given: Notify,
 }
 
 impl fmt::Debug for Resting {
@@ -104,17 +113,17 @@ impl fmt::Debug for Resting {
 }
 
 impl Resting {
-    fn pop(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn lines(&self) -> MutexGuard<'_, Vec<(Line, Instant)>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Counts who waits at the pool.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+    /// Leaves them to the pool, or the others to the operating system if one turned out to be dead.
+    fn clear(&self, dead: bool) {
+        for (line, _) in std::mem::take(&mut *self.lines()) {
+            if dead {
+                drop(line.connection.detach());
+            }
+        }
     }
 }
 
@@ -126,37 +135,69 @@ impl Database {
     pub(crate) async fn close(&self) {
         let closing = self.pool.close();
         // From here on nothing rests any more.
-        while let Some(rested) = self.resting.pop() {
-            drop(rested);
-        }
+        self.resting.clear(false);
         closing.await;
     }
 
-    async fn acquire(&self) -> Result<PoolConnection<Postgres>, Cause> {
-        while let Some((mut connection, since)) = self.resting.pop() {
-            if self.pool.is_closed() {
-                break;
+    /// A connection that rested, if it still lives; if not, the others there are suspects.
+    async fn rested(&self, careful: bool) -> Option<Line> {
+        while !self.pool.is_closed() {
+            let (mut line, since) = self.resting.lines().pop()?;
+            if since.elapsed() < IDLE && !careful || patience::answers(&mut line.connection, self.patience()).await {
+                return Some(line);
             }
-            if since.elapsed() < IDLE || connection.ping().await.is_ok() {
-                return Ok(connection);
+            drop(line.connection.detach());
+            self.resting.clear(true);
+        }
+        None
+    }
+
+    /// A connection; if one just turned out to have ended, others may have as well, so that they are asked first.
+    pub(crate) async fn line(&self, careful: bool) -> Result<Line, Cause> {
+        let fresh = self.fresh();
+        tokio::pin!(fresh);
+        loop {
+            if let Some(line) = self.rested(careful).await {
+                return Ok(line);
+            }
+            tokio::select! {
+                line = &mut fresh => return line,
+                () = self.resting.given.notified() => {}
+            }
+        }
+    }
+
+    /// A connection of the pool's.
+    async fn fresh(&self) -> Result<Line, Cause> {
+        let started = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let mut connection = self.pool.acquire().await?;
+            let asking = timeout(self.patience() / 2, patience::process(&mut connection));
+            match asking.await.unwrap_or_else(|_| Err(patience::silence())) {
+                Ok(process) => return Ok(Line { connection, process }),
+                Err(error) if attempt == ATTEMPTS || started.elapsed() > self.patience() / 2 => {
+                    return Err(error.into());
+                }
+                // It may have ended since it was last used.
+                Err(_) => attempt += 1,
             }
             drop(connection.detach());
         }
-        self.resting.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(&self.resting.waiting);
-        // Put there before this one was seen to wait.
-        if let Some((connection, _)) = self.resting.pop() {
-            return Ok(connection);
-        }
-        Ok(self.pool.acquire().await?)
+    }
+
+    /// A connection to keep.
+    pub(crate) async fn connection(&self, careful: bool) -> Result<PoolConnection<Postgres>, Cause> {
+        Ok(self.line(careful).await?.connection)
     }
 
     /// Takes a connection back whose last statement was answered to its end. One that is dropped instead goes to the pool.
-    fn rest(&self, connection: PoolConnection<Postgres>) {
-        self.resting.connections.lock().unwrap_or_else(PoisonError::into_inner).push((connection, Instant::now()));
-        if self.pool.is_closed() || self.resting.waiting.load(Ordering::SeqCst) > 0 {
-            drop(self.resting.pop());
+    fn rest(&self, line: Line) {
+        self.resting.lines().push((line, Instant::now()));
+        if self.pool.is_closed() {
+            self.resting.clear(false);
         }
+        self.resting.given.notify_one();
     }
 
     /// Asks something that may be asked again.
@@ -169,24 +210,14 @@ impl Database {
         self.ask(operation, statement, false).await
     }
 
-    /// A connection; if one just turned out to have ended, others may have as well, so that they are asked first.
-    pub(crate) async fn connection(&self, careful: bool) -> Result<PoolConnection<Postgres>, Cause> {
-        loop {
-            let mut connection = self.acquire().await?;
-            if !careful || connection.ping().await.is_ok() {
-                return Ok(connection);
-            }
-            drop(connection.detach());
-        }
-    }
-
     async fn ask(&self, operation: &'static str, statement: Statement, again: bool) -> Result<Vec<PgRow>, StoreError> {
+        let started = Instant::now();
         let mut attempt = 1;
         loop {
-            let mut connection = self.connection(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
-            let cause = match statement.clone().run(&mut connection).await {
+            let mut line = self.line(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
+            let cause = match self.patiently(line.process, statement.clone().run(&mut line.connection)).await {
                 Ok(rows) => {
-                    self.rest(connection);
+                    self.rest(line);
                     return Ok(rows);
                 }
                 Err(error) => Cause::from(error),
@@ -194,12 +225,12 @@ impl Database {
             let class = cause.class();
             if matches!(class, Class::Ended | Class::Lost) {
                 // Not back to the pool.
-                drop(connection.detach());
+                drop(line.connection.detach());
                 tokio::time::sleep(pause(attempt)).await;
             }
             match class {
                 Class::Ended | Class::Contention if attempt < ATTEMPTS => attempt += 1,
-                Class::Lost if again && attempt < ATTEMPTS => attempt += 1,
+                Class::Lost if again && attempt < ATTEMPTS && started.elapsed() < self.patience() => attempt += 1,
                 _ if again => return Err(cause.store_error(operation)),
                 _ => return Err(cause.commit_error(operation)),
             }
@@ -218,8 +249,15 @@ pub(crate) fn pool(options: PgConnectOptions, size: u32, patience: Duration, tun
         .max_connections(size)
         .acquire_timeout(patience)
         .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            async move { Ok(about.idle_for < IDLE || connection.ping().await.is_ok()) }.boxed()
+        .before_acquire(move |connection, about| {
+            async move { Ok(about.idle_for < IDLE || patience::answers(connection, patience).await) }.boxed()
+        })
+        // What its last user left under way is waited for, but not for ever: until then it counts as in use.
+        .after_release(move |connection, _| {
+            async move {
+                timeout(patience, connection.ping()).await.unwrap_or_else(|_| Err(patience::silence())).map(|()| true)
+            }
+            .boxed()
         })
         .after_connect(move |connection, _| {
             let script = if tuned { include_str!("sql/tune.sql") } else { include_str!("sql/durable.sql") };

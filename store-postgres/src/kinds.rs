@@ -91,25 +91,29 @@ impl Kinds {
         database: &Database,
         appends: impl Iterator<Item = &'a Append>,
     ) -> Result<(), StoreError> {
-        let mut missing = BTreeSet::new();
-        for part in appends.flat_map(|append| &append.streams) {
-            for event in &part.events {
-                if self.find(part.stream.category(), &event.event_type).is_none() {
-                    missing.insert((part.stream.category(), event.event_type.as_str()));
-                }
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        self.make(database, &missing.into_iter().collect::<Vec<_>>()).await
+        let parts = appends.flat_map(|append| &append.streams);
+        let names = parts.flat_map(|part| part.events.iter().map(|event| (part.stream.category(), &event.event_type)));
+        let missing = self.missing(names);
+        self.make(database, missing).await
+    }
+
+    /// Those of the categories and types that are not known to be there.
+    pub(crate) fn missing<'a>(
+        &self,
+        names: impl Iterator<Item = (&'a str, &'a EventType)>,
+    ) -> BTreeSet<(&'a str, &'a str)> {
+        let unknown = names.filter(|(category, event_type)| self.find(category, event_type).is_none());
+        unknown.map(|(category, event_type)| (category, event_type.as_str())).collect()
     }
 
     /// Makes kinds that are not there yet, committed before anybody can use them.
-    async fn make(&self, database: &Database, kinds: &[(&str, &str)]) -> Result<(), StoreError> {
-        let (categories, types): (Vec<&str>, Vec<&str>) = kinds.iter().copied().unzip();
+    pub(crate) async fn make(&self, database: &Database, missing: BTreeSet<(&str, &str)>) -> Result<(), StoreError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (categories, types): (Vec<&str>, Vec<&str>) = missing.into_iter().unzip();
         let insert = Statement::new(&database.schema, include_str!("sql/insert_kinds.sql"));
-        database.write("adding kinds of events", insert.bind(categories).bind(types)).await?;
+        database.read("adding kinds of events", insert.bind(categories).bind(types)).await?;
         self.reload(database).await
     }
 }

@@ -55,6 +55,10 @@
 //!
 //! [`PostgresStore::append_in`] writes events in the caller's transaction, beside whatever else happens there.
 //!
+//! # Bulk import
+//!
+//! [`PostgresStore::import`] brings in what was recorded elsewhere, by `COPY`, with the ids and times that it has.
+//!
 //! # What is guaranteed
 //!
 //! * What was acknowledged is committed with `synchronous_commit` on. An append is there whole or not at all.
@@ -62,6 +66,8 @@
 //! * If a connection breaks off or falls silent during an append, the store ends the server process behind it, looks which events are there, and
 //!   repeats the rest. Only if the server can't be asked within [the patience](PostgresBuilder::patience) the append fails with
 //!   [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown).
+//! * Other calls whose answer doesn't come end in time, too, as [unavailable](recount_core::StoreError::Unavailable), but never while the server works at
+//!   them. The connection that listens is asked from time to time whether it still lives.
 //! * Rows of events refuse `UPDATE`, `DELETE` and `TRUNCATE`, except through [`erase`](recount_core::EventStore::erase).
 //!   Positions are never used twice. They have gaps where appends were undone.
 //! * A schema made by a newer recount is refused and left as it is. With an up-to-date schema no right to make tables is needed:
@@ -77,15 +83,20 @@
 
 mod batch;
 mod config;
+mod copy;
 mod database;
 mod error;
+mod import;
+mod import_batch;
 mod kinds;
 mod lifecycle;
+mod listen;
 mod locks;
 mod lone;
 mod migrate;
 mod outcome;
 mod page;
+mod patience;
 mod plain;
 mod push;
 mod query;
@@ -101,5 +112,6 @@ mod within;
 mod writer;
 
 pub use config::PostgresBuilder;
+pub use import::{ImportError, Imported};
 pub use read_model::{PostgresReadModel, PostgresTransaction};
 pub use store::PostgresStore;

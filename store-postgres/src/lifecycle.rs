@@ -33,12 +33,13 @@ async fn close(
 ) -> Result<Option<i16>, StoreError> {
     let close = Statement::new(&database.schema, include_str!("sql/close_stream.sql"));
     let close = close.bind(stream.to_string()).bind(database.schema.stream_lock(stream)).bind(wanted);
-    let rows = database.write(operation, close).await?;
+    // Again it finds what it did.
+    let rows = database.read(operation, close).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)
 }
 
 pub(crate) async fn health(database: &Database) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
     let prove = Statement::new(&database.schema, include_str!("sql/prove_writable.sql"));
-    database.write(OPERATION, prove).await.map(drop)
+    database.read(OPERATION, prove).await.map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use recount_core::{EventData, IdempotencyKey, StreamId, Tag};
+use recount_core::{IdempotencyKey, StreamId, Tag};
 
 use crate::schema::{Lock, Schema};
 
@@ -34,11 +34,9 @@ impl<'s> Locks<'s> {
         self.locks.insert(self.schema.lock(Lock::Tag, &[tag.as_str()]), true);
     }
 
-    /// The tags that an event is written with.
-    pub(crate) fn tags(&mut self, event: &EventData) {
-        for tag in &event.tags {
-            self.locks.entry(self.schema.lock(Lock::Tag, &[tag.as_str()])).or_insert(false);
-        }
+    /// A tag that an event is written with.
+    pub(crate) fn tag(&mut self, tag: &str) {
+        self.locks.entry(self.schema.lock(Lock::Tag, &[tag])).or_insert(false);
     }
 
     pub(crate) fn too_many(&self) -> bool {

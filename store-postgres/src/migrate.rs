@@ -1,10 +1,12 @@
 //! The tables: what version a schema has, and bringing it to the newest.
 
 use recount_core::StoreError;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use tokio::time::timeout;
 
+use crate::database::Database;
 use crate::error::{Cause, During};
+use crate::patience;
 use crate::schema::Schema;
 
 /// The scripts that lead from one schema version to the next, from version 0, nothing.
@@ -41,10 +43,32 @@ async fn version(connection: &mut PgConnection, schema: &Schema) -> Result<usize
 
 /// Brings the schema to the newest version. Of several that try at once, one does it and the others wait. Without anything
 /// to do it needs no rights beyond reading.
-#[tracing::instrument(level = "debug", skip_all, fields(schema = ?schema))]
-pub(crate) async fn migrate(options: &PgConnectOptions, schema: &Schema) -> Result<(), StoreError> {
-    let mut connection = options.connect().await.during("connecting to the database")?;
-    if version(&mut connection, schema).await? < MIGRATIONS.len() {
+#[tracing::instrument(level = "debug", skip_all, fields(schema = ?database.schema))]
+pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
+    patiently(database, async |connection, schema| bring_up(connection, schema).await).await
+}
+
+/// Does it on a connection of its own, which a server that falls silent doesn't hold up for ever.
+async fn patiently(
+    database: &Database,
+    work: impl AsyncFnOnce(&mut PgConnection, &Schema) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let connecting = async {
+        let mut connection = database.pool.connect_options().connect().await?;
+        let process = patience::process(&mut connection).await?;
+        Ok((connection, process))
+    };
+    let connected = timeout(database.patience(), connecting).await.unwrap_or_else(|_| Err(patience::silence()));
+    let (mut connection, process) = connected.during("connecting to the database")?;
+    let working = async {
+        work(&mut connection, &database.schema).await?;
+        connection.close().await.during(OPERATION)
+    };
+    database.patiently(process, async { Ok(working.await) }).await.during(OPERATION)?
+}
+
+async fn bring_up(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
+    if version(connection, schema).await? < MIGRATIONS.len() {
         let mut transaction = connection.begin().await.during(OPERATION)?;
         lock(&mut transaction, schema).await?;
         let found = version(&mut transaction, schema).await?;
@@ -59,7 +83,7 @@ pub(crate) async fn migrate(options: &PgConnectOptions, schema: &Schema) -> Resu
         }
         transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
     }
-    connection.close().await.during(OPERATION)
+    Ok(())
 }
 
 /// Whether the schema has the table. Looks at the catalog's rows, as they are now: names are resolved from a cache
@@ -70,9 +94,12 @@ async fn exists(connection: &mut PgConnection, schema: &Schema, table: &str) -> 
 }
 
 /// Makes the table of checkpoints, for a database that holds read models only.
-pub(crate) async fn make_checkpoints(options: &PgConnectOptions, schema: &Schema) -> Result<(), StoreError> {
-    let mut connection = options.connect().await.during("connecting to the database")?;
-    if !exists(&mut connection, schema, "checkpoints").await? {
+pub(crate) async fn make_checkpoints(database: &Database) -> Result<(), StoreError> {
+    patiently(database, async |connection, schema| add_checkpoints(connection, schema).await).await
+}
+
+async fn add_checkpoints(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
+    if !exists(connection, schema, "checkpoints").await? {
         let mut transaction = connection.begin().await.during(OPERATION)?;
         lock(&mut transaction, schema).await?;
         if !exists(&mut transaction, schema, "checkpoints").await? {
@@ -82,7 +109,7 @@ pub(crate) async fn make_checkpoints(options: &PgConnectOptions, schema: &Schema
         }
         transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
     }
-    connection.close().await.during(OPERATION)
+    Ok(())
 }
 
 async fn lock(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {

@@ -155,7 +155,7 @@ pub(crate) async fn stream_page(
     let page = if first {
         // Behind the events comes what the stream is, if it is closed.
         let mut both = statement.within("(", ") UNION ALL ");
-        both.push(schema, include_str!("sql/select_closed.sql"));
+        both.push(schema, include_str!("sql/closed_row.sql"));
         let mut rows = database.read(OPERATION, both).await?;
         let closed = closed(rows.last())?;
         rows.truncate(rows.len() - usize::from(closed.is_some()));

@@ -37,7 +37,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
             return None;
         }
         locks.stream(&part.stream);
-        locks.tags(event);
+        event.tags.iter().for_each(|tag| locks.tag(tag.as_str()));
         columns.add(part, event, kind);
     }
     if locks.too_many() {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use recount_core::{Position, StoreError};
-use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::database::{Database, Statement};
+use crate::listen::listen;
 use crate::read::Reader;
 use crate::state;
 
@@ -19,10 +19,6 @@ const REST: Duration = Duration::from_millis(5);
 /// When to look again after a change: an append before it in order may still be under way, and if it is undone nothing tells.
 const AGAIN: [Duration; 4] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80), Duration::from_millis(320)];
-/// Before listening is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-/// What comes after the name of an instance that begins to listen.
-const HELLO: &str = " begins to listen";
 /// How often expired state is removed.
 const PURGE: Duration = Duration::from_secs(60);
 
@@ -55,9 +51,18 @@ impl Wake {
         }
     }
 
-    /// Somebody begins to watch: nobody may have looked for long.
-    pub(crate) fn watched(&self) {
+    /// Look at the head: it may have moved, or nobody looked for long.
+    pub(crate) fn look(&self) {
         self.changed.notify_one();
+    }
+
+    /// There are others, who told of an append, or who just came and want to be told.
+    pub(crate) fn heard_of_others(&self, newcomer: bool) {
+        self.others.store(true, Ordering::Release);
+        self.look();
+        if newcomer {
+            self.tell.notify_one();
+        }
     }
 
     /// The newest position that this instance has written; whatever it writes from now on comes after that.
@@ -77,17 +82,10 @@ impl Drop for Push {
 }
 
 impl Push {
-    /// `listening` is a database of one connection only.
-    pub(crate) fn start(
-        reader: Reader,
-        listening: Database,
-        wake: &Wake,
-        head: Arc<watch::Sender<Position>>,
-        poll: Duration,
-    ) -> Self {
+    pub(crate) fn start(reader: Reader, wake: &Wake, head: Arc<watch::Sender<Position>>, poll: Duration) -> Self {
         let id = Uuid::now_v7().to_string();
         Self(vec![
-            tokio::spawn(listen(listening, wake.clone(), id.clone())),
+            tokio::spawn(listen(reader.database.clone(), wake.clone(), id.clone())),
             tokio::spawn(tell(reader.database.clone(), wake.clone(), id)),
             tokio::spawn(look(reader, Arc::clone(&wake.changed), head, poll)),
         ])
@@ -149,55 +147,4 @@ async fn tell(database: Database, wake: Wake, id: String) {
         }
         tokio::time::sleep(REST).await;
     }
-}
-
-/// Listens for notifications of other instances; a connection that breaks off is made anew.
-///
-/// Whoever begins to listen says so, and those who hear it answer as if they had appended: both know then that they are not alone,
-/// and what happened before is looked for.
-async fn listen(database: Database, wake: Wake, id: String) {
-    let hello = format!("{id}{HELLO}");
-    loop {
-        match listener(&database, &hello).await {
-            Ok(mut listener) => loop {
-                match listener.try_recv().await {
-                    Ok(Some(notification)) if notification.payload().starts_with(&id) => {}
-                    Ok(Some(notification)) => {
-                        wake.others.store(true, Ordering::Release);
-                        wake.changed.notify_one();
-                        if notification.payload().ends_with(HELLO) {
-                            wake.tell.notify_one();
-                        }
-                    }
-                    // What happened until it listens again is not told.
-                    Ok(None) => match say(&mut listener, &database, &hello).await {
-                        Ok(()) => wake.changed.notify_one(),
-                        Err(error) => {
-                            tracing::warn!(%error, "notifications are missed");
-                            break;
-                        }
-                    },
-                    Err(error) => {
-                        tracing::warn!(%error, "notifications are missed");
-                        break;
-                    }
-                }
-            },
-            Err(error) => tracing::warn!(%error, "no notifications of changes by other processes"),
-        }
-        tokio::time::sleep(RETRY).await;
-        wake.changed.notify_one();
-    }
-}
-
-async fn listener(database: &Database, hello: &str) -> Result<PgListener, sqlx::Error> {
-    let mut listener = PgListener::connect_with(&database.pool).await?;
-    listener.listen(&database.schema.channel()).await?;
-    say(&mut listener, database, hello).await?;
-    Ok(listener)
-}
-
-async fn say(listener: &mut PgListener, database: &Database, hello: &str) -> Result<(), sqlx::Error> {
-    let notify = sqlx::query(include_str!("sql/notify.sql")).bind(database.schema.channel()).bind(hello);
-    notify.execute(listener).await.map(drop)
 }

@@ -34,10 +34,10 @@ impl PostgresReadModel {
     /// [`StoreError`] if it can't be reached, or the table of checkpoints can't be made.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let schema = Schema::new(DEFAULT_SCHEMA)?;
-        let options = options(url)?;
-        migrate::make_checkpoints(&options, &schema).await?;
-        let pool = database::pool(options, READ_MODEL_CONNECTIONS, Duration::from_secs(10), false);
-        Ok(Self::new(Database::new(pool, schema)))
+        let pool = database::pool(options(url)?, READ_MODEL_CONNECTIONS, Duration::from_secs(10), false);
+        let database = Database::new(pool, schema);
+        migrate::make_checkpoints(&database).await?;
+        Ok(Self::new(database))
     }
 
     pub(crate) fn new(database: Database) -> Self {

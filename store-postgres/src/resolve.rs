@@ -57,13 +57,7 @@ type Found = HashMap<Uuid, (Position, StreamVersion)>;
 
 /// The last events of all parts, as far as they were recorded.
 async fn find(database: &Database, process: Process, newest: Position, batch: &[Work]) -> Result<Found, StoreError> {
-    loop {
-        let end = Statement::new(&database.schema, include_str!("sql/end_process.sql"));
-        if database.read(OPERATION, end.bind(process.id).bind(process.started)).await?.is_empty() {
-            break;
-        }
-        tokio::time::sleep(REST).await;
-    }
+    end(database, process).await?;
     let parts = batch.iter().flat_map(|work| &work.append.streams);
     let ids: Vec<Uuid> = parts.filter_map(|part| part.events.last()).map(|event| event.id.0).collect();
     let select = Statement::new(&database.schema, include_str!("sql/select_recorded.sql"));
@@ -74,6 +68,17 @@ async fn find(database: &Database, process: Process, newest: Position, batch: &[
         Ok((row.try_get(0)?, (Position::new(position.cast_unsigned()), StreamVersion::new(version.cast_unsigned()))))
     };
     rows.iter().map(place).collect::<Result<_, sqlx::Error>>().during(OPERATION)
+}
+
+/// Ends a process, and waits until it has ended.
+pub(crate) async fn end(database: &Database, process: Process) -> Result<(), StoreError> {
+    loop {
+        let end = Statement::new(&database.schema, include_str!("sql/end_process.sql"));
+        if database.read(OPERATION, end.bind(process.id).bind(process.started)).await?.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(REST).await;
+    }
 }
 
 fn appended(work: &Work, found: &Found) -> Option<Appended> {

@@ -19,7 +19,7 @@ pub(crate) const COLUMNS: &str = "e.position, e.version, e.kind, e.recorded_at, 
      e.stream, e.schema_version";
 const OPERATION: &str = "reading events";
 /// From 1970, where timestamps begin, to 2000, where Postgres begins, in microseconds.
-const EPOCH: i64 = 946_684_800_000_000;
+pub(crate) const EPOCH: i64 = 946_684_800_000_000;
 
 /// A JSON array, or nothing for no tags.
 pub(crate) fn encode_tags(tags: &[Tag]) -> Option<String> {

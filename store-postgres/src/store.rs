@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::config::PostgresBuilder;
 use crate::database::{Database, Statement};
 use crate::error::During;
+use crate::import_batch::Importer;
 use crate::lone::Lone;
 use crate::push::{Push, Wake};
 use crate::read::Reader;
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
+    pub(crate) importer: Importer,
     /// The store's own, which counts as nobody.
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) wake: Wake,
@@ -157,6 +159,11 @@ impl PostgresStore {
         Ok(&self.0.parts.reader.database)
     }
 
+    pub(crate) fn importer(&self) -> Result<&Importer, StoreError> {
+        self.check_open()?;
+        Ok(&self.0.parts.importer)
+    }
+
     fn check_open(&self) -> Result<(), StoreError> {
         if self.0.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
@@ -243,7 +250,7 @@ impl EventStore for PostgresStore {
 
     fn watch(&self) -> watch::Receiver<Position> {
         let watching = self.0.parts.head.clone();
-        self.0.parts.wake.watched();
+        self.0.parts.wake.look();
         watching
     }
 

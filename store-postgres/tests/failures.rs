@@ -4,10 +4,10 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use common::proxy::behind_a_proxy;
 use common::{Fresh, append, execute_on, read, stream};
 use futures_util::TryStreamExt;
 use recount_core::{
@@ -16,8 +16,6 @@ use recount_core::{
 use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
 use sqlx::{Connection, PgConnection};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 async fn server(settings: &'static [&'static str]) -> Postgres {
     tokio::task::spawn_blocking(|| Postgres::start(settings).unwrap()).await.unwrap()
@@ -139,55 +137,6 @@ async fn a_backend_that_ends_in_the_middle_of_an_append_is_replaced() {
     execute_on(&mut shell, "ROLLBACK").await.unwrap();
     within(Duration::from_secs(5), appending).await.unwrap().unwrap();
     assert_eq!(read(&store, "a").await.len(), 3);
-}
-
-/// Between store and server: passes on what both say, until the server's answers vanish.
-struct Proxy {
-    port: u16,
-    /// What the server says vanishes, on connections that were there before.
-    silent: Arc<AtomicBool>,
-    /// On new ones, too.
-    dead: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    async fn start(to: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (silent, dead) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (hush, end) = (silent.clone(), dead.clone());
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-                let [(mut from_client, mut to_client), (mut from_server, mut to_server)] =
-                    [client.into_split(), server.into_split()];
-                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-                // One that is made in the silence is heard, unless all is dead.
-                let (hush, end, before) = (hush.clone(), end.clone(), !hush.load(Ordering::SeqCst));
-                tokio::spawn(async move {
-                    let mut buffer = vec![0; 65536];
-                    while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
-                        let lost = end.load(Ordering::SeqCst) || before && hush.load(Ordering::SeqCst);
-                        if !lost && to_client.write_all(&buffer[..count]).await.is_err() {
-                            break;
-                        }
-                    }
-                    // As with a cable that was cut, the other side is told nothing.
-                    if end.load(Ordering::SeqCst) || before && hush.load(Ordering::SeqCst) {
-                        std::future::pending::<()>().await;
-                    }
-                });
-            }
-        });
-        Self { port, silent, dead }
-    }
-}
-
-/// The port and the URL through the proxy, for a server of the tests or of this test.
-async fn behind_a_proxy(server: &Postgres) -> (Proxy, String) {
-    let proxy = Proxy::start(server.port()).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port);
-    (proxy, url)
 }
 
 async fn idle_in_transaction(server: &Postgres) -> i64 {

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 pub mod process;
+pub mod proxy;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

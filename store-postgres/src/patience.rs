@@ -1,0 +1,62 @@
+//! Silence: an answer that the server works at is waited for, one that got lost in the network is not.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::time::timeout;
+
+use crate::database::Database;
+use crate::writer::Process;
+
+/// An answer that doesn't come.
+pub(crate) fn silence() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server's answer does not come"))
+}
+
+/// Whether the connection still passes on what either side says: it has a quarter of the patience for a bare round trip.
+pub(crate) async fn answers(connection: &mut PgConnection, patience: Duration) -> bool {
+    use sqlx::Connection;
+    matches!(timeout(patience / 4, connection.ping()).await, Ok(Ok(())))
+}
+
+impl Database {
+    /// How long silence lasts at most.
+    pub(crate) fn patience(&self) -> Duration {
+        self.pool.options().get_acquire_timeout()
+    }
+
+    /// Waits for an answer of this process for as long as it works at it: asks after half of the patience, and lets the
+    /// asking take as long again.
+    pub(crate) async fn patiently<T>(
+        &self,
+        process: Process,
+        call: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        tokio::pin!(call);
+        loop {
+            if let Ok(answer) = timeout(self.patience() / 2, &mut call).await {
+                return answer;
+            }
+            if !matches!(timeout(self.patience() / 2, self.works(process)).await, Ok(Ok(true))) {
+                return Err(silence());
+            }
+        }
+    }
+
+    /// Whether the process works, or waits for others who do. By a connection of its own: those of the pool may all be
+    /// as silent, or in use.
+    async fn works(&self, process: Process) -> Result<bool, sqlx::Error> {
+        let mut connection = self.pool.connect_options().connect().await?;
+        let select = sqlx::query(include_str!("sql/select_working_process.sql"));
+        let row = select.bind(process.id).bind(process.started).fetch_optional(&mut connection).await?;
+        Ok(row.is_some())
+    }
+}
+
+/// The server process behind a connection.
+pub(crate) async fn process(connection: &mut PgConnection) -> Result<Process, sqlx::Error> {
+    let select = sqlx::query_as(include_str!("sql/select_own_process.sql"));
+    let (id, started) = select.fetch_one(connection).await?;
+    Ok(Process { id, started })
+}

@@ -1,0 +1,1 @@
+COPY {schema}.tags (tag, position, kind) FROM STDIN (FORMAT binary)

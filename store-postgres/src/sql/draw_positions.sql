@@ -1,0 +1,1 @@
+SELECT ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, $1))
