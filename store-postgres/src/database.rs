@@ -13,9 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::error::{Cause, Class};
-use crate::patience;
+use crate::patience::{self, Process};
 use crate::schema::Schema;
-use crate::writer::Process;
 
 /// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
 const ATTEMPTS: usize = 10;
@@ -184,11 +183,6 @@ impl Database {
             }
             drop(connection.detach());
         }
-    }
-
-    /// A connection to keep.
-    pub(crate) async fn connection(&self, careful: bool) -> Result<PoolConnection<Postgres>, Cause> {
-        Ok(self.line(careful).await?.connection)
     }
 
     /// Takes a connection back whose last statement was answered to its end. One that is dropped instead goes to the pool.

@@ -18,9 +18,9 @@ use crate::import::Imported;
 use crate::kinds::Kinds;
 use crate::lifecycle::ERASED;
 use crate::locks::Locks;
+use crate::patience::Process;
 use crate::push::Wake;
 use crate::resolve;
-use crate::writer::Process;
 
 pub(crate) const OPERATION: &str = "importing";
 /// How much of a `COPY` is sent at once.

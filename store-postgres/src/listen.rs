@@ -55,7 +55,7 @@ async fn hear(database: &Database, wake: &Wake, id: &str) -> Result<Infallible, 
 }
 
 /// A listener with a connection beside those of the pool, and its process.
-async fn start(database: &Database, id: &str) -> Result<(PgListener, crate::writer::Process), sqlx::Error> {
+async fn start(database: &Database, id: &str) -> Result<(PgListener, crate::patience::Process), sqlx::Error> {
     // A listener wants a pool to take from and to give back to in the end, which a silent one never comes to.
     let options = database.pool.options().clone().max_connections(1);
     let pool: PgPool = options.connect_lazy_with(database.pool.connect_options().as_ref().clone());

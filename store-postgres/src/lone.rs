@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use recount_core::{Append, AppendError, Appended, StoreError};
 use tokio::sync::{Mutex, oneshot};
 
+use crate::database::Line;
 use crate::push::Wake;
 use crate::request::Work;
-use crate::writer::{Line, Writer};
+use crate::writer::Writer;
 
 /// Who is appending now, and a connection for when that is one caller.
 pub(crate) struct Lone {

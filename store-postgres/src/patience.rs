@@ -7,7 +7,14 @@ use sqlx::{ConnectOptions, PgConnection};
 use tokio::time::timeout;
 
 use crate::database::Database;
-use crate::writer::Process;
+
+/// A server process: its id alone comes again.
+#[derive(Clone, Copy)]
+pub(crate) struct Process {
+    pub(crate) id: i32,
+    /// When it was started, in microseconds since 1970.
+    pub(crate) started: i64,
+}
 
 /// An answer that doesn't come.
 pub(crate) fn silence() -> sqlx::Error {

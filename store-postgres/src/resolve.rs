@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use crate::database::{Database, Statement};
 use crate::error::During;
+use crate::patience::Process;
 use crate::request::Work;
-use crate::writer::{OPERATION, Process};
+use crate::writer::OPERATION;
 
 /// Between two looks at whether the lost process has ended.
 const REST: Duration = Duration::from_millis(20);

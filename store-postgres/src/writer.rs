@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use recount_core::{AppendError, Appended, EventId, StoreError};
-use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, Row};
+use sqlx::Row;
 use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::database::{Database, Statement, pause};
+use crate::database::{Database, Line, Statement, pause};
 use crate::error::{Cause, Class, During};
 use crate::kinds::Kinds;
+use crate::patience::Process;
 use crate::push::Wake;
 use crate::request::{Footprint, Request, Work};
 use crate::{batch, plain, resolve};
@@ -39,20 +39,6 @@ pub(crate) struct Writer {
     pub(crate) wake: Wake,
     /// Set once what comes from the queue is to be refused.
     pub(crate) closed: Arc<AtomicBool>,
-}
-
-/// A connection to write through, and the server process behind it.
-pub(crate) struct Line {
-    connection: PoolConnection<Postgres>,
-    process: Process,
-}
-
-/// A server process: its id alone comes again.
-#[derive(Clone, Copy)]
-pub(crate) struct Process {
-    pub(crate) id: i32,
-    /// When it was started, in microseconds since 1970.
-    pub(crate) started: i64,
 }
 
 impl Writer {
@@ -208,16 +194,9 @@ impl Writer {
         let started = Instant::now();
         let mut attempt = 1;
         loop {
-            let mut connection = self.database.connection(attempt > 1).await?;
-            match sqlx::query_as(include_str!("sql/select_own_process.sql")).fetch_one(&mut *connection).await {
-                Ok((id, started)) => {
-                    let process = Process { id, started };
-                    *line = Some(Line { connection, process });
-                    return Ok(process);
-                }
-                Err(error) => {
-                    drop(connection.detach());
-                    let cause = Cause::from(error);
+            match self.database.line(attempt > 1).await {
+                Ok(new) => return Ok(line.insert(new).process),
+                Err(cause) => {
                     let patient = attempt < ATTEMPTS || started.elapsed() < self.patience;
                     if !patient || !matches!(cause.class(), Class::Ended | Class::Lost) {
                         return Err(cause);
@@ -243,29 +222,9 @@ impl Writer {
             Some(statement) => statement,
             None => batch::statement(schema, &appends, &self.kinds).map_err(Failed::Answer)?,
         };
-        let answer = self.patiently(line.process, statement.run(&mut line.connection)).await;
+        let answer = self.database.patiently(line.process, statement.run(&mut line.connection)).await;
         let rows = answer.map_err(|error| Failed::Call(error.into()))?;
         outcomes(&appends, &rows).map_err(Failed::Answer)
-    }
-
-    /// Waits for the answer for as long as the server works at it. One that got lost would never come.
-    async fn patiently<T>(
-        &self,
-        process: Process,
-        call: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, sqlx::Error> {
-        tokio::pin!(call);
-        loop {
-            if let Ok(answer) = tokio::time::timeout(self.patience, &mut call).await {
-                return answer;
-            }
-            let select = Statement::new(&self.database.schema, include_str!("sql/select_working_process.sql"));
-            let asking = self.database.read(OPERATION, select.bind(process.id).bind(process.started));
-            match tokio::time::timeout(self.patience, asking).await {
-                Ok(Ok(rows)) if !rows.is_empty() => {}
-                _ => return Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-            }
-        }
     }
 
     /// An event of the batch that is already recorded.
