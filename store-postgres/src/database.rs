@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use recount_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
@@ -75,10 +75,38 @@ impl Statement {
 
     /// Runs it to its very end: what it wrote is committed then, unless a transaction is open.
     pub(crate) async fn run(self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut rows = Vec::new();
+        self.run_into(connection, &mut rows).await?;
+        Ok(rows)
+    }
+
+    async fn run_into(self, connection: &mut PgConnection, taker: &mut impl Taker) -> Result<(), sqlx::Error> {
         if let Some(failed) = self.failed {
             return Err(sqlx::Error::Encode(failed.into()));
         }
-        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(connection).await
+        let mut rows = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch(connection);
+        while let Some(row) = rows.try_next().await? {
+            taker.row(row);
+        }
+        Ok(())
+    }
+}
+
+/// Takes the rows of an answer as they come, while the server makes more.
+pub(crate) trait Taker: Send {
+    /// Forgets what it was given: they come anew.
+    fn begin(&mut self);
+
+    fn row(&mut self, row: PgRow);
+}
+
+impl Taker for Vec<PgRow> {
+    fn begin(&mut self) {
+        self.clear();
+    }
+
+    fn row(&mut self, row: PgRow) {
+        self.push(row);
     }
 }
 
@@ -196,23 +224,45 @@ impl Database {
 
     /// Asks something that may be asked again.
     pub(crate) async fn read(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
-        self.ask(operation, statement, true).await
+        let mut rows = Vec::new();
+        self.ask(operation, statement, true, &mut rows).await?;
+        Ok(rows)
+    }
+
+    /// The same, with somebody else who takes the rows.
+    pub(crate) async fn read_into(
+        &self,
+        operation: &'static str,
+        statement: Statement,
+        taker: &mut impl Taker,
+    ) -> Result<(), StoreError> {
+        self.ask(operation, statement, true, taker).await
     }
 
     /// Runs a statement that writes, in a transaction of its own.
     pub(crate) async fn write(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
-        self.ask(operation, statement, false).await
+        let mut rows = Vec::new();
+        self.ask(operation, statement, false, &mut rows).await?;
+        Ok(rows)
     }
 
-    async fn ask(&self, operation: &'static str, statement: Statement, again: bool) -> Result<Vec<PgRow>, StoreError> {
+    async fn ask(
+        &self,
+        operation: &'static str,
+        statement: Statement,
+        again: bool,
+        taker: &mut impl Taker,
+    ) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut attempt = 1;
         loop {
             let mut line = self.line(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
-            let cause = match self.patiently(line.process, statement.clone().run(&mut line.connection)).await {
-                Ok(rows) => {
+            taker.begin();
+            let running = statement.clone().run_into(&mut line.connection, taker);
+            let cause = match self.patiently(line.process, running).await {
+                Ok(()) => {
                     self.rest(line);
-                    return Ok(rows);
+                    return Ok(());
                 }
                 Err(error) => Cause::from(error),
             };

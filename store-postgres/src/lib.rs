@@ -85,6 +85,7 @@ mod batch;
 mod config;
 mod copy;
 mod database;
+mod decoding;
 mod error;
 mod import;
 mod import_batch;

@@ -1,24 +1,22 @@
 //! One page of events: a short read, so that no connection is held while the consumer pauses.
 
 use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreError, StreamVersion};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
 
 use crate::database::{Database, Statement};
-use crate::error::During;
+use crate::decoding::Decoding;
 use crate::kinds::Kinds;
 use crate::lifecycle::ERASED;
 use crate::query::{Compiled, Range, of_kind, order};
-use crate::row::{COLUMNS, Decoder};
+use crate::row::COLUMNS;
 
 pub(crate) const OPERATION: &str = "reading events";
 /// A page ends once it has this many bytes.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// And at most this many events.
 const PAGE_EVENTS: usize = 1024;
 const FIRST_PAGE_EVENTS: usize = 32;
 /// What an event weighs beside its payload.
-const EVENT_BYTES: usize = 256;
+pub(crate) const EVENT_BYTES: usize = 256;
 
 /// Payloads up to this size fit in a page however many of its events have them.
 const SMALL: usize = PAGE_BYTES / PAGE_EVENTS;
@@ -30,7 +28,7 @@ const _: () = assert!(SMALL == 4096);
 pub(crate) struct PageSize {
     events: usize,
     /// Whether payloads are such that the database has to weigh them: that takes it longer.
-    weighed: bool,
+    pub(crate) weighed: bool,
 }
 
 impl Default for PageSize {
@@ -57,7 +55,7 @@ pub(crate) struct Page {
     /// Whether it ended before the limit because nothing more was there.
     pub(crate) exhausted: bool,
     /// Whether it ended before an event that is too large for it.
-    cut: bool,
+    pub(crate) cut: bool,
 }
 
 /// Wraps a select of `events AS e` in this order such that the page has no more bytes than it should: it ends once there are
@@ -94,44 +92,6 @@ fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-async fn select(
-    database: &Database,
-    statement: Statement,
-    limit: usize,
-    size: PageSize,
-    kinds: &Kinds,
-) -> Result<Page, StoreError> {
-    let rows = database.read(OPERATION, statement).await?;
-    page(database, &rows, limit, size, kinds).await
-}
-
-async fn page(
-    database: &Database,
-    rows: &[PgRow],
-    limit: usize,
-    size: PageSize,
-    kinds: &Kinds,
-) -> Result<Page, StoreError> {
-    let mut decoder = Decoder::new(kinds.now());
-    let mut events = Vec::with_capacity(rows.len());
-    let (mut bytes, mut cut) = (0, false);
-    for row in rows {
-        if !decoder.knows(row)? {
-            // Committed before the event that uses it.
-            kinds.reload(database).await?;
-            decoder = Decoder::new(kinds.now());
-        }
-        let Some(event) = decoder.event(row)? else {
-            cut = true;
-            break;
-        };
-        bytes += event.data.payload.len() + EVENT_BYTES;
-        events.push(event);
-    }
-    let exhausted = events.len() < limit && (bytes <= PAGE_BYTES || !size.weighed) && !cut;
-    Ok(Page { exhausted, cut, events })
-}
-
 /// The next page of a stream. The first one also tells a stream with nothing in the wanted range from one that isn't there.
 pub(crate) async fn stream_page(
     database: &Database,
@@ -151,21 +111,16 @@ pub(crate) async fn stream_page(
     let after = Position::new(read.from.get().saturating_sub(1));
     let range = Range { after, to: Position::new(read.to.get()) };
     let by = format!("e.version {direction}");
-    let statement = bounded(database, inner, &by, limit, *size, range);
-    let page = if first {
+    let mut statement = bounded(database, inner, &by, limit, *size, range);
+    if first {
         // Behind the events comes what the stream is, if it is closed.
-        let mut both = statement.within("(", ") UNION ALL ");
-        both.push(schema, include_str!("sql/closed_row.sql"));
-        let mut rows = database.read(OPERATION, both).await?;
-        let closed = closed(rows.last())?;
-        rows.truncate(rows.len() - usize::from(closed.is_some()));
-        if rows.is_empty() {
-            exists(database, read, closed).await?;
-        }
-        page(database, &rows, limit, *size, kinds).await?
-    } else {
-        select(database, statement, limit, *size, kinds).await?
-    };
+        statement = statement.within("(", ") UNION ALL ");
+        statement.push(schema, include_str!("sql/closed_row.sql"));
+    }
+    let (page, closed) = Decoding::new(kinds).read(database, statement, limit, *size).await?;
+    if first && page.events.is_empty() && !page.cut {
+        exists(database, read, closed).await?;
+    }
     size.learn(&page);
     read.limit = read.limit.map(|limit| limit.saturating_sub(page.events.len() as u64));
     if let Some(last) = page.events.last() {
@@ -177,18 +132,11 @@ pub(crate) async fn stream_page(
     Ok(page)
 }
 
-/// What the last row says of the stream, if it is not an event.
-fn closed(row: Option<&PgRow>) -> Result<Option<i64>, StoreError> {
-    let Some(row) = row else { return Ok(None) };
-    let position: Option<i64> = row.try_get(0).during(OPERATION)?;
-    if position.is_some() { Ok(None) } else { row.try_get(1).during(OPERATION).map(Some) }
-}
-
 /// Fails unless the stream, of which there was nothing to read, is there.
-async fn exists(database: &Database, read: &ReadStream, closed: Option<i64>) -> Result<(), StoreError> {
+async fn exists(database: &Database, read: &ReadStream, closed: Option<i16>) -> Result<(), StoreError> {
     let stream = || read.stream.clone();
     match closed {
-        Some(state) if state == i64::from(ERASED) => return Err(StoreError::StreamErased { stream: stream() }),
+        Some(ERASED) => return Err(StoreError::StreamErased { stream: stream() }),
         Some(_) => return Ok(()),
         None => {}
     }
@@ -238,7 +186,8 @@ impl Cursor {
         // After filtering here, any number of rows can be needed for a wanted event.
         let filtering = matches!(self.compiled, Compiled::Scan);
         let limit = self.size.limit(self.limit.filter(|_| !filtering));
-        let page = select(database, self.statement(database, limit), limit, self.size, kinds).await?;
+        let statement = self.statement(database, limit);
+        let (page, _) = Decoding::new(kinds).read(database, statement, limit, self.size).await?;
         self.size.learn(&page);
         let last = page.events.last().filter(|_| !page.exhausted).map(|event| event.position);
         match (self.direction, last) {

@@ -1,0 +1,105 @@
+//! Rows of a page become events while the server makes more.
+
+use recount_core::{RecordedEvent, StoreError};
+use sqlx::postgres::PgRow;
+use sqlx::{Row, ValueRef};
+
+use crate::database::{Database, Statement, Taker};
+use crate::error::{During, damaged};
+use crate::kinds::Kinds;
+use crate::page::{EVENT_BYTES, OPERATION, PAGE_BYTES, Page, PageSize};
+use crate::row::Decoder;
+
+/// Decodes the rows of a page as they come.
+pub(crate) struct Decoding<'k> {
+    kinds: &'k Kinds,
+    decoder: Decoder,
+    events: Vec<RecordedEvent>,
+    bytes: usize,
+    cut: bool,
+    /// What the stream is if it is closed, which a row without an event tells.
+    closed: Option<i16>,
+    /// From the first one on whose kind must be learned.
+    later: Vec<PgRow>,
+    failed: Option<StoreError>,
+}
+
+impl<'k> Decoding<'k> {
+    pub(crate) fn new(kinds: &'k Kinds) -> Self {
+        let decoder = Decoder::new(kinds.now());
+        Self { kinds, decoder, events: vec![], bytes: 0, cut: false, closed: None, later: vec![], failed: None }
+    }
+
+    fn take(&mut self, row: &PgRow) -> Result<(), StoreError> {
+        if self.cut {
+            return Ok(());
+        }
+        match self.decoder.event(row)? {
+            Some(event) => {
+                self.bytes += event.data.payload.len() + EVENT_BYTES;
+                self.events.push(event);
+            }
+            None => self.cut = true,
+        }
+        Ok(())
+    }
+
+    /// Takes a row whose kind is known.
+    fn try_row(&mut self, row: PgRow) -> Result<(), StoreError> {
+        if let Some(closed) = closed(&row)? {
+            self.closed = Some(closed);
+        } else if self.later.is_empty() && self.decoder.knows(&row)? {
+            self.take(&row)?;
+        } else {
+            self.later.push(row);
+        }
+        Ok(())
+    }
+
+    /// Reads the page. Also tells what the stream is if it is closed and the statement asks for that.
+    pub(crate) async fn read(
+        mut self,
+        database: &Database,
+        statement: Statement,
+        limit: usize,
+        size: PageSize,
+    ) -> Result<(Page, Option<i16>), StoreError> {
+        database.read_into(OPERATION, statement, &mut self).await?;
+        if !self.later.is_empty() {
+            // Committed before the event that uses it.
+            self.kinds.reload(database).await?;
+            self.decoder = Decoder::new(self.kinds.now());
+            for row in std::mem::take(&mut self.later) {
+                self.take(&row)?;
+            }
+        }
+        let Self { events, bytes, cut, closed, failed, .. } = self;
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        let exhausted = events.len() < limit && (bytes <= PAGE_BYTES || !size.weighed) && !cut;
+        Ok((Page { events, exhausted, cut }, closed))
+    }
+}
+
+impl Taker for Decoding<'_> {
+    fn begin(&mut self) {
+        *self = Self::new(self.kinds);
+    }
+
+    fn row(&mut self, row: PgRow) {
+        if self.failed.is_none() {
+            self.failed = self.try_row(row).err();
+        }
+    }
+}
+
+/// What a row says of the stream, if it is not an event.
+fn closed(row: &PgRow) -> Result<Option<i16>, StoreError> {
+    let event = row.try_get_raw(0).during(OPERATION)?;
+    if !event.is_null() {
+        return Ok(None);
+    }
+    let state: i64 = row.try_get(1).during(OPERATION)?;
+    i16::try_from(state).map(Some).map_err(|_| damaged(format!("a stream is closed as {state}")))
+}
