@@ -430,14 +430,17 @@ END
 $$;
 
 -- Appends one event, with the same locks, looks and order as append_batch, in as few statements as that takes: what
--- a caller who is alone waits for. Answers no position if it conflicts.
+-- a caller who is alone waits for. Answers the position, or none if it conflicts, where the stream was, and whether it is closed:
+-- an array, which takes less time to hand out than columns.
 CREATE FUNCTION {schema}.append_one(
     stream_name text, locks bigint[], lock_exclusive boolean[], expected bigint, event_kind integer, id uuid,
-    event_schema bigint, event_tags text, tag_names text[], event_metadata text, event_payload bytea,
-    OUT appended bigint, OUT head bigint, OUT closed smallint
-) LANGUAGE plpgsql VOLATILE AS $$
+    event_schema bigint, event_tags text, tag_names text[], event_metadata text, event_payload bytea
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     held text;
+    appended bigint;
+    head bigint;
+    closed smallint;
 BEGIN
     -- Assignments, because they need no plan.
     held := pg_advisory_xact_lock_shared({gate_key})::text;
@@ -456,7 +459,7 @@ BEGIN
         coalesce((SELECT c.state FROM {schema}.closed_streams AS c WHERE c.stream = stream_name), 0::smallint)
     INTO head, closed;
     IF closed <> 0 OR expected >= 0 AND expected <> head OR expected = -2 AND head = 0 THEN
-        RETURN;
+        RETURN ARRAY[NULL, head, closed];
     END IF;
 
     -- First the lock, then the number: see safe_head.
@@ -472,6 +475,7 @@ BEGIN
         INSERT INTO {schema}.tags (tag, position, kind)
         SELECT t.tag, appended, event_kind FROM unnest(tag_names) AS t(tag);
     END IF;
+    RETURN ARRAY[appended, head, closed];
 END
 $$;
 

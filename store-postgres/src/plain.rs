@@ -119,11 +119,10 @@ impl<'a> Columns<'a> {
 pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
     let row = rows.first().ok_or_else(|| damaged("an append answers nothing"))?;
     let (positions, heads, closed): (Vec<Option<i64>>, Vec<i64>, Vec<i16>) = if appends.len() == 1 {
-        (
-            vec![row.try_get(0).during(OPERATION)?],
-            vec![row.try_get(1).during(OPERATION)?],
-            vec![row.try_get(2).during(OPERATION)?],
-        )
+        let one: Vec<Option<i64>> = row.try_get(0).during(OPERATION)?;
+        let [position, Some(head), Some(closed)] = *one else { return Err(damaged("an append answers too little")) };
+        let closed = i16::try_from(closed).map_err(|_| damaged(format!("a stream is closed as {closed}")))?;
+        (vec![position], vec![head], vec![closed])
     } else {
         (row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?, row.try_get(2).during(OPERATION)?)
     };
