@@ -22,6 +22,7 @@
 //! # Ok::<(), recount_schema::LockError>(())
 //! ```
 
+mod declaration;
 mod diff;
 mod form;
 mod lock;
