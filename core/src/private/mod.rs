@@ -1,6 +1,7 @@
 //! What the derives' expansions refer to. Not part of the public interface: it changes without notice.
 
 mod command;
+mod drawn;
 mod event;
 mod listed;
 mod locked;
