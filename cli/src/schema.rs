@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Subcommand, ValueEnum};
-use recount_schema::{Compatibility, Lock, PATH, changes, sarif};
+use recount_schema::{Compatibility, Lock, LockError, PATH, changes, sarif};
 use serde_json::Value;
 
 /// Begins the names of the tests that the derive writes.
@@ -138,8 +138,7 @@ impl Package {
         if file.is_file() {
             return Ok(());
         }
-        fs::create_dir_all(file.parent().unwrap_or(&self.directory))?;
-        fs::write(&file, Lock::default().to_text()).with_context(|| file.display().to_string())?;
+        Lock::update(&self.directory, |_| Ok::<_, LockError>(()))?;
         for source in &self.sources {
             let touched = File::options().append(true).open(source).and_then(|it| it.set_modified(SystemTime::now()));
             touched.with_context(|| source.display().to_string())?;

@@ -43,6 +43,7 @@ pub mod shape;
 mod state;
 mod store;
 mod subscription;
+mod text;
 mod version;
 
 pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};

@@ -1,7 +1,5 @@
 //! The form of a payload, as the lock says it.
 
-use std::fmt::Write;
-
 use serde_json::{Map, Value};
 
 /// The form of JSON values, as `recount::shape::Form` is, but read from a lock.
@@ -155,22 +153,6 @@ impl Form {
             Self::Object(fields) | Self::Choice(_, fields) => fields.iter().any(|field| field.form.is_partly_opaque()),
         }
     }
-
-    /// The declarations of a Rust type that reads this form, under this name, with the types within it.
-    ///
-    /// To be pasted: what is unknown is `serde_json::Value`, and texts of a format are `String`.
-    #[must_use]
-    pub fn declaration(&self, name: &str) -> String {
-        let mut all = Declarations::default();
-        match self {
-            Self::Object(_) | Self::Choice(..) => drop(all.named(self, name)),
-            form => {
-                let within = all.name_of(form, name);
-                let _ = writeln!(all.0, "type {name} = {within};");
-            }
-        }
-        all.0
-    }
 }
 
 fn fields(map: &Map<String, Value>) -> Result<Vec<Field>, FormError> {
@@ -201,132 +183,6 @@ fn field(key: &str, form: Form) -> Result<Field, FormError> {
     }
     let name = names.remove(0);
     Ok(Field { name, aliases: names, required, flat, form })
-}
-
-/// Rust types that were declared so far.
-#[derive(Default)]
-struct Declarations(String);
-
-impl Declarations {
-    /// The type of a form; what has fields is declared under the name.
-    fn name_of(&mut self, form: &Form, name: &str) -> String {
-        match form {
-            Form::Opaque => "serde_json::Value".to_owned(),
-            Form::Unit => "()".to_owned(),
-            Form::Leaf(leaf) => match leaf.as_str() {
-                "null" => "()",
-                "bool" | "char" | "u8" | "u16" | "u32" | "u64" | "u128" | "i8" | "i16" | "i32" | "i64" | "i128"
-                | "f32" | "f64" => leaf,
-                _ => "String",
-            }
-            .to_owned(),
-            Form::Option(form) => format!("Option<{}>", self.name_of(form, name)),
-            Form::List(form) => format!("Vec<{}>", self.name_of(form, name)),
-            Form::Tuple(forms) => {
-                let parts: Vec<_> =
-                    forms.iter().enumerate().map(|(i, form)| self.name_of(form, &format!("{name}{i}"))).collect();
-                format!("({}{})", parts.join(", "), if parts.len() == 1 { "," } else { "" })
-            }
-            Form::Map(key, value) => {
-                let key = self.name_of(key, name);
-                format!("std::collections::BTreeMap<{key}, {}>", self.name_of(value, name))
-            }
-            Form::Object(_) | Form::Choice(..) => self.named(form, name),
-        }
-    }
-
-    fn named(&mut self, form: &Form, name: &str) -> String {
-        let mut text = "#[derive(serde::Deserialize)]\n".to_owned();
-        match form {
-            Form::Choice(tagging, choices) => {
-                text += &match tagging {
-                    Tagging::External => String::new(),
-                    Tagging::Internal(tag) => format!("#[serde(tag = {tag:?})]\n"),
-                    Tagging::Adjacent(tag, content) => format!("#[serde(tag = {tag:?}, content = {content:?})]\n"),
-                    Tagging::Untagged => "#[serde(untagged)]\n".to_owned(),
-                };
-                let _ = writeln!(text, "enum {name} {{");
-                for (index, choice) in choices.iter().enumerate() {
-                    let own = if choice.name.is_empty() { format!("Form{index}") } else { camel(&choice.name) };
-                    if own != choice.name && !choice.name.is_empty() {
-                        let _ = writeln!(text, "    #[serde(rename = {:?})]", choice.name);
-                    }
-                    self.aliases(choice, &mut text);
-                    let content = match &choice.form {
-                        Form::Unit => String::new(),
-                        Form::Object(fields) => format!(" {{{} }}", self.fields(fields, &format!("{name}{own}"), " ")),
-                        form => format!("({})", self.name_of(form, &format!("{name}{own}"))),
-                    };
-                    let _ = writeln!(text, "    {own}{content},");
-                }
-            }
-            Form::Object(fields) => {
-                let fields = self.fields(fields, name, "\n    ");
-                let _ = writeln!(text, "struct {name} {{{fields}");
-            }
-            _ => {}
-        }
-        text += "}\n";
-        self.0 = format!("{text}{}", self.0);
-        name.to_owned()
-    }
-
-    fn fields(&mut self, fields: &[Field], within: &str, before: &str) -> String {
-        let mut text = String::new();
-        for field in fields {
-            let own = snake(&field.name);
-            if field.flat {
-                text += &format!("{before}#[serde(flatten)]");
-            } else if own != field.name {
-                text += &format!("{before}#[serde(rename = {:?})]", field.name);
-            }
-            for alias in &field.aliases {
-                text += &format!("{before}#[serde(alias = {alias:?})]");
-            }
-            if !field.required && !matches!(field.form, Form::Option(_)) {
-                text += &format!("{before}#[serde(default)]");
-            }
-            let of = self.name_of(&field.form, &format!("{within}{}", camel(&field.name)));
-            text += &format!("{before}{own}: {of},");
-        }
-        text
-    }
-
-    #[allow(clippy::unused_self, reason = "reads better beside the others")]
-    fn aliases(&self, choice: &Field, text: &mut String) {
-        for alias in &choice.aliases {
-            let _ = writeln!(text, "    #[serde(alias = {alias:?})]");
-        }
-    }
-}
-
-/// As a type is called.
-fn camel(name: &str) -> String {
-    let mut camel = String::new();
-    let mut upper = true;
-    for letter in name.chars() {
-        if !letter.is_alphanumeric() {
-            upper = true;
-        } else if upper {
-            camel.extend(letter.to_uppercase());
-            upper = false;
-        } else {
-            camel.push(letter);
-        }
-    }
-    camel
-}
-
-/// As a field is called.
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !snake.is_empty() && !snake.ends_with('_') {
-            snake.push('_');
-        }
-        if letter.is_alphanumeric() { snake.extend(letter.to_lowercase()) } else { snake.push('_') }
-    }
-    if snake.starts_with(|letter: char| letter.is_numeric()) { format!("_{snake}") } else { snake }
 }
 
 #[cfg(test)]
@@ -363,43 +219,5 @@ mod tests {
         ] {
             assert!(Form::from_json(&bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn an_old_version_can_be_pasted() {
-        let form = json!({"object": {
-            "order-id": "uuid",
-            "lines": {"list": {"object": {"sku": "string", "count?": "u32"}}},
-            "paid": {"choice": {"Card": {"object": {"number": "string"}}, "cash": "unit"}, "tag": "by"},
-            "note?": {"option": "string"},
-            "extra": "opaque",
-        }});
-        let declared = Form::from_json(&form).unwrap().declaration("PlacedV1");
-        assert_eq!(
-            declared,
-            r#"#[derive(serde::Deserialize)]
-struct PlacedV1 {
-    extra: serde_json::Value,
-    lines: Vec<PlacedV1Lines>,
-    note: Option<String>,
-    #[serde(rename = "order-id")]
-    order_id: String,
-    paid: PlacedV1Paid,
-}
-#[derive(serde::Deserialize)]
-#[serde(tag = "by")]
-enum PlacedV1Paid {
-    Card { number: String, },
-    #[serde(rename = "cash")]
-    Cash,
-}
-#[derive(serde::Deserialize)]
-struct PlacedV1Lines {
-    #[serde(default)]
-    count: u32,
-    sku: String,
-}
-"#
-        );
     }
 }

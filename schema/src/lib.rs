@@ -2,7 +2,7 @@
 //!
 //! `#[derive(Event)]` reads it while it compiles the events, so that a change that makes stored events unreadable is an error
 //! there. Tests that the derive writes keep it up to date and decode the samples in it. This crate is the file: its model and
-//! format ([`Lock`]), the forms in it ([`Form`]), the samples ([`samples`]), and what changed between two of them ([`changes`]).
+//! format ([`Lock`]), the forms in it ([`Form`]), the samples ([`draws`], [`choose`]), and what changed between two of them ([`changes`]).
 //!
 //! ```
 //! use recount_schema::Lock;
@@ -22,6 +22,7 @@
 //! # Ok::<(), recount_schema::LockError>(())
 //! ```
 
+mod declaration;
 mod diff;
 mod form;
 mod lock;
@@ -31,5 +32,5 @@ mod sarif;
 pub use diff::{Change, Compatibility, changes, version_changes};
 pub use form::{Field, Form, FormError, Tagging, WIDER, widens};
 pub use lock::{FORMAT, Lock, LockError, LockedEvent, LockedVersion, PATH, add_line};
-pub use sample::samples;
+pub use sample::{SAMPLES, choose, draws};
 pub use sarif::sarif;

@@ -2,8 +2,9 @@
 
 use serde::de::DeserializeOwned;
 
-use super::listed::{Listed, any_same};
+use super::listed::Listed;
 use super::payload::{Content, Payload, read};
+use crate::text::any_same;
 use crate::{DecodeError, EncodeError, Event, EventData, EventType, EventVariant, NameError, Tag, codec};
 
 /// What is listed, without the names in Rust.

@@ -4,6 +4,7 @@ use schemars::Schema;
 
 use crate::EventVariant;
 use crate::shape::Form;
+use crate::text::{any_same, hash, same};
 
 /// A variant, with its name in Rust.
 #[derive(Clone, Copy, Debug)]
@@ -179,44 +180,4 @@ const fn is_read(parts: &[Part], end: usize, name: &str, hash: u64) -> bool {
         p += 1;
     }
     false
-}
-
-/// FNV-1a.
-const fn hash(name: &str) -> u64 {
-    let name = name.as_bytes();
-    let (mut hash, mut i) = (0xcbf2_9ce4_8422_2325_u64, 0);
-    while i < name.len() {
-        hash = (hash ^ name[i] as u64).wrapping_mul(0x0100_0000_01b3);
-        i += 1;
-    }
-    hash
-}
-
-/// Whether the name is among the names.
-#[must_use]
-pub const fn any_same(names: &[&str], name: &str) -> bool {
-    let mut i = 0;
-    while i < names.len() {
-        if same(names[i], name) {
-            return true;
-        }
-        i += 1;
-    }
-    false
-}
-
-/// Compares from the end: names of one type differ there, their beginnings are the same.
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut i = a.len();
-    while i > 0 {
-        i -= 1;
-        if a[i] != b[i] {
-            return false;
-        }
-    }
-    true
 }

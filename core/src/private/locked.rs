@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use recount_schema::{Lock, LockError, LockedEvent, LockedVersion, PATH, samples};
+use recount_schema::{Lock, LockError, LockedEvent, LockedVersion, PATH, SAMPLES, choose};
 
+use super::drawn::{Lossy, drawn, with_sources};
 use crate::{Event, EventVariant};
 
 /// What the test does beside reading the samples: `lock` writes the lock, `check` fails unless that would change nothing.
@@ -12,7 +13,7 @@ const VARIABLE: &str = "RECOUNT_SCHEMA";
 /// A file to which each test adds its type, so that types that are gone can be told from those that are there.
 const SEEN: &str = "RECOUNT_SCHEMA_SEEN";
 
-/// Reads the samples of all released versions of an event type, and locks it if asked to.
+/// Reads the samples of all released versions of an event type, draws payloads that it must keep, and locks it if asked to.
 ///
 /// # Panics
 /// If a sample can't be read any more, or whatever else makes the lock wrong: it is the body of a test.
@@ -39,6 +40,8 @@ enum Failure {
          events still read, lock it again; else write a new version. A type that derives `Shape` is seen at compile time"
     )]
     Schema { name: String, version: u32 },
+    #[error(transparent)]
+    Lossy(#[from] Lossy),
     #[error("{0}, but that is not in {PATH}: run `cargo recount schema lock`, and commit the file")]
     Behind(String),
     #[error(
@@ -54,6 +57,7 @@ fn check<E: Event>(directory: &Path, rust_type: &str, mode: &str) -> Result<(), 
         "check" | "" => {
             let lock = Lock::read(directory)?.unwrap_or_default();
             for variant in E::variants() {
+                drawn::<E>(&variant, variant.event_type, &schema(&variant))?;
                 match released(&lock, &variant) {
                     Some((name, locked)) => check_variant::<E>(&variant, name, locked)?,
                     None if mode == "check" => return Err(Failure::Behind(format!("`{}` is new", variant.event_type))),
@@ -91,16 +95,6 @@ fn check_variant<E: Event>(variant: &EventVariant, name: &str, locked: &LockedEv
     Ok(())
 }
 
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
-}
-
 fn schema(variant: &EventVariant) -> serde_json::Value {
     (variant.schema)().to_value()
 }
@@ -122,7 +116,13 @@ fn bare(schema: &serde_json::Value) -> serde_json::Value {
 fn up_to_date<E: Event>(lock: &Lock, rust_type: &str) -> Result<(), Failure> {
     let mut next = lock.clone();
     lock_type::<E>(&mut next, rust_type)?;
-    let changed = next.events.iter().find(|(name, locked)| lock.events.get(*name) != Some(locked));
+    // More samples are welcome, but nobody waits for them.
+    let bare = |event: &LockedEvent| {
+        let mut event = event.clone();
+        event.versions.values_mut().for_each(|version| version.samples.clear());
+        event
+    };
+    let changed = next.events.iter().find(|(name, locked)| lock.events.get(*name).map(bare) != Some(bare(locked)));
     match changed {
         Some((name, _)) => Err(Failure::Behind(format!("`{name}` changed"))),
         None => Ok(()),
@@ -142,7 +142,7 @@ fn lock_type<E: Event>(lock: &mut Lock, rust_type: &str) -> Result<(), Failure> 
     Ok(())
 }
 
-/// What is stored now, with the samples that were locked before: they stay.
+/// What is stored now, with the samples that were locked before: they stay, and only what they don't show is added.
 fn lock_version<E: Event>(
     variant: &EventVariant,
     name: &str,
@@ -150,18 +150,12 @@ fn lock_version<E: Event>(
 ) -> Result<LockedVersion, Failure> {
     let hash = format!("{:016x}", variant.form.hash());
     let (form, schema) = (variant.form.to_json(), schema(variant));
-    let mut kept = before.map_or_else(Vec::new, |before| before.samples.clone());
-    let unchanged = before.is_some_and(|before| before.form == form && before.schema == schema);
-    if !unchanged {
-        let readable = |sample: &String| E::decode(name, variant.schema_version, sample.as_bytes()).is_ok();
-        for sample in samples(&schema).iter().map(ToString::to_string).filter(readable) {
-            if !kept.contains(&sample) {
-                kept.push(sample);
-            }
-        }
-    }
-    if kept.is_empty() {
+    let kept = before.map_or(&[][..], |before| &before.samples);
+    let changed = before.is_some_and(|before| before.form != form || before.schema != schema);
+    let most = if changed { kept.len() + SAMPLES } else { SAMPLES };
+    let samples = choose(&schema, kept, &drawn::<E>(variant, name, &schema)?, most);
+    if samples.is_empty() {
         return Err(Failure::NoSample(name.to_owned()));
     }
-    Ok(LockedVersion { hash, form, schema, samples: kept })
+    Ok(LockedVersion { hash, form, schema, samples })
 }

@@ -1,6 +1,7 @@
 //! What the derives' expansions refer to. Not part of the public interface: it changes without notice.
 
 mod command;
+mod drawn;
 mod event;
 mod listed;
 mod locked;
@@ -8,13 +9,14 @@ mod payload;
 mod schema;
 
 pub use crate::shape::{Probe, Unknown};
+pub use crate::text::any_same;
 pub use command::{
     assert_aggregate, assert_apply, assert_handler, command_from_json, command_to_json, state_from_json, state_to_json,
 };
 pub use event::{
     add_variants, decode, encode, encode_only, find, push_tag, reads, upcast_next, upcast_stored, variants,
 };
-pub use listed::{Listed, Part, any_same, contains, count, join, listed, overlaps};
+pub use listed::{Listed, Part, contains, count, join, listed, overlaps};
 pub use locked::check_schema;
 pub use payload::Payload;
 pub use schema::{payload_schema, variant_schema};

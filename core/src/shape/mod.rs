@@ -1,8 +1,11 @@
 //! How values are stored, as data: what the lock of event schemas compares, also at compile time.
 
+mod hash;
 mod impls;
 mod json;
 mod reads;
+#[cfg(test)]
+mod tests;
 
 /// A type whose values have a known form in JSON. Derive it for the value types within your events.
 ///

@@ -65,7 +65,8 @@ impl Locked {
             const _: () = {
                 #dependency
                 #scope
-                // One constant for all of them: each costs the compiler about as much as all of its statements.
+                // One constant for all of them. One for each field would report all fields at once, but costs 6.6 % more instructions
+                // of the compiler in a crate of 200 events: more than the 5 % that a lock may cost.
                 const _: () = { #comparisons };
             };
         };
