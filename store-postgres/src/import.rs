@@ -70,7 +70,7 @@ impl PostgresStore {
     /// *It is an append like others to everybody else.* Transactions of up to 5,000 events or about 8 MiB keep all promises of the
     /// store: others may append to the same streams meanwhile, to which they are no more than events that come in between; conditions see what is
     /// imported, and subscribers see it all, once and in order, as it comes in. An append may have to wait for such a transaction,
-    /// about a tenth of a second. Nothing tells a projection that an event is of old, other than its time.
+    /// about a tenth of a second; if the importing machine or its network dies in one, 20 seconds. Nothing tells a projection that an event is of old, other than its time.
     ///
     /// Two batches at most are in memory: one is written while the next is gathered. The import has a connection of its own.
     ///

@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
         if let Some((_, process)) = self.line.take()
             && class == Class::Lost
         {
-            // If the server can't be asked now, its own time-outs end it.
+            // If the server can't be asked now, its time-outs end it.
             let _ = timeout(self.patience(), resolve::end(&self.importer.database, process)).await;
         }
     }
@@ -105,6 +105,8 @@ impl<'a> Session<'a> {
         if self.line.is_none() {
             let Line { connection, process } = self.importer.database.line(true).await.map_err(Failed::Call)?;
             self.line = Some((connection.detach(), process));
+            // An append's locks are the server's alone; these depend on this side going on. If it can't, they are to go soon.
+            self.say(include_str!("sql/tune_import.sql")).await?;
         }
         // What is looked at after the locks must be newer than they are.
         self.say("BEGIN ISOLATION LEVEL READ COMMITTED").await?;

@@ -41,13 +41,23 @@ impl Database {
         call: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         tokio::pin!(call);
+        let (half, quarter) = (self.patience() / 2, self.patience() / 4);
+        let mut wait = half;
         loop {
-            if let Ok(answer) = timeout(self.patience() / 2, &mut call).await {
+            if let Ok(answer) = timeout(wait, &mut call).await {
                 return answer;
             }
-            if !matches!(timeout(self.patience() / 2, self.works(process)).await, Ok(Ok(true))) {
-                return Err(silence());
-            }
+            let works = tokio::select! {
+                biased;
+                answer = &mut call => return answer,
+                works = timeout(half, self.works(process)) => works,
+            };
+            wait = match works {
+                Ok(Ok(true)) => half,
+                // Its answer may be on its way, or what comes next on the way to it.
+                Ok(Ok(false)) if wait == half => quarter,
+                _ => return Err(silence()),
+            };
         }
     }
 

@@ -7,9 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Fresh, append, execute_on, read, read_all, stream};
+use futures_util::future::join_all;
 use recount_core::{
-    Append, AppendError, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion, StateKey, StateStore,
-    StoreError, Tag,
+    Append, AppendCondition, AppendError, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion,
+    Position, Query, QueryItem, StateKey, StateStore, StoreError, Tag,
 };
 use recount_store_postgres::PostgresStore;
 
@@ -167,4 +168,31 @@ async fn a_name_in_use_by_a_foreign_lock_is_no_conflict() {
     assert!(outcome.is_ok());
     let conflict = store.append(Append::to(stream("a"), ExpectedVersion::NoStream, common::events(1))).await;
     assert!(matches!(conflict, Err(AppendError::Conflict(_))));
+}
+
+/// Looks must come after locks, whatever isolation the database's owner prefers for others.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_default_isolation_changes_nothing() {
+    let fresh = Fresh::new().await;
+    let prefer =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = ''repeatable read''',
+        current_database()); END $$";
+    fresh.execute(prefer).await.unwrap();
+    let stores = [fresh.store().await, fresh.store().await, fresh.store().await, fresh.store().await];
+    for round in 0..50 {
+        let tag = Tag::pair("round", round).unwrap();
+        let racing = stores.iter().enumerate().map(|(racer, store)| {
+            let item = QueryItem { tags: vec![tag.clone()], ..QueryItem::default() };
+            let condition = AppendCondition { fail_if: Query { items: vec![item] }, after: Position::START };
+            let event = EventData { tags: vec![tag.clone()], ..common::event() };
+            let to = stream(&format!("{round}-{racer}"));
+            store.append(Append::to(to, ExpectedVersion::Any, vec![event]).condition(condition))
+        });
+        let won = join_all(racing).await.into_iter().filter(|outcome| match outcome {
+            Ok(_) => true,
+            Err(AppendError::Conflict(_)) => false,
+            Err(error) => panic!("{error:?}"),
+        });
+        assert_eq!(won.count(), 1, "round {round}");
+    }
 }

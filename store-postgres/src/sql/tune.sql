@@ -1,4 +1,5 @@
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+SET default_transaction_isolation = 'read committed';
 SET jit = off;
 SET enable_seqscan = off;
 SET plan_cache_mode = force_generic_plan;
