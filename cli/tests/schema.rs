@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn recount(directory: &Path, arguments: &[&str]) -> Output {
@@ -88,4 +88,68 @@ fn what_can_not_be_compared_is_named() {
     let output = recount(here, &["diff", "new.json", "missing.json"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("missing.json"), "{}", said(&output));
+}
+
+const ORDERS: &str = "
+#[derive(recount::Event)]
+#[event(name = \"order\")]
+pub enum OrderEvent { Placed { total: u32 } }
+";
+const PAYMENTS: &str = "
+#[derive(recount::Event)]
+#[event(name = \"payment\")]
+pub enum PaymentEvent { Captured { cents: i64 } }
+";
+
+/// A crate of its own workspace, with the versions of this one, whose crates are there already.
+fn make_crate(directory: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let manifest = format!(
+        "[package]\nname = \"sales\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [dependencies]\nrecount = {{ path = {root:?}, default-features = false }}\n"
+    );
+    fs::create_dir_all(directory.join("src")).unwrap();
+    fs::write(directory.join("Cargo.toml"), manifest).unwrap();
+    fs::copy(root.join("Cargo.lock"), directory.join("Cargo.lock")).unwrap();
+    fs::write(directory.join("src/lib.rs"), ORDERS.to_owned() + PAYMENTS).unwrap();
+}
+
+#[test]
+fn a_type_that_is_gone_is_named_by_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    make_crate(here);
+    let run = |what: &str| {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_cargo-recount"))
+            .args(["recount", "schema", what])
+            .current_dir(here)
+            .env("CARGO_TARGET_DIR", root.join(target).join("cli"))
+            .env("CARGO_NET_OFFLINE", "true")
+            .output()
+            .unwrap();
+        (output.status.code(), said(&output))
+    };
+
+    let (code, said) = run("lock");
+    assert!(code == Some(0) && said.contains("lock.json: 2 events, 2 versions"), "{said}");
+    let (code, said) = run("check");
+    assert_eq!(code, Some(0), "{said}");
+
+    fs::write(here.join("src/lib.rs"), ORDERS).unwrap();
+    let (code, said) = run("check");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("`payment.captured` was released, but its type `PaymentEvent` is gone: bring it back"),
+        "{said}"
+    );
+    assert!(said.contains("put `\"erased\": true` beside its type in schemas/lock.json"), "{said}");
+
+    let lock = here.join("schemas/lock.json");
+    let text = fs::read_to_string(&lock).unwrap();
+    fs::write(&lock, text.replace("\"type\": \"PaymentEvent\"", "\"type\": \"PaymentEvent\", \"erased\": true"))
+        .unwrap();
+    let (code, said) = run("check");
+    assert_eq!(code, Some(0), "{said}");
 }
