@@ -90,10 +90,10 @@ impl Declarations {
     fn fields(&mut self, fields: &[Field], within: &str, before: &str) -> String {
         let mut text = String::new();
         for field in fields {
-            let own = snake(&field.name);
+            let own = raw(snake(&field.name));
             if field.flat {
                 text += &format!("{before}#[serde(flatten)]");
-            } else if own != field.name {
+            } else if own.trim_start_matches("r#") != field.name {
                 text += &format!("{before}#[serde(rename = {:?})]", field.name);
             }
             text += &aliases(field, before);
@@ -129,6 +129,20 @@ fn camel(name: &str) -> String {
     camel
 }
 
+/// Words that can't be a field's name as they are; behind `r#` all but the first four can.
+const KEYWORDS: &str = "self super crate _ abstract as async await become box break const continue do dyn else enum extern false \
+    final fn for gen if impl in let loop macro match mod move mut override priv pub ref return static struct trait true try type \
+    typeof unsafe unsized use virtual where while yield";
+
+/// A field's name as Rust writes it.
+fn raw(name: String) -> String {
+    match KEYWORDS.split(' ').position(|word| word == name) {
+        Some(0..4) => format!("{name}_"),
+        Some(_) => format!("r#{name}"),
+        None => name,
+    }
+}
+
 /// As a field is called.
 fn snake(name: &str) -> String {
     let mut snake = String::new();
@@ -146,6 +160,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn keywords_are_names_of_stored_fields() {
+        let form = json!({"object": {"type": "string", "self": "u8", "Match": "u8", "kind": "u8"}});
+        let declared = Form::from_json(&form).unwrap().declaration("PlacedV1");
+        assert_eq!(
+            declared,
+            r##"#[derive(serde::Deserialize)]
+struct PlacedV1 {
+    #[serde(rename = "Match")]
+    r#match: u8,
+    kind: u8,
+    #[serde(rename = "self")]
+    self_: u8,
+    r#type: String,
+}
+"##
+        );
+    }
 
     #[test]
     fn an_old_version_can_be_pasted() {
