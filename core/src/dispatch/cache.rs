@@ -3,7 +3,9 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
+use foldhash::fast::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::Mutex;
 
 use super::queue::Queue;
@@ -31,12 +33,13 @@ pub(crate) struct Slot<A: Aggregate> {
 /// Slots by aggregate type and stream. An evicted slot that is still in use only loses its place in the queue:
 /// the expected version keeps the outcome right.
 pub(crate) struct WarmCache {
-    slots: Cache<(TypeId, StreamId), Arc<dyn Any + Send + Sync>>,
+    slots: Cache<(TypeId, StreamId), Arc<dyn Any + Send + Sync>, UnitWeighter, RandomState>,
 }
 
 impl WarmCache {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { slots: Cache::new(capacity) }
+        let weight = capacity as u64;
+        Self { slots: Cache::with(capacity, weight, UnitWeighter, RandomState::default(), DefaultLifecycle::default()) }
     }
 
     pub(crate) fn slot<A: Aggregate>(&self, stream: &StreamId) -> Arc<Slot<A>> {

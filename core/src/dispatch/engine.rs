@@ -42,20 +42,20 @@ impl Inner {
         let wish = Wish { command, stream: &stream, metadata: request.metadata(), idempotency };
         let slot = self.cache.slot::<A>(&stream);
         match slot.turn.try_lock() {
-            Ok(mut turn) => self.run_alone(wish, finish, &mut turn).await,
+            Ok(mut turn) => self.run_alone(&wish, finish, &mut turn).await,
             // In a box, so that commands that needn't wait don't carry what this needs.
-            Err(_) => Box::pin(self.run_queued(wish, finish, &slot)).await,
+            Err(_) => Box::pin(self.run_queued(&wish, finish, &slot)).await,
         }
     }
 
     /// Runs a command with an append of its own.
     pub(super) async fn run_alone<A: Apply, T>(
         &self,
-        wish: Wish<'_, A>,
+        wish: &Wish<'_, A>,
         finish: fn(&A) -> T,
         turn: &mut Option<Warm<A>>,
     ) -> Outcome<A, T> {
-        let (receipt, warm) = self.decide_and_append(&wish, turn).await?;
+        let (receipt, warm) = self.decide_and_append(wish, turn).await?;
         let finished = finish(&warm.state);
         *turn = Some(warm);
         Ok((receipt, finished))
@@ -63,7 +63,7 @@ impl Inner {
 
     async fn decide_and_append<A: Apply>(&self, wish: &Wish<'_, A>, turn: &mut Option<Warm<A>>) -> Outcome<A, Warm<A>> {
         let Wish { command, stream, metadata, idempotency } = wish;
-        let mut backoff = self.retry.backoff();
+        let mut backoff = None;
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -115,7 +115,7 @@ impl Inner {
                 return Err(already_exists(conflict));
             }
             tracing::debug!(%stream, attempts, %conflict, "conflict, deciding again");
-            let Some(pause) = backoff.next() else {
+            let Some(pause) = backoff.get_or_insert_with(|| self.retry.backoff()).next() else {
                 return Err(DispatchError::Contended { attempts, source: conflict });
             };
             // The first retry is at once: its state came with the conflict.

@@ -36,7 +36,7 @@ impl Inner {
     /// Runs a command that has to wait: until it has the turn, or another one took it along.
     pub(super) async fn run_queued<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
-        wish: Wish<'_, A>,
+        wish: &Wish<'_, A>,
         finish: fn(&A) -> T,
         slot: &Slot<A>,
     ) -> Outcome<A, T> {
@@ -72,7 +72,7 @@ impl Inner {
     async fn replied<A: Apply, T>(
         &self,
         reply: Result<Option<Outcome<A, T>>, oneshot::error::RecvError>,
-        wish: Wish<'_, A>,
+        wish: &Wish<'_, A>,
         finish: fn(&A) -> T,
         slot: &Slot<A>,
     ) -> Outcome<A, T> {
