@@ -188,22 +188,17 @@ impl Append {
         if count > MAX_EVENTS {
             return Err(InvalidAppend::TooManyEvents { count, limit: MAX_EVENTS });
         }
-        let mut streams = Vec::with_capacity(self.streams.len());
-        let mut ids = Vec::with_capacity(count);
         for append in &self.streams {
             if append.events.is_empty() {
                 return Err(InvalidAppend::Empty(format!("stream {}", append.stream)));
             }
-            for event in &append.events {
-                event.validate()?;
-                ids.push(event.id);
-            }
-            streams.push(&append.stream);
+            append.events.iter().try_for_each(EventData::validate)?;
         }
-        if let Some(stream) = twice(&mut streams) {
-            return Err(InvalidAppend::StreamTwice((*stream).clone()));
+        if let Some(stream) = twice(self.streams.iter().map(|append| &append.stream)) {
+            return Err(InvalidAppend::StreamTwice(stream.clone()));
         }
-        twice(&mut ids).map_or(Ok(()), |id| Err(InvalidAppend::EventTwice(*id)))
+        let ids = self.streams.iter().flat_map(|append| &append.events).map(|event| event.id);
+        twice(ids).map_or(Ok(()), |id| Err(InvalidAppend::EventTwice(id)))
     }
 }
 
@@ -227,8 +222,11 @@ impl EventData {
     }
 }
 
-/// Sorts and returns the first value that stands there twice.
-fn twice<T: Ord>(values: &mut [T]) -> Option<&T> {
+/// The least value that is there twice.
+fn twice<T: Ord + Copy>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    // Most appends have one event.
+    let (first, second) = (values.next()?, values.next()?);
+    let mut values: Vec<T> = [first, second].into_iter().chain(values).collect();
     values.sort_unstable();
-    values.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0])
+    values.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

@@ -11,17 +11,22 @@ type Reader<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
 /// The deepest nesting of arrays and objects that is written: what `serde_json` reads.
 pub const MAX_DEPTH: usize = 127;
 
+/// What most events fit into, in bytes.
+const USUAL_SIZE: usize = 512;
+
 /// The value as JSON.
 ///
 /// # Errors
 /// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`].
 pub fn to_json<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
     let refuse = |source| EncodeError::Payload { event_type, source };
-    let json = serde_json::to_vec(value).map_err(|e| refuse(e.into()))?;
+    let mut json = Vec::with_capacity(USUAL_SIZE);
+    serde_json::to_writer(&mut json, value).map_err(|e| refuse(e.into()))?;
     if depth(&json) > MAX_DEPTH {
         return Err(refuse(format!("it nests deeper than {MAX_DEPTH} levels").into()));
     }
-    Ok(json.into())
+    // No larger than it must be: memory stores and queues keep it.
+    Ok(json.into_boxed_slice().into())
 }
 
 /// The value that the JSON stands for.

@@ -77,6 +77,8 @@ pub trait AnyCommand<A: Aggregate>: Send + Sync {
     /// # Errors
     /// If a field has no JSON form.
     fn to_json(&self) -> Result<Vec<u8>, JsonError>;
+    /// A clone of the command.
+    fn boxed(&self) -> Box<dyn AnyCommand<A>>;
     /// See [`HandleWith::handle_with`].
     ///
     /// # Errors
@@ -96,6 +98,9 @@ impl<A: HandleWith<C>, C: Command<Aggregate = A>> AnyCommand<A> for C {
     }
     fn to_json(&self) -> Result<Vec<u8>, JsonError> {
         C::to_json(self)
+    }
+    fn boxed(&self) -> Box<dyn AnyCommand<A>> {
+        Box::new(self.clone())
     }
     fn handle(&self, state: &A, context: &Context<'_>) -> Result<Vec<A::Event>, A::Error> {
         state.handle_with(self.clone(), context)

@@ -1,6 +1,7 @@
 //! How a store fails.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use crate::StreamId;
 
@@ -95,5 +96,24 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::StorageFull { .. })
+    }
+
+    /// A transient failure for each of those whose work shared a call; they share its source. Nothing if it isn't
+    /// transient.
+    pub(crate) fn for_each(self) -> Option<impl Fn() -> Self + Send> {
+        let (same, operation, source): (fn(_, _) -> Self, _, _) = match self {
+            Self::Unavailable { operation, source } => {
+                (|operation, source| Self::Unavailable { operation, source }, operation, source)
+            }
+            Self::OutcomeUnknown { operation, source } => {
+                (|operation, source| Self::OutcomeUnknown { operation, source }, operation, source)
+            }
+            Self::StorageFull { operation, source } => {
+                (|operation, source| Self::StorageFull { operation, source }, operation, source)
+            }
+            _ => return None,
+        };
+        let source: Arc<dyn Error + Send + Sync> = Arc::from(source);
+        Some(move || same(operation, Box::new(Arc::clone(&source))))
     }
 }

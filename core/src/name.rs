@@ -43,7 +43,8 @@ pub enum NameError {
     },
 }
 
-fn check(kind: &'static str, limit: usize, forbidden: &[char], name: &str) -> Result<SmolStr, NameError> {
+/// `forbidden` are ASCII characters.
+fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<SmolStr, NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { kind });
     }
@@ -51,7 +52,9 @@ fn check(kind: &'static str, limit: usize, forbidden: &[char], name: &str) -> Re
         let start = name.chars().take(32).collect();
         return Err(NameError::TooLong { kind, length: name.len(), limit, start });
     }
-    if let Some(character) = name.chars().find(|c| forbidden.contains(c)) {
+    // No byte of a longer character is ASCII.
+    if let Some(byte) = name.bytes().find(|byte| forbidden.contains(byte)) {
+        let character = char::from(byte);
         return Err(NameError::Forbidden { kind, character, name: name.to_owned() });
     }
     Ok(SmolStr::new(name))
@@ -71,7 +74,7 @@ macro_rules! name {
             /// # Errors
             /// [`NameError`] if the text is empty, too long or contains NUL.
             pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
-                check($kind, $limit, &['\0'], name.as_ref()).map(Self)
+                check($kind, $limit, b"\0", name.as_ref()).map(Self)
             }
 
             /// The name as text.
@@ -175,8 +178,8 @@ impl StreamId {
     /// [`NameError`] if a part is empty, too long, contains NUL, or the category contains `/`.
     pub fn new(category: impl AsRef<str>, id: impl AsRef<str>) -> Result<Self, NameError> {
         Ok(Self {
-            category: check("stream category", 128, &['\0', '/'], category.as_ref())?,
-            id: check("stream id", 512, &['\0'], id.as_ref())?,
+            category: check("stream category", 128, b"\0/", category.as_ref())?,
+            id: check("stream id", 512, b"\0", id.as_ref())?,
         })
     }
 

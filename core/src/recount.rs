@@ -59,8 +59,9 @@ impl Recount {
         }
     }
 
-    /// Dispatches a command: loads its aggregate, decides, and appends what happens. Commands for one aggregate wait for
-    /// each other; on a conflict with another process it decides again on the newer state.
+    /// Dispatches a command: loads its aggregate, decides, and appends what happens. Commands for one aggregate are decided
+    /// one after the other, each on the state after the one before; those that wait while one is being recorded are then
+    /// recorded in one append. On a conflict with another process they are decided again on the newer state.
     pub fn dispatch<A: Apply + HandleWith<C>, C: Command<Aggregate = A>>(&self, command: C) -> Dispatch<'_, C> {
         Dispatch::new(self, command)
     }

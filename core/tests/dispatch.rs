@@ -233,7 +233,7 @@ async fn commands_can_be_dispatched_by_name() {
     assert!(reason.contains("unknown field `cent`"), "{reason}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_dropped_dispatch_leaves_the_aggregate_usable() {
     let store = Arc::new(FaultyStore::new(MemoryStore::new()));
     store.fail_always(Operation::Append, Fault::Delay(Duration::from_millis(20)));
@@ -285,7 +285,7 @@ async fn a_snapshot_shortens_the_replay_and_is_never_trusted_more_than_the_event
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_conflict_that_never_ends_is_reported_as_contention() {
     let store = FaultyStore::new(MemoryStore::new());
     let retry = recount_core::Retry { retries: 3, ..recount_core::Retry::default() };

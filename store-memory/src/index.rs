@@ -1,8 +1,8 @@
 //! Which events a query may mean, without looking at all of them.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::HashMap;
 use recount_core::{Direction, EventData, EventType, Query, QueryItem, StreamId, Tag};
 
 /// Indexes into the log's events, in increasing order.

@@ -80,6 +80,7 @@ impl fmt::Debug for MemoryStore {
 impl EventStore for MemoryStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
+        let append = log::Prepared::new(append);
         self.log_mut()?.append(append)
     }
 

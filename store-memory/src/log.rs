@@ -1,12 +1,12 @@
 //! The events, stream by stream and all together.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventId, ExpectedVersion, IdempotencyKey,
-    NamedAppend, Position, Query, RecordedEvent, StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion,
-    Timestamp, Violation,
+    Append, AppendCondition, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventId, ExpectedVersion,
+    Idempotency, IdempotencyKey, NamedAppend, Position, Query, RecordedEvent, StoreError, StreamAppend, StreamAppended,
+    StreamId, StreamVersion, Timestamp, Violation,
 };
 use tokio::sync::watch;
 
@@ -47,6 +47,34 @@ impl Default for Head {
     }
 }
 
+/// An append whose events are in the form that the log keeps, made before anybody has to wait for it.
+pub(crate) struct Prepared {
+    streams: Vec<PreparedStream>,
+    condition: Option<AppendCondition>,
+    idempotency: Option<Idempotency>,
+}
+
+struct PreparedStream {
+    stream: StreamId,
+    expected: ExpectedVersion,
+    /// Without their places.
+    events: Vec<Arc<RecordedEvent>>,
+}
+
+impl Prepared {
+    pub(crate) fn new(append: Append) -> Self {
+        let Append { streams, condition, idempotency } = append;
+        let recorded_at = now();
+        let prepare = |StreamAppend { stream, expected, events }| {
+            let (position, version) = (Position::START, StreamVersion::EMPTY);
+            let record =
+                |data| Arc::new(RecordedEvent { position, stream: stream.clone(), version, recorded_at, data });
+            PreparedStream { events: events.into_iter().map(record).collect(), stream, expected }
+        };
+        Self { streams: streams.into_iter().map(prepare).collect(), condition, idempotency }
+    }
+}
+
 impl Stream {
     fn version(&self) -> StreamVersion {
         StreamVersion::new(self.places.len() as u64)
@@ -59,8 +87,18 @@ impl Log {
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Position> {
-        // Of a closed store: a receiver whose sender is gone, so that it ends at once.
-        self.head.0.as_ref().map_or_else(|| watch::channel(self.head()).1, watch::Sender::subscribe)
+        match &self.head.0 {
+            Some(head) => {
+                // While nobody watched, nobody was told.
+                head.send_if_modified(|known| {
+                    *known = self.head();
+                    false
+                });
+                head.subscribe()
+            }
+            // Of a closed store: a receiver whose sender is gone, so that it ends at once.
+            None => watch::channel(self.head()).1,
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -76,7 +114,7 @@ impl Log {
     }
 
     /// Appends a valid request: first every check, then the writes, none of which can fail.
-    pub(crate) fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
+    pub(crate) fn append(&mut self, append: Prepared) -> Result<Appended, AppendError> {
         if let Some(named) = &append.idempotency
             && let Some(first) = self.find_append(&named.key)
         {
@@ -86,24 +124,25 @@ impl Log {
         if !violations.is_empty() {
             return Err(Conflict { violations }.into());
         }
-        let mut ids = append.streams.iter().flat_map(|stream| &stream.events).map(|event| event.id);
+        let mut ids = append.streams.iter().flat_map(|stream| &stream.events).map(|event| event.data.id);
         if let Some(id) = ids.find(|id| self.ids.contains(id)) {
             return Err(AppendError::DuplicateEvent { id });
         }
         let named = append.idempotency;
-        let recorded_at = now();
-        let streams = append.streams.into_iter().map(|stream| self.write(stream, recorded_at)).collect();
+        let streams = append.streams.into_iter().map(|stream| self.write(stream)).collect();
         let appended = Appended { position: self.head(), streams, repeated: false };
         if let Some(named) = named {
             self.appends.insert(named.key, NamedAppend { digest: named.digest, appended: appended.clone() });
         }
-        if let Some(head) = &self.head.0 {
+        if let Some(head) = &self.head.0
+            && head.receiver_count() > 0
+        {
             head.send_replace(appended.position);
         }
         Ok(appended)
     }
 
-    fn violations(&self, append: &Append) -> Vec<Violation> {
+    fn violations(&self, append: &Prepared) -> Vec<Violation> {
         let mut violations: Vec<_> = append.streams.iter().filter_map(|append| self.violation(append)).collect();
         if let Some(condition) = &append.condition {
             let last = self
@@ -114,16 +153,15 @@ impl Log {
         violations
     }
 
-    fn violation(&self, append: &StreamAppend) -> Option<Violation> {
-        let stream = append.stream.clone();
-        let found = self.streams.get(&stream);
+    fn violation(&self, append: &PreparedStream) -> Option<Violation> {
+        let PreparedStream { stream, expected, .. } = append;
+        let (expected, found) = (*expected, self.streams.get(stream));
         match found.map(|found| found.status) {
-            Some(Status::Archived) => return Some(Violation::Archived { stream }),
-            Some(Status::Erased) => return Some(Violation::Erased { stream }),
+            Some(Status::Archived) => return Some(Violation::Archived { stream: stream.clone() }),
+            Some(Status::Erased) => return Some(Violation::Erased { stream: stream.clone() }),
             Some(Status::Open) | None => {}
         }
         let actual = found.map_or(StreamVersion::EMPTY, Stream::version);
-        let expected = append.expected;
         if expected.accepts(actual) {
             return None;
         }
@@ -134,22 +172,27 @@ impl Log {
             }
             _ => Vec::new(),
         };
-        Some(Violation::Version { stream, expected, actual, newer })
+        Some(Violation::Version { stream: stream.clone(), expected, actual, newer })
     }
 
-    fn write(&mut self, append: StreamAppend, recorded_at: Timestamp) -> StreamAppended {
-        let StreamAppend { stream, events, .. } = append;
+    fn write(&mut self, append: PreparedStream) -> StreamAppended {
+        let PreparedStream { stream, events, .. } = append;
         let count = events.len() as u64;
-        let entry = self.streams.entry(stream.clone()).or_default();
-        for data in events {
+        // Only a new stream needs a copy of its name.
+        let entry = match self.streams.get_mut(&stream) {
+            Some(entry) => entry,
+            None => self.streams.entry(stream.clone()).or_default(),
+        };
+        for mut event in events {
             let place = self.events.len();
             entry.places.push(place);
-            self.ids.insert(data.id);
-            self.indexes.add(place, &stream, &data);
-            let position = Position::new(place as u64 + 1);
-            let version = entry.version();
-            let event = RecordedEvent { position, stream: stream.clone(), version, recorded_at, data };
-            self.events.push(Some(Arc::new(event)));
+            self.ids.insert(event.data.id);
+            self.indexes.add(place, &stream, &event.data);
+            // It was made for this and is not shared yet.
+            let recorded = Arc::make_mut(&mut event);
+            recorded.position = Position::new(place as u64 + 1);
+            recorded.version = entry.version();
+            self.events.push(Some(event));
         }
         StreamAppended { version: entry.version(), stream, count }
     }

@@ -3,10 +3,13 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
+use foldhash::fast::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::Mutex;
 
-use crate::{StreamId, StreamVersion};
+use super::queue::Queue;
+use crate::{Aggregate, StreamId, StreamVersion};
 
 /// An aggregate's state, as of a version of its stream.
 #[derive(Clone, Debug, Default)]
@@ -17,25 +20,30 @@ pub(crate) struct Warm<A> {
     pub(crate) snapshot: StreamVersion,
 }
 
-/// One aggregate's place in the cache. Holding the lock is having the turn; the lock is fair.
-///
-/// The state is *taken* while its future is uncertain (an append is under way) and put back when it is known,
-/// so a dropped future leaves an empty slot, and the next turn loads anew.
-pub(crate) type Slot<A> = Arc<Mutex<Option<Warm<A>>>>;
+/// One aggregate's place in the cache.
+pub(crate) struct Slot<A: Aggregate> {
+    /// Holding the lock is having the turn; the lock is fair.
+    ///
+    /// The state is *taken* while its future is uncertain (an append is under way) and put back when it is known,
+    /// so a dropped future leaves an empty slot, and the next turn loads anew.
+    pub(crate) turn: Arc<Mutex<Option<Warm<A>>>>,
+    pub(crate) queue: Queue<A>,
+}
 
 /// Slots by aggregate type and stream. An evicted slot that is still in use only loses its place in the queue:
 /// the expected version keeps the outcome right.
 pub(crate) struct WarmCache {
-    slots: Cache<(TypeId, StreamId), Arc<dyn Any + Send + Sync>>,
+    slots: Cache<(TypeId, StreamId), Arc<dyn Any + Send + Sync>, UnitWeighter, RandomState>,
 }
 
 impl WarmCache {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { slots: Cache::new(capacity) }
+        let weight = capacity as u64;
+        Self { slots: Cache::with(capacity, weight, UnitWeighter, RandomState::default(), DefaultLifecycle::default()) }
     }
 
-    pub(crate) fn slot<A: Send + 'static>(&self, stream: &StreamId) -> Slot<A> {
-        let fresh = || Slot::<A>::new(Mutex::new(None));
+    pub(crate) fn slot<A: Aggregate>(&self, stream: &StreamId) -> Arc<Slot<A>> {
+        let fresh = || Arc::new(Slot::<A> { turn: Arc::default(), queue: Queue::default() });
         let key = (TypeId::of::<A>(), stream.clone());
         let slot = match self.slots.get(&key) {
             Some(slot) => slot,
@@ -47,7 +55,7 @@ impl WarmCache {
         slot.downcast().unwrap_or_else(|_| fresh())
     }
 
-    pub(crate) fn forget<A: 'static>(&self, stream: &StreamId) {
+    pub(crate) fn forget<A: Aggregate>(&self, stream: &StreamId) {
         self.slots.remove(&(TypeId::of::<A>(), stream.clone()));
     }
 }

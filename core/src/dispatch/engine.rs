@@ -1,8 +1,11 @@
 //! The loop behind every command: load, decide, append; on a conflict catch up and decide again.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 
 use super::cache::Warm;
+use super::queue::Outcome;
 use super::request::Request;
 use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::recount::Inner;
@@ -11,17 +14,22 @@ use crate::{
     Idempotency, Metadata, ReadStream, StreamAppended, StreamId, StreamVersion, Violation,
 };
 
-type Outcome<A> =
-    Result<(Receipt<<A as crate::Aggregate>::Event>, Warm<A>), DispatchError<<A as crate::Aggregate>::Error>>;
+/// A command with what belongs to it.
+pub(super) struct Wish<'a, A> {
+    pub(super) command: &'a dyn AnyCommand<A>,
+    pub(super) stream: &'a StreamId,
+    pub(super) metadata: Metadata,
+    pub(super) idempotency: Option<Idempotency>,
+}
 
 impl Inner {
-    /// Runs a command in its aggregate's turn. `finish` sees the state before the turn ends.
-    pub(super) async fn run<A: Apply, T>(
-        &self,
+    /// Runs a command in its aggregate's turn. `finish` sees the state after it, before the turn ends.
+    pub(super) async fn run<A: Apply, T: Send + 'static>(
+        self: &Arc<Self>,
         command: &dyn AnyCommand<A>,
         request: Request,
-        finish: impl FnOnce(&A) -> T,
-    ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
+        finish: fn(&A) -> T,
+    ) -> Outcome<A, T> {
         let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
         let idempotency = name(command, request.key.as_ref())?;
         if let Some(named) = &idempotency
@@ -31,24 +39,31 @@ impl Inner {
             let state = self.load(&stream).await?;
             return Ok((receipt, finish(&state.state)));
         }
+        let wish = Wish { command, stream: &stream, metadata: request.metadata(), idempotency };
         let slot = self.cache.slot::<A>(&stream);
-        let mut turn = slot.lock().await;
-        let (receipt, warm) = self.decide_and_append(command, &request, &stream, idempotency, &mut turn).await?;
+        match slot.turn.try_lock() {
+            Ok(mut turn) => self.run_alone(&wish, finish, &mut turn).await,
+            // In a box, so that commands that needn't wait don't carry what this needs.
+            Err(_) => Box::pin(self.run_queued(&wish, finish, &slot)).await,
+        }
+    }
+
+    /// Runs a command with an append of its own.
+    pub(super) async fn run_alone<A: Apply, T>(
+        &self,
+        wish: &Wish<'_, A>,
+        finish: fn(&A) -> T,
+        turn: &mut Option<Warm<A>>,
+    ) -> Outcome<A, T> {
+        let (receipt, warm) = self.decide_and_append(wish, turn).await?;
         let finished = finish(&warm.state);
         *turn = Some(warm);
         Ok((receipt, finished))
     }
 
-    async fn decide_and_append<A: Apply>(
-        &self,
-        command: &dyn AnyCommand<A>,
-        request: &Request,
-        stream: &StreamId,
-        idempotency: Option<Idempotency>,
-        turn: &mut Option<Warm<A>>,
-    ) -> Outcome<A> {
-        let metadata = request.metadata();
-        let mut backoff = self.retry.backoff();
+    async fn decide_and_append<A: Apply>(&self, wish: &Wish<'_, A>, turn: &mut Option<Warm<A>>) -> Outcome<A, Warm<A>> {
+        let Wish { command, stream, metadata, idempotency } = wish;
+        let mut backoff = None;
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -58,8 +73,7 @@ impl Inner {
                 None => (self.load(stream).await?, false),
             };
             let events = loop {
-                let context =
-                    Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata: &metadata };
+                let context = Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata };
                 let outcome = command.handle(&warm.state, &context);
                 // An append finds out whether the state was the newest; a "no" must look for itself.
                 if cached && !matches!(&outcome, Ok(events) if !events.is_empty()) {
@@ -81,18 +95,15 @@ impl Inner {
             if events.is_empty() {
                 return Ok((Receipt::nothing(warm.version), warm));
             }
-            let data = encode(&events, &metadata)?;
+            let data = encode(&events, metadata)?;
             let expected =
                 if command.creates() { ExpectedVersion::NoStream } else { ExpectedVersion::Exact(warm.version) };
-            let mut append = Append::to(stream.clone(), expected, data);
-            append.idempotency.clone_from(&idempotency);
+            let mut append = Append::to((*stream).clone(), expected, data);
+            append.idempotency.clone_from(idempotency);
             let conflict = match self.store.append(append).await {
                 Ok(first) if first.repeated => return Ok((self.first_outcome(first).await?, self.load(stream).await?)),
                 Ok(appended) => {
-                    for event in &events {
-                        warm.state.apply(event);
-                    }
-                    warm.version = StreamVersion::new(warm.version.get() + events.len() as u64);
+                    warm.take(&events);
                     snapshot::keep(&*self.store, stream, &mut warm).await;
                     let position = Some(appended.position);
                     return Ok((Receipt { version: warm.version, position, events, repeated: false }, warm));
@@ -104,7 +115,7 @@ impl Inner {
                 return Err(already_exists(conflict));
             }
             tracing::debug!(%stream, attempts, %conflict, "conflict, deciding again");
-            let Some(pause) = backoff.next() else {
+            let Some(pause) = backoff.get_or_insert_with(|| self.retry.backoff()).next() else {
                 return Err(DispatchError::Contended { attempts, source: conflict });
             };
             // The first retry is at once: its state came with the conflict.
@@ -116,7 +127,7 @@ impl Inner {
     }
 
     /// The state that the next attempt decides on; nothing if it must be loaded anew.
-    async fn after_conflict<A: Apply>(
+    pub(super) async fn after_conflict<A: Apply>(
         &self,
         stream: &StreamId,
         mut warm: Warm<A>,

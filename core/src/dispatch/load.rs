@@ -101,7 +101,7 @@ impl<'a, A: Apply> Load<'a, A> {
             warm
         } else {
             let slot = inner.cache.slot::<A>(&stream);
-            let mut turn = slot.lock().await;
+            let mut turn = slot.turn.lock().await;
             let warm = match turn.take() {
                 Some(mut warm) => {
                     inner.catch_up(&stream, &mut warm).await?;

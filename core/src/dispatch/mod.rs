@@ -4,7 +4,9 @@ mod cache;
 mod decide;
 mod engine;
 mod error;
+mod group;
 mod load;
+mod queue;
 mod receipt;
 mod request;
 mod retry;
@@ -32,7 +34,8 @@ use crate::{Aggregate, Apply, Command, HandleWith, Recount};
 ///
 /// # Cancel safety
 /// Dropped, the command took effect wholly or not at all. To find out, repeat it with the same
-/// [idempotency key](Self::idempotency_key).
+/// [idempotency key](Self::idempotency_key). Commands that waited for the same aggregate may be recorded in one append:
+/// dropping one of them neither holds up nor undoes the others.
 #[must_use = "nothing is dispatched until this is awaited"]
 pub struct Dispatch<'a, C> {
     recount: &'a Recount,
@@ -59,7 +62,10 @@ where
         self.run(A::clone).await
     }
 
-    async fn run<T>(self, finish: impl FnOnce(&A) -> T) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
+    async fn run<T: Send + 'static>(
+        self,
+        finish: fn(&A) -> T,
+    ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
         let span = tracing::debug_span!("dispatch", aggregate = A::NAME, command = C::NAME);
         self.recount.inner.run::<A, T>(&self.command, self.request, finish).instrument(span).await
     }

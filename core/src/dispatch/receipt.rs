@@ -8,7 +8,8 @@ use crate::{Position, StreamVersion};
 pub struct Receipt<E> {
     /// The version of the aggregate's stream afterwards; for a decision, of the stream of its last event.
     pub version: StreamVersion,
-    /// The position of the last event, to wait for in a projection; none if nothing needed to happen.
+    /// Who has read up to this position has seen the events: what to wait for in a projection. It is the position of the
+    /// last event of the append, which may belong to another command for the same aggregate. None if nothing needed to happen.
     pub position: Option<Position>,
     /// The events, in order.
     pub events: Vec<E>,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::fmt::Hyphenated;
+
 use crate::{EventId, IdempotencyKey, Metadata};
 
 /// The circumstances that a caller gives to a command or decision.
@@ -20,7 +22,10 @@ impl Request {
     /// Every event belongs to a conversation; the first one starts it.
     pub(crate) fn metadata(&self) -> Metadata {
         let mut metadata = self.metadata.clone();
-        metadata.correlation_id.get_or_insert_with(|| Arc::from(EventId::new().to_string()));
+        metadata.correlation_id.get_or_insert_with(|| {
+            let id = EventId::new().0.hyphenated();
+            Arc::from(&*id.encode_lower(&mut [0; Hyphenated::LENGTH]))
+        });
         metadata
     }
 }

@@ -1,0 +1,232 @@
+//! Commands that waited for the same aggregate: decided one after the other, recorded in one append.
+//!
+//! It must be one append: if the first of two were refused because of an event from elsewhere, the second could still
+//! find the version that it expects, though it was decided on a state that never was.
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedMutexGuard, oneshot};
+use tracing::Instrument;
+
+use super::cache::{Slot, Warm};
+use super::engine::{Wish, encode};
+use super::queue::{Job, Outcome, Waiting};
+use super::{DispatchError, LoadError, Receipt, snapshot};
+use crate::recount::Inner;
+use crate::{
+    Aggregate, Append, AppendError, Apply, Context, EventData, ExpectedVersion, MAX_EVENTS, MAX_PAYLOAD, StoreError,
+    StreamId, StreamVersion,
+};
+
+/// A turn that outlives the call that got it.
+type Turn<A> = OwnedMutexGuard<Option<Warm<A>>>;
+
+/// What a command of the group comes to, if the append succeeds.
+enum Decided<A: Aggregate> {
+    Events(Vec<A::Event>),
+    Not(DispatchError<A::Error>),
+    /// It can't share an append.
+    Alone,
+}
+
+impl Inner {
+    /// Runs a command that has to wait: until it has the turn, or another one took it along.
+    pub(super) async fn run_queued<A: Apply, T: Send + 'static>(
+        self: &Arc<Self>,
+        wish: &Wish<'_, A>,
+        finish: fn(&A) -> T,
+        slot: &Slot<A>,
+    ) -> Outcome<A, T> {
+        let shares = wish.idempotency.is_none() && !wish.command.creates() && Handle::try_current().is_ok();
+        if !shares {
+            let place = slot.queue.join(None);
+            let mut turn = slot.turn.lock().await;
+            drop(place);
+            return self.run_alone(wish, finish, &mut turn).await;
+        }
+        let (reply, mut replied) = oneshot::channel();
+        let caller = Box::new(Waiting { finish, reply });
+        let job = Job { command: wish.command.boxed(), metadata: wish.metadata.clone(), caller };
+        let place = slot.queue.join(Some(job));
+        tokio::select! {
+            biased;
+            reply = &mut replied => return self.replied(reply, wish, finish, slot).await,
+            mut turn = Arc::clone(&slot.turn).lock_owned() => {
+                let group = place.gather();
+                if group.len() == 1 {
+                    return self.run_alone(wish, finish, &mut turn).await;
+                }
+                if !group.is_empty() {
+                    let group = Arc::clone(self).run_group(wish.stream.clone(), group, turn);
+                    tokio::spawn(group.in_current_span());
+                }
+            }
+        }
+        let reply = replied.await;
+        self.replied(reply, wish, finish, slot).await
+    }
+
+    async fn replied<A: Apply, T>(
+        &self,
+        reply: Result<Option<Outcome<A, T>>, oneshot::error::RecvError>,
+        wish: &Wish<'_, A>,
+        finish: fn(&A) -> T,
+        slot: &Slot<A>,
+    ) -> Outcome<A, T> {
+        match reply {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => self.run_alone(wish, finish, &mut *slot.turn.lock().await).await,
+            Err(gone) => {
+                Err(AppendError::from(StoreError::OutcomeUnknown { operation: "append", source: gone.into() }).into())
+            }
+        }
+    }
+
+    /// Runs several commands, in a task of its own: whoever started it may go away.
+    async fn run_group<A: Apply>(self: Arc<Self>, stream: StreamId, mut jobs: Vec<Job<A>>, mut turn: Turn<A>) {
+        if let Err(error) = self.append_group(&stream, &mut jobs, &mut turn).await {
+            let each = for_each(error);
+            for job in jobs {
+                match each() {
+                    Some(error) => job.caller.answer(Err(error)),
+                    None => job.caller.go_alone(),
+                }
+            }
+        }
+    }
+
+    /// Leaves no jobs unless it fails; then none of them had an effect, or that is unknown.
+    async fn append_group<A: Apply>(
+        &self,
+        stream: &StreamId,
+        jobs: &mut Vec<Job<A>>,
+        turn: &mut Option<Warm<A>>,
+    ) -> Result<(), DispatchError<A::Error>> {
+        let mut backoff = self.retry.backoff();
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let (mut warm, mut cached) = match turn.take() {
+                Some(warm) => (warm, attempts == 1),
+                None => (self.load(stream).await?, false),
+            };
+            let (decided, data, mut after) = loop {
+                jobs.retain(|job| !job.caller.is_gone());
+                let Some(group) = self.decide_group(stream, jobs, &warm) else {
+                    jobs.drain(..).for_each(|job| job.caller.go_alone());
+                    return Ok(());
+                };
+                // An append finds out whether the state was the newest; a "no" of everybody must look for itself.
+                if group.1.is_empty() && cached {
+                    self.catch_up(stream, &mut warm).await?;
+                    cached = false;
+                } else {
+                    break group;
+                }
+            };
+            let mut position = None;
+            if !data.is_empty() {
+                let append = Append::to(stream.clone(), ExpectedVersion::Exact(warm.version), data);
+                match self.store.append(append).await {
+                    Ok(appended) => position = Some(appended.position),
+                    Err(AppendError::Conflict(conflict)) if conflict.can_retry() => {
+                        tracing::debug!(%stream, attempts, commands = jobs.len(), %conflict, "conflict, deciding again");
+                        let Some(pause) = backoff.next() else {
+                            return Err(DispatchError::Contended { attempts, source: conflict });
+                        };
+                        // The first retry is at once: its state came with the conflict.
+                        if attempts > 1 {
+                            tokio::time::sleep(pause).await;
+                        }
+                        *turn = self.after_conflict(stream, warm, conflict).await?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                snapshot::keep(&*self.store, stream, &mut after).await;
+            }
+            // Each caller sees the state after its own command.
+            for (job, decided) in jobs.drain(..).zip(decided) {
+                match decided {
+                    Decided::Events(events) => {
+                        warm.take(&events);
+                        let position = position.filter(|_| !events.is_empty());
+                        let receipt = Receipt { version: warm.version, position, events, repeated: false };
+                        job.caller.answer(Ok((receipt, &warm.state)));
+                    }
+                    Decided::Not(error) => job.caller.answer(Err(error)),
+                    Decided::Alone => job.caller.go_alone(),
+                }
+            }
+            *turn = Some(after);
+            return Ok(());
+        }
+    }
+
+    /// Decides the commands one after the other, each on the state after the one before: what each comes to, the events
+    /// of all, and the state after all. Nothing if the domain panics: it shall do so in the task of whose command it is.
+    #[expect(clippy::type_complexity, reason = "a name for it would say less")]
+    fn decide_group<A: Apply>(
+        &self,
+        stream: &StreamId,
+        jobs: &[Job<A>],
+        warm: &Warm<A>,
+    ) -> Option<(Vec<Decided<A>>, Vec<EventData>, Warm<A>)> {
+        let mut warm = warm.clone();
+        let (mut decided, mut group, mut size) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()), 0);
+        let decide = || {
+            for Job { command, metadata, .. } in jobs {
+                let context = Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata };
+                decided.push(match command.handle(&warm.state, &context) {
+                    Err(error) => Decided::Not(DispatchError::Rejected(error)),
+                    Ok(events) => match encode(&events, metadata) {
+                        Err(error) => Decided::Not(error.into()),
+                        Ok(data) => {
+                            let more: usize = data.iter().map(|event| event.payload.len()).sum();
+                            if size + more > MAX_PAYLOAD || group.len() + data.len() > MAX_EVENTS {
+                                Decided::Alone
+                            } else {
+                                size += more;
+                                group.extend(data);
+                                warm.take(&events);
+                                Decided::Events(events)
+                            }
+                        }
+                    },
+                });
+            }
+        };
+        catch_unwind(AssertUnwindSafe(decide)).ok()?;
+        Some((decided, group, warm))
+    }
+}
+
+impl<A: Apply> Warm<A> {
+    /// Takes events that follow the state into it.
+    pub(super) fn take(&mut self, events: &[A::Event]) {
+        events.iter().for_each(|event| self.state.apply(event));
+        self.version = StreamVersion::new(self.version.get() + events.len() as u64);
+    }
+}
+
+/// What the failure of a group means for each: the same failure if the store failed or others were faster, otherwise
+/// nothing, because one of them may be to blame and the others should go on.
+fn for_each<E: Error + 'static>(error: DispatchError<E>) -> Box<dyn Fn() -> Option<DispatchError<E>> + Send> {
+    match error {
+        DispatchError::Contended { attempts, source } => {
+            Box::new(move || Some(DispatchError::Contended { attempts, source: source.clone() }))
+        }
+        DispatchError::Append(AppendError::Store(error)) => match error.for_each() {
+            Some(same) => Box::new(move || Some(AppendError::from(same()).into())),
+            None => Box::new(|| None),
+        },
+        DispatchError::Load(LoadError::Store(error)) => match error.for_each() {
+            Some(same) => Box::new(move || Some(LoadError::from(same()).into())),
+            None => Box::new(|| None),
+        },
+        _ => Box::new(|| None),
+    }
+}
