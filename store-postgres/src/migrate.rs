@@ -5,7 +5,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use tokio::time::timeout;
 
 use crate::database::Database;
-use crate::error::{Cause, During};
+use crate::error::{Cause, Class, During};
 use crate::patience;
 use crate::schema::Schema;
 
@@ -54,12 +54,23 @@ async fn patiently(
     work: impl AsyncFnOnce(&mut PgConnection, &Schema) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let connecting = async {
-        let mut connection = database.pool.connect_options().connect().await?;
-        let process = patience::process(&mut connection).await?;
-        Ok((connection, process))
+        loop {
+            let mut connection = database.pool.connect_options().connect().await?;
+            match patience::process(&mut connection).await {
+                Ok(process) => return Ok((connection, process)),
+                // Somebody may be ending sessions; the next one lives, or can't be had.
+                Err(error) => {
+                    let cause = Cause::from(error);
+                    if cause.class() != Class::Ended {
+                        return Err(cause);
+                    }
+                }
+            }
+        }
     };
-    let connected = timeout(database.patience(), connecting).await.unwrap_or_else(|_| Err(patience::silence()));
-    let (mut connection, process) = connected.during("connecting to the database")?;
+    let connected = timeout(database.patience(), connecting).await.unwrap_or_else(|_| Err(patience::silence().into()));
+    let connected = connected.map_err(|cause: Cause| cause.store_error("connecting to the database"));
+    let (mut connection, process) = connected?;
     let working = async {
         work(&mut connection, &database.schema).await?;
         connection.close().await.during(OPERATION)
