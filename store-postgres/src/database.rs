@@ -200,10 +200,10 @@ impl Database {
         let mut attempt = 1;
         loop {
             let mut connection = self.pool.acquire().await?;
-            let asking = timeout(self.patience() / 2, patience::process(&mut connection));
+            let asking = timeout(self.patience() / 4, patience::process(&mut connection));
             match asking.await.unwrap_or_else(|_| Err(patience::silence())) {
                 Ok(process) => return Ok(Line { connection, process }),
-                Err(error) if attempt == ATTEMPTS || started.elapsed() > self.patience() / 2 => {
+                Err(error) if attempt == ATTEMPTS || started.elapsed() > self.patience() => {
                     return Err(error.into());
                 }
                 // It may have ended since it was last used.
