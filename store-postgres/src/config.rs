@@ -117,8 +117,7 @@ impl PostgresBuilder {
         let queue = Arc::new(Mutex::new(queue));
         let closed = Arc::new(AtomicBool::new(false));
         let importer = Importer { database: database.clone(), kinds: Arc::clone(&kinds), wake: wake.clone() };
-        let pace = Arc::default();
-        let writer = Writer { database, kinds, queue, pace, limits, patience, wake: wake.clone(), closed };
+        let writer = Writer { database, kinds, queue, limits, patience, wake: wake.clone(), closed };
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));

@@ -27,9 +27,8 @@
 //!
 //! *A lone append is written by its caller's own task,* in one short round trip.
 //!
-//! *Concurrent appends share commits.* A task takes an append and all that queued up while the last commit ran, and hands them to one
-//! function of the database in one round trip. There each succeeds or conflicts on its own. A second task does the same when many
-//! wait, or when the first takes long.
+//! *Concurrent appends share commits.* Two tasks write. Each takes an append and all that queued up while the last commit ran, and hands
+//! them to one function of the database in one round trip. There each succeeds or conflicts on its own.
 //!
 //! *Locks before looks.* An append first locks the names that it depends on, in one order everywhere: its streams, its key, the tags
 //! that it writes (shared) and one tag of each alternative of its condition (exclusive). Only then it looks at versions, keys and

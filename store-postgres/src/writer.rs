@@ -1,12 +1,12 @@
 //! The tasks that write: each takes what is waiting, does it in one call, and answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use recount_core::{AppendError, Appended, EventId, StoreError};
 use sqlx::Row;
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -29,24 +29,11 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
 }
 
-/// With so many waiting, a second writer is worth its while.
-const MANY: usize = 64;
-/// A batch that takes longer than this is not waited for.
-const LONG: Duration = Duration::from_millis(2);
-
-/// What the writers know of each other.
-#[derive(Default)]
-pub(crate) struct Pace {
-    begun: AtomicU64,
-    under_way: AtomicUsize,
-}
-
 #[derive(Clone)]
 pub(crate) struct Writer {
     pub(crate) database: Database,
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) queue: Arc<Mutex<mpsc::Receiver<Request>>>,
-    pub(crate) pace: Arc<Pace>,
     pub(crate) limits: Limits,
     pub(crate) patience: Duration,
     pub(crate) wake: Wake,
@@ -73,7 +60,7 @@ impl Writer {
                     }
                 }
                 None => {
-                    let mut queue = self.turn().await;
+                    let mut queue = self.queue.lock().await;
                     let Some(first) = self.wait(&mut queue).await else { return };
                     // Those who were just answered ask again before the next batch is taken; nobody is waited for.
                     tokio::task::yield_now().await;
@@ -81,26 +68,7 @@ impl Writer {
                 }
             };
             let span = tracing::debug_span!("append_batch", requests = batch.len());
-            self.pace.begun.fetch_add(1, Ordering::Relaxed);
-            self.pace.under_way.fetch_add(1, Ordering::Relaxed);
             self.commit(&mut line, batch).instrument(span).await;
-            self.pace.under_way.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The queue, once it is good to take from it. While another writer is at work and few wait, they wait for that: one
-    /// large batch costs less than two. But not if that takes long, for the disk or for the locks of somebody else.
-    async fn turn(&self) -> MutexGuard<'_, mpsc::Receiver<Request>> {
-        let mut seen = None;
-        loop {
-            let queue = self.queue.lock().await;
-            let begun = self.pace.begun.load(Ordering::Relaxed);
-            if self.pace.under_way.load(Ordering::Relaxed) == 0 || queue.len() >= MANY || seen == Some(begun) {
-                return queue;
-            }
-            drop(queue);
-            seen = Some(begun);
-            tokio::time::sleep(LONG).await;
         }
     }
 

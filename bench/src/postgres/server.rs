@@ -9,6 +9,14 @@ const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
 /// Set if the server is there for this run only, and may be told what suits it.
 const DISPOSABLE: &str = "RECOUNT_TEST_POSTGRES_DISPOSABLE";
 
+/// 256 files of 16 MB.
+const FILL_LOG: &str = "DO $$ BEGIN
+    FOR file IN 1 .. 256 LOOP
+        PERFORM pg_logical_emit_message(false, 'bench', '');
+        PERFORM pg_switch_wal();
+    END LOOP;
+END $$";
+
 pub struct Server {
     url: String,
     /// What it says of itself.
@@ -23,10 +31,20 @@ impl Server {
         let mut server = Self { url, version: String::new() };
         if std::env::var_os(DISPOSABLE).is_some() {
             // No checkpoint in the middle of somebody's turn; durability stays on.
-            for setting in ["max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "maintenance_work_mem = '1GB'"] {
+            let settings = [
+                "max_wal_size = '16GB'",
+                "min_wal_size = '8GB'",
+                "checkpoint_timeout = '1h'",
+                "maintenance_work_mem = '1GB'",
+            ];
+            for setting in settings {
                 server.run("postgres", &format!("ALTER SYSTEM SET {setting}")).await?;
             }
             server.run("postgres", "SELECT pg_reload_conf()").await?;
+            // As on a server that has run for a while, the files of the log are there and are used again: whoever needs
+            // a new one waits while it is filled with zeros.
+            server.run("postgres", FILL_LOG).await?;
+            server.checkpoint().await?;
         }
         let mut connection = server.connect("postgres").await?;
         let settings = "SELECT current_setting('server_version') || '; fsync ' || current_setting('fsync')
