@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::proxy::behind_a_proxy;
+use common::proxy::{Proxy, behind_a_proxy};
 use common::{Fresh, append, execute_on, read, stream};
 use futures_util::TryStreamExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -22,6 +22,8 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(3);
+/// For connections that were just used, and for those that rested.
+const RESTS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(1500)];
 
 async fn server() -> Postgres {
     tokio::task::spawn_blocking(|| Postgres::start(&[]).unwrap()).await.unwrap()
@@ -78,10 +80,15 @@ fn operations(store: &PostgresStore) -> Vec<(&'static str, BoxFuture<'_, Result<
     ]
 }
 
-async fn prepare(store: &PostgresStore) {
+/// A store with some streams, behind a proxy.
+async fn prepared() -> (Postgres, Proxy, PostgresStore) {
+    let server = server().await;
+    let (proxy, url) = behind_a_proxy(&server).await;
+    let store = open(&url).await;
     for id in ["a", "b", "c"] {
         store.append(append(id, 3)).await.unwrap();
     }
+    (server, proxy, store)
 }
 
 /// Until so many connections are there that will fall silent.
@@ -92,14 +99,10 @@ async fn warm(store: &PostgresStore) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_network_swallows_is_unavailable_in_time_and_works_again_after() {
-    let server = server().await;
-    let (proxy, url) = behind_a_proxy(&server).await;
-    let store = open(&url).await;
-    prepare(&store).await;
-    // Connections that were just used, and those that rested.
-    for rest in [0, 1500] {
+    let (_server, proxy, store) = prepared().await;
+    for rest in RESTS {
         warm(&store).await;
-        tokio::time::sleep(Duration::from_millis(rest)).await;
+        tokio::time::sleep(rest).await;
         proxy.dead.store(true, Ordering::SeqCst);
         let all = operations(&store).into_iter().map(async |(name, operation)| {
             let started = Instant::now();
@@ -123,13 +126,10 @@ async fn what_a_dead_network_swallows_is_unavailable_in_time_and_works_again_aft
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_fell_silent_are_replaced() {
-    let server = server().await;
-    let (proxy, url) = behind_a_proxy(&server).await;
-    let store = open(&url).await;
-    prepare(&store).await;
-    for rest in [0, 1500] {
+    let (_server, proxy, store) = prepared().await;
+    for rest in RESTS {
         warm(&store).await;
-        tokio::time::sleep(Duration::from_millis(rest)).await;
+        tokio::time::sleep(rest).await;
         proxy.silent.store(true, Ordering::SeqCst);
         let all = operations(&store).into_iter().map(async |(name, operation)| {
             let mut outcome = within(PATIENCE * 3, operation).await;
@@ -168,10 +168,7 @@ async fn what_the_server_works_at_is_waited_for() {
 /// Callers who go away leave nothing that counts as in use for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_are_dropped_in_the_silence_do_not_use_up_the_pool() {
-    let server = server().await;
-    let (proxy, url) = behind_a_proxy(&server).await;
-    let store = open(&url).await;
-    prepare(&store).await;
+    let (_server, proxy, store) = prepared().await;
     warm(&store).await;
     proxy.silent.store(true, Ordering::SeqCst);
     let reads = (0..20).map(|_| {
@@ -221,10 +218,10 @@ async fn a_listener_that_hears_nothing_any_more_is_replaced() {
         proxy.silent.store(false, Ordering::SeqCst);
     }
     // Those of old don't stay at the server: one of each store's is left.
-    let listeners = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_backend_pid()%' AND state = 'idle'";
+    let listeners = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_notify(%' AND state = 'idle'";
     let mut shell = PgConnection::connect(&server.url()).await.unwrap();
     let started = Instant::now();
-    while sqlx::query_scalar::<_, i64>(listeners).fetch_one(&mut shell).await.unwrap() > 2 {
+    while sqlx::query_scalar::<_, i64>(listeners).fetch_one(&mut shell).await.unwrap() != 2 {
         assert!(started.elapsed() < PATIENCE * 2);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
