@@ -117,3 +117,9 @@ impl StoreError {
         Some(move || same(operation, Box::new(Arc::clone(&source))))
     }
 }
+
+/// The error with its causes, as one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 
 use super::cache::Warm;
@@ -114,20 +116,31 @@ impl Inner {
             if command.creates() {
                 return Err(already_exists(conflict));
             }
-            tracing::debug!(%stream, attempts, %conflict, "conflict, deciding again");
-            let Some(pause) = backoff.get_or_insert_with(|| self.retry.backoff()).next() else {
-                return Err(DispatchError::Contended { attempts, source: conflict });
-            };
-            // The first retry is at once: its state came with the conflict.
-            if attempts > 1 {
-                tokio::time::sleep(pause).await;
-            }
-            *turn = self.after_conflict(stream, warm, conflict).await?;
+            let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
+            *turn = self.after_conflict(stream, warm, conflict, attempts, pause).await?;
         }
     }
 
-    /// The state that the next attempt decides on; nothing if it must be loaded anew.
+    /// The state that the next attempt decides on, after a pause; nothing if it must be loaded anew. Without a pause there
+    /// is no next attempt.
     pub(super) async fn after_conflict<A: Apply>(
+        &self,
+        stream: &StreamId,
+        warm: Warm<A>,
+        conflict: Conflict,
+        attempts: usize,
+        pause: Option<Duration>,
+    ) -> Result<Option<Warm<A>>, DispatchError<A::Error>> {
+        tracing::debug!(%stream, attempts, %conflict, "conflict, deciding again");
+        let Some(pause) = pause else { return Err(DispatchError::Contended { attempts, source: conflict }) };
+        // The first retry is at once: its state came with the conflict.
+        if attempts > 1 {
+            tokio::time::sleep(pause).await;
+        }
+        Ok(self.newer(stream, warm, conflict).await?)
+    }
+
+    async fn newer<A: Apply>(
         &self,
         stream: &StreamId,
         mut warm: Warm<A>,

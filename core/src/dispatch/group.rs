@@ -105,7 +105,7 @@ impl Inner {
         jobs: &mut Vec<Job<A>>,
         turn: &mut Option<Warm<A>>,
     ) -> Result<(), DispatchError<A::Error>> {
-        let mut backoff = self.retry.backoff();
+        let mut backoff = None;
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -133,15 +133,8 @@ impl Inner {
                 match self.store.append(append).await {
                     Ok(appended) => position = Some(appended.position),
                     Err(AppendError::Conflict(conflict)) if conflict.can_retry() => {
-                        tracing::debug!(%stream, attempts, commands = jobs.len(), %conflict, "conflict, deciding again");
-                        let Some(pause) = backoff.next() else {
-                            return Err(DispatchError::Contended { attempts, source: conflict });
-                        };
-                        // The first retry is at once: its state came with the conflict.
-                        if attempts > 1 {
-                            tokio::time::sleep(pause).await;
-                        }
-                        *turn = self.after_conflict(stream, warm, conflict).await?;
+                        let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
+                        *turn = self.after_conflict(stream, warm, conflict, attempts, pause).await?;
                         continue;
                     }
                     Err(error) => return Err(error.into()),

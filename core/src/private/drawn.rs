@@ -3,6 +3,7 @@
 use recount_schema::draws;
 use serde_json::Value;
 
+use crate::error::chain;
 use crate::{EncodeError, Event, EventVariant};
 
 /// How many that an event reads are enough.
@@ -45,7 +46,7 @@ pub(super) fn drawn<E: Event>(variant: &EventVariant, name: &str, schema: &Value
             Ok(event) => {
                 event.encode().map(|again| again.payload).map_err(|error| format!("does not write it again: {error}"))
             }
-            Err(error) => Err(format!("can't read that: {}", with_sources(&error))),
+            Err(error) => Err(format!("can't read that: {}", chain(&error))),
         };
         let what = match again {
             Ok(again) if same(&written, &again) => {
@@ -62,17 +63,6 @@ pub(super) fn drawn<E: Event>(variant: &EventVariant, name: &str, schema: &Value
         return Err(Lossy { name: name.to_owned(), payload, written, what });
     }
     Ok(read)
-}
-
-/// An error and what caused it.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!(": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Whether two payloads say the same. A hash set writes its values in any order.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use recount_schema::{Lock, LockError, LockedEvent, LockedVersion, PATH, SAMPLES, choose};
 
-use super::drawn::{Lossy, drawn, with_sources};
+use super::drawn::{Lossy, drawn};
+use crate::error::chain;
 use crate::{Event, EventVariant};
 
 /// What the test does beside reading the samples: `lock` writes the lock, `check` fails unless that would change nothing.
@@ -83,7 +84,7 @@ fn check_variant<E: Event>(variant: &EventVariant, name: &str, locked: &LockedEv
             E::decode(name, version, sample.as_bytes()).map_err(|error| Failure::Sample {
                 name: name.to_owned(),
                 version,
-                error: with_sources(&error),
+                error: chain(&error),
                 sample: sample.clone(),
             })?;
         }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::{Progress, Status};
+use crate::error::chain;
 use crate::projection::{OneFailed, one_by_one};
 use crate::{
     BoxError, CheckpointError, Delivery, Event, Position, Projection, ReadModel, RecordedEvent, Retry, Store,
@@ -253,10 +254,4 @@ fn fail(at: usize, recorded: &RecordedEvent, error: BoxError) -> Failure {
 struct EventFailed {
     event: String,
     source: BoxError,
-}
-
-/// The error with its causes, as one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
