@@ -377,7 +377,7 @@ $$;
 -- locks, looks and order as in append_batch, in as few statements as that takes.
 CREATE FUNCTION {schema}.append_each(
     locks bigint[], lock_exclusive boolean[],
-    stream text[], expected bigint[], kind integer[], id uuid[], schema bigint[], tags text[], metadata text[],
+    expected bigint[], stream text[], kind integer[], id uuid[], schema bigint[], tags text[], metadata text[],
     payload bytea[], tag_event integer[], tag_name text[],
     -- No position where it conflicts.
     OUT positions bigint[], OUT heads bigint[], OUT closed smallint[]

@@ -16,9 +16,8 @@ use crate::kinds::Kinds;
 use crate::lifecycle::{ARCHIVED, ERASED};
 use crate::locks::Locks;
 use crate::request::guard;
-use crate::row::{encode_metadata, encode_tags};
 use crate::schema::Schema;
-use crate::{outcome, query};
+use crate::{outcome, query, row};
 
 const OPERATION: &str = "appending";
 
@@ -32,13 +31,7 @@ struct Columns<'a> {
     part_count: Vec<i32>,
     event_part: Vec<i32>,
     event_index: Vec<i32>,
-    event_stream: Vec<String>,
-    event_kind: Vec<i32>,
-    event_id: Vec<Uuid>,
-    event_schema: Vec<i64>,
-    event_tags: Vec<Option<String>>,
-    event_metadata: Vec<Option<String>>,
-    event_payload: Vec<&'a [u8]>,
+    events: row::Columns<'a>,
     tag_part: Vec<i32>,
     tag_index: Vec<i32>,
     tag_kind: Vec<i32>,
@@ -99,7 +92,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
     columns.alone |= locks.too_many();
     let c = columns;
     let (locks, exclusive) = if c.alone { (Vec::new(), Vec::new()) } else { locks.columns() };
-    Ok(Statement::new(schema, include_str!("sql/append_batch.sql"))
+    let call = Statement::new(schema, include_str!("sql/append_batch.sql"))
         .bind(count(appends.len()))
         .bind(c.streams)
         .bind(c.part_append)
@@ -107,14 +100,9 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
         .bind(c.part_expected)
         .bind(c.part_count)
         .bind(c.event_part)
-        .bind(c.event_index)
-        .bind(c.event_stream)
-        .bind(c.event_kind)
-        .bind(c.event_id)
-        .bind(c.event_schema)
-        .bind(c.event_tags)
-        .bind(c.event_metadata)
-        .bind(c.event_payload)
+        .bind(c.event_index);
+    Ok(c.events
+        .bind(call)
         .bind(c.tag_part)
         .bind(c.tag_index)
         .bind(c.tag_kind)
@@ -162,13 +150,7 @@ impl<'a> Columns<'a> {
                 let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
                 self.event_part.push(number_of_part);
                 self.event_index.push(number(index));
-                self.event_stream.push(part.stream.to_string());
-                self.event_kind.push(kind);
-                self.event_id.push(event.id.0);
-                self.event_schema.push(i64::from(event.schema_version));
-                self.event_tags.push(encode_tags(&event.tags));
-                self.event_metadata.push(encode_metadata(&event.metadata));
-                self.event_payload.push(&event.payload);
+                self.events.add(&part.stream, event, kind);
                 for tag in tag_names(event) {
                     locks.tag(tag);
                     self.tag_part.push(number_of_part);

@@ -11,7 +11,6 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::database::{self, Database};
 use crate::error::During;
-use crate::import_batch::Importer;
 use crate::kinds::Kinds;
 use crate::lone::Lone;
 use crate::migrate;
@@ -116,13 +115,12 @@ impl PostgresBuilder {
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let queue = Arc::new(Mutex::new(queue));
         let closed = Arc::new(AtomicBool::new(false));
-        let importer = Importer { database: database.clone(), kinds: Arc::clone(&kinds), wake: wake.clone() };
-        let writer = Writer { database, kinds, queue, limits, patience, wake: wake.clone(), closed };
+        let writer = Writer { database, kinds, queue, limits, wake: wake.clone(), closed };
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
         Ok(PostgresStore::new(Opened {
-            parts: Parts { requests, lone, reader, importer, head, wake, read_model },
+            parts: Parts { requests, lone, reader, head, wake, read_model },
             writers,
             push,
         }))

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use recount_core::{BoxError, StoreError};
+use recount_core::{AppendError, BoxError, StoreError};
 
 /// A driver error that several requests of one batch may have in common.
 #[derive(Clone, Debug)]
@@ -24,6 +24,32 @@ impl std::error::Error for Cause {
 impl From<sqlx::Error> for Cause {
     fn from(error: sqlx::Error) -> Self {
         Self(Arc::new(error))
+    }
+}
+
+/// Why an append that several statements make was not made.
+pub(crate) enum Failed {
+    /// The database failed.
+    Call(Cause),
+    /// That is the outcome.
+    Answer(AppendError),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Answer(error.into())
+    }
+}
+
+impl From<AppendError> for Failed {
+    fn from(error: AppendError) -> Self {
+        Self::Answer(error)
     }
 }
 

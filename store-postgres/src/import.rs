@@ -8,8 +8,8 @@ use futures_util::{Stream, StreamExt};
 use recount_core::{AppendError, BoxError, EventId, InvalidAppend, RecordedEvent, StoreError};
 
 use crate::database::pause;
-use crate::error::Class;
-use crate::import_batch::{Failed, OPERATION, Session};
+use crate::error::{Class, Failed};
+use crate::import_batch::{OPERATION, Session};
 use crate::store::PostgresStore;
 
 /// What one transaction writes at most: about 100 ms, for which other appends may have to wait.
@@ -102,7 +102,7 @@ impl PostgresStore {
         &self,
         events: impl Stream<Item = Result<RecordedEvent, E>> + Send,
     ) -> Result<Imported, ImportError> {
-        let mut session = Session::new(self.importer()?);
+        let mut session = self.importing()?;
         let mut events = pin!(events);
         let mut imported = Imported::default();
         let mut batch = gather(&mut events).await;

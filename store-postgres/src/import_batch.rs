@@ -2,24 +2,23 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{AppendError, Conflict, Position, RecordedEvent, StoreError, StreamId, Tag, Violation};
+use recount_core::{AppendError, Conflict, Position, RecordedEvent, StoreError, StreamId, Violation};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::copy::{Placed, Rows};
-use crate::database::{Database, Line, Statement};
-use crate::error::{Cause, Class, damaged};
+use crate::database::{Line, Statement};
+use crate::error::{Class, Failed, damaged};
 use crate::import::Imported;
-use crate::kinds::Kinds;
 use crate::lifecycle::ERASED;
 use crate::locks::Locks;
 use crate::patience::Process;
 use crate::push::Wake;
+use crate::read::Reader;
 use crate::resolve;
 
 pub(crate) const OPERATION: &str = "importing";
@@ -28,20 +27,14 @@ const PIECE: usize = 256 * 1024;
 /// Of how many streams the versions are remembered: about 15 MB.
 const MAX_HEADS: usize = 100_000;
 
-/// What importing takes.
-pub(crate) struct Importer {
-    pub(crate) database: Database,
-    pub(crate) kinds: Arc<Kinds>,
-    pub(crate) wake: Wake,
-}
-
 /// An import under way.
 ///
 /// Looking up ids and versions takes as long as a third of writing. So it is left out as long as the streams are where this import
 /// left them and no id is known: if that is wrong, the rows collide with those that are there, and the batch is undone and
 /// written again carefully.
 pub(crate) struct Session<'a> {
-    importer: &'a Importer,
+    reader: &'a Reader,
+    wake: &'a Wake,
     /// Not the pool's, so that dropping it at any point undoes what it was at.
     line: Option<(PgConnection, Process)>,
     /// The versions that streams had last, at least.
@@ -51,36 +44,19 @@ pub(crate) struct Session<'a> {
     penalty: usize,
 }
 
-pub(crate) enum Failed {
-    Call(Cause),
-    Answer(AppendError),
-}
-
-impl From<sqlx::Error> for Failed {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Call(error.into())
-    }
-}
-
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Self {
-        Self::Answer(error.into())
-    }
-}
-
 impl<'a> Session<'a> {
     /// Careful at first: it may be a repetition.
-    pub(crate) fn new(importer: &'a Importer) -> Self {
-        Self { importer, line: None, heads: HashMap::new(), careful: 1, penalty: 1 }
+    pub(crate) fn new(reader: &'a Reader, wake: &'a Wake) -> Self {
+        Self { reader, wake, line: None, heads: HashMap::new(), careful: 1, penalty: 1 }
     }
 
     pub(crate) fn patience(&self) -> Duration {
-        self.importer.database.patience()
+        self.reader.database.patience()
     }
 
     /// Makes sure that the kinds of all these events are known, and so committed.
     pub(crate) async fn learn(&self, events: &[RecordedEvent]) -> Result<(), StoreError> {
-        let Importer { database, kinds, .. } = self.importer;
+        let Reader { database, kinds, .. } = self.reader;
         let missing = kinds.missing(events.iter().map(|event| (event.stream.category(), &event.data.event_type)));
         kinds.make(database, missing).await
     }
@@ -96,14 +72,14 @@ impl<'a> Session<'a> {
             && class == Class::Lost
         {
             // If the server can't be asked now, its time-outs end it.
-            let _ = timeout(self.patience(), resolve::end(&self.importer.database, process)).await;
+            let _ = timeout(self.patience(), resolve::end(&self.reader.database, process)).await;
         }
     }
 
     /// Writes a batch in one transaction.
     pub(crate) async fn write(&mut self, events: &[RecordedEvent]) -> Result<Imported, Failed> {
         if self.line.is_none() {
-            let Line { connection, process } = self.importer.database.line(true).await.map_err(Failed::Call)?;
+            let Line { connection, process } = self.reader.database.line(true).await.map_err(Failed::Call)?;
             self.line = Some((connection.detach(), process));
             // An append's locks are the server's alone; these depend on this side going on. If it can't, they are to go soon.
             self.say(include_str!("sql/tune_import.sql")).await?;
@@ -123,8 +99,8 @@ impl<'a> Session<'a> {
             }
         }
         self.say("COMMIT").await?;
-        if imported.written > 0 {
-            self.importer.wake.appended(newest);
+        if newest.is_some() {
+            self.wake.appended(newest);
         }
         self.careful = self.careful.saturating_sub(1).max(usize::from(imported.skipped > 0));
         Ok(imported)
@@ -132,7 +108,7 @@ impl<'a> Session<'a> {
 
     async fn ask(&mut self, statement: Statement) -> Result<Vec<PgRow>, sqlx::Error> {
         let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        self.importer.database.patiently(*process, statement.run(connection)).await
+        self.reader.database.patiently(*process, statement.run(connection)).await
     }
 
     async fn say(&mut self, text: &str) -> Result<(), sqlx::Error> {
@@ -140,17 +116,16 @@ impl<'a> Session<'a> {
     }
 
     fn statement(&self, template: &str) -> Statement {
-        Statement::new(&self.importer.database.schema, template)
+        Statement::new(&self.reader.database.schema, template)
     }
 
     /// Locks what an append of these events would, in the same order.
     async fn lock(&mut self, events: &[RecordedEvent]) -> Result<(), sqlx::Error> {
-        let streams: HashSet<&StreamId> = events.iter().map(|event| &event.stream).collect();
-        let tags: HashSet<&Tag> = events.iter().flat_map(|event| &event.data.tags).collect();
-        let schema = self.importer.database.schema.clone();
-        let mut locks = Locks::new(&schema);
-        streams.into_iter().for_each(|stream| locks.stream(stream));
-        tags.into_iter().for_each(|tag| locks.tag(tag.as_str()));
+        let mut locks = Locks::new(&self.reader.database.schema);
+        for event in events {
+            locks.stream(&event.stream);
+            event.data.tags.iter().for_each(|tag| locks.tag(tag.as_str()));
+        }
         let alone = locks.too_many();
         self.ask(self.statement(include_str!("sql/lock_gate.sql")).bind(alone)).await?;
         if !alone {
@@ -194,7 +169,7 @@ impl<'a> Session<'a> {
             let head = self.heads.get_mut(&event.stream).ok_or_else(|| damaged("the head of a stream is not told"))?;
             let version = head.checked_add(1);
             *head = version.ok_or_else(|| StoreError::Exhausted { what: format!("stream {}", event.stream) })?;
-            let kind = self.importer.kinds.find(event.stream.category(), &event.data.event_type);
+            let kind = self.reader.kinds.find(event.stream.category(), &event.data.event_type);
             let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
             placed.push(Placed { event, position, version: *head, kind });
         }
@@ -250,7 +225,7 @@ impl<'a> Session<'a> {
         events: &[Placed<'_>],
         encode: fn(&mut Rows, &Placed<'_>) -> Result<(), StoreError>,
     ) -> Result<(), Failed> {
-        let database = &self.importer.database;
+        let database = &self.reader.database;
         let text = database.schema.text(template);
         let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
         let process = *process;

@@ -7,14 +7,13 @@ use recount_core::{
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
 use crate::batch::{conflict, expected, number, tag_names};
 use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
 use crate::locks::Locks;
-use crate::row::{encode_metadata, encode_tags};
+use crate::row;
 use crate::schema::Schema;
 
 const OPERATION: &str = "appending";
@@ -53,14 +52,8 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
 
 #[derive(Default)]
 struct Columns<'a> {
-    stream: Vec<String>,
     expected: Vec<i64>,
-    kind: Vec<i32>,
-    id: Vec<Uuid>,
-    schema: Vec<i64>,
-    tags: Vec<Option<String>>,
-    metadata: Vec<Option<String>>,
-    payload: Vec<&'a [u8]>,
+    events: row::Columns<'a>,
     tag_event: Vec<i32>,
     tag_name: Vec<&'a str>,
 }
@@ -68,49 +61,32 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn add(&mut self, part: &StreamAppend, event: &'a EventData, kind: i32) {
         for tag in tag_names(event) {
-            self.tag_event.push(number(self.stream.len()));
+            self.tag_event.push(number(self.expected.len()));
             self.tag_name.push(tag);
         }
-        self.stream.push(part.stream.to_string());
         self.expected.push(expected(part.expected));
-        self.kind.push(kind);
-        self.id.push(event.id.0);
-        self.schema.push(i64::from(event.schema_version));
-        self.tags.push(encode_tags(&event.tags));
-        self.metadata.push(encode_metadata(&event.metadata));
-        self.payload.push(&event.payload);
+        self.events.add(&part.stream, event, kind);
     }
 
     fn each(self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Statement {
-        Statement::new(schema, include_str!("sql/append_each.sql"))
-            .bind(locks)
-            .bind(exclusive)
-            .bind(self.stream)
-            .bind(self.expected)
-            .bind(self.kind)
-            .bind(self.id)
-            .bind(self.schema)
-            .bind(self.tags)
-            .bind(self.metadata)
-            .bind(self.payload)
-            .bind(self.tag_event)
-            .bind(self.tag_name)
+        let call = Statement::new(schema, include_str!("sql/append_each.sql")).bind(locks).bind(exclusive);
+        self.events.bind(call.bind(self.expected)).bind(self.tag_event).bind(self.tag_name)
     }
 
     /// What a caller who is alone waits for.
     fn one(mut self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Option<Statement> {
         let call = Statement::new(schema, include_str!("sql/append_one.sql"))
-            .bind(self.stream.pop()?)
+            .bind(self.events.stream.pop()?)
             .bind(locks)
             .bind(exclusive)
             .bind(self.expected.pop()?)
-            .bind(self.kind.pop()?)
-            .bind(self.id.pop()?)
-            .bind(self.schema.pop()?)
-            .bind(self.tags.pop()?)
+            .bind(self.events.kind.pop()?)
+            .bind(self.events.id.pop()?)
+            .bind(self.events.schema.pop()?)
+            .bind(self.events.tags.pop()?)
             .bind(self.tag_name)
-            .bind(self.metadata.pop()?)
-            .bind(self.payload.pop()?);
+            .bind(self.events.metadata.pop()?)
+            .bind(self.events.payload.pop()?);
         Some(call)
     }
 }

@@ -25,7 +25,6 @@ pub(crate) async fn resolve(
     database: &Database,
     process: Process,
     newest: Position,
-    patience: Duration,
     batch: Vec<Work>,
 ) -> Result<Vec<Work>, Vec<Work>> {
     let finding = async {
@@ -36,7 +35,7 @@ pub(crate) async fn resolve(
             }
         }
     };
-    let found = match tokio::time::timeout(patience, finding).await {
+    let found = match tokio::time::timeout(database.patience(), finding).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::warn!(%error, "an outcome can't be found out");

@@ -10,7 +10,9 @@ use recount_core::{
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row};
+use uuid::Uuid;
 
+use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::Table;
 
@@ -35,6 +37,42 @@ pub(crate) fn encode_tags(tags: &[Tag]) -> Option<String> {
 pub(crate) fn encode_metadata(metadata: &Metadata) -> Option<String> {
     // Text always has a JSON form.
     if *metadata == Metadata::default() { None } else { serde_json::to_string(metadata).ok() }
+}
+
+/// Events as the columns that functions of the database take.
+#[derive(Default)]
+pub(crate) struct Columns<'a> {
+    pub(crate) stream: Vec<String>,
+    pub(crate) kind: Vec<i32>,
+    pub(crate) id: Vec<Uuid>,
+    pub(crate) schema: Vec<i64>,
+    pub(crate) tags: Vec<Option<String>>,
+    pub(crate) metadata: Vec<Option<String>>,
+    pub(crate) payload: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn add(&mut self, stream: &StreamId, event: &'a EventData, kind: i32) {
+        self.stream.push(stream.to_string());
+        self.kind.push(kind);
+        self.id.push(event.id.0);
+        self.schema.push(i64::from(event.schema_version));
+        self.tags.push(encode_tags(&event.tags));
+        self.metadata.push(encode_metadata(&event.metadata));
+        self.payload.push(&event.payload);
+    }
+
+    /// Adds the arguments, in this order.
+    pub(crate) fn bind(self, statement: Statement) -> Statement {
+        statement
+            .bind(self.stream)
+            .bind(self.kind)
+            .bind(self.id)
+            .bind(self.schema)
+            .bind(self.tags)
+            .bind(self.metadata)
+            .bind(self.payload)
+    }
 }
 
 /// Reads rows of [`COLUMNS`] and a payload.

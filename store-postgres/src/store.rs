@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::config::PostgresBuilder;
 use crate::database::{Database, Statement};
 use crate::error::During;
-use crate::import_batch::Importer;
+use crate::import_batch::Session;
 use crate::lone::Lone;
 use crate::push::{Push, Wake};
 use crate::read::Reader;
@@ -61,7 +61,6 @@ pub(crate) struct Parts {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
-    pub(crate) importer: Importer,
     /// The store's own, which counts as nobody.
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) wake: Wake,
@@ -159,9 +158,9 @@ impl PostgresStore {
         Ok(&self.0.parts.reader.database)
     }
 
-    pub(crate) fn importer(&self) -> Result<&Importer, StoreError> {
+    pub(crate) fn importing(&self) -> Result<Session<'_>, StoreError> {
         self.check_open()?;
-        Ok(&self.0.parts.importer)
+        Ok(Session::new(&self.0.parts.reader, &self.0.parts.wake))
     }
 
     fn check_open(&self) -> Result<(), StoreError> {

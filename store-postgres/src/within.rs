@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::batch;
 use crate::database::Statement;
-use crate::error::{Cause, Class, During, damaged};
+use crate::error::{Class, During, Failed, damaged};
 use crate::read::Reader;
 
 const OPERATION: &str = "appending within a transaction";
@@ -38,36 +38,23 @@ pub(crate) async fn append(
     }
 }
 
-enum Failed {
-    Call(Cause),
-    Answer(AppendError),
-}
-
-impl<E: Into<AppendError>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self::Answer(error.into())
-    }
-}
-
 async fn write(reader: &Reader, connection: &mut PgConnection, append: &Append) -> Result<Appended, Failed> {
     let schema = &reader.database.schema;
-    let call = |error: sqlx::Error| Failed::Call(error.into());
     // What is looked at after the locks must be newer than they are.
-    let isolation = Statement::new(schema, include_str!("sql/select_isolation.sql")).run(connection).await;
-    let isolation = isolation.map_err(call)?;
-    let isolation: &str = isolation.first().map_or(Ok(""), |row| row.try_get(0)).map_err(call)?;
+    let isolation = Statement::new(schema, include_str!("sql/select_isolation.sql")).run(connection).await?;
+    let isolation: &str = isolation.first().map_or(Ok(""), |row| row.try_get(0))?;
     if isolation != "read committed" {
         let source = format!("the transaction is {isolation}: begin it as read committed, the usual level");
         return Err(StoreError::Backend { operation: OPERATION, source: source.into() }.into());
     }
     let appends = [append];
     let statement = batch::statement(schema, &appends, &reader.kinds)?;
-    let rows = statement.run(connection).await.map_err(call)?;
+    let rows = statement.run(connection).await?;
     let outcome = batch::outcomes(&appends, &rows)?.pop().ok_or_else(|| damaged("an append answers nothing"))?;
     let appended = outcome?;
     if !appended.repeated {
         let notify = Statement::new(schema, include_str!("sql/notify.sql")).bind(schema.channel()).bind("within");
-        notify.run(connection).await.map_err(call)?;
+        notify.run(connection).await?;
     }
     Ok(appended)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use recount_core::{AppendError, Appended, EventId, StoreError};
 use sqlx::Row;
@@ -35,7 +35,6 @@ pub(crate) struct Writer {
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) queue: Arc<Mutex<mpsc::Receiver<Request>>>,
     pub(crate) limits: Limits,
-    pub(crate) patience: Duration,
     pub(crate) wake: Wake,
     /// Set once what comes from the queue is to be refused.
     pub(crate) closed: Arc<AtomicBool>,
@@ -143,14 +142,14 @@ impl Writer {
                 hang_up(line);
             }
             // Servers that restart, or end sessions one after another, are waited for.
-            let patient = attempt < ATTEMPTS || started.elapsed() < self.patience;
+            let patient = attempt < ATTEMPTS || started.elapsed() < self.database.patience();
             let again = attempt < ATTEMPTS;
             attempt += 1;
             tokio::time::sleep(pause(attempt)).await;
             match class {
                 Class::Contention | Class::Ended if patient => {}
                 Class::Lost => {
-                    batch = match resolve::resolve(&self.database, process, newest, self.patience, batch).await {
+                    batch = match resolve::resolve(&self.database, process, newest, batch).await {
                         Ok(undone) => undone,
                         Err(unknown) => return fail(unknown, &cause, Cause::commit_error),
                     };
@@ -197,7 +196,7 @@ impl Writer {
             match self.database.line(attempt > 1).await {
                 Ok(new) => return Ok(line.insert(new).process),
                 Err(cause) => {
-                    let patient = attempt < ATTEMPTS || started.elapsed() < self.patience;
+                    let patient = attempt < ATTEMPTS || started.elapsed() < self.database.patience();
                     if !patient || !matches!(cause.class(), Class::Ended | Class::Lost) {
                         return Err(cause);
                     }
