@@ -9,8 +9,8 @@ use recount_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Encode, Executor, PgConnection, PgPool, Postgres, Type};
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
 
 use crate::error::{Cause, Class};
 use crate::patience::{self, Process};
@@ -126,11 +126,19 @@ pub(crate) struct Line {
 
 /// Connections between two statements. The pool would ask each whether it still lives when it is given back, which is
 /// a round trip more for every statement.
-#[derive(Default)]
 struct Resting {
     lines: Mutex<Vec<(Line, Instant)>>,
     /// Told of each that is given back.
     given: Notify,
+    /// For one at a time: many who all opened connections would give most of them up again, since the first come back
+    /// to rest before the last are there.
+    opening: Arc<Semaphore>,
+}
+
+impl Default for Resting {
+    fn default() -> Self {
+        Self { lines: Mutex::default(), given: Notify::default(), opening: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 impl fmt::Debug for Resting {
@@ -181,17 +189,33 @@ impl Database {
 
     /// A connection; if one just turned out to have ended, others may have as well, so that they are asked first.
     pub(crate) async fn line(&self, careful: bool) -> Result<Line, Cause> {
-        let fresh = self.fresh();
-        tokio::pin!(fresh);
+        let patience = sleep(self.patience());
+        tokio::pin!(patience);
         loop {
             if let Some(line) = self.rested(careful).await {
                 return Ok(line);
             }
             tokio::select! {
-                line = &mut fresh => return line,
+                opened = self.open() => opened?,
                 () = self.resting.given.notified() => {}
+                () = &mut patience => return Err(sqlx::Error::PoolTimedOut.into()),
             }
         }
+    }
+
+    /// Has one more connection come to rest. Whoever doesn't wait for it any longer leaves it to others.
+    async fn open(&self) -> Result<(), Cause> {
+        let turn = Arc::clone(&self.resting.opening).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let (fails, failed) = oneshot::channel();
+        let database = self.clone();
+        tokio::spawn(async move {
+            match database.fresh().await {
+                Ok(line) => database.rest(line),
+                Err(cause) => drop(fails.send(cause)),
+            }
+            drop(turn);
+        });
+        failed.await.map_or(Ok(()), Err)
     }
 
     /// A connection of the pool's.
