@@ -238,7 +238,7 @@ impl Database {
     }
 
     /// Takes a connection back whose last statement was answered to its end. One that is dropped instead goes to the pool.
-    fn rest(&self, line: Line) {
+    pub(crate) fn rest(&self, line: Line) {
         self.resting.lines().push((line, Instant::now()));
         if self.pool.is_closed() {
             self.resting.clear(false);

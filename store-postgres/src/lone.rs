@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use recount_core::{Append, AppendError, Appended, StoreError};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
-use crate::database::Line;
 use crate::push::Wake;
 use crate::request::Work;
 use crate::writer::Writer;
 
-/// Who is appending now, and a connection for when that is one caller.
+/// Who is appending now.
 pub(crate) struct Lone {
     under_way: Arc<AtomicUsize>,
     writer: Writer,
-    line: Mutex<Option<Line>>,
 }
 
 /// One append under way.
@@ -40,7 +38,7 @@ impl Drop for Told {
 
 impl Lone {
     pub(crate) fn new(writer: Writer) -> Self {
-        Self { under_way: Arc::default(), writer, line: Mutex::default() }
+        Self { under_way: Arc::default(), writer }
     }
 
     /// Counts an append in, and tells whether others are under way.
@@ -49,25 +47,22 @@ impl Lone {
         (UnderWay(Arc::clone(&self.under_way)), others > 0)
     }
 
-    /// Appends in this task, unless another does so.
+    /// Appends in this task. It takes the connection that was used last, most often by the same caller who read what he decided on: its
+    /// server process is the one that still is in the processor's caches.
     ///
     /// # Cancel safety
     /// The connection of a dropped append goes back to the pool, which waits for what was sent to be answered.
-    pub(crate) async fn append(&self, append: Append) -> Result<Result<Appended, AppendError>, Append> {
-        let Ok(mut slot) = self.line.try_lock() else { return Err(append) };
-        let mut line = slot.take();
+    pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let mut line = None;
         let (reply, mut answer) = oneshot::channel();
         let mut told = Told(Some(self.writer.wake.clone()));
         self.writer.commit(&mut line, vec![Work { append, reply }]).await;
         told.0 = None;
-        *slot = line;
-        Ok(answer.try_recv().unwrap_or_else(|lost| {
+        if let Some(line) = line {
+            self.writer.database.rest(line);
+        }
+        answer.try_recv().unwrap_or_else(|lost| {
             Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
-        }))
-    }
-
-    /// Waits for the append under way, and gives the connection back.
-    pub(crate) async fn close(&self) {
-        drop(self.line.lock().await.take());
+        })
     }
 }

@@ -170,14 +170,9 @@ impl PostgresStore {
     async fn ask(&self, append: Append) -> Result<Appended, AppendError> {
         self.check_open()?;
         let (_under_way, others) = self.0.parts.lone.enter();
-        let append = if others {
-            append
-        } else {
-            match self.0.parts.lone.append(append).await {
-                Ok(outcome) => return outcome,
-                Err(append) => append,
-            }
-        };
+        if !others {
+            return self.0.parts.lone.append(append).await;
+        }
         let (reply, answer) = oneshot::channel();
         let request = Request::Append(Work { append, reply });
         self.0.parts.requests.send(request).await.map_err(|_| StoreError::Closed)?;
@@ -277,7 +272,6 @@ impl EventStore for PostgresStore {
                     }
                 }
             }
-            self.0.parts.lone.close().await;
             drop(push);
             self.0.parts.read_model.close().await;
             self.0.parts.reader.database.close().await;
