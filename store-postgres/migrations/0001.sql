@@ -429,22 +429,23 @@ BEGIN
 END
 $$;
 
--- Appends one event, with the same locks, looks and order as append_batch, in as few statements as that takes: what
--- a caller who is alone waits for. Answers the position, or none if it conflicts, where the stream was, and whether it is closed:
--- an array, which takes less time to hand out than columns.
-CREATE FUNCTION {schema}.append_one(
-    stream_name text, locks bigint[], lock_exclusive boolean[], expected bigint, event_kind integer, id uuid,
-    event_schema bigint, event_tags text, tag_names text[], event_metadata text, event_payload bytea
+-- Appends events to one stream, with the same locks, looks and order as append_batch, in as few statements as that takes.
+-- Answers the last position, or none if it conflicts, where the stream was, and whether it is closed: an array, which takes
+-- less time to hand out than columns.
+CREATE FUNCTION {schema}.append_stream(
+    locks bigint[], lock_exclusive boolean[],
+    expected bigint, name text, kind integer[], id uuid[], schema bigint[], event_tags text[], metadata text[],
+    payload bytea[], tag_event integer[], tag_name text[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
 DECLARE
     held text;
-    appended bigint;
     head bigint;
     closed smallint;
 BEGIN
     -- Assignments, because they need no plan.
     held := pg_advisory_xact_lock_shared({gate_key})::text;
-    IF event_tags IS NULL THEN
+    IF cardinality(tag_event) = 0 THEN
         held := pg_advisory_xact_lock(locks[1])::text;
     ELSE
         PERFORM CASE
@@ -454,28 +455,30 @@ BEGIN
     END IF;
 
     SELECT
-        coalesce((SELECT e.version FROM {schema}.events AS e WHERE e.stream = stream_name
-            ORDER BY e.version DESC LIMIT 1), 0),
-        coalesce((SELECT c.state FROM {schema}.closed_streams AS c WHERE c.stream = stream_name), 0::smallint)
+        coalesce((SELECT e.version FROM {schema}.events AS e WHERE e.stream = name ORDER BY e.version DESC LIMIT 1), 0),
+        coalesce((SELECT c.state FROM {schema}.closed_streams AS c WHERE c.stream = name), 0::smallint)
     INTO head, closed;
     IF closed <> 0 OR expected >= 0 AND expected <> head OR expected = -2 AND head = 0 THEN
         RETURN ARRAY[NULL, head, closed];
     END IF;
 
-    -- First the lock, then the number: see safe_head.
+    -- First the lock, then the numbers: see safe_head.
     held := pg_advisory_xact_lock_shared(
         {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
     )::text;
-    appended := nextval('{schema}.position_sequence');
     INSERT INTO {schema}.events
         (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
-    VALUES (appended, head + 1, event_schema, clock_timestamp(), id, event_kind, stream_name, event_tags,
-        event_metadata, event_payload);
-    IF event_tags IS NOT NULL THEN
+    SELECT nextval('{schema}.position_sequence'), head + e.index, e.schema, clock_timestamp(), e.id, e.kind, name,
+        e.tags, e.metadata, e.payload
+    FROM unnest(kind, id, schema, event_tags, metadata, payload)
+        WITH ORDINALITY AS e(kind, id, schema, tags, metadata, payload, index);
+    IF cardinality(tag_event) > 0 THEN
         INSERT INTO {schema}.tags (tag, position, kind)
-        SELECT t.tag, appended, event_kind FROM unnest(tag_names) AS t(tag);
+        SELECT t.name, e.position, e.kind
+        FROM unnest(tag_event, tag_name) AS t(event, name)
+        JOIN {schema}.events AS e ON e.stream = append_stream.name AND e.version = head + t.event;
     END IF;
-    RETURN ARRAY[appended, head, closed];
+    RETURN ARRAY[currval('{schema}.position_sequence'), head, closed];
 END
 $$;
 

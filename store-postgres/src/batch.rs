@@ -31,6 +31,7 @@ struct Columns<'a> {
     part_count: Vec<i32>,
     event_part: Vec<i32>,
     event_index: Vec<i32>,
+    event_stream: Vec<String>,
     events: row::Columns<'a>,
     tag_part: Vec<i32>,
     tag_index: Vec<i32>,
@@ -100,7 +101,8 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
         .bind(c.part_expected)
         .bind(c.part_count)
         .bind(c.event_part)
-        .bind(c.event_index);
+        .bind(c.event_index)
+        .bind(c.event_stream);
     Ok(c.events
         .bind(call)
         .bind(c.tag_part)
@@ -150,7 +152,8 @@ impl<'a> Columns<'a> {
                 let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
                 self.event_part.push(number_of_part);
                 self.event_index.push(number(index));
-                self.events.add(&part.stream, event, kind);
+                self.event_stream.push(part.stream.to_string());
+                self.events.add(event, kind);
                 for tag in tag_names(event) {
                     locks.tag(tag);
                     self.tag_part.push(number_of_part);

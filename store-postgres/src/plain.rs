@@ -1,4 +1,4 @@
-//! The plain kind of append, one event for one stream, by shorter calls than those of any [`batch`](crate::batch).
+//! The plain kind of append, events for one stream, by shorter calls than those of any [`batch`](crate::batch).
 
 use std::collections::HashSet;
 
@@ -18,40 +18,43 @@ use crate::schema::Schema;
 
 const OPERATION: &str = "appending";
 
-/// The event and its kind, if there is nothing else to the append.
-fn only<'a>(append: &'a Append, kinds: &Kinds) -> Option<(&'a StreamAppend, &'a EventData, i32)> {
+/// The stream and its events, if there is nothing else to the append.
+fn only(append: &Append) -> Option<&StreamAppend> {
     let ([part], None, None) = (&*append.streams, &append.condition, &append.idempotency) else { return None };
-    let [event] = &*part.events else { return None };
-    Some((part, event, kinds.find(part.stream.category(), &event.event_type)?))
+    Some(part)
 }
 
-/// The call that appends these, if each is plain and has a stream of its own.
+/// The call that appends these, if each is plain and has a stream of its own; several have one event each.
 pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Option<Statement> {
     let mut locks = Locks::new(schema);
     let mut streams = HashSet::with_capacity(appends.len());
     let mut columns = Columns::default();
     for append in appends {
-        let (part, event, kind) = only(append, kinds)?;
-        if !streams.insert(&part.stream) {
+        let part = only(append)?;
+        if appends.len() > 1 && part.events.len() > 1 || !streams.insert(&part.stream) {
             return None;
         }
         locks.stream(&part.stream);
-        event.tags.iter().for_each(|tag| locks.tag(tag.as_str()));
-        columns.add(part, event, kind);
+        columns.stream.push(part.stream.to_string());
+        columns.expected.push(expected(part.expected));
+        for event in &part.events {
+            columns.add(event, kinds.find(part.stream.category(), &event.event_type)?, &mut locks);
+        }
     }
     if locks.too_many() {
         return None;
     }
     let (locks, exclusive) = locks.columns();
-    Some(if appends.len() == 1 {
-        columns.one(schema, locks, exclusive)?
+    if appends.len() == 1 {
+        columns.of_stream(schema, locks, exclusive)
     } else {
-        columns.each(schema, locks, exclusive)
-    })
+        Some(columns.each(schema, locks, exclusive))
+    }
 }
 
 #[derive(Default)]
 struct Columns<'a> {
+    stream: Vec<String>,
     expected: Vec<i64>,
     events: row::Columns<'a>,
     tag_event: Vec<i32>,
@@ -59,35 +62,25 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn add(&mut self, part: &StreamAppend, event: &'a EventData, kind: i32) {
+    fn add(&mut self, event: &'a EventData, kind: i32, locks: &mut Locks<'_>) {
         for tag in tag_names(event) {
-            self.tag_event.push(number(self.expected.len()));
+            locks.tag(tag);
+            self.tag_event.push(number(self.events.len()));
             self.tag_name.push(tag);
         }
-        self.expected.push(expected(part.expected));
-        self.events.add(&part.stream, event, kind);
+        self.events.add(event, kind);
     }
 
     fn each(self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Statement {
         let call = Statement::new(schema, include_str!("sql/append_each.sql")).bind(locks).bind(exclusive);
-        self.events.bind(call.bind(self.expected)).bind(self.tag_event).bind(self.tag_name)
+        let call = self.events.bind(call.bind(self.expected).bind(self.stream));
+        call.bind(self.tag_event).bind(self.tag_name)
     }
 
-    /// What a caller who is alone waits for.
-    fn one(mut self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Option<Statement> {
-        let call = Statement::new(schema, include_str!("sql/append_one.sql"))
-            .bind(self.events.stream.pop()?)
-            .bind(locks)
-            .bind(exclusive)
-            .bind(self.expected.pop()?)
-            .bind(self.events.kind.pop()?)
-            .bind(self.events.id.pop()?)
-            .bind(self.events.schema.pop()?)
-            .bind(self.events.tags.pop()?)
-            .bind(self.tag_name)
-            .bind(self.events.metadata.pop()?)
-            .bind(self.events.payload.pop()?);
-        Some(call)
+    fn of_stream(mut self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Option<Statement> {
+        let call = Statement::new(schema, include_str!("sql/append_stream.sql")).bind(locks).bind(exclusive);
+        let call = self.events.bind(call.bind(self.expected.pop()?).bind(self.stream.pop()?));
+        Some(call.bind(self.tag_event).bind(self.tag_name))
     }
 }
 
@@ -108,8 +101,11 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
     }
     let outcome = |((append, position), (head, closed)): ((&&Append, Option<i64>), (i64, i16))| {
         let Some(position) = position else { return Err(conflict(append, &[head], &[closed], None).into()) };
-        let version = StreamVersion::new(head.cast_unsigned() + 1);
-        let appended = |part: &StreamAppend| StreamAppended { stream: part.stream.clone(), version, count: 1 };
+        let appended = |part: &StreamAppend| {
+            let count = part.events.len() as u64;
+            let version = StreamVersion::new(head.cast_unsigned() + count);
+            StreamAppended { stream: part.stream.clone(), version, count }
+        };
         let streams = append.streams.iter().map(appended).collect();
         Ok(Appended { position: Position::new(position.cast_unsigned()), streams, repeated: false })
     };

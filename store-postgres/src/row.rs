@@ -39,21 +39,23 @@ pub(crate) fn encode_metadata(metadata: &Metadata) -> Option<String> {
     if *metadata == Metadata::default() { None } else { serde_json::to_string(metadata).ok() }
 }
 
-/// Events as the columns that functions of the database take.
+/// What events are beside their places, as the columns that functions of the database take.
 #[derive(Default)]
 pub(crate) struct Columns<'a> {
-    pub(crate) stream: Vec<String>,
-    pub(crate) kind: Vec<i32>,
-    pub(crate) id: Vec<Uuid>,
-    pub(crate) schema: Vec<i64>,
-    pub(crate) tags: Vec<Option<String>>,
-    pub(crate) metadata: Vec<Option<String>>,
-    pub(crate) payload: Vec<&'a [u8]>,
+    kind: Vec<i32>,
+    id: Vec<Uuid>,
+    schema: Vec<i64>,
+    tags: Vec<Option<String>>,
+    metadata: Vec<Option<String>>,
+    payload: Vec<&'a [u8]>,
 }
 
 impl<'a> Columns<'a> {
-    pub(crate) fn add(&mut self, stream: &StreamId, event: &'a EventData, kind: i32) {
-        self.stream.push(stream.to_string());
+    pub(crate) fn len(&self) -> usize {
+        self.kind.len()
+    }
+
+    pub(crate) fn add(&mut self, event: &'a EventData, kind: i32) {
         self.kind.push(kind);
         self.id.push(event.id.0);
         self.schema.push(i64::from(event.schema_version));
@@ -64,14 +66,7 @@ impl<'a> Columns<'a> {
 
     /// Adds the arguments, in this order.
     pub(crate) fn bind(self, statement: Statement) -> Statement {
-        statement
-            .bind(self.stream)
-            .bind(self.kind)
-            .bind(self.id)
-            .bind(self.schema)
-            .bind(self.tags)
-            .bind(self.metadata)
-            .bind(self.payload)
+        statement.bind(self.kind).bind(self.id).bind(self.schema).bind(self.tags).bind(self.metadata).bind(self.payload)
     }
 }
 
