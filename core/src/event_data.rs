@@ -107,3 +107,28 @@ pub struct RecordedEvent {
     /// What was appended.
     pub data: EventData,
 }
+
+/// A recorded event as folding takes it, lent by the store: see [`EventStore::fold_stream`](crate::EventStore::fold_stream).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventRef<'a> {
+    /// Its place in its stream.
+    pub version: StreamVersion,
+    /// The kind of event.
+    pub event_type: &'a str,
+    /// Which version of the payload's shape this is.
+    pub schema_version: u32,
+    /// The encoded event.
+    pub payload: &'a [u8],
+}
+
+impl<'a> From<&'a RecordedEvent> for EventRef<'a> {
+    fn from(event: &'a RecordedEvent) -> Self {
+        let data = &event.data;
+        Self {
+            version: event.version,
+            event_type: data.event_type.as_str(),
+            schema_version: data.schema_version,
+            payload: &data.payload,
+        }
+    }
+}

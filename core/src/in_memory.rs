@@ -26,7 +26,8 @@ impl ReadModel for InMemory {
     type Connection = ();
     type Transaction = ();
 
-    const BATCH: usize = 1;
+    const BATCH: usize = 256;
+    const UNDOES: bool = false;
 
     async fn begin(&self, projection: &str) -> Result<((), Position), StoreError> {
         let checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);

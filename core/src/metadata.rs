@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use uuid::Uuid;
+
 use crate::{Metadata, RecordedEvent};
 
 tokio::task_local! {
@@ -13,9 +15,10 @@ impl Metadata {
     #[must_use]
     pub fn caused_by(event: &RecordedEvent) -> Self {
         let of = &event.data.metadata;
+        let mut id = Uuid::encode_buffer();
         Self {
             correlation_id: of.correlation_id.clone(),
-            causation_id: Some(event.data.id.to_string().into()),
+            causation_id: Some((&*event.data.id.0.hyphenated().encode_lower(&mut id)).into()),
             actor: of.actor.clone(),
             traceparent: of.traceparent.clone(),
             headers: std::collections::BTreeMap::new(),

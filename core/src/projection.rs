@@ -140,11 +140,15 @@ impl<P: Projection> Projection for Arc<P> {
 pub trait ReadModel: Send + Sync + 'static {
     /// What handlers write through.
     type Connection: Send;
-    /// An open transaction; dropping it undoes it.
+    /// An open transaction; dropping it undoes it, see [`UNDOES`](Self::UNDOES).
     type Transaction: Send;
 
-    /// How many events to take into one transaction at most. Must be 1 if a transaction can't be undone.
+    /// How many events to take into one transaction at most.
     const BATCH: usize;
+
+    /// Whether dropping a transaction undoes what was written through its connection. If not, a handler that fails must not have changed
+    /// anything, and what the handlers before it did is kept.
+    const UNDOES: bool = true;
 
     /// Starts a transaction and reads the projection's checkpoint in it (`START` if there is none yet).
     fn begin(&self, projection: &str)

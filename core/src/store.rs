@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Appended, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, StateStore,
-    StoreError, StreamId,
+    Append, AppendError, Appended, EventRef, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream,
+    StateStore, StoreError, StreamId,
 };
 
 /// A store of events. What it promises is tested by the conformance suite in `recount-testing`:
@@ -40,6 +41,23 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError::StreamErased`]; an existing one with nothing in the wanted range yields nothing.
     /// Archived streams can be read.
     fn read_stream(&self, read: ReadStream) -> EventStream;
+
+    /// Reads one stream as [`read_stream`](Self::read_stream) does, with the same order and errors, and shows each event to `each`: what
+    /// loading an aggregate takes. A store that overrides this spares itself whatever else it would have to read and keep.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `each` may have seen some of the events then, but none of them twice.
+    async fn fold_stream(
+        &self,
+        read: ReadStream,
+        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
+    ) -> Result<(), StoreError> {
+        let mut events = self.read_stream(read);
+        while let Some(event) = events.next().await {
+            each(EventRef::from(&event?));
+        }
+        Ok(())
+    }
 
     /// Reads the whole store. What is appended while reading may be seen or not, but never out of order.
     /// Events of erased streams are not there. A read ends at the head of when it was begun, or soon after.
@@ -98,6 +116,13 @@ macro_rules! forward {
             }
             fn read_stream(&self, read: ReadStream) -> EventStream {
                 (**self).read_stream(read)
+            }
+            async fn fold_stream(
+                &self,
+                read: ReadStream,
+                each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
+            ) -> Result<(), StoreError> {
+                (**self).fold_stream(read, each).await
             }
             fn read_all(&self, read: ReadAll) -> EventStream {
                 (**self).read_all(read)

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use common::*;
 use recount_core::{
-    BoxError, EventStore, Fold, InMemory, Metadata, Position, Projection, RecordedEvent, Recount, Retry, Status,
+    Append, BoxError, EventData, EventStore, EventType, ExpectedVersion, Fold, InMemory, Metadata, Position,
+    Projection, RecordedEvent, Recount, Retry, Status, StreamId,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
@@ -146,6 +147,24 @@ async fn one_that_fails_for_good_stops_loudly_and_alone() {
     assert_eq!(stopped.position, Position::new(1));
     healthy.wait_for(last).await.unwrap();
     assert_eq!(balances.state()["ada"], 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_before_one_that_cannot_be_read_are_taken_once() {
+    let (recount, store) = bank();
+    let _ = recount.dispatch(deposit("ada", 5)).await.unwrap();
+    let _ = recount.dispatch(deposit("ada", 6)).await.unwrap();
+    let broken = EventData::new(EventType::new("account.deposited").unwrap(), "no JSON");
+    let stream = StreamId::new("account", "ada").unwrap();
+    let appended = store.append(Append::to(stream, ExpectedVersion::Any, vec![broken])).await.unwrap();
+    let retry = Retry { retries: 2, first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(2) };
+    let projection = picky(0);
+    let projections = recount.projections().retry(retry).add(Arc::clone(&projection), InMemory::new()).start();
+    let stopped = projections.wait_for(appended.position).await.unwrap_err();
+    let Status::Stopped { error } = stopped.status else { panic!("{stopped:?}") };
+    assert!(error.starts_with("event account.deposited at position 3 (account/ada, version 3) failed"), "{error}");
+    assert_eq!((stopped.position, stopped.events), (Position::new(2), 2));
+    assert_eq!(*projection.taken.lock().unwrap(), [1, 2].map(Position::new));
 }
 
 #[tokio::test(start_paused = true)]

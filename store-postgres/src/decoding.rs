@@ -2,13 +2,12 @@
 
 use recount_core::{RecordedEvent, StoreError};
 use sqlx::postgres::PgRow;
-use sqlx::{Row, ValueRef};
 
 use crate::database::{Database, Statement, Taker};
-use crate::error::{During, damaged};
+use crate::error::damaged;
 use crate::kinds::Kinds;
 use crate::page::{EVENT_BYTES, OPERATION, PAGE_BYTES, Page, PageSize};
-use crate::row::Decoder;
+use crate::row::{Decoder, get};
 
 /// Decodes the rows of a page as they come.
 pub(crate) struct Decoding<'k> {
@@ -20,7 +19,7 @@ pub(crate) struct Decoding<'k> {
     /// What the stream is if it is closed, which a row without an event tells.
     closed: Option<i16>,
     /// From the first one on whose kind must be learned.
-    later: Vec<PgRow>,
+    later: Vec<(PgRow, i64)>,
     failed: Option<StoreError>,
 }
 
@@ -30,11 +29,8 @@ impl<'k> Decoding<'k> {
         Self { kinds, decoder, events: vec![], bytes: 0, cut: false, closed: None, later: vec![], failed: None }
     }
 
-    fn take(&mut self, row: &PgRow) -> Result<(), StoreError> {
-        if self.cut {
-            return Ok(());
-        }
-        match self.decoder.event(row)? {
+    fn take(&mut self, row: &PgRow, position: i64) -> Result<(), StoreError> {
+        match self.decoder.event(row, position)? {
             Some(event) => {
                 self.bytes += event.data.payload.len() + EVENT_BYTES;
                 self.events.push(event);
@@ -44,14 +40,16 @@ impl<'k> Decoding<'k> {
         Ok(())
     }
 
-    /// Takes a row whose kind is known.
     fn try_row(&mut self, row: PgRow) -> Result<(), StoreError> {
-        if let Some(closed) = closed(&row)? {
-            self.closed = Some(closed);
-        } else if self.later.is_empty() && self.decoder.knows(&row)? {
-            self.take(&row)?;
+        if let Some(position) = get(&row, 0)? {
+            match self.later.is_empty() && self.decoder.knows(&row)? {
+                _ if self.cut => {}
+                true => self.take(&row, position)?,
+                false => self.later.push((row, position)),
+            }
         } else {
-            self.later.push(row);
+            let state: i64 = get(&row, 1)?;
+            self.closed = Some(i16::try_from(state).map_err(|_| damaged(format!("a stream is closed as {state}")))?);
         }
         Ok(())
     }
@@ -69,8 +67,11 @@ impl<'k> Decoding<'k> {
             // Committed before the event that uses it.
             self.kinds.reload(database).await?;
             self.decoder = Decoder::new(self.kinds.now());
-            for row in std::mem::take(&mut self.later) {
-                self.take(&row)?;
+            for (row, position) in std::mem::take(&mut self.later) {
+                if !self.decoder.knows(&row)? {
+                    return Err(damaged(format!("the event at position {position}: its kind is unknown")));
+                }
+                self.take(&row, position)?;
             }
         }
         let Self { events, bytes, cut, closed, failed, .. } = self;
@@ -92,14 +93,4 @@ impl Taker for Decoding<'_> {
             self.failed = self.try_row(row).err();
         }
     }
-}
-
-/// What a row says of the stream, if it is not an event.
-fn closed(row: &PgRow) -> Result<Option<i16>, StoreError> {
-    let event = row.try_get_raw(0).during(OPERATION)?;
-    if !event.is_null() {
-        return Ok(None);
-    }
-    let state: i64 = row.try_get(1).during(OPERATION)?;
-    i16::try_from(state).map(Some).map_err(|_| damaged(format!("a stream is closed as {state}")))
 }

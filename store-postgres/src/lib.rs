@@ -86,6 +86,7 @@ mod copy;
 mod database;
 mod decoding;
 mod error;
+mod fold;
 mod import;
 mod import_batch;
 mod kinds;

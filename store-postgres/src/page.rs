@@ -58,31 +58,27 @@ pub(crate) struct Page {
     pub(crate) cut: bool,
 }
 
-/// Wraps a select of `events AS e` in this order such that the page has no more bytes than it should: it ends once there are
+/// Makes a select of these columns of `events AS e` one of a page that has no more bytes than it should: it ends once there are
 /// enough, or, where small events are expected, it leaves out the payload of a large one, at which it ends then.
 fn bounded(
     database: &Database,
-    inner: impl FnOnce(&mut Statement),
+    select: impl FnOnce(&mut Statement, &str),
     by: &str,
     limit: usize,
     size: PageSize,
     range: Range,
 ) -> Statement {
     let schema = &database.schema;
-    let mut page = Statement::new(schema, "SELECT ");
-    page.push(schema, COLUMNS);
+    let numbers = |page: Statement| page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
+    let mut page = numbers(Statement::new(schema, ""));
     if !size.weighed {
-        page.push(schema, SMALL_PAYLOAD).push(schema, " FROM (");
-        let mut page = page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
-        inner(&mut page);
-        page.push(schema, ") AS e ORDER BY ").push(schema, by);
+        select(&mut page, &format!("{COLUMNS}{SMALL_PAYLOAD}"));
         return page;
     }
-    page.push(schema, ", e.payload");
+    page.push(schema, "SELECT ").push(schema, COLUMNS).push(schema, ", e.payload");
     page.push(schema, &format!(" FROM (SELECT e.*, sum(octet_length(e.payload) + {EVENT_BYTES}) OVER (ORDER BY "));
     page.push(schema, by).push(schema, " ROWS UNBOUNDED PRECEDING) - octet_length(e.payload) AS before FROM (");
-    let mut page = page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
-    inner(&mut page);
+    select(&mut page, "e.*");
     page.push(schema, &format!(") AS e) AS e WHERE before <= {PAGE_BYTES} ORDER BY "));
     page.push(schema, by);
     page
@@ -103,15 +99,16 @@ pub(crate) async fn stream_page(
     let schema = &database.schema;
     let limit = size.limit(read.limit);
     let direction = order(read.direction);
-    let inner = |page: &mut Statement| {
-        page.push(schema, "SELECT e.* FROM {schema}.events AS e WHERE e.stream = ").place(read.stream.to_string());
+    let select = |page: &mut Statement, columns: &str| {
+        page.push(schema, "SELECT ").push(schema, columns);
+        page.push(schema, " FROM {schema}.events AS e WHERE e.stream = ").place(read.stream.to_string());
         page.push(schema, " AND e.version > $1 AND e.version <= $2 ORDER BY e.version ").push(schema, direction);
         page.push(schema, " LIMIT $3");
     };
     let after = Position::new(read.from.get().saturating_sub(1));
     let range = Range { after, to: Position::new(read.to.get()) };
     let by = format!("e.version {direction}");
-    let mut statement = bounded(database, inner, &by, limit, *size, range);
+    let mut statement = bounded(database, select, &by, limit, *size, range);
     if first {
         // Behind the events comes what the stream is, if it is closed.
         statement = statement.within("(", ") UNION ALL ");
@@ -133,7 +130,7 @@ pub(crate) async fn stream_page(
 }
 
 /// Fails unless the stream, of which there was nothing to read, is there.
-async fn exists(database: &Database, read: &ReadStream, closed: Option<i16>) -> Result<(), StoreError> {
+pub(crate) async fn exists(database: &Database, read: &ReadStream, closed: Option<i16>) -> Result<(), StoreError> {
     let stream = || read.stream.clone();
     match closed {
         Some(ERASED) => return Err(StoreError::StreamErased { stream: stream() }),
@@ -208,28 +205,33 @@ impl Cursor {
     fn statement(&self, database: &Database, limit: usize) -> Statement {
         let schema = &database.schema;
         let direction = order(self.direction);
-        let inner = |page: &mut Statement| match &self.compiled {
-            Compiled::Kind(kind) => {
-                page.push(schema, "SELECT e.* FROM {schema}.events AS e WHERE ");
-                page.push(schema, &of_kind("e", &kind.to_string(), self.direction)).push(schema, " LIMIT $3");
-            }
-            Compiled::Sources(sources) => {
-                page.push(schema, "SELECT e.* FROM (SELECT position FROM (");
-                for (index, source) in sources.iter().enumerate() {
-                    if index > 0 {
-                        page.push(schema, " UNION ");
-                    }
-                    source.write(page, schema, self.direction);
+        let by = format!("e.position {direction}");
+        let select = |page: &mut Statement, columns: &str| {
+            page.push(schema, "SELECT ").push(schema, columns).push(schema, " FROM ");
+            match &self.compiled {
+                Compiled::Kind(kind) => {
+                    page.push(schema, "{schema}.events AS e WHERE ");
+                    page.push(schema, &of_kind("e", &kind.to_string(), self.direction)).push(schema, " LIMIT $3");
                 }
-                page.push(schema, ") AS u ORDER BY position ").push(schema, direction);
-                page.push(schema, " LIMIT $3) AS p CROSS JOIN LATERAL ");
-                page.push(schema, "(SELECT x.* FROM {schema}.events AS x WHERE x.position = p.position) AS e");
-            }
-            Compiled::All | Compiled::Scan | Compiled::Nothing => {
-                page.push(schema, "SELECT e.* FROM {schema}.events AS e WHERE e.position > $1 AND e.position <= $2");
-                page.push(schema, " ORDER BY e.position ").push(schema, direction).push(schema, " LIMIT $3");
+                Compiled::Sources(sources) => {
+                    page.push(schema, "(SELECT position FROM (");
+                    for (index, source) in sources.iter().enumerate() {
+                        if index > 0 {
+                            page.push(schema, " UNION ");
+                        }
+                        source.write(page, schema, self.direction);
+                    }
+                    page.push(schema, ") AS u ORDER BY position ").push(schema, direction);
+                    page.push(schema, " LIMIT $3) AS p CROSS JOIN LATERAL ");
+                    page.push(schema, "(SELECT x.* FROM {schema}.events AS x WHERE x.position = p.position) AS e");
+                    page.push(schema, " ORDER BY ").push(schema, &by);
+                }
+                Compiled::All | Compiled::Scan | Compiled::Nothing => {
+                    page.push(schema, "{schema}.events AS e WHERE e.position > $1 AND e.position <= $2");
+                    page.push(schema, " ORDER BY ").push(schema, &by).push(schema, " LIMIT $3");
+                }
             }
         };
-        bounded(database, inner, &format!("e.position {direction}"), limit, self.size, self.range)
+        bounded(database, select, &by, limit, self.size, self.range)
     }
 }

@@ -75,8 +75,8 @@ pub(crate) struct Decoder {
     kinds: Arc<Table>,
     /// The kind of the row before.
     kind: Option<(i32, EventType)>,
-    /// The stream of the row before: most often it is this one's, too.
-    stream: Option<StreamId>,
+    /// The stream of the row before, as it is written and read: most often it is this one's, too.
+    stream: Option<(String, StreamId)>,
 }
 
 impl Decoder {
@@ -84,7 +84,7 @@ impl Decoder {
         Self { kinds, kind: None, stream: None }
     }
 
-    /// Whether the kind of this row is known.
+    /// Whether the kind of this row is known; [`event`](Self::event) takes it for that row's.
     pub(crate) fn knows(&mut self, row: &PgRow) -> Result<bool, StoreError> {
         let number = get(row, 2)?;
         if self.kind.as_ref().is_none_or(|(known, _)| *known != number) {
@@ -94,11 +94,10 @@ impl Decoder {
     }
 
     /// The event of a row; nothing without a payload.
-    pub(crate) fn event(&mut self, row: &PgRow) -> Result<Option<RecordedEvent>, StoreError> {
+    #[inline]
+    pub(crate) fn event(&mut self, row: &PgRow, position: i64) -> Result<Option<RecordedEvent>, StoreError> {
         let Some(payload) = get::<Option<&[u8]>>(row, 9)? else { return Ok(None) };
-        let position: i64 = get(row, 0)?;
         let broken = |what: &dyn std::fmt::Display| damaged(format!("the event at position {position}: {what}"));
-        self.knows(row)?;
         let kind = self.kind.as_ref().map(|(_, event_type)| event_type.clone());
         let event_type = kind.ok_or_else(|| broken(&"its kind is unknown"))?;
         let tags = match get::<Option<&str>>(row, 5)? {
@@ -114,10 +113,10 @@ impl Decoder {
         };
         let name: &str = get(row, 7)?;
         let stream = match &self.stream {
-            Some(stream) if name.split_once('/') == Some((stream.category(), stream.id())) => stream.clone(),
+            Some((known, stream)) if known == name => stream.clone(),
             _ => {
                 let stream: StreamId = name.parse().map_err(|error| broken(&error))?;
-                self.stream.insert(stream).clone()
+                self.stream.insert((name.to_owned(), stream)).1.clone()
             }
         };
         let schema_version: i64 = get(row, 8)?;
@@ -139,7 +138,7 @@ impl Decoder {
 }
 
 /// A column of [`COLUMNS`], which are of the types that the migrations gave them: looking that up for each takes as long as reading it.
-fn get<'r, T: Decode<'r, Postgres>>(row: &'r PgRow, column: usize) -> Result<T, StoreError> {
+pub(crate) fn get<'r, T: Decode<'r, Postgres>>(row: &'r PgRow, column: usize) -> Result<T, StoreError> {
     row.try_get_unchecked(column).during(OPERATION)
 }
 

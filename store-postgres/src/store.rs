@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EventStore, EventStream, ExpectedRevision, ExpectedVersion,
-    IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry, StateError,
-    StateKey, StateStore, StoreError, StreamId, Violation,
+    Append, AppendError, Appended, CONFLICT_EVENTS, EventRef, EventStore, EventStream, ExpectedRevision,
+    ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
+    StateError, StateKey, StateStore, StoreError, StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -217,6 +217,15 @@ impl EventStore for PostgresStore {
             Ok(()) => self.0.parts.reader.read_stream(read),
             Err(error) => failed(error),
         }
+    }
+
+    async fn fold_stream(
+        &self,
+        read: ReadStream,
+        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
+    ) -> Result<(), StoreError> {
+        self.check_open()?;
+        self.0.parts.reader.fold_stream(read, each).await
     }
 
     fn read_all(&self, read: ReadAll) -> EventStream {

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend, Position,
-    ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
+    Append, AppendError, Appended, EventRef, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
+    Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
 };
 use tokio::sync::watch;
 
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 pub enum Operation {
     /// [`EventStore::append`].
     Append,
-    /// [`EventStore::read_stream`].
+    /// [`EventStore::read_stream`] and [`EventStore::fold_stream`].
     ReadStream,
     /// [`EventStore::read_all`].
     ReadAll,
@@ -219,6 +219,13 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     }
     fn read_stream(&self, read: ReadStream) -> EventStream {
         self.around_read(Operation::ReadStream, self.store.read_stream(read))
+    }
+    async fn fold_stream(
+        &self,
+        read: ReadStream,
+        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
+    ) -> Result<(), StoreError> {
+        self.around(Operation::ReadStream, self.store.fold_stream(read, each)).await
     }
     fn read_all(&self, read: ReadAll) -> EventStream {
         self.around_read(Operation::ReadAll, self.store.read_all(read))

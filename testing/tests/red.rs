@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use recount_core::{
-    Append, AppendError, Appended, Conflict, Direction, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
-    NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore,
-    Store, StoreError, StreamId, Violation,
+    Append, AppendError, Appended, Conflict, Direction, EventRef, EventStore, EventStream, ExpectedRevision,
+    IdempotencyKey, NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey,
+    StateStore, Store, StoreError, StreamId, Violation,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::store::{self, Capabilities, Harness};
@@ -24,6 +24,7 @@ enum Defect {
     ChecksBeforeItWaits,
     ConditionsCollide,
     EventsAppearLate,
+    FoldsTooLittle,
     ForgetsNewer,
     NeverWakes,
     PayloadIsText,
@@ -102,6 +103,16 @@ impl EventStore for Broken {
     }
     fn read_stream(&self, read: ReadStream) -> EventStream {
         self.store.read_stream(read)
+    }
+    async fn fold_stream(
+        &self,
+        read: ReadStream,
+        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
+    ) -> Result<(), StoreError> {
+        let first = self.is(Defect::FoldsTooLittle) && read.direction == Direction::Backward;
+        let mut skip = usize::from(first);
+        let mut rest = |event: EventRef<'_>| if skip > 0 { skip -= 1 } else { each(event) };
+        self.store.fold_stream(read, &mut rest).await
     }
     fn read_all(&self, mut read: ReadAll) -> EventStream {
         match self.defect {
@@ -229,6 +240,12 @@ fn false_conflicts_are_found() {
 #[test]
 fn events_that_appear_late_are_found() {
     finds(Defect::EventsAppearLate, store::order::a_reader_that_follows_the_head_misses_nothing);
+}
+
+#[test]
+fn folds_that_differ_from_reads_are_found() {
+    finds(Defect::FoldsTooLittle, store::read::a_stream_is_read_between_any_bounds);
+    finds(Defect::FoldsTooLittle, store::read::pages_join_without_a_seam);
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Inner {
                     return Ok(None);
                 }
                 for event in &newer {
-                    warm.apply(event)?;
+                    warm.apply(stream, event.into())?;
                 }
             }
         }

@@ -9,9 +9,7 @@ use futures_util::StreamExt;
 use super::cache::Warm;
 use super::{LoadError, snapshot};
 use crate::recount::Inner;
-use crate::{
-    Apply, Event, NameError, ReadStream, RecordedEvent, Recount, StoreError, StreamId, StreamVersion, Timestamp,
-};
+use crate::{Apply, Event, EventRef, NameError, ReadStream, Recount, StoreError, StreamId, StreamVersion, Timestamp};
 
 impl Inner {
     /// Loads from snapshot and tail; the empty state if there is no such stream.
@@ -23,39 +21,52 @@ impl Inner {
 
     /// Takes the events after the state's version into it.
     pub(super) async fn catch_up<A: Apply>(&self, stream: &StreamId, warm: &mut Warm<A>) -> Result<(), LoadError> {
+        let mut failed = None;
         let read = ReadStream::new(stream.clone()).after(warm.version);
-        self.fold(read, warm, |_| true).await
+        let before = warm.version;
+        let mut apply = |event: EventRef<'_>| {
+            if failed.is_none() {
+                failed = warm.apply(stream, event).err();
+            }
+        };
+        let read = self.store.fold_stream(read, &mut apply).await;
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        match read {
+            // A stream that isn't there is the empty state; one that vanished behind a snapshot is not.
+            Err(StoreError::StreamNotFound { .. }) if before == StreamVersion::EMPTY => Ok(()),
+            read => Ok(read?),
+        }
     }
 
-    async fn fold<A: Apply>(
+    /// The state as it was at this version of its stream, and with the events before the first that was recorded later than this time.
+    async fn load_past<A: Apply>(
         &self,
-        read: ReadStream,
-        warm: &mut Warm<A>,
-        mut wanted: impl FnMut(&RecordedEvent) -> bool,
-    ) -> Result<(), LoadError> {
-        let mut events = self.store.read_stream(read);
+        stream: &StreamId,
+        version: StreamVersion,
+        time: Option<Timestamp>,
+    ) -> Result<Warm<A>, LoadError> {
+        let mut warm = Warm::default();
+        let mut events = self.store.read_stream(ReadStream { to: version, ..ReadStream::new(stream.clone()) });
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) if wanted(&event) => warm.apply(&event)?,
-                Ok(_) => break,
-                // A stream that isn't there is the empty state; one that vanished behind a snapshot is not.
-                Err(StoreError::StreamNotFound { .. }) if warm.version == StreamVersion::EMPTY => break,
+                Ok(event) if time.is_some_and(|time| event.recorded_at > time) => break,
+                Ok(event) => warm.apply(stream, EventRef::from(&event))?,
+                Err(StoreError::StreamNotFound { .. }) => break,
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(warm)
     }
 }
 
 impl<A: Apply> Warm<A> {
-    pub(super) fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), LoadError> {
-        let event = A::Event::from_recorded(recorded).map_err(|source| LoadError::Decode {
-            stream: recorded.stream.clone(),
-            version: recorded.version,
-            source,
-        })?;
-        self.state.apply(&event);
-        self.version = recorded.version;
+    pub(super) fn apply(&mut self, stream: &StreamId, event: EventRef<'_>) -> Result<(), LoadError> {
+        let EventRef { version, event_type, schema_version, payload } = event;
+        let decoded = A::Event::decode(event_type, schema_version, payload);
+        self.state.apply(&decoded.map_err(|source| LoadError::Decode { stream: stream.clone(), version, source })?);
+        self.version = version;
         Ok(())
     }
 }
@@ -94,11 +105,7 @@ impl<'a, A: Apply> Load<'a, A> {
         let inner = &self.recount.inner;
         let stream = self.stream?;
         let warm = if self.time.is_some() || self.version < StreamVersion::MAX {
-            let mut warm = Warm::<A>::default();
-            let read = ReadStream { to: self.version, ..ReadStream::new(stream.clone()) };
-            let in_time = |event: &RecordedEvent| self.time.is_none_or(|time| event.recorded_at <= time);
-            inner.fold(read, &mut warm, in_time).await?;
-            warm
+            inner.load_past(&stream, self.version, self.time).await?
         } else {
             let slot = inner.cache.slot::<A>(&stream);
             let mut turn = slot.turn.lock().await;

@@ -115,13 +115,26 @@ impl<P: Projection> Task<P> {
 
     /// Takes the events into the read model. If one fails, those before it are kept and the failure is returned.
     async fn take(&self, from: Position, batch: &Batch) -> Result<Position, BoxError> {
-        let span = tracing::debug_span!("project", projection = P::NAME, events = batch.events.len(), to = %batch.to);
-        let failure = match self.transact(from, &batch.events, batch.to, false).instrument(span).await {
-            Ok(()) => return Ok(batch.to),
+        let (events, broken) = decode(&batch.events);
+        let Some(broken) = broken else {
+            self.take_decoded(from, &events, batch.to).await?;
+            return Ok(batch.to);
+        };
+        if let Some((_, last)) = events.last() {
+            self.take_decoded(from, &events, last.position).await?;
+            self.advance(last.position, events.len() as u64, true);
+        }
+        Err(broken)
+    }
+
+    async fn take_decoded(&self, from: Position, events: &[Decoded<'_, P>], to: Position) -> Result<(), BoxError> {
+        let span = tracing::debug_span!("project", projection = P::NAME, events = events.len(), %to);
+        let failure = match self.transact(from, events, to, false).instrument(span).await {
+            Ok(()) => return Ok(()),
             Err(Failure::Many(error)) => {
                 tracing::debug!(projection = P::NAME, %error, "taking many events at once failed, now one by one");
-                match self.transact(from, &batch.events, batch.to, true).await {
-                    Ok(()) => return Ok(batch.to),
+                match self.transact(from, events, to, true).await {
+                    Ok(()) => return Ok(()),
                     Err(failure) => failure,
                 }
             }
@@ -131,8 +144,9 @@ impl<P: Projection> Task<P> {
             Failure::Whole(error) | Failure::Many(error) | Failure::One { at: 0, error } => return Err(error),
             Failure::One { at, error } => (at, error),
         };
-        let to = batch.events[at - 1].position;
-        self.transact(from, &batch.events[..at], to, true).await.map_err(Failure::into_error)?;
+        let to = events[at - 1].1.position;
+        let undone = if P::ReadModel::UNDOES { &events[..at] } else { &[] };
+        self.transact(from, undone, to, true).await.map_err(Failure::into_error)?;
         self.advance(to, at as u64, true);
         Err(error)
     }
@@ -140,32 +154,27 @@ impl<P: Projection> Task<P> {
     async fn transact(
         &self,
         from: Position,
-        events: &[RecordedEvent],
+        events: &[Decoded<'_, P>],
         to: Position,
         singly: bool,
     ) -> Result<(), Failure> {
         let whole = |error: BoxError| Failure::Whole(error);
-        let mut decoded = Vec::with_capacity(events.len());
-        for (at, recorded) in events.iter().enumerate() {
-            let event = P::Event::from_recorded(recorded).map_err(|error| fail(at, recorded, error.into()))?;
-            decoded.push((event, recorded));
-        }
         let (mut transaction, checkpoint) = self.read_model.begin(P::NAME).await.map_err(|e| whole(e.into()))?;
         if checkpoint != from {
             let moved = CheckpointError::Moved { projection: P::NAME.to_owned(), expected: from, actual: checkpoint };
             return Err(whole(moved.into()));
         }
         let connection = P::ReadModel::connection(&mut transaction);
-        let taken = match &*decoded {
+        let taken = match events {
             [] => Ok(()),
-            [_] => one_by_one(&self.projection, &decoded, connection).await,
-            _ if singly => one_by_one(&self.projection, &decoded, connection).await,
-            _ => self.projection.on_many(&decoded, connection).await,
+            [_] => one_by_one(&self.projection, events, connection).await,
+            _ if singly => one_by_one(&self.projection, events, connection).await,
+            _ => self.projection.on_many(events, connection).await,
         };
         taken.map_err(|error| match error.downcast::<OneFailed>() {
             Ok(failed) => {
                 let OneFailed { at, source } = *failed;
-                fail(at, &events[at], source)
+                Failure::One { at, error: failed_on(events[at].1, source) }
             }
             Err(error) => Failure::Many(error),
         })?;
@@ -240,12 +249,26 @@ impl Failure {
     }
 }
 
-fn fail(at: usize, recorded: &RecordedEvent, error: BoxError) -> Failure {
+type Decoded<'e, P> = (<P as Projection>::Event, &'e RecordedEvent);
+
+/// The events up to the first that can't be decoded, and what is wrong with that.
+fn decode<E: Event>(events: &[RecordedEvent]) -> (Vec<(E, &RecordedEvent)>, Option<BoxError>) {
+    let mut decoded = Vec::with_capacity(events.len());
+    for recorded in events {
+        match E::from_recorded(recorded) {
+            Ok(event) => decoded.push((event, recorded)),
+            Err(error) => return (decoded, Some(failed_on(recorded, error.into()))),
+        }
+    }
+    (decoded, None)
+}
+
+fn failed_on(recorded: &RecordedEvent, error: BoxError) -> BoxError {
     let event = format!(
         "{} at position {} ({}, version {})",
         recorded.data.event_type, recorded.position, recorded.stream, recorded.version
     );
-    Failure::One { at, error: Box::new(EventFailed { event, source: error }) }
+    Box::new(EventFailed { event, source: error })
 }
 
 /// A handler failed on an event.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
-    Append, AppendError, Appended, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend, Position,
-    ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
+    Append, AppendError, Appended, EventRef, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
+    Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
 };
 use recount_store_postgres::PostgresStore;
 use tokio::net::TcpStream;
@@ -72,6 +72,13 @@ impl EventStore for Split {
     }
     fn read_stream(&self, read: ReadStream) -> EventStream {
         self.near.read_stream(read)
+    }
+    async fn fold_stream(
+        &self,
+        read: ReadStream,
+        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
+    ) -> Result<(), StoreError> {
+        self.near.fold_stream(read, each).await
     }
     fn read_all(&self, read: ReadAll) -> EventStream {
         self.near.read_all(read)

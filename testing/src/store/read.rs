@@ -1,12 +1,37 @@
 //! Reading streams and the whole store: bounds, directions, limits, page seams.
 
 use futures_util::{StreamExt, TryStreamExt};
-use recount_core::{Direction, Position, Query, ReadAll, ReadStream, RecordedEvent, StoreError, StreamVersion};
+use recount_core::{
+    Direction, EventRef, Position, Query, ReadAll, ReadStream, RecordedEvent, Store, StoreError, StreamVersion,
+};
 
-use super::Harness;
 use super::support::*;
+use super::{Harness, support};
 
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Backward];
+
+/// What a read of a stream gives; folding it shows the same.
+async fn collect_stream(store: &dyn Store, read: ReadStream) -> Result<Vec<RecordedEvent>, StoreError> {
+    let found = support::collect_stream(store, read.clone()).await;
+    let mut folded = Vec::new();
+    let mut each = |event: EventRef<'_>| {
+        let EventRef { version, event_type, schema_version, payload } = event;
+        folded.push((version, event_type.to_owned(), schema_version, payload.to_vec()));
+    };
+    let outcome = store.fold_stream(read.clone(), &mut each).await;
+    match (&found, outcome) {
+        (Ok(found), Ok(())) => {
+            let same =
+                found.iter().map(EventRef::from).eq(folded.iter().map(|(version, event_type, schema, payload)| {
+                    EventRef { version: *version, event_type, schema_version: *schema, payload }
+                }));
+            assert!(same, "{read:?} folds {} events of {}", folded.len(), found.len());
+        }
+        (Err(found), Err(outcome)) => assert_eq!(found.to_string(), outcome.to_string(), "{read:?}"),
+        (found, outcome) => panic!("{read:?} reads {found:?} and folds {outcome:?}"),
+    }
+    found
+}
 
 /// A stream that never was is an error; one that has nothing in the wanted range gives nothing.
 pub async fn an_unknown_stream_differs_from_an_empty_range(h: &dyn Harness) {
