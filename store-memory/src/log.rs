@@ -113,7 +113,8 @@ impl Log {
         self.appends.get(key).cloned()
     }
 
-    /// Appends a valid request: first every check, then the writes, none of which can fail.
+    /// Appends a valid request: first every check, of which that of the ids comes last and notes them, then the writes, none of which
+    /// can fail.
     pub(crate) fn append(&mut self, append: Prepared) -> Result<Appended, AppendError> {
         if let Some(named) = &append.idempotency
             && let Some(first) = self.find_append(&named.key)
@@ -124,10 +125,7 @@ impl Log {
         if !violations.is_empty() {
             return Err(Conflict { violations }.into());
         }
-        let mut ids = append.streams.iter().flat_map(|stream| &stream.events).map(|event| event.data.id);
-        if let Some(id) = ids.find(|id| self.ids.contains(id)) {
-            return Err(AppendError::DuplicateEvent { id });
-        }
+        self.take_ids(&append)?;
         let named = append.idempotency;
         let streams = append.streams.into_iter().map(|stream| self.write(stream)).collect();
         let appended = Appended { position: self.head(), streams, repeated: false };
@@ -140,6 +138,20 @@ impl Log {
             head.send_replace(appended.position);
         }
         Ok(appended)
+    }
+
+    /// Notes the ids of all events, or none if one of them is known.
+    fn take_ids(&mut self, append: &Prepared) -> Result<(), AppendError> {
+        let ids = || append.streams.iter().flat_map(|stream| &stream.events).map(|event| event.data.id);
+        for (index, id) in ids().enumerate() {
+            if !self.ids.insert(id) {
+                for taken in ids().take(index) {
+                    self.ids.remove(&taken);
+                }
+                return Err(AppendError::DuplicateEvent { id });
+            }
+        }
+        Ok(())
     }
 
     fn violations(&self, append: &Prepared) -> Vec<Violation> {
@@ -186,7 +198,6 @@ impl Log {
         for mut event in events {
             let place = self.events.len();
             entry.places.push(place);
-            self.ids.insert(event.data.id);
             self.indexes.add(place, &stream, &event.data);
             // It was made for this and is not shared yet.
             let recorded = Arc::make_mut(&mut event);

@@ -374,17 +374,17 @@ END
 $$;
 
 -- Appends events that are each of an append of its own, and of a stream of its own, without keys and conditions: the same
--- locks, looks and order as in append_batch, in as few statements as that takes.
+-- locks, looks and order as in append_batch, in as few statements as that takes. Answers the positions, none where it conflicts, then
+-- where the streams were, then whether they are closed: one array, which takes less time to hand out than columns.
 CREATE FUNCTION {schema}.append_each(
     locks bigint[], lock_exclusive boolean[],
     expected bigint[], stream text[], kind integer[], id uuid[], schema bigint[], tags text[], metadata text[],
-    payload bytea[], tag_event integer[], tag_name text[],
-    -- No position where it conflicts.
-    OUT positions bigint[], OUT heads bigint[], OUT closed smallint[]
-) LANGUAGE plpgsql VOLATILE AS $$
+    payload bytea[], tag_event integer[], tag_name text[]
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
     held text;
+    answer bigint[];
 BEGIN
     held := pg_advisory_xact_lock_shared({gate_key})::text;
     PERFORM CASE
@@ -418,20 +418,19 @@ BEGIN
             d.payload
         FROM decided AS d WHERE d.position IS NOT NULL
     )
-    SELECT array_agg(d.position), array_agg(d.head), array_agg(d.closed) INTO positions, heads, closed
-    FROM decided AS d;
+    SELECT array_agg(d.position) || array_agg(d.head) || array_agg(d.closed::bigint) INTO answer FROM decided AS d;
 
     IF cardinality(tag_event) > 0 THEN
         INSERT INTO {schema}.tags (tag, position, kind)
-        SELECT t.name, positions[t.event], append_each.kind[t.event]
-        FROM unnest(tag_event, tag_name) AS t(event, name) WHERE positions[t.event] IS NOT NULL;
+        SELECT t.name, answer[t.event], append_each.kind[t.event]
+        FROM unnest(tag_event, tag_name) AS t(event, name) WHERE answer[t.event] IS NOT NULL;
     END IF;
+    RETURN answer;
 END
 $$;
 
 -- Appends events to one stream, with the same locks, looks and order as append_batch, in as few statements as that takes.
--- Answers the last position, or none if it conflicts, where the stream was, and whether it is closed: an array, which takes
--- less time to hand out than columns.
+-- Answers as append_each does: the last position, or none if it conflicts, where the stream was, and whether it is closed.
 CREATE FUNCTION {schema}.append_stream(
     locks bigint[], lock_exclusive boolean[],
     expected bigint, name text, kind integer[], id uuid[], schema bigint[], event_tags text[], metadata text[],

@@ -84,30 +84,33 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// How each of them ended.
+/// How each of them ended: the answer has all positions, then where all streams were, then whether they are closed.
 pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
-    let row = rows.first().ok_or_else(|| damaged("an append answers nothing"))?;
-    let (positions, heads, closed): (Vec<Option<i64>>, Vec<i64>, Vec<i16>) = if appends.len() == 1 {
-        let one: Vec<Option<i64>> = row.try_get(0).during(OPERATION)?;
-        let [position, Some(head), Some(closed)] = *one else { return Err(damaged("an append answers too little")) };
-        let closed = i16::try_from(closed).map_err(|_| damaged(format!("a stream is closed as {closed}")))?;
-        (vec![position], vec![head], vec![closed])
-    } else {
-        (row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?, row.try_get(2).during(OPERATION)?)
-    };
+    let short = || damaged("an append answers too little");
+    let answer: Vec<Option<i64>> = rows.first().ok_or_else(short)?.try_get(0).during(OPERATION)?;
     let all = appends.len();
-    if positions.len() != all || heads.len() != all || closed.len() != all {
-        return Err(damaged("an append answers too little"));
-    }
-    let outcome = |((append, position), (head, closed)): ((&&Append, Option<i64>), (i64, i16))| {
-        let Some(position) = position else { return Err(conflict(append, &[head], &[closed], None).into()) };
-        let appended = |part: &StreamAppend| {
-            let count = part.events.len() as u64;
-            let version = StreamVersion::new(head.cast_unsigned() + count);
-            StreamAppended { stream: part.stream.clone(), version, count }
+    let mut outcomes = Vec::with_capacity(all);
+    for (index, append) in appends.iter().enumerate() {
+        let [Some(position), Some(Some(head)), Some(Some(closed))] =
+            [0, 1, 2].map(|part| answer.get(part * all + index))
+        else {
+            return Err(short());
         };
-        let streams = append.streams.iter().map(appended).collect();
-        Ok(Appended { position: Position::new(position.cast_unsigned()), streams, repeated: false })
+        let closed = i16::try_from(*closed).map_err(|_| damaged(format!("a stream is closed as {closed}")))?;
+        outcomes.push(match position {
+            Some(position) => Ok(appended(append, *position, *head)),
+            None => Err(conflict(append, &[*head], &[closed], None).into()),
+        });
+    }
+    Ok(outcomes)
+}
+
+fn appended(append: &Append, position: i64, head: i64) -> Appended {
+    let appended = |part: &StreamAppend| {
+        let count = part.events.len() as u64;
+        let version = StreamVersion::new(head.cast_unsigned() + count);
+        StreamAppended { stream: part.stream.clone(), version, count }
     };
-    Ok(appends.iter().zip(positions).zip(heads.into_iter().zip(closed)).map(outcome).collect())
+    let streams = append.streams.iter().map(appended).collect();
+    Appended { position: Position::new(position.cast_unsigned()), streams, repeated: false }
 }
