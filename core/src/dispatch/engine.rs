@@ -29,23 +29,22 @@ impl Inner {
     pub(super) async fn run<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
         command: &dyn AnyCommand<A>,
-        request: Request,
+        request: &Request,
         finish: fn(&A) -> T,
     ) -> Outcome<A, T> {
         let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
         let idempotency = name(command, request.key.as_ref())?;
-        if let Some(named) = &idempotency
+        let wish = Wish { command, stream: &stream, metadata: request.metadata(), idempotency };
+        if let Some(named) = &wish.idempotency
             && let Some(first) = self.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
-            let receipt = self.first_outcome(first.repeat(named)?).await?;
-            let state = self.load(&stream).await?;
-            return Ok((receipt, finish(&state.state)));
+            let (receipt, warm) = Box::pin(self.repeated::<A>(&stream, first.repeat(named)?)).await?;
+            return Ok((receipt, finish(&warm.state)));
         }
-        let wish = Wish { command, stream: &stream, metadata: request.metadata(), idempotency };
         let slot = self.cache.slot::<A>(&stream);
         match slot.turn.try_lock() {
             Ok(mut turn) => self.run_alone(&wish, finish, &mut turn).await,
-            // In a box, so that commands that needn't wait don't carry what this needs.
+            // In boxes, here and below: most commands carry nothing of what is seldom needed.
             Err(_) => Box::pin(self.run_queued(&wish, finish, &slot)).await,
         }
     }
@@ -72,7 +71,7 @@ impl Inner {
             let (mut warm, mut cached) = match turn.take() {
                 _ if command.creates() => (Warm::default(), false),
                 Some(warm) => (warm, attempts == 1),
-                None => (self.load(stream).await?, false),
+                None => (Box::pin(self.load(stream)).await?, false),
             };
             let events = loop {
                 let context = Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata };
@@ -80,7 +79,7 @@ impl Inner {
                 // An append finds out whether the state was the newest; a "no" must look for itself.
                 if cached && !matches!(&outcome, Ok(events) if !events.is_empty()) {
                     let before = warm.version;
-                    self.catch_up(stream, &mut warm).await?;
+                    Box::pin(self.catch_up(stream, &mut warm)).await?;
                     cached = false;
                     if warm.version > before {
                         continue;
@@ -100,10 +99,12 @@ impl Inner {
             let data = encode(&events, metadata)?;
             let expected =
                 if command.creates() { ExpectedVersion::NoStream } else { ExpectedVersion::Exact(warm.version) };
-            let mut append = Append::to((*stream).clone(), expected, data);
-            append.idempotency.clone_from(idempotency);
-            let conflict = match self.store.append(append).await {
-                Ok(first) if first.repeated => return Ok((self.first_outcome(first).await?, self.load(stream).await?)),
+            let appending = {
+                let append = Append::to((*stream).clone(), expected, data);
+                self.store.append(Append { idempotency: idempotency.clone(), ..append })
+            };
+            let conflict = match appending.await {
+                Ok(first) if first.repeated => return Box::pin(self.repeated(stream, first)).await,
                 Ok(appended) => {
                     warm.take(&events);
                     snapshot::keep(&*self.store, stream, &mut warm).await;
@@ -116,8 +117,8 @@ impl Inner {
             if command.creates() {
                 return Err(already_exists(conflict));
             }
-            let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
-            *turn = self.after_conflict(stream, warm, conflict, attempts, pause).await?;
+            let pause = backoff.get_or_insert_with(|| Box::new(self.retry.backoff())).next();
+            *turn = Box::pin(self.after_conflict(stream, warm, conflict, attempts, pause)).await?;
         }
     }
 
@@ -163,6 +164,12 @@ impl Inner {
         }
         self.catch_up(stream, &mut warm).await?;
         Ok(Some(warm))
+    }
+
+    /// The receipt of an append that was made earlier under the same key, and the state now.
+    async fn repeated<A: Apply>(&self, stream: &StreamId, first: Appended) -> Outcome<A, Warm<A>> {
+        let receipt = self.first_outcome(first).await?;
+        Ok((receipt, self.load(stream).await?))
     }
 
     /// The receipt of an append that was made earlier under the same key.

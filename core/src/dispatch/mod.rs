@@ -63,11 +63,11 @@ where
     }
 
     async fn run<T: Send + 'static>(
-        self,
+        &self,
         finish: fn(&A) -> T,
     ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
         let span = tracing::debug_span!("dispatch", aggregate = A::NAME, command = C::NAME);
-        self.recount.inner.run::<A, T>(&self.command, self.request, finish).instrument(span).await
+        self.recount.inner.run::<A, T>(&self.command, &self.request, finish).instrument(span).await
     }
 }
 

@@ -37,7 +37,7 @@ impl Route {
                 let command =
                     decoded.map_err(|source| DispatchError::Malformed { command: name.to_owned(), source })?;
                 let (receipt, ()) = inner
-                    .run::<A, ()>(&*command, request, |_| ())
+                    .run::<A, ()>(&*command, &request, |_| ())
                     .await
                     .map_err(|error| error.map_rejection(|error| Rejection(error.into())))?;
                 let Receipt { version, position, events, repeated } = receipt;
