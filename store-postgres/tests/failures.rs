@@ -11,7 +11,7 @@ use common::proxy::behind_a_proxy;
 use common::{Fresh, append, execute_on, read, stream};
 use futures_util::TryStreamExt;
 use recount_core::{
-    Append, AppendError, EventData, EventStore, EventType, ExpectedVersion, ReadStream, StoreError, Tag,
+    Append, AppendError, EventData, EventRef, EventStore, EventType, ExpectedVersion, ReadStream, StoreError, Tag,
 };
 use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
@@ -137,6 +137,37 @@ async fn a_backend_that_ends_in_the_middle_of_an_append_is_replaced() {
     execute_on(&mut shell, "ROLLBACK").await.unwrap();
     within(Duration::from_secs(5), appending).await.unwrap().unwrap();
     assert_eq!(read(&store, "a").await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fold_goes_on_where_its_connection_was_ended() {
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    for _ in 0..20 {
+        store.append(append("a", 1000)).await.unwrap();
+    }
+    let mut shell = fresh.shell().await;
+    let killing = tokio::spawn(async move {
+        let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'recount' AND state = 'active'
+            AND query LIKE '%e.version, e.kind, e.schema_version, e.payload%'";
+        let mut killed = 0;
+        while killed < 3 {
+            killed += sqlx::query_scalar::<_, i64>(kill).fetch_one(&mut shell).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    // Slowly, until it was in the middle of it often enough.
+    while !killing.is_finished() {
+        let mut shown = Vec::new();
+        let mut each = |event: EventRef<'_>| {
+            shown.push(event.version.get());
+            std::thread::sleep(Duration::from_micros(5));
+        };
+        store.fold_stream(ReadStream::new(stream("a")), &mut each).await.unwrap();
+        assert!(shown.iter().copied().eq(1..=20_000), "{} events", shown.len());
+    }
+    killing.await.unwrap();
 }
 
 async fn idle_in_transaction(server: &Postgres) -> i64 {

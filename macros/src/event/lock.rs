@@ -1,7 +1,9 @@
 //! Compares events with the lock of their crate: what was released must stay readable.
 //!
 //! What is seen in the attributes and names is reported here; the forms of field types are known only to the compiler, so
-//! they are compared by a constant, whose evaluation fails at the first field that no longer reads.
+//! they are compared by a constant for each variant, whose evaluation fails at the first field that no longer reads. One for each
+//! field would report all fields of a variant at once, but then a lock costs 7 % of the compile time of a crate of 200 events, as
+//! measured: more than the 5 % that it may.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -16,13 +18,14 @@ use crate::form;
 use crate::shape::at;
 use crate::wire::{Wire, old_names};
 
-/// Statements, to be evaluated at compile time, that panic if a field's type no longer reads what is stored.
+/// Constants whose evaluation panics if a field's type no longer reads what is stored.
 pub(crate) fn compare(event: &Event<'_>, variants: &[Variant<'_>], lock: &Lock, errors: &mut Errors) -> TokenStream {
     let comparisons: TokenStream = variants
         .iter()
         .filter_map(|variant| {
             let (name, locked) = find(lock, variant)?;
-            compare_variant(event, variant, name, locked, errors)
+            let comparisons = compare_variant(event, variant, name, locked, errors)?;
+            Some(quote!(const _: () = { #comparisons };))
         })
         .collect();
     if event.is_enum {

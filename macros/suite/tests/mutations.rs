@@ -150,6 +150,20 @@ fn damaged(copy: &Copy) {
     copy.write(SALES, &source);
 }
 
+/// Variants that no longer read what is stored are all reported, each with its field.
+fn in_all_variants(copy: &Copy) {
+    let source = copy.read(SALES);
+    copy.write(SALES, &source.replace("gift: bool", "gift: u8").replace("Moved(u32, u32)", "Moved(u32, String)"));
+    let said = said(&copy.cargo(&["check", "-p", "sales"], ""));
+    for wanted in [
+        "version 1 of `order.placed` is stored with `bool` for `gift`",
+        "version 1 of `order.moved` is stored with `u32` for `1`",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    copy.write(SALES, &source);
+}
+
 #[test]
 fn breaking_changes_do_not_compile_and_harmless_ones_do() {
     let copy = Copy::make();
@@ -174,6 +188,7 @@ fn breaking_changes_do_not_compile_and_harmless_ones_do() {
     let failures: Vec<_> = outcomes.iter().filter_map(|(mutation, outcome)| check(mutation, outcome).err()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 
+    in_all_variants(&copy);
     damaged(&copy);
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema-lock.md");
     let text = fs::read_to_string(&document).unwrap();
