@@ -25,7 +25,9 @@
 //!
 //! # How it works
 //!
-//! *A lone append is written by its caller's own task,* in one short round trip.
+//! *A lone append is written by its caller's own task,* in one short round trip, through the connection that was used last.
+//!
+//! *Loading an aggregate is one statement.* Its rows have what folding takes and nothing else, and are folded while the server makes more.
 //!
 //! *Concurrent appends share commits.* Two tasks write. Each takes an append and all that queued up while the last commit ran, and hands
 //! them to one function of the database in one round trip. There each succeeds or conflicts on its own.

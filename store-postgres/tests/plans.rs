@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{Fresh, event, events};
 use futures_util::TryStreamExt;
 use recount_core::{
-    Append, AppendCondition, EventData, EventStore, EventType, ExpectedVersion, Position, Query, QueryItem, ReadAll,
-    ReadStream, StreamId, Tag,
+    Append, AppendCondition, Direction, EventData, EventStore, EventType, ExpectedVersion, Position, Query, QueryItem,
+    ReadAll, ReadStream, StreamId, Tag,
 };
 use recount_store_postgres::PostgresStore;
 
@@ -102,6 +102,15 @@ async fn each_look_goes_through_its_index() {
         let mut read = ReadStream::new(id("quiet", "q"));
         read.limit = Some(10);
         store.read_stream(read).try_collect::<Vec<_>>().await.unwrap().len()
+    })
+    .await;
+    // The last of a long stream.
+    little_is_read(&fresh, "events_by_stream", 10, |store| async move {
+        let read =
+            ReadStream { direction: Direction::Backward, limit: Some(10), ..ReadStream::new(id("account", "s1")) };
+        let mut folded = 0;
+        store.fold_stream(read, &mut |_| folded += 1).await.unwrap();
+        folded
     })
     .await;
     little_is_read(&fresh, "events_by_position", 10, |store| count(store, Query::all(), 90_000, 10)).await;
