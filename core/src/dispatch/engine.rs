@@ -195,14 +195,12 @@ impl Inner {
 
 /// The events in their stored form, with what travels with them.
 pub(super) fn encode<E: Event>(events: &[E], metadata: &Metadata) -> Result<Vec<EventData>, crate::EncodeError> {
-    events
-        .iter()
-        .map(|event| {
-            let mut data = event.encode()?;
-            data.metadata = metadata.clone();
-            Ok(data)
-        })
-        .collect()
+    // Most often one: collecting results would make room for more.
+    let mut all = Vec::with_capacity(events.len());
+    for event in events {
+        all.push(EventData { metadata: metadata.clone(), ..event.encode()? });
+    }
+    Ok(all)
 }
 
 /// The content of a keyed command is the command itself: what it decides may differ the second time.
