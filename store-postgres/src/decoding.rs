@@ -42,10 +42,13 @@ impl<'k> Decoding<'k> {
 
     fn try_row(&mut self, row: PgRow) -> Result<(), StoreError> {
         if let Some(position) = get(&row, 0)? {
-            match self.later.is_empty() && self.decoder.knows(&row)? {
-                _ if self.cut => {}
-                true => self.take(&row, position)?,
-                false => self.later.push((row, position)),
+            if self.cut {
+                return Ok(());
+            }
+            if self.later.is_empty() && self.decoder.knows(&row)? {
+                self.take(&row, position)?;
+            } else {
+                self.later.push((row, position));
             }
         } else {
             let state: i64 = get(&row, 1)?;
@@ -68,6 +71,9 @@ impl<'k> Decoding<'k> {
             self.kinds.reload(database).await?;
             self.decoder = Decoder::new(self.kinds.now());
             for (row, position) in std::mem::take(&mut self.later) {
+                if self.cut {
+                    break;
+                }
                 if !self.decoder.knows(&row)? {
                     return Err(damaged(format!("the event at position {position}: its kind is unknown")));
                 }
