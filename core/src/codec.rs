@@ -1,5 +1,7 @@
 //! JSON as recount stores it: what is written can always be read again.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,8 +13,11 @@ type Reader<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
 /// The deepest nesting of arrays and objects that is written: what `serde_json` reads.
 pub const MAX_DEPTH: usize = 127;
 
-/// What most events fit into, in bytes.
-const USUAL_SIZE: usize = 512;
+thread_local! {
+    /// Where values are written first. The next one on this thread has the memory again, unless it is much.
+    static PAPER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+const MUCH: usize = 64 * 1024;
 
 /// The value as JSON.
 ///
@@ -20,13 +25,18 @@ const USUAL_SIZE: usize = 512;
 /// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`].
 pub fn to_json<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
     let refuse = |source| EncodeError::Payload { event_type, source };
-    let mut json = Vec::with_capacity(USUAL_SIZE);
+    let mut json = PAPER.take();
+    json.clear();
     serde_json::to_writer(&mut json, value).map_err(|e| refuse(e.into()))?;
     if depth(&json) > MAX_DEPTH {
         return Err(refuse(format!("it nests deeper than {MAX_DEPTH} levels").into()));
     }
     // No larger than it must be: memory stores and queues keep it.
-    Ok(json.into_boxed_slice().into())
+    let copy = Bytes::copy_from_slice(&json);
+    if json.capacity() <= MUCH {
+        PAPER.set(json);
+    }
+    Ok(copy)
 }
 
 /// The value that the JSON stands for.

@@ -69,9 +69,9 @@ impl Prepared {
             let (position, version) = (Position::START, StreamVersion::EMPTY);
             let record =
                 |data| Arc::new(RecordedEvent { position, stream: stream.clone(), version, recorded_at, data });
-            PreparedStream { events: events.into_iter().map(record).collect(), stream, expected }
+            PreparedStream { events: mapped(events, record), stream, expected }
         };
-        Self { streams: streams.into_iter().map(prepare).collect(), condition, idempotency }
+        Self { streams: mapped(streams, prepare), condition, idempotency }
     }
 }
 
@@ -127,7 +127,7 @@ impl Log {
         }
         self.take_ids(&append)?;
         let named = append.idempotency;
-        let streams = append.streams.into_iter().map(|stream| self.write(stream)).collect();
+        let streams = mapped(append.streams, |stream| self.write(stream));
         let appended = Appended { position: self.head(), streams, repeated: false };
         if let Some(named) = named {
             self.appends.insert(named.key, NamedAppend { digest: named.digest, appended: appended.clone() });
@@ -264,6 +264,13 @@ impl Log {
     fn event(&self, place: usize) -> Option<&Arc<RecordedEvent>> {
         self.events.get(place).and_then(Option::as_ref)
     }
+}
+
+/// What becomes of each, in memory of its own: to collect them would shrink what they leave, for which allocators lock more.
+fn mapped<T, U>(all: Vec<T>, map: impl FnMut(T) -> U) -> Vec<U> {
+    let mut mapped = Vec::with_capacity(all.len());
+    mapped.extend(all.into_iter().map(map));
+    mapped
 }
 
 fn not_found(stream: &StreamId) -> StoreError {
