@@ -1,12 +1,12 @@
 //! Compares events with the lock of their crate: what was released must stay readable.
 //!
 //! What is seen in the attributes and names is reported here; the forms of field types are known only to the compiler, so
-//! they are compared by a constant for each variant, whose evaluation fails at the first field that no longer reads. One for each
-//! field would report all fields of a variant at once, but then a lock costs 7 % of the compile time of a crate of 200 events, as
-//! measured: more than the 5 % that it may.
+//! they are compared by a constant for each field, whose evaluation fails if it no longer reads.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use std::collections::HashMap;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
 use recount_schema::{Field, Form, Lock, LockedEvent};
 use syn::Fields;
 use syn::ext::IdentExt;
@@ -20,18 +20,41 @@ use crate::wire::{Wire, old_names};
 
 /// Constants whose evaluation panics if a field's type no longer reads what is stored.
 pub(crate) fn compare(event: &Event<'_>, variants: &[Variant<'_>], lock: &Lock, errors: &mut Errors) -> TokenStream {
+    let mut answers = Answers::default();
     let comparisons: TokenStream = variants
         .iter()
         .filter_map(|variant| {
             let (name, locked) = find(lock, variant)?;
-            let comparisons = compare_variant(event, variant, name, locked, errors)?;
-            Some(quote!(const _: () = { #comparisons };))
+            compare_variant(event, variant, name, locked, errors, &mut answers)
         })
         .collect();
     if event.is_enum {
         missing(event, variants, lock, errors);
     }
-    comparisons
+    let answers = answers.constants;
+    quote!(#answers #comparisons)
+}
+
+/// Whether types read what is stored, asked once for all fields with the same type and the same stored form: what the compiler has to
+/// evaluate is what a lock costs.
+#[derive(Default)]
+struct Answers {
+    names: HashMap<String, Ident>,
+    constants: TokenStream,
+}
+
+impl Answers {
+    /// The name of the constant that tells.
+    fn name(&mut self, now: &TokenStream, before: &TokenStream) -> Ident {
+        let count = self.names.len();
+        let question = quote!((#now).reads(&#before));
+        let name = self.names.entry(question.to_string()).or_insert_with(|| {
+            let name = format_ident!("READS_{count}");
+            self.constants.extend(quote!(const #name: ::core::primitive::bool = #question;));
+            name
+        });
+        name.clone()
+    }
 }
 
 /// What the lock says of a variant, under its name or one that it had.
@@ -80,6 +103,7 @@ fn compare_variant(
     name: &str,
     locked: &LockedEvent,
     errors: &mut Errors,
+    answers: &mut Answers,
 ) -> Option<TokenStream> {
     let (version, newest) = locked.newest()?;
     if variant.version < version {
@@ -97,20 +121,20 @@ fn compare_variant(
     }
     let form = newest.form().ok()?;
     let cure = cure(event, variant, version, &form);
-    Some(Compared { event, variant, name, version, form, cure }.fields(errors))
+    Some(Compared { event, variant, name, version, form, cure }.fields(errors, answers))
 }
 
 impl Compared<'_> {
-    fn fields(&self, errors: &mut Errors) -> TokenStream {
+    fn fields(&self, errors: &mut Errors, answers: &mut Answers) -> TokenStream {
         let wires = self.variant.wires.as_slice();
         match (&self.form, self.variant.fields) {
-            (Form::Object(old), Fields::Named(_) | Fields::Unit) => self.named(old, wires, errors),
+            (Form::Object(old), Fields::Named(_) | Fields::Unit) => self.named(old, wires, errors, answers),
             (form, Fields::Unnamed(fields)) if fields.unnamed.len() == 1 && wires.len() == 1 => {
-                self.readable(&wires[0], "its value", form)
+                self.readable(&wires[0], "its value", form, answers)
             }
             (Form::Tuple(old), Fields::Unnamed(_)) if old.len() == wires.len() => {
                 let pairs = wires.iter().zip(old).enumerate();
-                pairs.map(|(number, (wire, old))| self.readable(wire, &format!("`{number}`"), old)).collect()
+                pairs.map(|(number, (wire, old))| self.readable(wire, &format!("`{number}`"), old, answers)).collect()
             }
             (old, fields) => {
                 let what = |form: &Form| match form {
@@ -131,7 +155,7 @@ impl Compared<'_> {
         }
     }
 
-    fn named(&self, old: &[Field], wires: &[Wire<'_>], errors: &mut Errors) -> TokenStream {
+    fn named(&self, old: &[Field], wires: &[Wire<'_>], errors: &mut Errors, answers: &mut Answers) -> TokenStream {
         let find = |old: &Field| wires.iter().find(|wire| wire.flat == old.flat && wire.names.know(&old.name));
         let is_old = |wire: &Wire<'_>| old.iter().any(|old| old.flat == wire.flat && wire.names.know(&old.name));
         let new: Vec<_> = wires.iter().filter(|wire| !is_old(wire)).collect();
@@ -165,7 +189,7 @@ impl Compared<'_> {
                 let said = format!("may be stored without `{name}`: keep `#[serde(default)]` on it, or an `Option`");
                 errors.here(self.at_field(wire), self.message(&said));
             } else {
-                comparisons.extend(self.readable(wire, &format!("`{name}`"), &field.form));
+                comparisons.extend(self.readable(wire, &format!("`{name}`"), &field.form, answers));
             }
         }
         for wire in new {
@@ -185,16 +209,15 @@ impl Compared<'_> {
     }
 
     /// Panics, at the field's type, unless that reads what is stored.
-    fn readable(&self, wire: &Wire<'_>, what: &str, old: &Form) -> TokenStream {
+    fn readable(&self, wire: &Wire<'_>, what: &str, old: &Form, answers: &mut Answers) -> TokenStream {
         let krate = &self.event.krate;
-        let now = form::of_field(krate, wire);
-        let before = form::locked(krate, old);
+        let reads = answers.name(&form::of_field(krate, wire), &form::locked(krate, old));
         let said = format!(
             "is stored with {} for {what}, which this type does not read whole, as far as its `Shape` tells",
             shown(old)
         );
         let message = self.message(&said).replace('{', "{{").replace('}', "}}");
-        quote_spanned!(at(wire.field.ty.span())=> if !(#now).reads(&#before) { ::core::panic!(#message) })
+        quote_spanned!(at(wire.field.ty.span())=> const _: () = if !#reads { ::core::panic!(#message) };)
     }
 
     /// What is wrong, and what to write instead.
