@@ -1,11 +1,12 @@
 //! Rows of a page become events while the server makes more.
 
-use recount_core::{RecordedEvent, StoreError};
+use recount_core::{EventType, RecordedEvent, StoreError};
 use sqlx::postgres::PgRow;
 
 use crate::database::{Database, Statement, Taker};
 use crate::error::damaged;
 use crate::kinds::Kinds;
+use crate::lifecycle;
 use crate::page::{EVENT_BYTES, OPERATION, PAGE_BYTES, Page, PageSize};
 use crate::row::{Decoder, get};
 
@@ -25,12 +26,12 @@ pub(crate) struct Decoding<'k> {
 
 impl<'k> Decoding<'k> {
     pub(crate) fn new(kinds: &'k Kinds) -> Self {
-        let decoder = Decoder::new(kinds.now());
+        let decoder = Decoder::new(kinds.of_rows());
         Self { kinds, decoder, events: vec![], bytes: 0, cut: false, closed: None, later: vec![], failed: None }
     }
 
-    fn take(&mut self, row: &PgRow, position: i64) -> Result<(), StoreError> {
-        match self.decoder.event(row, position)? {
+    fn take(&mut self, row: &PgRow, position: i64, event_type: EventType) -> Result<(), StoreError> {
+        match self.decoder.event(row, position, event_type)? {
             Some(event) => {
                 self.bytes += event.data.payload.len() + EVENT_BYTES;
                 self.events.push(event);
@@ -45,14 +46,12 @@ impl<'k> Decoding<'k> {
             if self.cut {
                 return Ok(());
             }
-            if self.later.is_empty() && self.decoder.knows(&row)? {
-                self.take(&row, position)?;
-            } else {
-                self.later.push((row, position));
+            match self.decoder.event_type(&row)? {
+                Some(event_type) if self.later.is_empty() => self.take(&row, position, event_type)?,
+                _ => self.later.push((row, position)),
             }
         } else {
-            let state: i64 = get(&row, 1)?;
-            self.closed = Some(i16::try_from(state).map_err(|_| damaged(format!("a stream is closed as {state}")))?);
+            self.closed = Some(lifecycle::closed(get(&row, 1)?)?);
         }
         Ok(())
     }
@@ -69,15 +68,14 @@ impl<'k> Decoding<'k> {
         if !self.later.is_empty() {
             // Committed before the event that uses it.
             self.kinds.reload(database).await?;
-            self.decoder = Decoder::new(self.kinds.now());
+            self.decoder = Decoder::new(self.kinds.of_rows());
             for (row, position) in std::mem::take(&mut self.later) {
                 if self.cut {
                     break;
                 }
-                if !self.decoder.knows(&row)? {
-                    return Err(damaged(format!("the event at position {position}: its kind is unknown")));
-                }
-                self.take(&row, position)?;
+                let unknown = || damaged(format!("the event at position {position}: its kind is unknown"));
+                let event_type = self.decoder.event_type(&row)?.ok_or_else(unknown)?;
+                self.take(&row, position, event_type)?;
             }
         }
         let Self { events, bytes, cut, closed, failed, .. } = self;

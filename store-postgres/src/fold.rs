@@ -1,14 +1,12 @@
 //! Folding a stream: one statement, whose rows are shown as they come, since nothing of them is kept.
 
-use std::sync::Arc;
-
-use recount_core::{EventRef, EventType, ReadStream, StoreError, StreamVersion};
+use recount_core::{EventRef, ReadStream, StoreError, StreamVersion};
 use sqlx::postgres::PgRow;
 
 use crate::database::{Statement, Taker};
 use crate::error::damaged;
-use crate::kinds::Table;
-use crate::lifecycle::ERASED;
+use crate::kinds::KindsOfRows;
+use crate::lifecycle::{self, ERASED};
 use crate::page::{OPERATION, exists};
 use crate::query::order;
 use crate::read::Reader;
@@ -20,13 +18,13 @@ pub(crate) type Each<'a> = dyn for<'e> FnMut(EventRef<'e>) + Send + 'a;
 impl Reader {
     /// Shows the events of a stream.
     pub(crate) async fn fold_stream(&self, read: ReadStream, each: &mut Each<'_>) -> Result<(), StoreError> {
-        let mut folding = Folding::new(each, self.kinds.now());
+        let mut folding = Folding::new(each, self.kinds.of_rows());
         let statement = self.folding(&read);
         self.database.read_into(OPERATION, statement.clone(), &mut folding).await?;
         if folding.unknown.is_some() {
             // Committed before the event that uses it.
             self.kinds.reload(&self.database).await?;
-            folding.table = self.kinds.now();
+            folding.kinds = self.kinds.of_rows();
             self.database.read_into(OPERATION, statement, &mut folding).await?;
         }
         let Folding { shown, unknown, closed, failed, .. } = folding;
@@ -56,9 +54,7 @@ struct Folding<'a> {
     /// How many events were shown, and how many rows of this attempt have come: a broken read begins anew.
     shown: u64,
     rows: u64,
-    table: Arc<Table>,
-    /// The kind of the row before.
-    kind: Option<(i32, EventType)>,
+    kinds: KindsOfRows,
     /// A kind that must be learned first.
     unknown: Option<i32>,
     /// What the stream is if it is closed.
@@ -67,26 +63,22 @@ struct Folding<'a> {
 }
 
 impl<'a> Folding<'a> {
-    fn new(each: &'a mut Each<'a>, table: Arc<Table>) -> Self {
-        Self { each, shown: 0, rows: 0, table, kind: None, unknown: None, closed: None, failed: None }
+    fn new(each: &'a mut Each<'a>, kinds: KindsOfRows) -> Self {
+        Self { each, shown: 0, rows: 0, kinds, unknown: None, closed: None, failed: None }
     }
 
     fn try_row(&mut self, row: &PgRow) -> Result<(), StoreError> {
         let Some(version) = get::<Option<i64>>(row, 0)? else {
-            let state: i64 = get(row, 2)?;
-            self.closed = Some(i16::try_from(state).map_err(|_| damaged(format!("a stream is closed as {state}")))?);
+            self.closed = Some(lifecycle::closed(get(row, 2)?)?);
             return Ok(());
         };
         self.rows += 1;
         if self.rows <= self.shown {
             return Ok(());
         }
-        let number = get(row, 1)?;
-        if self.kind.as_ref().is_none_or(|(known, _)| *known != number) {
-            self.kind = self.table.get(number).map(|kind| (number, kind.event_type.clone()));
-        }
-        let Some((_, event_type)) = &self.kind else {
-            self.unknown = Some(number);
+        let kind = get(row, 1)?;
+        let Some(event_type) = self.kinds.event_type(kind) else {
+            self.unknown = Some(kind);
             return Ok(());
         };
         let schema_version: i64 = get(row, 2)?;

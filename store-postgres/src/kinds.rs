@@ -24,14 +24,24 @@ pub(crate) struct Kinds(RwLock<Arc<Table>>);
 
 /// What was known at some time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
+struct Table {
     by_id: HashMap<i32, Arc<Kind>>,
     by_name: HashMap<Box<str>, HashMap<EventType, i32>>,
 }
 
-impl Table {
-    pub(crate) fn get(&self, id: i32) -> Option<&Kind> {
-        self.by_id.get(&id).map(|kind| &**kind)
+/// Finds the kinds of rows, most of which have that of the row before.
+pub(crate) struct KindsOfRows {
+    table: Arc<Table>,
+    before: Option<(i32, EventType)>,
+}
+
+impl KindsOfRows {
+    /// The type of this kind's events, if it is known.
+    pub(crate) fn event_type(&mut self, id: i32) -> Option<&EventType> {
+        if self.before.as_ref().is_none_or(|(before, _)| *before != id) {
+            self.before = self.table.by_id.get(&id).map(|kind| (id, kind.event_type.clone()));
+        }
+        self.before.as_ref().map(|(_, event_type)| event_type)
     }
 }
 
@@ -40,8 +50,10 @@ impl Kinds {
         with(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn now(&self) -> Arc<Table> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// By what is known now.
+    pub(crate) fn of_rows(&self) -> KindsOfRows {
+        let table = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        KindsOfRows { table, before: None }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -4,10 +4,15 @@ use recount_core::{StoreError, StreamId};
 use sqlx::Row;
 
 use crate::database::{Database, Statement};
-use crate::error::During;
+use crate::error::{During, damaged};
 
 pub(crate) const ARCHIVED: i16 = 1;
 pub(crate) const ERASED: i16 = 2;
+
+/// What a stream is if it is closed, as the database has it.
+pub(crate) fn closed(state: i64) -> Result<i16, StoreError> {
+    i16::try_from(state).map_err(|_| damaged(format!("a stream is closed as {state}")))
+}
 
 pub(crate) async fn archive(database: &Database, stream: &StreamId) -> Result<(), StoreError> {
     match close(database, stream, ARCHIVED, "archiving a stream").await? {

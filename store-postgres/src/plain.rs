@@ -13,8 +13,8 @@ use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
 use crate::locks::Locks;
-use crate::row;
 use crate::schema::Schema;
+use crate::{lifecycle, row};
 
 const OPERATION: &str = "appending";
 
@@ -96,10 +96,9 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
         else {
             return Err(short());
         };
-        let closed = i16::try_from(*closed).map_err(|_| damaged(format!("a stream is closed as {closed}")))?;
         outcomes.push(match position {
             Some(position) => Ok(appended(append, *position, *head)),
-            None => Err(conflict(append, &[*head], &[closed], None).into()),
+            None => Err(conflict(append, &[*head], &[lifecycle::closed(*closed)?], None).into()),
         });
     }
     Ok(outcomes)

@@ -1,7 +1,6 @@
 //! Events as rows, there and back.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use recount_core::{
@@ -14,7 +13,7 @@ use uuid::Uuid;
 
 use crate::database::Statement;
 use crate::error::{During, damaged};
-use crate::kinds::Table;
+use crate::kinds::KindsOfRows;
 
 /// The columns that [`decode`] reads, of `events AS e`; the payload comes behind them.
 pub(crate) const COLUMNS: &str = "e.position, e.version, e.kind, e.recorded_at, e.event_id, e.tags, e.metadata, \
@@ -72,34 +71,31 @@ impl<'a> Columns<'a> {
 
 /// Reads rows of [`COLUMNS`] and a payload.
 pub(crate) struct Decoder {
-    kinds: Arc<Table>,
-    /// The kind of the row before.
-    kind: Option<(i32, EventType)>,
+    kinds: KindsOfRows,
     /// The stream of the row before, as it is written and read: most often it is this one's, too.
     stream: Option<(String, StreamId)>,
 }
 
 impl Decoder {
-    pub(crate) fn new(kinds: Arc<Table>) -> Self {
-        Self { kinds, kind: None, stream: None }
+    pub(crate) fn new(kinds: KindsOfRows) -> Self {
+        Self { kinds, stream: None }
     }
 
-    /// Whether the kind of this row is known; [`event`](Self::event) takes it for that row's.
-    pub(crate) fn knows(&mut self, row: &PgRow) -> Result<bool, StoreError> {
-        let number = get(row, 2)?;
-        if self.kind.as_ref().is_none_or(|(known, _)| *known != number) {
-            self.kind = self.kinds.get(number).map(|kind| (number, kind.event_type.clone()));
-        }
-        Ok(self.kind.is_some())
+    /// The type of a row's event, if its kind is known.
+    pub(crate) fn event_type(&mut self, row: &PgRow) -> Result<Option<EventType>, StoreError> {
+        Ok(self.kinds.event_type(get(row, 2)?).cloned())
     }
 
     /// The event of a row; nothing without a payload.
     #[inline]
-    pub(crate) fn event(&mut self, row: &PgRow, position: i64) -> Result<Option<RecordedEvent>, StoreError> {
+    pub(crate) fn event(
+        &mut self,
+        row: &PgRow,
+        position: i64,
+        event_type: EventType,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
         let Some(payload) = get::<Option<&[u8]>>(row, 9)? else { return Ok(None) };
         let broken = |what: &dyn std::fmt::Display| damaged(format!("the event at position {position}: {what}"));
-        let kind = self.kind.as_ref().map(|(_, event_type)| event_type.clone());
-        let event_type = kind.ok_or_else(|| broken(&"its kind is unknown"))?;
         let tags = match get::<Option<&str>>(row, 5)? {
             None => Vec::new(),
             Some(json) => {
