@@ -181,3 +181,15 @@ const fn is_read(parts: &[Part], end: usize, name: &str, hash: u64) -> bool {
     }
     false
 }
+
+/// Fails at the place of the caller, with what is wrong, unless a type reads what is stored.
+///
+/// # Panics
+/// Where the compiler evaluates it: this is how a derive reports what it can't see itself.
+#[track_caller]
+#[allow(clippy::panic, reason = "an error of the compiler")]
+pub const fn must_read(reads: bool, message: &str) {
+    if !reads {
+        panic!("{}", message);
+    }
+}

@@ -16,7 +16,7 @@ pub use command::{
 pub use event::{
     add_variants, decode, encode, encode_only, find, push_tag, reads, upcast_next, upcast_stored, variants,
 };
-pub use listed::{Listed, Part, contains, count, join, listed, overlaps};
+pub use listed::{Listed, Part, contains, count, join, listed, must_read, overlaps};
 pub use locked::check_schema;
 pub use payload::Payload;
 pub use schema::{payload_schema, variant_schema};

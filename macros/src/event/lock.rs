@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use recount_schema::{Field, Form, Lock, LockedEvent};
 use syn::Fields;
 use syn::ext::IdentExt;
@@ -31,26 +31,33 @@ pub(crate) fn compare(event: &Event<'_>, variants: &[Variant<'_>], lock: &Lock, 
     if event.is_enum {
         missing(event, variants, lock, errors);
     }
-    let answers = answers.constants;
-    quote!(#answers #comparisons)
+    let (answers, krate) = (answers.constants, &event.krate);
+    quote! {
+        #[allow(unused_imports)]
+        use #krate::__private::must_read;
+        #answers
+        #comparisons
+    }
 }
 
 /// Whether types read what is stored, asked once for all fields with the same type and the same stored form: what the compiler has to
 /// evaluate is what a lock costs.
 #[derive(Default)]
 struct Answers {
-    names: HashMap<String, Ident>,
+    /// By the type, none for what is stored in a way of its own, and the stored form.
+    names: HashMap<(Option<String>, String), Ident>,
     constants: TokenStream,
 }
 
 impl Answers {
-    /// The name of the constant that tells.
-    fn name(&mut self, now: &TokenStream, before: &TokenStream) -> Ident {
+    /// The name of the constant that tells. The question is only written where it is new: printing tokens takes longer.
+    fn name(&mut self, krate: &TokenStream, wire: &Wire<'_>, old: &Form) -> Ident {
         let count = self.names.len();
-        let question = quote!((#now).reads(&#before));
-        let name = self.names.entry(question.to_string()).or_insert_with(|| {
+        let key = (!wire.custom).then(|| wire.field.ty.to_token_stream().to_string());
+        let name = self.names.entry((key, format!("{old:?}"))).or_insert_with(|| {
             let name = format_ident!("READS_{count}");
-            self.constants.extend(quote!(const #name: ::core::primitive::bool = #question;));
+            let (now, before) = (form::of_field(krate, wire), form::locked(krate, old));
+            self.constants.extend(quote!(const #name: ::core::primitive::bool = (#now).reads(&#before);));
             name
         });
         name.clone()
@@ -210,14 +217,13 @@ impl Compared<'_> {
 
     /// Panics, at the field's type, unless that reads what is stored.
     fn readable(&self, wire: &Wire<'_>, what: &str, old: &Form, answers: &mut Answers) -> TokenStream {
-        let krate = &self.event.krate;
-        let reads = answers.name(&form::of_field(krate, wire), &form::locked(krate, old));
+        let reads = answers.name(&self.event.krate, wire, old);
         let said = format!(
             "is stored with {} for {what}, which this type does not read whole, as far as its `Shape` tells",
             shown(old)
         );
-        let message = self.message(&said).replace('{', "{{").replace('}', "}}");
-        quote_spanned!(at(wire.field.ty.span())=> const _: () = if !#reads { ::core::panic!(#message) };)
+        let message = self.message(&said);
+        quote_spanned!(at(wire.field.ty.span())=> const _: () = must_read(#reads, #message);)
     }
 
     /// What is wrong, and what to write instead.
