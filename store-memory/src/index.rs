@@ -1,9 +1,10 @@
 //! Which events a query may mean, without looking at all of them.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use foldhash::HashMap;
-use recount_core::{Direction, EventData, EventType, Query, QueryItem, StreamId, Tag};
+use recount_core::{Direction, EventType, Query, QueryItem, RecordedEvent, Tag};
 
 /// Indexes into the log's events, in increasing order.
 pub(crate) type Places = Vec<usize>;
@@ -11,19 +12,37 @@ pub(crate) type Places = Vec<usize>;
 /// Where the events of each category, of each type and with each tag are. Erased events stay listed.
 #[derive(Default)]
 pub(crate) struct Indexes {
+    /// How many of the log's events were looked at: those behind are listed when somebody asks.
+    seen: usize,
     categories: HashMap<Box<str>, Places>,
     types: HashMap<EventType, Places>,
     tags: HashMap<Tag, Places>,
 }
 
 impl Indexes {
-    pub(crate) fn add(&mut self, place: usize, stream: &StreamId, data: &EventData) {
-        match self.categories.get_mut(stream.category()) {
-            Some(places) => places.push(place),
-            None => drop(self.categories.insert(stream.category().into(), vec![place])),
+    /// Whether all of so many events were looked at, as far as the query needs it.
+    pub(crate) fn suffice(&self, query: &Query, events: usize) -> bool {
+        self.seen == events || query.is_all()
+    }
+
+    /// Lists the events that are not yet.
+    pub(crate) fn catch_up(&mut self, events: &[Option<Arc<RecordedEvent>>]) {
+        for (place, event) in events.iter().enumerate().skip(self.seen) {
+            if let Some(event) = event {
+                self.add(place, event);
+            }
         }
-        add(&mut self.types, &data.event_type, place);
-        for tag in &data.tags {
+        self.seen = events.len();
+    }
+
+    fn add(&mut self, place: usize, event: &RecordedEvent) {
+        let category = event.stream.category();
+        match self.categories.get_mut(category) {
+            Some(places) => places.push(place),
+            None => drop(self.categories.insert(category.into(), vec![place])),
+        }
+        add(&mut self.types, &event.data.event_type, place);
+        for tag in &event.data.tags {
             add(&mut self.tags, tag, place);
         }
     }

@@ -21,7 +21,8 @@
 //!
 //! One [`RwLock`] guards the log, a [`Mutex`] the state; neither is ever held across an `.await`. The log is a vector by
 //! position, with an index per stream, tag, event type and category that lists positions in order, so conditional
-//! appends and filtered reads look only at events that one part of the query already selects. Reads copy references
+//! appends and filtered reads look only at events that one part of the query already selects; who needs those of tags, types and
+//! categories brings them up to date, so that plain appends don't pay for them. Reads copy references
 //! to at most a few hundred events under the lock, then hand them out one by one.
 //!
 //! Not promised: that memory is given back when streams are erased, beyond the events themselves.
@@ -36,8 +37,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use async_trait::async_trait;
 use recount_core::{
-    Append, AppendError, Appended, EventStore, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream,
-    StoreError, StreamId,
+    Append, AppendError, Appended, EventStore, EventStream, IdempotencyKey, NamedAppend, Position, Query, ReadAll,
+    ReadStream, StoreError, StreamId,
 };
 use tokio::sync::watch;
 
@@ -62,6 +63,18 @@ impl MemoryStore {
         // A panic elsewhere can't leave the log half written: it is only written after all checks.
         let log = self.log.read().unwrap_or_else(PoisonError::into_inner);
         if log.is_closed() { Err(StoreError::Closed) } else { Ok(log) }
+    }
+
+    /// The log, with all that this query needs.
+    fn log_for(&self, query: &Query) -> Result<RwLockReadGuard<'_, Log>, StoreError> {
+        let log = self.log()?;
+        if log.answers(query) {
+            return Ok(log);
+        }
+        drop(log);
+        let mut log = self.log_mut()?;
+        log.index();
+        Ok(RwLockWriteGuard::downgrade(log))
     }
 
     fn log_mut(&self) -> Result<RwLockWriteGuard<'_, Log>, StoreError> {

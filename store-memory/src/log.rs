@@ -86,6 +86,16 @@ impl Log {
         Position::new(self.events.len() as u64)
     }
 
+    /// Whether the indexes suffice for this query; otherwise they must be brought [up to date](Self::index).
+    pub(crate) fn answers(&self, query: &Query) -> bool {
+        self.indexes.suffice(query, self.events.len())
+    }
+
+    /// Brings the indexes up to date. Appends leave that to whoever needs them.
+    pub(crate) fn index(&mut self) {
+        self.indexes.catch_up(&self.events);
+    }
+
     pub(crate) fn watch(&self) -> watch::Receiver<Position> {
         match &self.head.0 {
             Some(head) => {
@@ -120,6 +130,9 @@ impl Log {
             && let Some(first) = self.find_append(&named.key)
         {
             return first.repeat(named);
+        }
+        if append.condition.is_some() {
+            self.index();
         }
         let violations = self.violations(&append);
         if !violations.is_empty() {
@@ -198,7 +211,6 @@ impl Log {
         for mut event in events {
             let place = self.events.len();
             entry.places.push(place);
-            self.indexes.add(place, &stream, &event.data);
             // It was made for this and is not shared yet.
             let recorded = Arc::make_mut(&mut event);
             recorded.position = Position::new(place as u64 + 1);
@@ -248,7 +260,7 @@ impl Log {
     }
 
     /// Events between two positions (`after` exclusive, `to` inclusive), once each and in order, among which are all
-    /// that the query selects.
+    /// that the query selects, if the indexes [suffice](Self::answers).
     pub(crate) fn candidates(
         &self,
         query: &Query,

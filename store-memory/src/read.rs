@@ -81,7 +81,7 @@ fn stream_page(store: &MemoryStore, stream: &StreamId, rest: &mut Rest) -> Resul
 }
 
 fn all_page(store: &MemoryStore, query: &Query, rest: &mut Rest) -> Result<Page, StoreError> {
-    let log = store.log()?;
+    let log = store.log_for(query)?;
     // The first page fixes the end, so that writers can't keep a reader busy for ever.
     rest.high = rest.high.min(log.head().get());
     if rest.is_over() {
