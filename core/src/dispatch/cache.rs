@@ -1,7 +1,8 @@
 //! The bounded cache of warm aggregates, which is also where commands for one aggregate queue.
 
 use std::any::{Any, TypeId};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use quick_cache::UnitWeighter;
@@ -20,6 +21,10 @@ pub(crate) struct Warm<A> {
     pub(crate) snapshot: StreamVersion,
 }
 
+/// After how many new aggregates in a row the next is expected to be new too. A wrong guess costs a refused append, which is
+/// little beside the reads that so many right ones spare.
+const SURE: u32 = 8;
+
 /// One aggregate's place in the cache.
 pub(crate) struct Slot<A: Aggregate> {
     /// Holding the lock is having the turn; the lock is fair.
@@ -33,13 +38,32 @@ pub(crate) struct Slot<A: Aggregate> {
 /// Slots by aggregate type and stream. An evicted slot that is still in use only loses its place in the queue:
 /// the expected version keeps the outcome right.
 pub(crate) struct WarmCache {
+    /// How many aggregates of each type in a row that were met for the first time had no events.
+    newcomers: RwLock<HashMap<TypeId, u32, RandomState>>,
     slots: Cache<(TypeId, StreamId), Arc<dyn Any + Send + Sync>, UnitWeighter, RandomState>,
 }
 
 impl WarmCache {
     pub(crate) fn new(capacity: usize) -> Self {
         let weight = capacity as u64;
-        Self { slots: Cache::with(capacity, weight, UnitWeighter, RandomState::default(), DefaultLifecycle::default()) }
+        let slots = Cache::with(capacity, weight, UnitWeighter, RandomState::default(), DefaultLifecycle::default());
+        Self { newcomers: RwLock::default(), slots }
+    }
+
+    /// Whether an aggregate that is met for the first time likely has no events.
+    pub(crate) fn expects_new<A: Aggregate>(&self) -> bool {
+        let newcomers = self.newcomers.read().unwrap_or_else(PoisonError::into_inner);
+        newcomers.get(&TypeId::of::<A>()).is_some_and(|streak| *streak >= SURE)
+    }
+
+    /// An aggregate was met for the first time.
+    pub(crate) fn met<A: Aggregate>(&self, new: bool) {
+        if new && self.expects_new::<A>() {
+            return;
+        }
+        let mut newcomers = self.newcomers.write().unwrap_or_else(PoisonError::into_inner);
+        let streak = newcomers.entry(TypeId::of::<A>()).or_default();
+        *streak = if new { *streak + 1 } else { 0 };
     }
 
     pub(crate) fn slot<A: Aggregate>(&self, stream: &StreamId) -> Arc<Slot<A>> {

@@ -1,7 +1,6 @@
 //! The loop behind every command: load, decide, append; on a conflict catch up and decide again.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -66,18 +65,30 @@ impl Inner {
         let Wish { command, stream, metadata, idempotency } = wish;
         let mut backoff = None;
         let mut attempts = 0;
-        loop {
+        let mut may_guess = true;
+        'attempt: loop {
             attempts += 1;
+            let mut guessed = false;
             let (mut warm, mut cached) = match turn.take() {
                 _ if command.creates() => (Warm::default(), false),
                 Some(warm) => (warm, attempts == 1),
-                None => (Box::pin(self.load(stream)).await?, false),
+                None if may_guess && self.cache.expects_new::<A>() => {
+                    guessed = true;
+                    (Warm::default(), false)
+                }
+                None => (Box::pin(self.meet(stream)).await?, false),
             };
             let events = loop {
                 let context = Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata };
                 let outcome = command.handle(&warm.state, &context);
+                let writes = matches!(&outcome, Ok(events) if !events.is_empty());
+                // Only an append finds out whether a guess was right.
+                if guessed && !writes {
+                    (may_guess, attempts) = (false, 0);
+                    continue 'attempt;
+                }
                 // An append finds out whether the state was the newest; a "no" must look for itself.
-                if cached && !matches!(&outcome, Ok(events) if !events.is_empty()) {
+                if cached && !writes {
                     let before = warm.version;
                     Box::pin(self.catch_up(stream, &mut warm)).await?;
                     cached = false;
@@ -110,6 +121,12 @@ impl Inner {
                     snapshot::keep(&*self.store, stream, &mut warm).await;
                     let position = Some(appended.position);
                     return Ok((Receipt { version: warm.version, position, events, repeated: false }, warm));
+                }
+                Err(AppendError::Conflict(_)) if guessed => {
+                    tracing::debug!(%stream, "this aggregate is not new after all, loading it");
+                    self.cache.met::<A>(false);
+                    (may_guess, attempts) = (false, 0);
+                    continue 'attempt;
                 }
                 Err(AppendError::Conflict(conflict)) if conflict.can_retry() => conflict,
                 Err(error) => return Err(error.into()),

@@ -1,4 +1,8 @@
 //! Loading an aggregate: cache, then snapshot, then the tail of its stream.
+//!
+//! Where aggregates that are met for the first time are new ones again and again, as orders are, the next is expected to be
+//! new too: a command is decided on the empty state, and its append, which expects no stream, finds out. If that was wrong,
+//! or the command writes nothing, the aggregate is loaded after all.
 
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
@@ -16,6 +20,13 @@ impl Inner {
     pub(super) async fn load<A: Apply>(&self, stream: &StreamId) -> Result<Warm<A>, LoadError> {
         let mut warm = snapshot::find::<A>(&*self.store, stream).await.unwrap_or_default();
         self.catch_up(stream, &mut warm).await?;
+        Ok(warm)
+    }
+
+    /// Loads an aggregate that is not in the cache, and notes whether it is a new one.
+    pub(super) async fn meet<A: Apply>(&self, stream: &StreamId) -> Result<Warm<A>, LoadError> {
+        let warm = self.load::<A>(stream).await?;
+        self.cache.met::<A>(warm.version == StreamVersion::EMPTY);
         Ok(warm)
     }
 
