@@ -121,6 +121,9 @@ pub struct EventRef<'a> {
     pub payload: &'a [u8],
 }
 
+/// Whoever is shown events while a stream is folded.
+pub type EachEvent<'a> = dyn for<'e> FnMut(EventRef<'e>) + Send + 'a;
+
 impl<'a> From<&'a RecordedEvent> for EventRef<'a> {
     fn from(event: &'a RecordedEvent) -> Self {
         let data = &event.data;

@@ -57,7 +57,7 @@ pub use decision::Decision;
 pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};
 pub use error::{BoxError, StoreError};
 pub use event::{DecodeError, EncodeError, Event, EventVariant, ToTags};
-pub use event_data::{EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};
+pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};
 pub use fold::Fold;
 pub use in_memory::InMemory;
 pub use lease::{Lease, LeaseError};

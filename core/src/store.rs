@@ -7,8 +7,8 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Appended, EventRef, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream,
-    StateStore, StoreError, StreamId,
+    Append, AppendError, Appended, EachEvent, EventRef, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll,
+    ReadStream, StateStore, StoreError, StreamId,
 };
 
 /// A store of events. What it promises is tested by the conformance suite in `recount-testing`:
@@ -47,11 +47,7 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`]; `each` may have seen some of the events then, but none of them twice.
-    async fn fold_stream(
-        &self,
-        read: ReadStream,
-        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
-    ) -> Result<(), StoreError> {
+    async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
         let mut events = self.read_stream(read);
         while let Some(event) = events.next().await {
             each(EventRef::from(&event?));
@@ -117,11 +113,7 @@ macro_rules! forward {
             fn read_stream(&self, read: ReadStream) -> EventStream {
                 (**self).read_stream(read)
             }
-            async fn fold_stream(
-                &self,
-                read: ReadStream,
-                each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
-            ) -> Result<(), StoreError> {
+            async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
                 (**self).fold_stream(read, each).await
             }
             fn read_all(&self, read: ReadAll) -> EventStream {

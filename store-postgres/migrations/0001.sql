@@ -19,6 +19,10 @@ CREATE TABLE {schema}.kinds (
     UNIQUE (category, type)
 );
 
+--
+-- A stream that takes no more events ends in a mark, so that whoever looks where it is sees that: a row of kind 0 whose
+-- version is one of the two greatest, 9223372036854775806 if it is archived and 9223372036854775807 if it is erased, and
+-- whose position is that of the last event, negated.
 CREATE TABLE {schema}.events (
     position bigint NOT NULL,
     version bigint NOT NULL,
@@ -45,16 +49,6 @@ CREATE TABLE {schema}.tags (
     kind integer NOT NULL,
     CONSTRAINT tags_by_tag PRIMARY KEY (tag, position) INCLUDE (kind)
 );
-
--- Streams that take no more events: 1 archived, 2 erased.
-CREATE TABLE {schema}.closed_streams (
-    stream text COLLATE "C" PRIMARY KEY,
-    state smallint NOT NULL CHECK (state IN (1, 2)),
-    -- The last position that an erased stream had.
-    erased_position bigint NOT NULL DEFAULT 0,
-    closed_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE INDEX closed_streams_erased ON {schema}.closed_streams (erased_position) WHERE state = 2;
 
 -- Appends with an idempotency key, and their outcomes.
 CREATE TABLE {schema}.appends (
@@ -129,10 +123,8 @@ BEGIN
     safe := greatest({schema}.safe_head(), safe_before);
     SELECT greatest(
         (SELECT e.position FROM {schema}.events AS e WHERE e.position <= safe ORDER BY e.position DESC LIMIT 1),
-        (
-            SELECT c.erased_position FROM {schema}.closed_streams AS c
-            WHERE c.state = 2 AND c.erased_position <= safe ORDER BY c.erased_position DESC LIMIT 1
-        ),
+        -- Of a stream that is erased, by its mark.
+        (SELECT -m.position FROM {schema}.events AS m WHERE m.position >= -safe ORDER BY m.position LIMIT 1),
         0
     ), (SELECT count(*) FROM {schema}.kinds)
     INTO last, kinds;
@@ -210,8 +202,8 @@ CREATE FUNCTION {schema}.append_batch(
     simple_kinds text[], kinds_known bigint,
     -- Per append: whether it was written, and what its condition found.
     OUT accepted boolean[], OUT condition_position bigint[],
-    -- Per part: where the stream was, and whether it is closed.
-    OUT part_head bigint[], OUT part_closed smallint[],
+    -- Per part: where the stream was.
+    OUT part_head bigint[],
     -- The positions of what was written, in order.
     OUT positions bigint[],
     -- Appends whose key is known.
@@ -220,7 +212,6 @@ CREATE FUNCTION {schema}.append_batch(
 DECLARE
     parts integer := cardinality(part_append);
     heads bigint[];
-    closed smallint[];
     known boolean[] := array_fill(false, ARRAY[appends]);
     first_part integer[] := array_fill(1, ARRAY[appends]);
     last_part integer[] := array_fill(0, ARRAY[appends]);
@@ -237,7 +228,6 @@ BEGIN
     accepted := array_fill(false, ARRAY[appends]);
     condition_position := array_fill(NULL::bigint, ARRAY[appends]);
     part_head := array_fill(0::bigint, ARRAY[parts]);
-    part_closed := array_fill(0::smallint, ARRAY[parts]);
     positions := '{}';
     known_append := '{}';
 
@@ -271,13 +261,11 @@ BEGIN
         END LOOP;
     END IF;
 
-    SELECT array_agg(coalesce(h.version, 0) ORDER BY s.n), array_agg(coalesce(c.state, 0::smallint) ORDER BY s.n)
-    INTO heads, closed
+    SELECT array_agg(coalesce(h.version, 0) ORDER BY s.n) INTO heads
     FROM unnest(streams) WITH ORDINALITY AS s(name, n)
     LEFT JOIN LATERAL (
         SELECT e.version FROM {schema}.events AS e WHERE e.stream = s.name ORDER BY e.version DESC LIMIT 1
-    ) AS h ON true
-    LEFT JOIN LATERAL (SELECT x.state FROM {schema}.closed_streams AS x WHERE x.stream = s.name) AS c ON true;
+    ) AS h ON true;
 
     IF cardinality(simple_append) > 0 THEN
         all_known := kinds_known = (SELECT count(*) FROM {schema}.kinds);
@@ -314,8 +302,7 @@ BEGIN
         WHILE part <= parts AND part_append[part] = append LOOP
             stream := part_stream[part];
             part_head[part] := heads[stream];
-            part_closed[part] := closed[stream];
-            IF closed[stream] <> 0
+            IF heads[stream] >= 9223372036854775806
                 OR part_expected[part] >= 0 AND part_expected[part] <> heads[stream]
                 OR part_expected[part] = -2 AND heads[stream] = 0
             THEN
@@ -375,7 +362,7 @@ $$;
 
 -- Appends events that are each of an append of its own, and of a stream of its own, without keys and conditions: the same
 -- locks, looks and order as in append_batch, in as few statements as that takes. Answers the positions, none where it conflicts, then
--- where the streams were, then whether they are closed: one array, which takes less time to hand out than columns.
+-- where the streams were: one array, which takes less time to hand out than columns.
 CREATE FUNCTION {schema}.append_each(
     locks bigint[], lock_exclusive boolean[],
     expected bigint[], stream text[], kind integer[], id uuid[], schema bigint[], tags text[], metadata text[],
@@ -384,7 +371,8 @@ CREATE FUNCTION {schema}.append_each(
 #variable_conflict use_column
 DECLARE
     held text;
-    answer bigint[];
+    positions bigint[];
+    heads bigint[];
 BEGIN
     held := pg_advisory_xact_lock_shared({gate_key})::text;
     PERFORM CASE
@@ -396,41 +384,47 @@ BEGIN
     held := pg_advisory_xact_lock_shared(
         {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
     )::text;
-    WITH looked AS (
-        SELECT e.*,
-            coalesce((
-                SELECT v.version FROM {schema}.events AS v WHERE v.stream = e.stream ORDER BY v.version DESC LIMIT 1
-            ), 0) AS head,
-            coalesce((SELECT c.state FROM {schema}.closed_streams AS c WHERE c.stream = e.stream), 0::smallint) AS closed
-        FROM unnest(stream, expected, kind, id, schema, tags, metadata, payload)
-            AS e(stream, expected, kind, id, schema, tags, metadata, payload)
-        OFFSET 0
-    ), decided AS MATERIALIZED (
-        SELECT l.*, CASE
-            WHEN l.closed = 0 AND CASE l.expected WHEN -1 THEN true WHEN -2 THEN l.head > 0 ELSE l.head = l.expected END
-            THEN nextval('{schema}.position_sequence')
-        END AS position
-        FROM looked AS l
-    ), written AS (
+    WITH written AS (
         INSERT INTO {schema}.events
             (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
-        SELECT d.position, d.head + 1, d.schema, clock_timestamp(), d.id, d.kind, d.stream, d.tags, d.metadata,
-            d.payload
-        FROM decided AS d WHERE d.position IS NOT NULL
+        SELECT nextval('{schema}.position_sequence'), e.head + 1, e.schema, clock_timestamp(), e.id, e.kind, e.stream,
+            e.tags, e.metadata, e.payload
+        FROM (
+            SELECT e.*, coalesce((
+                SELECT v.version FROM {schema}.events AS v WHERE v.stream = e.stream ORDER BY v.version DESC LIMIT 1
+            ), 0) AS head
+            FROM unnest(stream, expected, kind, id, schema, tags, metadata, payload)
+                AS e(stream, expected, kind, id, schema, tags, metadata, payload)
+            OFFSET 0
+        ) AS e
+        WHERE e.head < 9223372036854775806
+            AND CASE e.expected WHEN -1 THEN true WHEN -2 THEN e.head > 0 ELSE e.head = e.expected END
+        RETURNING position, version
     )
-    SELECT array_agg(d.position) || array_agg(d.head) || array_agg(d.closed::bigint) INTO answer FROM decided AS d;
+    SELECT array_agg(w.position), array_agg(w.version - 1) INTO positions, heads FROM written AS w;
+    IF cardinality(positions) IS DISTINCT FROM cardinality(stream) THEN
+        -- Some conflict: where they all are now tells which.
+        SELECT array_agg(CASE WHEN h.written THEN h.position END ORDER BY s.n),
+            array_agg(coalesce(h.version - h.written::integer, 0) ORDER BY s.n)
+        INTO positions, heads
+        FROM unnest(stream) WITH ORDINALITY AS s(name, n)
+        LEFT JOIN LATERAL (
+            SELECT e.version, e.position, coalesce(e.position = ANY (positions), false) AS written
+            FROM {schema}.events AS e WHERE e.stream = s.name ORDER BY e.version DESC LIMIT 1
+        ) AS h ON true;
+    END IF;
 
     IF cardinality(tag_event) > 0 THEN
         INSERT INTO {schema}.tags (tag, position, kind)
-        SELECT t.name, answer[t.event], append_each.kind[t.event]
-        FROM unnest(tag_event, tag_name) AS t(event, name) WHERE answer[t.event] IS NOT NULL;
+        SELECT t.name, positions[t.event], append_each.kind[t.event]
+        FROM unnest(tag_event, tag_name) AS t(event, name) WHERE positions[t.event] IS NOT NULL;
     END IF;
-    RETURN answer;
+    RETURN positions || heads;
 END
 $$;
 
 -- Appends events to one stream, with the same locks, looks and order as append_batch, in as few statements as that takes.
--- Answers as append_each does: the last position, or none if it conflicts, where the stream was, and whether it is closed.
+-- Answers as append_each does: the last position, or none if it conflicts, and where the stream was.
 CREATE FUNCTION {schema}.append_stream(
     locks bigint[], lock_exclusive boolean[],
     expected bigint, name text, kind integer[], id uuid[], schema bigint[], event_tags text[], metadata text[],
@@ -440,7 +434,6 @@ CREATE FUNCTION {schema}.append_stream(
 DECLARE
     held text;
     head bigint;
-    closed smallint;
 BEGIN
     -- Assignments, because they need no plan.
     held := pg_advisory_xact_lock_shared({gate_key})::text;
@@ -453,12 +446,11 @@ BEGIN
         FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
     END IF;
 
-    SELECT
-        coalesce((SELECT e.version FROM {schema}.events AS e WHERE e.stream = name ORDER BY e.version DESC LIMIT 1), 0),
-        coalesce((SELECT c.state FROM {schema}.closed_streams AS c WHERE c.stream = name), 0::smallint)
-    INTO head, closed;
-    IF closed <> 0 OR expected >= 0 AND expected <> head OR expected = -2 AND head = 0 THEN
-        RETURN ARRAY[NULL, head, closed];
+    head := coalesce(
+        (SELECT e.version FROM {schema}.events AS e WHERE e.stream = name ORDER BY e.version DESC LIMIT 1), 0
+    );
+    IF head >= 9223372036854775806 OR expected >= 0 AND expected <> head OR expected = -2 AND head = 0 THEN
+        RETURN ARRAY[NULL, head];
     END IF;
 
     -- First the lock, then the numbers: see safe_head.
@@ -477,28 +469,60 @@ BEGIN
         FROM unnest(tag_event, tag_name) AS t(event, name)
         JOIN {schema}.events AS e ON e.stream = append_stream.name AND e.version = head + t.event;
     END IF;
-    RETURN ARRAY[currval('{schema}.position_sequence'), head, closed];
+    RETURN ARRAY[currval('{schema}.position_sequence'), head];
 END
 $$;
 
--- Closes a stream: 1 archives, 2 erases. Answers what it was before, or nothing if there is no such stream.
-CREATE FUNCTION {schema}.close_stream(name text, lock bigint, wanted smallint) RETURNS smallint
+-- Appends one event without tags, as append_stream would. Looks and writes in one statement, since starting one takes the
+-- server longer than what it does; only after a conflict it looks again.
+CREATE FUNCTION {schema}.append_event(
+    lock bigint, expected bigint, name text, kind integer, id uuid, schema bigint, metadata text, payload bytea
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+    held text;
+    answer bigint[];
+BEGIN
+    held := pg_advisory_xact_lock_shared({gate_key})::text;
+    held := pg_advisory_xact_lock(lock)::text;
+    -- First the lock, then the numbers: see safe_head.
+    held := pg_advisory_xact_lock_shared(
+        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
+    )::text;
+    INSERT INTO {schema}.events AS e
+        (position, version, schema_version, recorded_at, event_id, kind, stream, metadata, payload)
+    SELECT nextval('{schema}.position_sequence'), h.head + 1, schema, clock_timestamp(), id, kind, name, metadata, payload
+    FROM (
+        SELECT coalesce((
+            SELECT v.version FROM {schema}.events AS v WHERE v.stream = name ORDER BY v.version DESC LIMIT 1
+        ), 0) AS head
+        OFFSET 0
+    ) AS h
+    WHERE h.head < 9223372036854775806
+        AND CASE expected WHEN -1 THEN true WHEN -2 THEN h.head > 0 ELSE h.head = expected END
+    RETURNING ARRAY[e.position, e.version - 1] INTO answer;
+    IF answer IS NULL THEN
+        SELECT ARRAY[NULL, coalesce(max(v.version), 0)] INTO answer FROM {schema}.events AS v WHERE v.stream = name;
+    END IF;
+    RETURN answer;
+END
+$$;
+
+-- Closes a stream with this mark, see events. Answers where it was before, or nothing if there is no such stream.
+CREATE FUNCTION {schema}.close_stream(name text, lock bigint, mark bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    before smallint;
+    head bigint;
     last bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared({gate_key});
     PERFORM pg_advisory_xact_lock(lock);
-    SELECT c.state INTO before FROM {schema}.closed_streams AS c WHERE c.stream = name;
-    IF before >= wanted THEN
-        RETURN before;
+    SELECT e.version, abs(e.position) INTO head, last FROM {schema}.events AS e
+    WHERE e.stream = name ORDER BY e.version DESC LIMIT 1;
+    IF head IS NULL OR head >= mark THEN
+        RETURN head;
     END IF;
-    SELECT max(e.position) INTO last FROM {schema}.events AS e WHERE e.stream = name;
-    IF last IS NULL THEN
-        RETURN NULL;
-    END IF;
-    IF wanted = 2 THEN
+    IF mark = 9223372036854775807 THEN
         PERFORM set_config('recount.erasing', 'yes', true);
         DELETE FROM {schema}.tags AS t USING {schema}.events AS e,
             LATERAL jsonb_array_elements_text(e.tags::jsonb) AS g(tag)
@@ -506,11 +530,9 @@ BEGIN
         DELETE FROM {schema}.events AS e WHERE e.stream = name;
         PERFORM set_config('recount.erasing', '', true);
     END IF;
-    INSERT INTO {schema}.closed_streams (stream, state, erased_position)
-    VALUES (name, wanted, CASE WHEN wanted = 2 THEN last ELSE 0 END)
-    ON CONFLICT (stream) DO UPDATE
-    SET state = excluded.state, erased_position = excluded.erased_position, closed_at = clock_timestamp();
-    RETURN coalesce(before, 0::smallint);
+    INSERT INTO {schema}.events (position, version, schema_version, recorded_at, event_id, kind, stream, payload)
+    VALUES (-last, mark, 0, clock_timestamp(), gen_random_uuid(), 0, name, '');
+    RETURN head;
 END
 $$;
 

@@ -212,26 +212,24 @@ struct Answer {
     accepted: Vec<bool>,
     condition: Vec<Option<i64>>,
     heads: Vec<i64>,
-    closed: Vec<i16>,
     positions: Vec<i64>,
     known: HashMap<i32, NamedAppend>,
 }
 
 impl Answer {
     fn read(row: &PgRow) -> Result<Self, StoreError> {
-        let known: Vec<i32> = row.try_get(5).during(OPERATION)?;
+        let known: Vec<i32> = row.try_get(4).during(OPERATION)?;
         let mut answer = Self {
             accepted: row.try_get(0).during(OPERATION)?,
             condition: row.try_get(1).during(OPERATION)?,
             heads: row.try_get(2).during(OPERATION)?,
-            closed: row.try_get(3).during(OPERATION)?,
-            positions: row.try_get(4).during(OPERATION)?,
+            positions: row.try_get(3).during(OPERATION)?,
             known: HashMap::new(),
         };
         if !known.is_empty() {
-            let digests: Vec<Uuid> = row.try_get(6).during(OPERATION)?;
-            let positions: Vec<i64> = row.try_get(7).during(OPERATION)?;
-            let streams: Vec<String> = row.try_get(8).during(OPERATION)?;
+            let digests: Vec<Uuid> = row.try_get(5).during(OPERATION)?;
+            let positions: Vec<i64> = row.try_get(6).during(OPERATION)?;
+            let streams: Vec<String> = row.try_get(7).during(OPERATION)?;
             for (((append, digest), position), streams) in known.into_iter().zip(digests).zip(positions).zip(streams) {
                 answer.known.insert(append, outcome::decode(digest, position, &streams)?);
             }
@@ -251,7 +249,6 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
         let first = part;
         part += append.streams.len();
         let heads = answer.heads.get(first..part).ok_or_else(incomplete)?;
-        let closed = answer.closed.get(first..part).ok_or_else(incomplete)?;
         let condition = answer.condition.get(index).copied().ok_or_else(incomplete)?;
         if let Some(known) = answer.known.get(&number(index)) {
             let outcome = match &append.idempotency {
@@ -262,28 +259,33 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
         } else if *answer.accepted.get(index).ok_or_else(incomplete)? {
             written += append.event_count();
             let position = answer.positions.get(written.saturating_sub(1)).copied().ok_or_else(incomplete)?;
-            let streams = append.streams.iter().zip(heads).map(|(part, head)| StreamAppended {
-                stream: part.stream.clone(),
-                version: StreamVersion::new(head.cast_unsigned() + part.events.len() as u64),
-                count: part.events.len() as u64,
-            });
-            let position = Position::new(position.cast_unsigned());
-            outcomes.push(Ok(Appended { position, streams: streams.collect(), repeated: false }));
+            outcomes.push(Ok(appended(append, position, heads)));
         } else {
-            outcomes.push(Err(conflict(append, heads, closed, condition).into()));
+            outcomes.push(Err(conflict(append, heads, condition).into()));
         }
     }
     Ok(outcomes)
 }
 
-pub(crate) fn conflict(append: &Append, heads: &[i64], closed: &[i16], condition: Option<i64>) -> Conflict {
+/// What an append did whose last event has this position, to streams that were at these versions.
+pub(crate) fn appended(append: &Append, position: i64, heads: &[i64]) -> Appended {
+    let streams = append.streams.iter().zip(heads).map(|(part, head)| {
+        let count = part.events.len() as u64;
+        let version = StreamVersion::new(head.cast_unsigned() + count);
+        StreamAppended { stream: part.stream.clone(), version, count }
+    });
+    Appended { position: Position::new(position.cast_unsigned()), streams: streams.collect(), repeated: false }
+}
+
+/// Why an append was refused whose streams end in these versions, and whose condition found this position.
+pub(crate) fn conflict(append: &Append, heads: &[i64], condition: Option<i64>) -> Conflict {
     let mut violations: Vec<Violation> = append
         .streams
         .iter()
-        .zip(heads.iter().zip(closed))
-        .filter_map(|(part, (head, closed))| {
+        .zip(heads)
+        .filter_map(|(part, head)| {
             let stream = part.stream.clone();
-            match *closed {
+            match *head {
                 ARCHIVED => return Some(Violation::Archived { stream }),
                 ERASED => return Some(Violation::Erased { stream }),
                 _ => {}

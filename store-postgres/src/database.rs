@@ -1,10 +1,12 @@
 //! Asking the database: statements with their arguments, and connections that may have ended meanwhile.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, TryStreamExt};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use recount_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
@@ -45,13 +47,6 @@ impl Statement {
         self
     }
 
-    /// Puts SQL around it.
-    pub(crate) fn within(mut self, before: &str, behind: &str) -> Self {
-        self.text.insert_str(0, before);
-        self.text.push_str(behind);
-        self
-    }
-
     /// Adds an argument, for the next number.
     pub(crate) fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
         self.argue(value);
@@ -74,21 +69,15 @@ impl Statement {
     }
 
     /// Runs it to its very end: what it wrote is committed then, unless a transaction is open.
-    pub(crate) async fn run(self, connection: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut rows = Vec::new();
-        self.run_into(connection, &mut rows).await?;
-        Ok(rows)
+    pub(crate) fn run(self, connection: &mut PgConnection) -> impl Future<Output = Result<Vec<PgRow>, sqlx::Error>> {
+        self.rows(connection).try_collect()
     }
 
-    async fn run_into(self, connection: &mut PgConnection, taker: &mut impl Taker) -> Result<(), sqlx::Error> {
-        if let Some(failed) = self.failed {
-            return Err(sqlx::Error::Encode(failed.into()));
+    fn rows(self, connection: &mut PgConnection) -> BoxStream<'_, Result<PgRow, sqlx::Error>> {
+        match self.failed {
+            Some(failed) => stream::once(async { Err(sqlx::Error::Encode(failed.into())) }).boxed(),
+            None => sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch(connection),
         }
-        let mut rows = sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch(connection);
-        while let Some(row) = rows.try_next().await? {
-            taker.row(row);
-        }
-        Ok(())
     }
 }
 
@@ -98,6 +87,14 @@ pub(crate) trait Taker: Send {
     fn begin(&mut self);
 
     fn row(&mut self, row: PgRow);
+}
+
+/// Gives it all rows.
+async fn give(mut rows: BoxStream<'_, Result<PgRow, sqlx::Error>>, taker: &mut impl Taker) -> Result<(), sqlx::Error> {
+    while let Some(row) = rows.try_next().await? {
+        taker.row(row);
+    }
+    Ok(())
 }
 
 impl Taker for Vec<PgRow> {
@@ -189,6 +186,20 @@ impl Database {
 
     /// A connection; if one just turned out to have ended, others may have as well, so that they are asked first.
     pub(crate) async fn line(&self, careful: bool) -> Result<Line, Cause> {
+        // Most often one was used a moment ago. In a box: every call carries room for what is seldom needed.
+        if !careful && let Some(line) = self.at_hand() {
+            return Ok(line);
+        }
+        Box::pin(self.any_line(careful)).await
+    }
+
+    /// The connection that was used last, if that was a moment ago.
+    fn at_hand(&self) -> Option<Line> {
+        let lately = |(_, since): &mut (Line, Instant)| since.elapsed() < IDLE;
+        if self.pool.is_closed() { None } else { self.resting.lines().pop_if(lately).map(|(line, _)| line) }
+    }
+
+    async fn any_line(&self, careful: bool) -> Result<Line, Cause> {
         let patience = sleep(self.patience());
         tokio::pin!(patience);
         loop {
@@ -249,31 +260,31 @@ impl Database {
     /// Asks something that may be asked again.
     pub(crate) async fn read(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
         let mut rows = Vec::new();
-        self.ask(operation, statement, true, &mut rows).await?;
+        self.ask(operation, || statement.clone(), true, &mut rows).await?;
         Ok(rows)
     }
 
-    /// The same, with somebody else who takes the rows.
-    pub(crate) async fn read_into(
+    /// The same, with somebody else who takes the rows, and a statement that is made anew for each attempt.
+    pub(crate) fn read_into(
         &self,
         operation: &'static str,
-        statement: Statement,
+        statement: impl Fn() -> Statement,
         taker: &mut impl Taker,
-    ) -> Result<(), StoreError> {
-        self.ask(operation, statement, true, taker).await
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.ask(operation, statement, true, taker)
     }
 
     /// Runs a statement that writes, in a transaction of its own.
     pub(crate) async fn write(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
         let mut rows = Vec::new();
-        self.ask(operation, statement, false, &mut rows).await?;
+        self.ask(operation, || statement.clone(), false, &mut rows).await?;
         Ok(rows)
     }
 
     async fn ask(
         &self,
         operation: &'static str,
-        statement: Statement,
+        statement: impl Fn() -> Statement,
         again: bool,
         taker: &mut impl Taker,
     ) -> Result<(), StoreError> {
@@ -282,8 +293,9 @@ impl Database {
         loop {
             let mut line = self.line(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
             taker.begin();
-            let running = statement.clone().run_into(&mut line.connection, taker);
-            let cause = match self.patiently(line.process, running).await {
+            let rows = statement().rows(&mut line.connection);
+            let ran = self.patiently(line.process, pin!(give(rows, taker))).await;
+            let cause = match ran {
                 Ok(()) => {
                     self.rest(line);
                     return Ok(());

@@ -6,7 +6,6 @@ use sqlx::postgres::PgRow;
 use crate::database::{Database, Statement, Taker};
 use crate::error::damaged;
 use crate::kinds::Kinds;
-use crate::lifecycle;
 use crate::page::{EVENT_BYTES, OPERATION, PAGE_BYTES, Page, PageSize};
 use crate::row::{Decoder, get};
 
@@ -17,8 +16,6 @@ pub(crate) struct Decoding<'k> {
     events: Vec<RecordedEvent>,
     bytes: usize,
     cut: bool,
-    /// What the stream is if it is closed, which a row without an event tells.
-    closed: Option<i16>,
     /// From the first one on whose kind must be learned.
     later: Vec<(PgRow, i64)>,
     failed: Option<StoreError>,
@@ -27,7 +24,7 @@ pub(crate) struct Decoding<'k> {
 impl<'k> Decoding<'k> {
     pub(crate) fn new(kinds: &'k Kinds) -> Self {
         let decoder = Decoder::new(kinds.of_rows());
-        Self { kinds, decoder, events: vec![], bytes: 0, cut: false, closed: None, later: vec![], failed: None }
+        Self { kinds, decoder, events: vec![], bytes: 0, cut: false, later: vec![], failed: None }
     }
 
     fn take(&mut self, row: &PgRow, position: i64, event_type: EventType) -> Result<(), StoreError> {
@@ -42,29 +39,26 @@ impl<'k> Decoding<'k> {
     }
 
     fn try_row(&mut self, row: PgRow) -> Result<(), StoreError> {
-        if let Some(position) = get(&row, 0)? {
-            if self.cut {
-                return Ok(());
-            }
-            match self.decoder.event_type(&row)? {
-                Some(event_type) if self.later.is_empty() => self.take(&row, position, event_type)?,
-                _ => self.later.push((row, position)),
-            }
-        } else {
-            self.closed = Some(lifecycle::closed(get(&row, 1)?)?);
+        if self.cut {
+            return Ok(());
+        }
+        let position = get(&row, 0)?;
+        match self.decoder.event_type(&row)? {
+            Some(event_type) if self.later.is_empty() => self.take(&row, position, event_type)?,
+            _ => self.later.push((row, position)),
         }
         Ok(())
     }
 
-    /// Reads the page. Also tells what the stream is if it is closed and the statement asks for that.
+    /// Reads the page.
     pub(crate) async fn read(
         mut self,
         database: &Database,
         statement: Statement,
         limit: usize,
         size: PageSize,
-    ) -> Result<(Page, Option<i16>), StoreError> {
-        database.read_into(OPERATION, statement, &mut self).await?;
+    ) -> Result<Page, StoreError> {
+        database.read_into(OPERATION, || statement.clone(), &mut self).await?;
         if !self.later.is_empty() {
             // Committed before the event that uses it.
             self.kinds.reload(database).await?;
@@ -78,12 +72,12 @@ impl<'k> Decoding<'k> {
                 self.take(&row, position, event_type)?;
             }
         }
-        let Self { events, bytes, cut, closed, failed, .. } = self;
+        let Self { events, bytes, cut, failed, .. } = self;
         if let Some(failed) = failed {
             return Err(failed);
         }
         let exhausted = events.len() < limit && (bytes <= PAGE_BYTES || !size.weighed) && !cut;
-        Ok((Page { events, exhausted, cut }, closed))
+        Ok(Page { events, exhausted, cut })
     }
 }
 

@@ -1,77 +1,88 @@
 //! Folding a stream: one statement, whose rows are shown as they come, since nothing of them is kept.
 
-use recount_core::{EventRef, ReadStream, StoreError, StreamVersion};
+use recount_core::{Direction, EachEvent, EventRef, ReadStream, StoreError, StreamVersion};
 use sqlx::postgres::PgRow;
 
 use crate::database::{Statement, Taker};
 use crate::error::damaged;
 use crate::kinds::KindsOfRows;
-use crate::lifecycle::{self, ERASED};
-use crate::page::{OPERATION, exists};
+use crate::lifecycle::{self, ARCHIVED};
+use crate::page::{OPERATION, last, rows};
 use crate::query::order;
 use crate::read::Reader;
 use crate::row::get;
 
-/// Who is shown the events.
-pub(crate) type Each<'a> = dyn for<'e> FnMut(EventRef<'e>) + Send + 'a;
-
 impl Reader {
     /// Shows the events of a stream.
-    pub(crate) async fn fold_stream(&self, read: ReadStream, each: &mut Each<'_>) -> Result<(), StoreError> {
+    pub(crate) async fn fold_stream(&self, read: &ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
         let mut folding = Folding::new(each, self.kinds.of_rows());
-        let statement = self.folding(&read);
-        self.database.read_into(OPERATION, statement.clone(), &mut folding).await?;
+        self.database.read_into(OPERATION, || self.folding(read), &mut folding).await?;
         if folding.unknown.is_some() {
             // Committed before the event that uses it.
-            self.kinds.reload(&self.database).await?;
+            Box::pin(self.kinds.reload(&self.database)).await?;
             folding.kinds = self.kinds.of_rows();
-            self.database.read_into(OPERATION, statement, &mut folding).await?;
+            Box::pin(self.database.read_into(OPERATION, || self.folding(read), &mut folding)).await?;
         }
-        let Folding { shown, unknown, closed, failed, .. } = folding;
+        let Folding { shown, unknown, mark, failed, .. } = folding;
         if let Some(failed) = failed {
             return Err(failed);
         }
         if let Some(kind) = unknown {
             return Err(damaged(format!("the kind {kind} of an event of {} is unknown", read.stream)));
         }
-        // Erased since the first rows were shown: they are nothing to go by.
-        if shown == 0 || closed == Some(ERASED) { exists(&self.database, &read, closed).await } else { Ok(()) }
+        match mark {
+            // Erased, maybe since the first rows were shown: they are nothing to go by.
+            Some(_) => lifecycle::present(&read.stream, mark),
+            None if shown > 0 => Ok(()),
+            None if is_rest(read) && read.from.get() <= 1 => lifecycle::present(&read.stream, None),
+            None => Box::pin(lifecycle::find(&self.database, &read.stream, OPERATION)).await,
+        }
     }
 
-    /// Behind the events comes what the stream is, if it is closed.
     fn folding(&self, read: &ReadStream) -> Statement {
         let schema = &self.database.schema;
-        let limit = read.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-        let mut statement = Statement::new(schema, include_str!("sql/fold_events.sql"));
-        statement.push(schema, order(read.direction)).push(schema, include_str!("sql/fold_closed.sql"));
         let after = StreamVersion::new(read.from.get().saturating_sub(1));
-        statement.bind(read.stream.to_string()).bind(after.as_i64()).bind(read.to.as_i64()).bind(limit)
+        let mut select = Statement::new(schema, include_str!("sql/fold_events.sql"));
+        select = select.bind(read.stream.to_string()).bind(after.as_i64());
+        if is_rest(read) {
+            select.push(schema, " ORDER BY e.version");
+        } else {
+            select.push(schema, " AND e.version <= ").place(last(read)).push(schema, " ORDER BY e.version ");
+            select.push(schema, order(read.direction)).push(schema, " LIMIT ").place(rows(read.limit));
+        }
+        select
     }
 }
 
+/// Whether it goes to the end, where the mark of a closed stream is.
+fn is_rest(read: &ReadStream) -> bool {
+    read.direction == Direction::Forward && read.to == StreamVersion::MAX && read.limit.is_none()
+}
+
 struct Folding<'a> {
-    each: &'a mut Each<'a>,
+    each: &'a mut EachEvent<'a>,
     /// How many events were shown, and how many rows of this attempt have come: a broken read begins anew.
     shown: u64,
     rows: u64,
     kinds: KindsOfRows,
     /// A kind that must be learned first.
     unknown: Option<i32>,
-    /// What the stream is if it is closed.
-    closed: Option<i16>,
+    /// What the stream ends in, if it is closed.
+    mark: Option<i64>,
     failed: Option<StoreError>,
 }
 
 impl<'a> Folding<'a> {
-    fn new(each: &'a mut Each<'a>, kinds: KindsOfRows) -> Self {
-        Self { each, shown: 0, rows: 0, kinds, unknown: None, closed: None, failed: None }
+    fn new(each: &'a mut EachEvent<'a>, kinds: KindsOfRows) -> Self {
+        Self { each, shown: 0, rows: 0, kinds, unknown: None, mark: None, failed: None }
     }
 
     fn try_row(&mut self, row: &PgRow) -> Result<(), StoreError> {
-        let Some(version) = get::<Option<i64>>(row, 0)? else {
-            self.closed = Some(lifecycle::closed(get(row, 2)?)?);
+        let version: i64 = get(row, 0)?;
+        if version >= ARCHIVED {
+            self.mark = Some(version);
             return Ok(());
-        };
+        }
         self.rows += 1;
         if self.rows <= self.shown {
             return Ok(());
@@ -97,7 +108,7 @@ impl<'a> Folding<'a> {
 
 impl Taker for Folding<'_> {
     fn begin(&mut self) {
-        (self.rows, self.unknown, self.closed) = (0, None, None);
+        (self.rows, self.unknown, self.mark) = (0, None, None);
     }
 
     fn row(&mut self, row: PgRow) {

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::time::Duration;
 
 use recount_core::{AppendError, Conflict, Position, RecordedEvent, StoreError, StreamId, Violation};
@@ -58,7 +59,7 @@ impl<'a> Session<'a> {
     pub(crate) async fn learn(&self, events: &[RecordedEvent]) -> Result<(), StoreError> {
         let Reader { database, kinds, .. } = self.reader;
         let missing = kinds.missing(events.iter().map(|event| (event.stream.category(), &event.data.event_type)));
-        kinds.make(database, missing).await
+        if missing.is_empty() { Ok(()) } else { kinds.make(database, missing).await }
     }
 
     /// After a failure: gives up the connection. What a lost one left under way holds up everybody, so it is ended.
@@ -108,7 +109,7 @@ impl<'a> Session<'a> {
 
     async fn ask(&mut self, statement: Statement) -> Result<Vec<PgRow>, sqlx::Error> {
         let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        self.reader.database.patiently(*process, statement.run(connection)).await
+        self.reader.database.patiently(*process, pin!(statement.run(connection))).await
     }
 
     async fn say(&mut self, text: &str) -> Result<(), sqlx::Error> {
@@ -193,7 +194,7 @@ impl<'a> Session<'a> {
         let mut violations = Vec::new();
         for row in self.ask(self.statement(include_str!("sql/select_closed.sql")).bind(names)).await? {
             let stream = stream(row.try_get(0)?)?.clone();
-            violations.push(match row.try_get(1)? {
+            violations.push(match row.try_get::<i64, _>(1)? {
                 ERASED => Violation::Erased { stream },
                 _ => Violation::Archived { stream },
             });
@@ -229,18 +230,18 @@ impl<'a> Session<'a> {
         let text = database.schema.text(template);
         let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
         let process = *process;
-        let mut copy = database.patiently(process, connection.copy_in_raw(&text)).await?;
+        let mut copy = database.patiently(process, pin!(connection.copy_in_raw(&text))).await?;
         let mut rows = Rows::new();
         for event in events {
             encode(&mut rows, event)?;
             if rows.len() > PIECE {
-                database.patiently(process, copy.send(rows.bytes())).await?;
+                database.patiently(process, pin!(copy.send(rows.bytes()))).await?;
                 rows.clear();
             }
         }
         rows.finish();
-        database.patiently(process, copy.send(rows.bytes())).await?;
-        database.patiently(process, copy.finish()).await?;
+        database.patiently(process, pin!(copy.send(rows.bytes()))).await?;
+        database.patiently(process, pin!(copy.finish())).await?;
         Ok(())
     }
 }

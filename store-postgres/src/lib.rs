@@ -32,6 +32,8 @@
 //! *Concurrent appends share commits.* Two tasks write. Each takes an append and all that queued up while the last commit ran, and hands
 //! them to one function of the database in one round trip. There each succeeds or conflicts on its own.
 //!
+//! *A closed stream ends in a mark,* a row behind its last event, so that whoever looks where it is sees that too. `event_log` doesn't show it.
+//!
 //! *Locks before looks.* An append first locks the names that it depends on, in one order everywhere: its streams, its key, the tags
 //! that it writes (shared) and one tag of each alternative of its condition (exclusive). Only then it looks at versions, keys and
 //! conditions, and writes. So of appends that exclude each other one wins, at the ordinary isolation level, and those that don't never

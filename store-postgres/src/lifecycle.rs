@@ -4,40 +4,48 @@ use recount_core::{StoreError, StreamId};
 use sqlx::Row;
 
 use crate::database::{Database, Statement};
-use crate::error::{During, damaged};
+use crate::error::During;
 
-pub(crate) const ARCHIVED: i16 = 1;
-pub(crate) const ERASED: i16 = 2;
+/// The versions of the marks that closed streams end in.
+pub(crate) const ARCHIVED: i64 = i64::MAX - 1;
+pub(crate) const ERASED: i64 = i64::MAX;
 
-/// What a stream is if it is closed, as the database has it.
-pub(crate) fn closed(state: i64) -> Result<i16, StoreError> {
-    i16::try_from(state).map_err(|_| damaged(format!("a stream is closed as {state}")))
-}
-
-pub(crate) async fn archive(database: &Database, stream: &StreamId) -> Result<(), StoreError> {
-    match close(database, stream, ARCHIVED, "archiving a stream").await? {
+/// Fails unless the stream is there, by what it ends in.
+pub(crate) fn present(stream: &StreamId, end: Option<i64>) -> Result<(), StoreError> {
+    match end {
         None => Err(StoreError::StreamNotFound { stream: stream.clone() }),
         Some(ERASED) => Err(StoreError::StreamErased { stream: stream.clone() }),
         Some(_) => Ok(()),
     }
 }
 
+/// Fails unless the stream is there.
+pub(crate) async fn find(database: &Database, stream: &StreamId, operation: &'static str) -> Result<(), StoreError> {
+    let select = Statement::new(&database.schema, include_str!("sql/select_head.sql")).bind(stream.to_string());
+    let rows = database.read(operation, select).await?;
+    present(stream, rows.first().map(|row| row.try_get(0)).transpose().during(operation)?)
+}
+
+pub(crate) async fn archive(database: &Database, stream: &StreamId) -> Result<(), StoreError> {
+    present(stream, close(database, stream, ARCHIVED, "archiving a stream").await?)
+}
+
 pub(crate) async fn erase(database: &Database, stream: &StreamId) -> Result<(), StoreError> {
     match close(database, stream, ERASED, "erasing a stream").await? {
-        None => Err(StoreError::StreamNotFound { stream: stream.clone() }),
+        None => present(stream, None),
         Some(_) => Ok(()),
     }
 }
 
-/// What the stream was before, if it is there.
+/// What the stream ended in before, if it is there.
 async fn close(
     database: &Database,
     stream: &StreamId,
-    wanted: i16,
+    mark: i64,
     operation: &'static str,
-) -> Result<Option<i16>, StoreError> {
+) -> Result<Option<i64>, StoreError> {
     let close = Statement::new(&database.schema, include_str!("sql/close_stream.sql"));
-    let close = close.bind(stream.to_string()).bind(database.schema.stream_lock(stream)).bind(wanted);
+    let close = close.bind(stream.to_string()).bind(database.schema.stream_lock(stream)).bind(mark);
     // Again it finds what it did.
     let rows = database.read(operation, close).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)

@@ -52,17 +52,20 @@ impl Lone {
     ///
     /// # Cancel safety
     /// The connection of a dropped append goes back to the pool, which waits for what was sent to be answered.
-    pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let mut line = None;
+    pub(crate) fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> {
         let (reply, mut answer) = oneshot::channel();
-        let mut told = Told(Some(self.writer.wake.clone()));
-        self.writer.commit(&mut line, vec![Work { append, reply }]).await;
-        told.0 = None;
-        if let Some(line) = line {
-            self.writer.database.rest(line);
+        let batch = vec![Work { append, reply }];
+        async move {
+            let mut line = None;
+            let mut told = Told(Some(self.writer.wake.clone()));
+            self.writer.commit(&mut line, batch).await;
+            told.0 = None;
+            if let Some(line) = line {
+                self.writer.database.rest(line);
+            }
+            answer.try_recv().unwrap_or_else(|lost| {
+                Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
+            })
         }
-        answer.try_recv().unwrap_or_else(|lost| {
-            Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
-        })
     }
 }

@@ -1,5 +1,7 @@
 //! The tables: what version a schema has, and bringing it to the newest.
 
+use std::pin::pin;
+
 use recount_core::StoreError;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use tokio::time::timeout;
@@ -75,7 +77,7 @@ async fn patiently(
         work(&mut connection, &database.schema).await?;
         connection.close().await.during(OPERATION)
     };
-    database.patiently(process, async { Ok(working.await) }).await.during(OPERATION)?
+    database.patiently(process, pin!(async { Ok(working.await) })).await.during(OPERATION)?
 }
 
 async fn bring_up(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreE
 use crate::database::{Database, Statement};
 use crate::decoding::Decoding;
 use crate::kinds::Kinds;
-use crate::lifecycle::ERASED;
+use crate::lifecycle::{self, ARCHIVED};
 use crate::query::{Compiled, Range, of_kind, order};
 use crate::row::COLUMNS;
 
@@ -69,7 +69,8 @@ fn bounded(
     range: Range,
 ) -> Statement {
     let schema = &database.schema;
-    let numbers = |page: Statement| page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(limit));
+    let numbers =
+        |page: Statement| page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(Some(limit as u64)));
     let mut page = numbers(Statement::new(schema, ""));
     if !size.weighed {
         select(&mut page, &format!("{COLUMNS}{SMALL_PAYLOAD}"));
@@ -84,8 +85,14 @@ fn bounded(
     page
 }
 
-fn rows(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
+/// A limit as the database takes it.
+pub(crate) fn rows(limit: Option<u64>) -> i64 {
+    limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+/// The last version of an event that is wanted: behind it may be a mark.
+pub(crate) fn last(read: &ReadStream) -> i64 {
+    read.to.as_i64().min(ARCHIVED - 1)
 }
 
 /// The next page of a stream. The first one also tells a stream with nothing in the wanted range from one that isn't there.
@@ -106,17 +113,12 @@ pub(crate) async fn stream_page(
         page.push(schema, " LIMIT $3");
     };
     let after = Position::new(read.from.get().saturating_sub(1));
-    let range = Range { after, to: Position::new(read.to.get()) };
+    let range = Range { after, to: Position::new(last(read).cast_unsigned()) };
     let by = format!("e.version {direction}");
-    let mut statement = bounded(database, select, &by, limit, *size, range);
-    if first {
-        // Behind the events comes what the stream is, if it is closed.
-        statement = statement.within("(", ") UNION ALL ");
-        statement.push(schema, include_str!("sql/closed_row.sql"));
-    }
-    let (page, closed) = Decoding::new(kinds).read(database, statement, limit, *size).await?;
+    let statement = bounded(database, select, &by, limit, *size, range);
+    let page = Decoding::new(kinds).read(database, statement, limit, *size).await?;
     if first && page.events.is_empty() && !page.cut {
-        exists(database, read, closed).await?;
+        lifecycle::find(database, &read.stream, OPERATION).await?;
     }
     size.learn(&page);
     read.limit = read.limit.map(|limit| limit.saturating_sub(page.events.len() as u64));
@@ -127,23 +129,6 @@ pub(crate) async fn stream_page(
         }
     }
     Ok(page)
-}
-
-/// Fails unless the stream, of which there was nothing to read, is there.
-pub(crate) async fn exists(database: &Database, read: &ReadStream, closed: Option<i16>) -> Result<(), StoreError> {
-    let stream = || read.stream.clone();
-    match closed {
-        Some(ERASED) => return Err(StoreError::StreamErased { stream: stream() }),
-        Some(_) => return Ok(()),
-        None => {}
-    }
-    if read.from.get() > 1 || read.to < StreamVersion::MAX || read.limit == Some(0) {
-        let select = Statement::new(&database.schema, include_str!("sql/has_stream.sql")).bind(stream().to_string());
-        if !database.read(OPERATION, select).await?.is_empty() {
-            return Ok(());
-        }
-    }
-    Err(StoreError::StreamNotFound { stream: stream() })
 }
 
 /// What is left to read of the whole store.
@@ -184,7 +169,7 @@ impl Cursor {
         let filtering = matches!(self.compiled, Compiled::Scan);
         let limit = self.size.limit(self.limit.filter(|_| !filtering));
         let statement = self.statement(database, limit);
-        let (page, _) = Decoding::new(kinds).read(database, statement, limit, self.size).await?;
+        let page = Decoding::new(kinds).read(database, statement, limit, self.size).await?;
         self.size.learn(&page);
         let last = page.events.last().filter(|_| !page.exhausted).map(|event| event.position);
         match (self.direction, last) {

@@ -1,6 +1,7 @@
 //! Silence: an answer that the server works at is waited for, one that got lost in the network is not.
 
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use sqlx::{ConnectOptions, PgConnection};
@@ -38,18 +39,27 @@ impl Database {
     pub(crate) async fn patiently<T>(
         &self,
         process: Process,
-        call: impl Future<Output = Result<T, sqlx::Error>>,
+        mut call: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
     ) -> Result<T, sqlx::Error> {
-        tokio::pin!(call);
+        match timeout(self.patience() / 2, call.as_mut()).await {
+            Ok(answer) => answer,
+            // In a box: every call carries room for what is seldom needed.
+            Err(_) => Box::pin(self.overdue(process, call)).await,
+        }
+    }
+
+    /// Waits for an answer that should be there by now.
+    async fn overdue<T>(
+        &self,
+        process: Process,
+        mut call: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
+    ) -> Result<T, sqlx::Error> {
         let (half, quarter) = (self.patience() / 2, self.patience() / 4);
         let mut wait = half;
         loop {
-            if let Ok(answer) = timeout(wait, &mut call).await {
-                return answer;
-            }
             let works = tokio::select! {
                 biased;
-                answer = &mut call => return answer,
+                answer = call.as_mut() => return answer,
                 works = timeout(half, self.works(process)) => works,
             };
             wait = match works {
@@ -58,6 +68,9 @@ impl Database {
                 Ok(Ok(false)) if wait == half => quarter,
                 _ => return Err(silence()),
             };
+            if let Ok(answer) = timeout(wait, call.as_mut()).await {
+                return answer;
+            }
         }
     }
 

@@ -2,19 +2,17 @@
 
 use std::collections::HashSet;
 
-use recount_core::{
-    Append, AppendError, Appended, EventData, Position, StoreError, StreamAppend, StreamAppended, StreamVersion,
-};
+use recount_core::{Append, AppendError, Appended, EventData, StoreError, StreamAppend};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::batch::{conflict, expected, number, tag_names};
+use crate::batch::{appended, conflict, expected, number, tag_names};
 use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
 use crate::locks::Locks;
+use crate::row;
 use crate::schema::Schema;
-use crate::{lifecycle, row};
 
 const OPERATION: &str = "appending";
 
@@ -26,6 +24,13 @@ fn only(append: &Append) -> Option<&StreamAppend> {
 
 /// The call that appends these, if each is plain and has a stream of its own; several have one event each.
 pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Option<Statement> {
+    if let [append] = appends
+        && let part = only(append)?
+        && let [event] = &*part.events
+        && event.tags.is_empty()
+    {
+        return of_event(schema, part, event, kinds);
+    }
     let mut locks = Locks::new(schema);
     let mut streams = HashSet::with_capacity(appends.len());
     let mut columns = Columns::default();
@@ -44,12 +49,22 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
     if locks.too_many() {
         return None;
     }
-    let (locks, exclusive) = locks.columns();
-    if appends.len() == 1 {
-        columns.of_stream(schema, locks, exclusive)
-    } else {
-        Some(columns.each(schema, locks, exclusive))
-    }
+    columns.call(schema, locks.columns(), appends.len() == 1)
+}
+
+/// The call for one event without tags.
+fn of_event(schema: &Schema, part: &StreamAppend, event: &EventData, kinds: &Kinds) -> Option<Statement> {
+    let kind = kinds.find(part.stream.category(), &event.event_type)?;
+    let call = Statement::new(schema, include_str!("sql/append_event.sql"))
+        .bind(schema.stream_lock(&part.stream))
+        .bind(expected(part.expected))
+        .bind(part.stream.to_string())
+        .bind(kind)
+        .bind(event.id.0)
+        .bind(i64::from(event.schema_version))
+        .bind(row::encode_metadata(&event.metadata))
+        .bind(&event.payload[..]);
+    Some(call)
 }
 
 #[derive(Default)]
@@ -71,45 +86,33 @@ impl<'a> Columns<'a> {
         self.events.add(event, kind);
     }
 
-    fn each(self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Statement {
-        let call = Statement::new(schema, include_str!("sql/append_each.sql")).bind(locks).bind(exclusive);
-        let call = self.events.bind(call.bind(self.expected).bind(self.stream));
-        call.bind(self.tag_event).bind(self.tag_name)
-    }
-
-    fn of_stream(mut self, schema: &Schema, locks: Vec<i64>, exclusive: Vec<bool>) -> Option<Statement> {
-        let call = Statement::new(schema, include_str!("sql/append_stream.sql")).bind(locks).bind(exclusive);
-        let call = self.events.bind(call.bind(self.expected.pop()?).bind(self.stream.pop()?));
-        Some(call.bind(self.tag_event).bind(self.tag_name))
+    /// One append names its stream by a value, several theirs by arrays.
+    fn call(mut self, schema: &Schema, (locks, exclusive): (Vec<i64>, Vec<bool>), single: bool) -> Option<Statement> {
+        let sql = if single { include_str!("sql/append_stream.sql") } else { include_str!("sql/append_each.sql") };
+        let call = Statement::new(schema, sql).bind(locks).bind(exclusive);
+        let call = if single {
+            call.bind(self.expected.pop()?).bind(self.stream.pop()?)
+        } else {
+            call.bind(self.expected).bind(self.stream)
+        };
+        Some(self.events.bind(call).bind(self.tag_event).bind(self.tag_name))
     }
 }
 
-/// How each of them ended: the answer has all positions, then where all streams were, then whether they are closed.
+/// How each of them ended: the answer has all positions, then where all streams were.
 pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
     let short = || damaged("an append answers too little");
     let answer: Vec<Option<i64>> = rows.first().ok_or_else(short)?.try_get(0).during(OPERATION)?;
     let all = appends.len();
     let mut outcomes = Vec::with_capacity(all);
     for (index, append) in appends.iter().enumerate() {
-        let [Some(position), Some(Some(head)), Some(Some(closed))] =
-            [0, 1, 2].map(|part| answer.get(part * all + index))
-        else {
+        let (Some(position), Some(Some(head))) = (answer.get(index), answer.get(all + index)) else {
             return Err(short());
         };
         outcomes.push(match position {
-            Some(position) => Ok(appended(append, *position, *head)),
-            None => Err(conflict(append, &[*head], &[lifecycle::closed(*closed)?], None).into()),
+            Some(position) => Ok(appended(append, *position, &[*head])),
+            None => Err(conflict(append, &[*head], None).into()),
         });
     }
     Ok(outcomes)
-}
-
-fn appended(append: &Append, position: i64, head: i64) -> Appended {
-    let appended = |part: &StreamAppend| {
-        let count = part.events.len() as u64;
-        let version = StreamVersion::new(head.cast_unsigned() + count);
-        StreamAppended { stream: part.stream.clone(), version, count }
-    };
-    let streams = append.streams.iter().map(appended).collect();
-    Appended { position: Position::new(position.cast_unsigned()), streams, repeated: false }
 }

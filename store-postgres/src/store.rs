@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EventRef, EventStore, EventStream, ExpectedRevision,
+    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventStore, EventStream, ExpectedRevision,
     ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
     StateError, StateKey, StateStore, StoreError, StreamId, Violation,
 };
@@ -148,7 +148,7 @@ impl PostgresStore {
     async fn explained(&self, outcome: Result<Appended, AppendError>) -> Result<Appended, AppendError> {
         let Err(AppendError::Conflict(mut conflict)) = outcome else { return outcome };
         for violation in &mut conflict.violations {
-            self.explain(violation).await?;
+            Box::pin(self.explain(violation)).await?;
         }
         Err(conflict.into())
     }
@@ -167,12 +167,8 @@ impl PostgresStore {
         if self.0.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
 
-    async fn ask(&self, append: Append) -> Result<Appended, AppendError> {
-        self.check_open()?;
-        let (_under_way, others) = self.0.parts.lone.enter();
-        if !others {
-            return self.0.parts.lone.append(append).await;
-        }
+    /// Leaves an append to the writers.
+    async fn queue(&self, append: Append) -> Result<Appended, AppendError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Append(Work { append, reply });
         self.0.parts.requests.send(request).await.map_err(|_| StoreError::Closed)?;
@@ -208,7 +204,11 @@ impl PostgresStore {
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
-        let outcome = self.ask(append).await;
+        self.check_open()?;
+        let outcome = {
+            let (_under_way, others) = self.0.parts.lone.enter();
+            if others { self.queue(append).await } else { self.0.parts.lone.append(append).await }
+        };
         self.explained(outcome).await
     }
 
@@ -219,13 +219,9 @@ impl EventStore for PostgresStore {
         }
     }
 
-    async fn fold_stream(
-        &self,
-        read: ReadStream,
-        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
-    ) -> Result<(), StoreError> {
+    async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
         self.check_open()?;
-        self.0.parts.reader.fold_stream(read, each).await
+        self.0.parts.reader.fold_stream(&read, each).await
     }
 
     fn read_all(&self, read: ReadAll) -> EventStream {

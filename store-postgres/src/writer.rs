@@ -1,11 +1,13 @@
 //! The tasks that write: each takes what is waiting, does it in one call, and answers.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use recount_core::{AppendError, Appended, EventId, StoreError};
+use recount_core::{Append, AppendError, Appended, EventId, StoreError};
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -121,7 +123,7 @@ impl Writer {
                 Err(cause) => return fail(batch, &cause, Cause::store_error),
             };
             if let Err(error) = self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
-                return self.one_by_one(line, batch, error).await;
+                return Box::pin(self.one_by_one(line, batch, error)).await;
             }
             let newest = self.wake.newest();
             let cause = match self.call(line, &batch).await {
@@ -133,7 +135,7 @@ impl Writer {
                     batch.into_iter().zip(outcomes).for_each(|(work, outcome)| work.answer(outcome));
                     return;
                 }
-                Err(Failed::Answer(error)) => return self.one_by_one(line, batch, error).await,
+                Err(Failed::Answer(error)) => return Box::pin(self.one_by_one(line, batch, error)).await,
                 Err(Failed::Call(cause)) => cause,
             };
             let class = cause.class();
@@ -149,7 +151,7 @@ impl Writer {
             match class {
                 Class::Contention | Class::Ended if patient => {}
                 Class::Lost => {
-                    batch = match resolve::resolve(&self.database, process, newest, batch).await {
+                    batch = match Box::pin(resolve::resolve(&self.database, process, newest, batch)).await {
                         Ok(undone) => undone,
                         Err(unknown) => return fail(unknown, &cause, Cause::commit_error),
                     };
@@ -161,9 +163,9 @@ impl Writer {
                     return fail(batch, &cause, Cause::store_error);
                 }
                 Class::Unique | Class::Exhausted | Class::Full | Class::Other if batch.len() > 1 => {
-                    return self.one_by_one(line, batch, cause.store_error(OPERATION)).await;
+                    return Box::pin(self.one_by_one(line, batch, cause.store_error(OPERATION))).await;
                 }
-                Class::Unique => match self.duplicate(&batch).await {
+                Class::Unique => match Box::pin(self.duplicate(&batch)).await {
                     Ok(Some(id)) => return answer(batch, AppendError::DuplicateEvent { id }),
                     // Erased since, or written past this store.
                     Ok(None) if again => {}
@@ -179,7 +181,7 @@ impl Writer {
     async fn one_by_one(&self, line: &mut Option<Line>, mut batch: Vec<Work>, error: StoreError) {
         if batch.len() > 1 {
             for work in batch {
-                Box::pin(self.commit(line, vec![work])).await;
+                self.commit(line, vec![work]).await;
             }
         } else if let Some(work) = batch.pop() {
             work.fail(error);
@@ -214,16 +216,22 @@ impl Writer {
     ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
         let Some(line) = line else { return Err(Failed::Answer(StoreError::Closed)) };
         let appends: Vec<_> = batch.iter().map(|work| &work.append).collect();
-        let schema = &self.database.schema;
-        let plain = plain::statement(schema, &appends, &self.kinds);
-        let outcomes = if plain.is_some() { plain::outcomes } else { batch::outcomes };
-        let statement = match plain {
-            Some(statement) => statement,
-            None => batch::statement(schema, &appends, &self.kinds).map_err(Failed::Answer)?,
+        let (running, outcomes) = {
+            let (statement, outcomes) = self.statement(&appends).map_err(Failed::Answer)?;
+            (statement.run(&mut line.connection), outcomes)
         };
-        let answer = self.database.patiently(line.process, statement.run(&mut line.connection)).await;
+        let answer = self.database.patiently(line.process, pin!(running)).await;
         let rows = answer.map_err(|error| Failed::Call(error.into()))?;
         outcomes(&appends, &rows).map_err(Failed::Answer)
+    }
+
+    /// The call that appends these, and who understands its answer.
+    fn statement(&self, appends: &[&Append]) -> Result<(Statement, Outcomes), StoreError> {
+        let schema = &self.database.schema;
+        match plain::statement(schema, appends, &self.kinds) {
+            Some(statement) => Ok((statement, plain::outcomes)),
+            None => Ok((batch::statement(schema, appends, &self.kinds)?, batch::outcomes)),
+        }
     }
 
     /// An event of the batch that is already recorded.
@@ -235,6 +243,9 @@ impl Writer {
         rows.first().map(|row| row.try_get(0).map(EventId)).transpose().during(OPERATION)
     }
 }
+
+/// Tells from the rows of a call how each of its appends ended.
+type Outcomes = fn(&[&Append], &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
 
 enum Failed {
     Call(Cause),

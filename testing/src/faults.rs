@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, EventRef, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
+    Append, AppendError, Appended, EachEvent, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
     Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
 };
 use tokio::sync::watch;
@@ -220,11 +220,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     fn read_stream(&self, read: ReadStream) -> EventStream {
         self.around_read(Operation::ReadStream, self.store.read_stream(read))
     }
-    async fn fold_stream(
-        &self,
-        read: ReadStream,
-        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
-    ) -> Result<(), StoreError> {
+    async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
         self.around(Operation::ReadStream, self.store.fold_stream(read, each)).await
     }
     fn read_all(&self, read: ReadAll) -> EventStream {

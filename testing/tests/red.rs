@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use recount_core::{
-    Append, AppendError, Appended, Conflict, Direction, EventRef, EventStore, EventStream, ExpectedRevision,
+    Append, AppendError, Appended, Conflict, Direction, EachEvent, EventRef, EventStore, EventStream, ExpectedRevision,
     IdempotencyKey, NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey,
     StateStore, Store, StoreError, StreamId, Violation,
 };
@@ -104,11 +104,7 @@ impl EventStore for Broken {
     fn read_stream(&self, read: ReadStream) -> EventStream {
         self.store.read_stream(read)
     }
-    async fn fold_stream(
-        &self,
-        read: ReadStream,
-        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
-    ) -> Result<(), StoreError> {
+    async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
         let first = self.is(Defect::FoldsTooLittle) && read.direction == Direction::Backward;
         let mut skip = usize::from(first);
         let mut rest = |event: EventRef<'_>| if skip > 0 { skip -= 1 } else { each(event) };

@@ -1,1 +1,1 @@
-SELECT stream, state FROM {schema}.closed_streams WHERE stream = ANY ($1)
+SELECT stream, version FROM {schema}.events WHERE stream = ANY ($1) AND version >= 9223372036854775806

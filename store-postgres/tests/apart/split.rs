@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
-    Append, AppendError, Appended, EventRef, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
+    Append, AppendError, Appended, EachEvent, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
     Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
 };
 use recount_store_postgres::PostgresStore;
@@ -73,11 +73,7 @@ impl EventStore for Split {
     fn read_stream(&self, read: ReadStream) -> EventStream {
         self.near.read_stream(read)
     }
-    async fn fold_stream(
-        &self,
-        read: ReadStream,
-        each: &mut (dyn for<'e> FnMut(EventRef<'e>) + Send),
-    ) -> Result<(), StoreError> {
+    async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
         self.near.fold_stream(read, each).await
     }
     fn read_all(&self, read: ReadAll) -> EventStream {

@@ -55,6 +55,7 @@ macro_rules! __store_promises {
             read {
                 an_unknown_stream_differs_from_an_empty_range
                 a_stream_is_read_between_any_bounds
+                an_erased_stream_is_told_in_every_range
                 the_store_is_read_between_any_bounds
                 pages_join_without_a_seam
                 a_read_passes_over_many_events_that_do_not_match

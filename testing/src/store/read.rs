@@ -51,19 +51,40 @@ pub async fn an_unknown_stream_differs_from_an_empty_range(h: &dyn Harness) {
     assert!(collect_stream(&*store, ReadStream::new(stream("unknown"))).await.is_err());
 }
 
-/// Every combination of bounds, direction and limit gives what it says.
+/// Every combination of bounds, direction and limit.
+fn ranges() -> impl Iterator<Item = ReadStream> {
+    let bounds = [0, 1, 3, 6, 7, 8, u64::MAX].map(StreamVersion::new);
+    let bounds = bounds.into_iter().flat_map(move |from| bounds.map(|to| (from, to)));
+    bounds.flat_map(|(from, to)| {
+        options().map(move |(direction, limit)| ReadStream { stream: stream("s"), from, to, direction, limit })
+    })
+}
+
+/// Every combination of bounds, direction and limit gives what it says, also once the stream is archived.
 pub async fn a_stream_is_read_between_any_bounds(h: &dyn Harness) {
     let store = h.open().await;
     fill(&*store, &stream("before"), 3).await;
     let all = fill(&*store, &stream("s"), 7).await;
-    let bounds = [0, 1, 3, 6, 7, 8, u64::MAX];
-    for (from, to) in bounds.into_iter().flat_map(|from| bounds.map(|to| (from, to))) {
-        for (direction, limit) in options() {
-            let (from, to) = (StreamVersion::new(from), StreamVersion::new(to));
-            let wanted = ReadStream { stream: stream("s"), from, to, direction, limit };
-            let expected = choose(&all, |event| event.version >= from && event.version <= to, direction, limit);
-            assert_eq!(collect_stream(&*store, wanted.clone()).await.unwrap(), expected, "{wanted:?}");
+    for archived in [false, true] {
+        if archived {
+            store.archive(&stream("s")).await.unwrap();
         }
+        for wanted in ranges() {
+            let within = |event: &RecordedEvent| event.version >= wanted.from && event.version <= wanted.to;
+            let expected = choose(&all, within, wanted.direction, wanted.limit);
+            assert_eq!(collect_stream(&*store, wanted.clone()).await.unwrap(), expected, "{archived}: {wanted:?}");
+        }
+    }
+}
+
+/// None of them gives anything of an erased stream, which they all say.
+pub async fn an_erased_stream_is_told_in_every_range(h: &dyn Harness) {
+    let store = h.open().await;
+    fill(&*store, &stream("s"), 7).await;
+    store.erase(&stream("s")).await.unwrap();
+    for wanted in ranges() {
+        let found = collect_stream(&*store, wanted.clone()).await;
+        assert!(matches!(found, Err(StoreError::StreamErased { .. })), "{wanted:?}: {found:?}");
     }
 }
 
