@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use crate::database::{Statement, Taker};
 use crate::error::damaged;
 use crate::kinds::KindsOfRows;
-use crate::lifecycle::{self, ARCHIVED};
+use crate::lifecycle::{self, ARCHIVED, ERASED};
 use crate::page::{OPERATION, last, rows};
 use crate::query::order;
 use crate::read::Reader;
@@ -42,15 +42,11 @@ impl Reader {
     fn folding(&self, read: &ReadStream) -> Statement {
         let schema = &self.database.schema;
         let after = StreamVersion::new(read.from.get().saturating_sub(1));
+        let to = if is_rest(read) { ERASED } else { last(read) };
         let mut select = Statement::new(schema, include_str!("sql/fold_events.sql"));
-        select = select.bind(read.stream.to_string()).bind(after.as_i64());
-        if is_rest(read) {
-            select.push(schema, " ORDER BY e.version");
-        } else {
-            select.push(schema, " AND e.version <= ").place(last(read)).push(schema, " ORDER BY e.version ");
-            select.push(schema, order(read.direction)).push(schema, " LIMIT ").place(rows(read.limit));
-        }
-        select
+        // Without a limit they would be collected and sorted.
+        select.push(schema, " ").push(schema, order(read.direction)).push(schema, " LIMIT $4");
+        select.bind(read.stream.to_string()).bind(after.as_i64()).bind(to).bind(rows(read.limit))
     }
 }
 

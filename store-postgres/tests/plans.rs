@@ -113,6 +113,22 @@ async fn each_look_goes_through_its_index() {
         folded
     })
     .await;
+    // All of it: shown as they come, not collected and sorted first, which counts as no such fetch.
+    let fetched = "SELECT idx_tup_fetch FROM pg_stat_user_indexes WHERE indexrelname = 'events_by_stream'";
+    let before = fresh.number(fetched).await;
+    let store = fresh.store().await;
+    let mut folded = 0;
+    store.fold_stream(ReadStream::new(id("account", "s1")), &mut |_| folded += 1).await.unwrap();
+    assert!(folded > 10_000, "{folded}");
+    store.close().await;
+    for _ in 0..100 {
+        if fresh.number(fetched).await >= before + folded {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(fresh.number(fetched).await >= before + folded, "a stream is not read in order of its index");
+
     little_is_read(&fresh, "events_by_position", 10, |store| count(store, Query::all(), 90_000, 10)).await;
     little_is_read(&fresh, "events_by_kind", 10, |store| count(store, Query::category("quiet"), 0, 100)).await;
     let rare = || Query {
