@@ -104,6 +104,8 @@ impl Arena {
         if self.filled.insert(database.clone()) {
             self.server.create(&database).await?;
             contender.play(&Turn { scenario: Scenario::Fill, clients: 1, ..turn.clone() })?;
+            // As on a server that has run for a while, whoever's database it is.
+            self.server.run(&database, "VACUUM ANALYZE").await?;
             self.server.checkpoint().await?;
         }
         Ok(turn)

@@ -46,6 +46,5 @@ pub async fn fill(pool: &PgPool, turn: &Turn) -> Result<Answer> {
         .bind(crate::SNAPSHOT as i64)
         .execute(pool)
         .await?;
-    sqlx::raw_sql("VACUUM ANALYZE").execute(pool).await?;
     Ok(Answer::default())
 }

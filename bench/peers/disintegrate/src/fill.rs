@@ -45,6 +45,5 @@ pub async fn fill(turn: &Turn) -> Result<Answer> {
     .execute(pool)
     .await?;
     Migrator::new(store).init_listener().await?;
-    sqlx::raw_sql("VACUUM ANALYZE").execute(pool).await?;
     Ok(Answer::default())
 }

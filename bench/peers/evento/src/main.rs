@@ -31,7 +31,6 @@ async fn run(turn: Turn) -> Result<Option<Answer>> {
         Scenario::Fill => {
             migrate(&pool).await?;
             fill::fill(&executor, &turn).await?;
-            sqlx::raw_sql("VACUUM ANALYZE").execute(&pool).await?;
             Answer::default()
         }
         Scenario::Commands | Scenario::Cold | Scenario::History | Scenario::Hot | Scenario::Batch => {
