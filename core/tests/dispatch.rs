@@ -9,25 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use recount_core::{
-    Append, DispatchError, Event, EventStore, ExpectedVersion, IdempotencyKey, LoadError, Metadata, Recount, StreamId,
-    StreamVersion, Timestamp,
-};
+use recount_core::{DispatchError, EventStore, IdempotencyKey, LoadError, Metadata, Recount, StreamVersion, Timestamp};
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
 
 fn key(name: &str) -> IdempotencyKey {
     IdempotencyKey::new(name).unwrap()
-}
-
-fn stream(name: &str) -> StreamId {
-    StreamId::new("account", name).unwrap()
-}
-
-/// Appends behind the dispatcher's back, as another process would.
-async fn elsewhere(store: &MemoryStore, name: &str, events: &[AccountEvent]) {
-    let events = events.iter().map(|event| event.encode().unwrap()).collect();
-    store.append(Append::to(stream(name), ExpectedVersion::Any, events)).await.unwrap();
 }
 
 #[tokio::test]

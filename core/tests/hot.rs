@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use common::*;
 use recount_core::{
-    Append, AppendError, DispatchError, Event, EventStore, ExpectedVersion, IdempotencyKey, Receipt, Recount, Retry,
-    StoreError, StreamId,
+    AppendError, DispatchError, EventStore, IdempotencyKey, Receipt, Recount, Retry, StoreError, StreamId,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
@@ -42,12 +41,6 @@ where
     let task = tokio::spawn(async move { recount.dispatch(command).and_load().await });
     yield_now().await;
     task
-}
-
-async fn elsewhere(store: &Slow, events: &[AccountEvent]) {
-    let events = events.iter().map(|event| event.encode().unwrap()).collect();
-    let stream = StreamId::new("account", "ada").unwrap();
-    store.inner().append(Append::to(stream, ExpectedVersion::Any, events)).await.unwrap();
 }
 
 async fn balance(store: &Slow) -> u64 {
@@ -107,7 +100,7 @@ async fn on_a_conflict_all_are_decided_again_without_a_reload() {
     let second = waiting(&recount, withdraw("ada", 6)).await;
     let third = waiting(&recount, withdraw("ada", 3)).await;
     sleep(Duration::from_millis(30)).await;
-    elsewhere(&store, &[AccountEvent::Withdrawn { cents: 5 }]).await;
+    elsewhere(store.inner(), "ada", &[AccountEvent::Withdrawn { cents: 5 }]).await;
     assert!(first.await.unwrap().is_ok());
     assert_eq!(refusal(second.await.unwrap()), TooLittle { balance: 4 });
     assert_eq!(third.await.unwrap().unwrap().1.balance, 1);
@@ -123,7 +116,7 @@ async fn a_no_of_all_looks_for_newer_events_first() {
     let third = waiting(&recount, withdraw("ada", 5)).await;
     sleep(Duration::from_millis(10)).await;
     // The first one's append meets it, and the others know of it then: that is no news for them.
-    elsewhere(&store, &[AccountEvent::Deposited { cents: 1 }]).await;
+    elsewhere(store.inner(), "ada", &[AccountEvent::Deposited { cents: 1 }]).await;
     assert!(first.await.unwrap().is_ok());
     assert_eq!(refusal(second.await.unwrap()), TooLittle { balance: 1 });
     assert_eq!(refusal(third.await.unwrap()), TooLittle { balance: 1 });
@@ -134,7 +127,7 @@ async fn a_no_of_all_looks_for_newer_events_first() {
     let behind = store.clone();
     store.fail_always(Operation::ReadStream, Fault::Delay(Duration::from_millis(20)));
     sleep(Duration::from_millis(25)).await;
-    elsewhere(&behind, &[AccountEvent::Deposited { cents: 3 }]).await;
+    elsewhere(behind.inner(), "ada", &[AccountEvent::Deposited { cents: 3 }]).await;
     assert!(first.await.unwrap().is_ok());
     assert_eq!(second.await.unwrap().unwrap().1.balance, 0);
     assert_eq!(refusal(third.await.unwrap()), TooLittle { balance: 0 });
@@ -146,7 +139,7 @@ async fn conflicts_without_end_are_contention_for_each() {
     let first = waiting(&recount, deposit("ada", 1)).await;
     let others = [waiting(&recount, deposit("ada", 2)).await, waiting(&recount, deposit("ada", 3)).await];
     sleep(Duration::from_millis(30)).await;
-    elsewhere(&store, &[AccountEvent::Deposited { cents: 100 }]).await;
+    elsewhere(store.inner(), "ada", &[AccountEvent::Deposited { cents: 100 }]).await;
     assert!(first.await.unwrap().is_ok());
     for other in others {
         let outcome = other.await.unwrap();

@@ -9,21 +9,10 @@ mod common;
 use common::*;
 use futures_util::StreamExt;
 use recount_core::{
-    Append, AppendError, DispatchError, Event, EventStore, ExpectedVersion, LoadError, Query, ReadAll, Recount,
-    StoreError, StreamId, Violation,
+    AppendError, DispatchError, Event, EventStore, LoadError, Query, ReadAll, Recount, StoreError, Violation,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{FaultyStore, Operation};
-
-fn stream(name: &str) -> StreamId {
-    StreamId::new("account", name).unwrap()
-}
-
-/// Deposits as another process would.
-async fn elsewhere(store: &impl EventStore, name: &str, cents: u64) {
-    let events = vec![AccountEvent::Deposited { cents }.encode().unwrap()];
-    store.append(Append::to(stream(name), ExpectedVersion::Any, events)).await.unwrap();
-}
 
 /// A handle that has met many new accounts and no other.
 async fn sure() -> (Recount, FaultyStore<MemoryStore>) {
@@ -40,7 +29,7 @@ async fn after_eight_new_ones_in_a_row_new_ones_are_not_read() {
     let (recount, store) = sure().await;
     assert_eq!((store.calls(Operation::ReadStream), store.calls(Operation::Append)), (8, 20));
     // One that isn't new is read, and so are the next.
-    elsewhere(&store, "old", 5).await;
+    elsewhere(&store, "old", &[AccountEvent::Deposited { cents: 5 }]).await;
     let (receipt, state) = recount.dispatch(deposit("old", 1)).and_load().await.unwrap();
     assert_eq!((receipt.version.get(), state.balance), (2, 6));
     assert_eq!((store.calls(Operation::ReadStream), store.calls(Operation::Append)), (9, 23));
@@ -53,7 +42,7 @@ async fn after_eight_new_ones_in_a_row_new_ones_are_not_read() {
 #[tokio::test]
 async fn a_refusal_is_never_guessed() {
     let (recount, store) = sure().await;
-    elsewhere(&store, "old", 5).await;
+    elsewhere(&store, "old", &[AccountEvent::Deposited { cents: 5 }]).await;
     let (_, state) = recount.dispatch(withdraw("old", 4)).and_load().await.unwrap();
     assert_eq!(state.balance, 1);
     let (recount, _) = sure().await;
@@ -66,7 +55,7 @@ async fn a_refusal_is_never_guessed() {
 #[tokio::test]
 async fn a_command_that_writes_nothing_is_never_guessed() {
     let (recount, store) = sure().await;
-    elsewhere(&store, "old", 5).await;
+    elsewhere(&store, "old", &[AccountEvent::Deposited { cents: 5 }]).await;
     let receipt = recount.dispatch(Look { account: account("old") }).await.unwrap();
     assert_eq!((receipt.version.get(), receipt.position), (1, None));
 }
@@ -75,7 +64,7 @@ async fn a_command_that_writes_nothing_is_never_guessed() {
 async fn closed_aggregates_fail_as_they_do_without_a_guess() {
     let (recount, store) = sure().await;
     for name in ["archived", "erased"] {
-        elsewhere(&store, name, 5).await;
+        elsewhere(&store, name, &[AccountEvent::Deposited { cents: 5 }]).await;
     }
     store.archive(&stream("archived")).await.unwrap();
     store.erase(&stream("erased")).await.unwrap();

@@ -1,4 +1,4 @@
--- Version 1. {schema}, {position_key} and {gate_key} are filled in by recount; names are data and compared byte by byte.
+-- Version 1. What is in braces is filled in by recount; names are data and compared byte by byte.
 
 CREATE TABLE {schema}.migrations (
     version integer PRIMARY KEY,
@@ -19,10 +19,8 @@ CREATE TABLE {schema}.kinds (
     UNIQUE (category, type)
 );
 
---
 -- A stream that takes no more events ends in a mark, so that whoever looks where it is sees that: a row of kind 0 whose
--- version is one of the two greatest, 9223372036854775806 if it is archived and 9223372036854775807 if it is erased, and
--- whose position is that of the last event, negated.
+-- version is one of the two greatest, {archived} or {erased}, and whose position is that of the last event, negated.
 CREATE TABLE {schema}.events (
     position bigint NOT NULL,
     version bigint NOT NULL,
@@ -302,7 +300,7 @@ BEGIN
         WHILE part <= parts AND part_append[part] = append LOOP
             stream := part_stream[part];
             part_head[part] := heads[stream];
-            IF heads[stream] >= 9223372036854775806
+            IF heads[stream] >= {archived}
                 OR part_expected[part] >= 0 AND part_expected[part] <> heads[stream]
                 OR part_expected[part] = -2 AND heads[stream] = 0
             THEN
@@ -397,7 +395,7 @@ BEGIN
                 AS e(stream, expected, kind, id, schema, tags, metadata, payload)
             OFFSET 0
         ) AS e
-        WHERE e.head < 9223372036854775806
+        WHERE e.head < {archived}
             AND CASE e.expected WHEN -1 THEN true WHEN -2 THEN e.head > 0 ELSE e.head = e.expected END
         RETURNING position, version
     )
@@ -449,7 +447,7 @@ BEGIN
     head := coalesce(
         (SELECT e.version FROM {schema}.events AS e WHERE e.stream = name ORDER BY e.version DESC LIMIT 1), 0
     );
-    IF head >= 9223372036854775806 OR expected >= 0 AND expected <> head OR expected = -2 AND head = 0 THEN
+    IF head >= {archived} OR expected >= 0 AND expected <> head OR expected = -2 AND head = 0 THEN
         RETURN ARRAY[NULL, head];
     END IF;
 
@@ -498,7 +496,7 @@ BEGIN
         ), 0) AS head
         OFFSET 0
     ) AS h
-    WHERE h.head < 9223372036854775806
+    WHERE h.head < {archived}
         AND CASE expected WHEN -1 THEN true WHEN -2 THEN h.head > 0 ELSE h.head = expected END
     RETURNING ARRAY[e.position, e.version - 1] INTO answer;
     IF answer IS NULL THEN
@@ -522,7 +520,7 @@ BEGIN
     IF head IS NULL OR head >= mark THEN
         RETURN head;
     END IF;
-    IF mark = 9223372036854775807 THEN
+    IF mark = {erased} THEN
         PERFORM set_config('recount.erasing', 'yes', true);
         DELETE FROM {schema}.tags AS t USING {schema}.events AS e,
             LATERAL jsonb_array_elements_text(e.tags::jsonb) AS g(tag)

@@ -59,7 +59,7 @@ impl<'a> Session<'a> {
     pub(crate) async fn learn(&self, events: &[RecordedEvent]) -> Result<(), StoreError> {
         let Reader { database, kinds, .. } = self.reader;
         let missing = kinds.missing(events.iter().map(|event| (event.stream.category(), &event.data.event_type)));
-        if missing.is_empty() { Ok(()) } else { kinds.make(database, missing).await }
+        kinds.make(database, missing).await
     }
 
     /// After a failure: gives up the connection. What a lost one left under way holds up everybody, so it is ended.

@@ -106,7 +106,7 @@ impl Kinds {
         let parts = appends.flat_map(|append| &append.streams);
         let names = parts.flat_map(|part| part.events.iter().map(|event| (part.stream.category(), &event.event_type)));
         let missing = self.missing(names);
-        if missing.is_empty() { Ok(()) } else { Box::pin(self.make(database, missing)).await }
+        self.make(database, missing).await
     }
 
     /// Those of the categories and types that are not known to be there.
@@ -120,9 +120,17 @@ impl Kinds {
 
     /// Makes kinds that are not there yet, committed before anybody can use them.
     pub(crate) async fn make(&self, database: &Database, missing: BTreeSet<(&str, &str)>) -> Result<(), StoreError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
         let (categories, types): (Vec<&str>, Vec<&str>) = missing.into_iter().unzip();
         let insert = Statement::new(&database.schema, include_str!("sql/insert_kinds.sql"));
-        database.read("adding kinds of events", insert.bind(categories).bind(types)).await?;
-        self.reload(database).await
+        let insert = insert.bind(categories).bind(types);
+        // In a box: every append carries room for what is seldom needed.
+        Box::pin(async move {
+            database.read("adding kinds of events", insert).await?;
+            self.reload(database).await
+        })
+        .await
     }
 }

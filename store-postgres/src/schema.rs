@@ -5,6 +5,8 @@ use std::fmt;
 use recount_core::{StoreError, StreamId};
 use sqlx::AssertSqlSafe;
 
+use crate::lifecycle::{ARCHIVED, ERASED};
+
 /// A schema's name, checked.
 #[derive(Clone)]
 pub(crate) struct Schema {
@@ -46,6 +48,8 @@ impl Schema {
         }
         text.replace("{position_key}", &self.position_key().to_string())
             .replace("{gate_key}", &self.key("gate").to_string())
+            .replace("{archived}", &ARCHIVED.to_string())
+            .replace("{erased}", &ERASED.to_string())
     }
 
     /// The advisory lock under which the schema is migrated.

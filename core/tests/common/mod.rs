@@ -1,7 +1,10 @@
 //! A bank: the domain that the tests of dispatching share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
-use recount_core::{Aggregate, Apply, Command, Context, Event, Handle, HandleWith, Id, Recount};
+use recount_core::{
+    Aggregate, Append, Apply, Command, Context, Event, EventStore, ExpectedVersion, Handle, HandleWith, Id, Recount,
+    StreamId,
+};
 use recount_store_memory::MemoryStore;
 
 #[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +124,16 @@ impl Handle<Look> for Account {
     fn handle(&self, _: Look) -> Result<Vec<AccountEvent>, TooLittle> {
         Ok(Vec::new())
     }
+}
+
+pub fn stream(name: &str) -> StreamId {
+    StreamId::new("account", name).unwrap()
+}
+
+/// Appends behind the dispatcher's back, as another process would.
+pub async fn elsewhere(store: &impl EventStore, name: &str, events: &[AccountEvent]) {
+    let events = events.iter().map(|event| event.encode().unwrap()).collect();
+    store.append(Append::to(stream(name), ExpectedVersion::Any, events)).await.unwrap();
 }
 
 /// A handle on a fresh memory store, and the store.

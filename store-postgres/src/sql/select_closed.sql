@@ -1,1 +1,1 @@
-SELECT stream, version FROM {schema}.events WHERE stream = ANY ($1) AND version >= 9223372036854775806
+SELECT stream, version FROM {schema}.events WHERE stream = ANY ($1) AND version >= {archived}
