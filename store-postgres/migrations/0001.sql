@@ -22,10 +22,10 @@ CREATE TABLE {schema}.kinds (
 -- A stream that takes no more events ends in a mark, so that whoever looks where it is sees that: a row of kind 0 whose
 -- version is one of the two greatest, {archived} or {erased}, and whose position is that of the last event, negated.
 CREATE TABLE {schema}.events (
-    position bigint NOT NULL,
+    position bigint NOT NULL DEFAULT nextval('{schema}.position_sequence'),
     version bigint NOT NULL,
     schema_version bigint NOT NULL,
-    recorded_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     event_id uuid NOT NULL,
     kind integer NOT NULL,
     -- category/id: a category holds no slash.
@@ -369,14 +369,22 @@ CREATE FUNCTION {schema}.append_each(
 #variable_conflict use_column
 DECLARE
     held text;
+    lock bigint;
     positions bigint[];
     heads bigint[];
 BEGIN
     held := pg_advisory_xact_lock_shared({gate_key})::text;
-    PERFORM CASE
-        WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
-    END
-    FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
+    IF cardinality(tag_event) = 0 THEN
+        -- All of streams. Assignments, because they need no plan.
+        FOREACH lock IN ARRAY locks LOOP
+            held := pg_advisory_xact_lock(lock)::text;
+        END LOOP;
+    ELSE
+        PERFORM CASE
+            WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
+        END
+        FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
+    END IF;
 
     -- First the lock, then the numbers: see safe_head.
     held := pg_advisory_xact_lock_shared(
@@ -471,40 +479,19 @@ BEGIN
 END
 $$;
 
--- Appends one event without tags, as append_stream would. Looks and writes in one statement, since starting one takes the
--- server longer than what it does; only after a conflict it looks again.
-CREATE FUNCTION {schema}.append_event(
-    lock bigint, expected bigint, name text, kind integer, id uuid, schema bigint, metadata text, payload bytea
-) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_variable
-DECLARE
-    held text;
-    answer bigint[];
-BEGIN
-    held := pg_advisory_xact_lock_shared({gate_key})::text;
-    held := pg_advisory_xact_lock(lock)::text;
-    -- First the lock, then the numbers: see safe_head.
-    held := pg_advisory_xact_lock_shared(
-        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
-    )::text;
-    INSERT INTO {schema}.events AS e
-        (position, version, schema_version, recorded_at, event_id, kind, stream, metadata, payload)
-    SELECT nextval('{schema}.position_sequence'), h.head + 1, schema, clock_timestamp(), id, kind, name, metadata, payload
-    FROM (
-        SELECT coalesce((
-            SELECT v.version FROM {schema}.events AS v WHERE v.stream = name ORDER BY v.version DESC LIMIT 1
-        ), 0) AS head
-        OFFSET 0
-    ) AS h
-    WHERE h.head < {archived}
-        AND CASE expected WHEN -1 THEN true WHEN -2 THEN h.head > 0 ELSE h.head = expected END
-    RETURNING ARRAY[e.position, e.version - 1] INTO answer;
-    IF answer IS NULL THEN
-        SELECT ARRAY[NULL, coalesce(max(v.version), 0)] INTO answer FROM {schema}.events AS v WHERE v.stream = name;
-    END IF;
-    RETURN answer;
-END
-$$;
+-- The lock of a stream, as a parameter of a statement that appends one event. The server checks parameters when it takes them, and that is
+-- before the statement has its snapshot: so all locks of an append are held by then, in their one order, and the statement sees
+-- whatever was committed by those who held them before. That saves the function around it.
+CREATE DOMAIN {schema}.locked_stream AS bigint CHECK (
+    CASE WHEN pg_advisory_xact_lock_shared({gate_key}) IS NOT NULL THEN
+        CASE WHEN pg_advisory_xact_lock(VALUE) IS NOT NULL THEN
+            -- First the lock, then the numbers: see safe_head.
+            pg_advisory_xact_lock_shared(
+                {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
+            ) IS NOT NULL
+        END
+    END
+);
 
 -- Closes a stream with this mark, see events. Answers where it was before, or nothing if there is no such stream.
 CREATE FUNCTION {schema}.close_stream(name text, lock bigint, mark bigint) RETURNS bigint

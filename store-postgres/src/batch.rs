@@ -10,13 +10,13 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
 use crate::lifecycle::{ARCHIVED, ERASED};
 use crate::locks::Locks;
 use crate::request::guard;
 use crate::schema::Schema;
+use crate::statement::Statement;
 use crate::{outcome, query, row};
 
 const OPERATION: &str = "appending";
@@ -138,7 +138,7 @@ impl<'a> Columns<'a> {
     ) -> Result<(), StoreError> {
         for part in &append.streams {
             let stream = *numbers.entry(&part.stream).or_insert_with(|| {
-                self.streams.push(part.stream.to_string());
+                self.streams.push(row::name(&part.stream));
                 count(self.streams.len())
             });
             locks.stream(&part.stream);
@@ -152,7 +152,7 @@ impl<'a> Columns<'a> {
                 let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
                 self.event_part.push(number_of_part);
                 self.event_index.push(number(index));
-                self.event_stream.push(part.stream.to_string());
+                self.event_stream.push(row::name(&part.stream));
                 self.events.add(event, kind);
                 for tag in tag_names(event) {
                     locks.tag(tag);

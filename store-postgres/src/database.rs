@@ -1,111 +1,27 @@
-//! Asking the database: statements with their arguments, and connections that may have ended meanwhile.
+//! Asking the database, by connections that may have ended meanwhile.
 
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures_util::FutureExt;
 use recount_core::StoreError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, Connection, Encode, Executor, PgConnection, PgPool, Postgres, Type};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{Connection, Executor, PgPool, Postgres};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::error::{Cause, Class};
 use crate::patience::{self, Process};
 use crate::schema::Schema;
+use crate::statement::{Statement, Taker};
 
 /// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
 const ATTEMPTS: usize = 10;
 /// A connection that was idle for longer is asked whether it still lives.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// A statement for one schema.
-#[derive(Clone)]
-pub(crate) struct Statement {
-    text: String,
-    arguments: PgArguments,
-    count: usize,
-    failed: Option<String>,
-}
-
-impl Statement {
-    pub(crate) fn new(schema: &Schema, template: &str) -> Self {
-        Self { text: schema.text(template), arguments: PgArguments::default(), count: 0, failed: None }
-    }
-
-    /// Adds SQL of this program's.
-    pub(crate) fn push(&mut self, schema: &Schema, template: &str) -> &mut Self {
-        if template.contains('{') {
-            self.text.push_str(&schema.text(template));
-        } else {
-            self.text.push_str(template);
-        }
-        self
-    }
-
-    /// Adds an argument, for the next number.
-    pub(crate) fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
-        self.argue(value);
-        self
-    }
-
-    /// Adds an argument and its number to the text.
-    pub(crate) fn place<'t, T: Encode<'t, Postgres> + Type<Postgres>>(&mut self, value: T) -> &mut Self {
-        self.argue(value);
-        self.text.push_str(&format!("${}", self.count));
-        self
-    }
-
-    fn argue<'t, T: Encode<'t, Postgres> + Type<Postgres>>(&mut self, value: T) {
-        use sqlx::Arguments;
-        self.count += 1;
-        if let Err(error) = self.arguments.add(value) {
-            self.failed = Some(error.to_string());
-        }
-    }
-
-    /// Runs it to its very end: what it wrote is committed then, unless a transaction is open.
-    pub(crate) fn run(self, connection: &mut PgConnection) -> impl Future<Output = Result<Vec<PgRow>, sqlx::Error>> {
-        self.rows(connection).try_collect()
-    }
-
-    fn rows(self, connection: &mut PgConnection) -> BoxStream<'_, Result<PgRow, sqlx::Error>> {
-        match self.failed {
-            Some(failed) => stream::once(async { Err(sqlx::Error::Encode(failed.into())) }).boxed(),
-            None => sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch(connection),
-        }
-    }
-}
-
-/// Takes the rows of an answer as they come, while the server makes more.
-pub(crate) trait Taker: Send {
-    /// Forgets what it was given: they come anew.
-    fn begin(&mut self);
-
-    fn row(&mut self, row: PgRow);
-}
-
-/// Gives it all rows.
-async fn give(mut rows: BoxStream<'_, Result<PgRow, sqlx::Error>>, taker: &mut impl Taker) -> Result<(), sqlx::Error> {
-    while let Some(row) = rows.try_next().await? {
-        taker.row(row);
-    }
-    Ok(())
-}
-
-impl Taker for Vec<PgRow> {
-    fn begin(&mut self) {
-        self.clear();
-    }
-
-    fn row(&mut self, row: PgRow) {
-        self.push(row);
-    }
-}
 
 /// A pool of connections and the schema to use.
 #[derive(Clone, Debug)]
@@ -194,7 +110,7 @@ impl Database {
     }
 
     /// The connection that was used last, if that was a moment ago.
-    fn at_hand(&self) -> Option<Line> {
+    pub(crate) fn at_hand(&self) -> Option<Line> {
         let lately = |(_, since): &mut (Line, Instant)| since.elapsed() < IDLE;
         if self.pool.is_closed() { None } else { self.resting.lines().pop_if(lately).map(|(line, _)| line) }
     }
@@ -293,8 +209,8 @@ impl Database {
         loop {
             let mut line = self.line(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
             taker.begin();
-            let rows = statement().rows(&mut line.connection);
-            let ran = self.patiently(line.process, pin!(give(rows, taker))).await;
+            let running = statement().run_into(&mut line.connection, taker);
+            let ran = self.patiently(line.process, pin!(running)).await;
             let cause = match ran {
                 Ok(()) => {
                     self.rest(line);

@@ -3,11 +3,12 @@
 use recount_core::{EventType, RecordedEvent, StoreError};
 use sqlx::postgres::PgRow;
 
-use crate::database::{Database, Statement, Taker};
+use crate::database::Database;
 use crate::error::damaged;
 use crate::kinds::Kinds;
 use crate::page::{EVENT_BYTES, OPERATION, PAGE_BYTES, Page, PageSize};
 use crate::row::{Decoder, get};
+use crate::statement::{Statement, Taker};
 
 /// Decodes the rows of a page as they come.
 pub(crate) struct Decoding<'k> {

@@ -3,14 +3,13 @@
 use recount_core::{Direction, EachEvent, EventRef, ReadStream, StoreError, StreamVersion};
 use sqlx::postgres::PgRow;
 
-use crate::database::{Statement, Taker};
 use crate::error::damaged;
 use crate::kinds::KindsOfRows;
 use crate::lifecycle::{self, ARCHIVED, ERASED};
 use crate::page::{OPERATION, last, rows};
-use crate::query::order;
 use crate::read::Reader;
-use crate::row::get;
+use crate::row::{self, get};
+use crate::statement::{Statement, Taker};
 
 impl Reader {
     /// Shows the events of a stream.
@@ -40,19 +39,29 @@ impl Reader {
     }
 
     fn folding(&self, read: &ReadStream) -> Statement {
-        let schema = &self.database.schema;
+        const FORWARD: &str = concat!(include_str!("sql/fold_events.sql"), " ASC LIMIT $4");
+        const BACKWARD: &str = concat!(include_str!("sql/fold_events.sql"), " DESC LIMIT $4");
+        let template = match read.direction {
+            Direction::Forward => FORWARD,
+            Direction::Backward => BACKWARD,
+        };
         let after = StreamVersion::new(read.from.get().saturating_sub(1));
         let to = if is_rest(read) { ERASED } else { last(read) };
-        let mut select = Statement::new(schema, include_str!("sql/fold_events.sql"));
         // Without a limit they would be collected and sorted.
-        select.push(schema, " ").push(schema, order(read.direction)).push(schema, " LIMIT $4");
-        select.bind(read.stream.to_string()).bind(after.as_i64()).bind(to).bind(rows(read.limit))
+        let select = Statement::new(&self.database.schema, template);
+        select.bind(row::name(&read.stream)).bind(after.as_i64()).bind(to).bind(rows(read.limit))
     }
 }
 
 /// Whether it goes to the end, where the mark of a closed stream is.
 fn is_rest(read: &ReadStream) -> bool {
     read.direction == Direction::Forward && read.to == StreamVersion::MAX && read.limit.is_none()
+}
+
+/// The kind and the schema version, which come as one number: that is a column less to pass along with each row.
+fn halves(number: i64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
 }
 
 struct Folding<'a> {
@@ -83,20 +92,14 @@ impl<'a> Folding<'a> {
         if self.rows <= self.shown {
             return Ok(());
         }
-        let kind = get(row, 1)?;
+        let [kind, schema_version] = halves(get(row, 1)?);
+        let kind = kind.cast_signed();
         let Some(event_type) = self.kinds.event_type(kind) else {
             self.unknown = Some(kind);
             return Ok(());
         };
-        let schema_version: i64 = get(row, 2)?;
         let version = StreamVersion::new(version.cast_unsigned());
-        let broken = |error| damaged(format!("the schema of an event at version {version} of its stream: {error}"));
-        (self.each)(EventRef {
-            version,
-            event_type: event_type.as_str(),
-            schema_version: u32::try_from(schema_version).map_err(broken)?,
-            payload: get(row, 3)?,
-        });
+        (self.each)(EventRef { version, event_type: event_type.as_str(), schema_version, payload: get(row, 2)? });
         self.shown += 1;
         Ok(())
     }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::copy::{Placed, Rows};
-use crate::database::{Line, Statement};
+use crate::database::Line;
 use crate::error::{Class, Failed, damaged};
 use crate::import::Imported;
 use crate::lifecycle::ERASED;
@@ -21,6 +21,7 @@ use crate::patience::Process;
 use crate::push::Wake;
 use crate::read::Reader;
 use crate::resolve;
+use crate::statement::Statement;
 
 pub(crate) const OPERATION: &str = "importing";
 /// How much of a `COPY` is sent at once.
@@ -112,11 +113,11 @@ impl<'a> Session<'a> {
         self.reader.database.patiently(*process, pin!(statement.run(connection))).await
     }
 
-    async fn say(&mut self, text: &str) -> Result<(), sqlx::Error> {
+    async fn say(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         self.ask(self.statement(text)).await.map(drop)
     }
 
-    fn statement(&self, template: &str) -> Statement {
+    fn statement(&self, template: &'static str) -> Statement {
         Statement::new(&self.reader.database.schema, template)
     }
 

@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::fast::RandomState;
 use recount_core::{Append, EventType, QueryItem, StoreError};
 use sqlx::Row;
 
-use crate::database::{Database, Statement};
+use crate::database::Database;
 use crate::error::{During, damaged};
+use crate::statement::Statement;
 
 const OPERATION: &str = "reading the kinds of events";
 
@@ -25,8 +27,8 @@ pub(crate) struct Kinds(RwLock<Arc<Table>>);
 /// What was known at some time.
 #[derive(Clone, Debug, Default)]
 struct Table {
-    by_id: HashMap<i32, Arc<Kind>>,
-    by_name: HashMap<Box<str>, HashMap<EventType, i32>>,
+    by_id: HashMap<i32, Arc<Kind>, RandomState>,
+    by_name: HashMap<Box<str>, HashMap<EventType, i32, RandomState>, RandomState>,
 }
 
 /// Finds the kinds of rows, most of which have that of the row before.

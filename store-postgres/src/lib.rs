@@ -112,6 +112,7 @@ mod resolve;
 mod row;
 mod schema;
 mod state;
+mod statement;
 mod store;
 mod within;
 mod writer;

@@ -1,14 +1,17 @@
 //! The short way of an append that nobody else is beside: its caller's task writes.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use recount_core::{Append, AppendError, Appended, StoreError};
 use tokio::sync::oneshot;
 
+use crate::database::Line;
+use crate::plain;
 use crate::push::Wake;
 use crate::request::Work;
-use crate::writer::Writer;
+use crate::writer::{Undone, Writer};
 
 /// Who is appending now.
 pub(crate) struct Lone {
@@ -52,20 +55,49 @@ impl Lone {
     ///
     /// # Cancel safety
     /// The connection of a dropped append goes back to the pool, which waits for what was sent to be answered.
-    pub(crate) fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> {
-        let (reply, mut answer) = oneshot::channel();
-        let batch = vec![Work { append, reply }];
-        async move {
-            let mut line = None;
-            let mut told = Told(Some(self.writer.wake.clone()));
-            self.writer.commit(&mut line, batch).await;
-            told.0 = None;
-            if let Some(line) = line {
-                self.writer.database.rest(line);
+    pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let Writer { database, kinds, wake, .. } = &self.writer;
+        let mut told = Told(Some(wake.clone()));
+        let (mut line, newest) = (database.at_hand(), wake.newest());
+        let tried = match (&mut line, plain::event(&database.schema, &append, kinds)) {
+            (Some(Line { connection, process }), Some(event)) => {
+                Some((*process, database.patiently(*process, pin!(event.run(connection))).await))
             }
-            answer.try_recv().unwrap_or_else(|lost| {
-                Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
-            })
+            _ => None,
+        };
+        let undone = match tried {
+            Some((_, Ok(rows))) if !rows.is_empty() => {
+                let appended = plain::recorded(&append, &rows)?;
+                told.0 = None;
+                wake.appended(Some(appended.position));
+                if let Some(line) = line {
+                    database.rest(line);
+                }
+                return Ok(appended);
+            }
+            Some((process, Err(error))) => Some(Undone { cause: error.into(), process, newest }),
+            _ => None,
+        };
+        // In a box: most appends carry nothing of what is seldom needed.
+        let outcome = Box::pin(self.append_at_length(append, line, undone)).await;
+        told.0 = None;
+        outcome
+    }
+
+    /// The same for an append of any kind, as the writers do it.
+    async fn append_at_length(
+        &self,
+        append: Append,
+        mut line: Option<Line>,
+        before: Option<Undone>,
+    ) -> Result<Appended, AppendError> {
+        let (reply, mut answer) = oneshot::channel();
+        self.writer.commit(&mut line, vec![Work { append, reply }], before).await;
+        if let Some(line) = line {
+            self.writer.database.rest(line);
         }
+        answer.try_recv().unwrap_or_else(|lost| {
+            Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
+        })
     }
 }

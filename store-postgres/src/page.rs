@@ -2,12 +2,13 @@
 
 use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreError, StreamVersion};
 
-use crate::database::{Database, Statement};
+use crate::database::Database;
 use crate::decoding::Decoding;
 use crate::kinds::Kinds;
 use crate::lifecycle::{self, ARCHIVED};
 use crate::query::{Compiled, Range, of_kind, order};
-use crate::row::COLUMNS;
+use crate::row::{self, COLUMNS};
+use crate::statement::Statement;
 
 pub(crate) const OPERATION: &str = "reading events";
 /// A page ends once it has this many bytes.
@@ -71,7 +72,7 @@ fn bounded(
     let schema = &database.schema;
     let numbers =
         |page: Statement| page.bind(range.after.as_i64()).bind(range.to.as_i64()).bind(rows(Some(limit as u64)));
-    let mut page = numbers(Statement::new(schema, ""));
+    let mut page = numbers(Statement::in_pieces());
     if !size.weighed {
         select(&mut page, &format!("{COLUMNS}{SMALL_PAYLOAD}"));
         return page;
@@ -108,7 +109,7 @@ pub(crate) async fn stream_page(
     let direction = order(read.direction);
     let select = |page: &mut Statement, columns: &str| {
         page.push(schema, "SELECT ").push(schema, columns);
-        page.push(schema, " FROM {schema}.events AS e WHERE e.stream = ").place(read.stream.to_string());
+        page.push(schema, " FROM {schema}.events AS e WHERE e.stream = ").place(row::name(&read.stream));
         page.push(schema, " AND e.version > $1 AND e.version <= $2 ORDER BY e.version ").push(schema, direction);
         page.push(schema, " LIMIT $3");
     };

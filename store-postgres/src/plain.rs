@@ -3,16 +3,20 @@
 use std::collections::HashSet;
 
 use recount_core::{Append, AppendError, Appended, EventData, StoreError, StreamAppend};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgRow, PgTypeInfo};
+use sqlx::{Encode, Postgres, Row, Type};
 
 use crate::batch::{appended, conflict, expected, number, tag_names};
-use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
+use crate::lifecycle::ARCHIVED;
 use crate::locks::Locks;
 use crate::row;
 use crate::schema::Schema;
+use crate::statement::Statement;
 
 const OPERATION: &str = "appending";
 
@@ -24,13 +28,6 @@ fn only(append: &Append) -> Option<&StreamAppend> {
 
 /// The call that appends these, if each is plain and has a stream of its own; several have one event each.
 pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Option<Statement> {
-    if let [append] = appends
-        && let part = only(append)?
-        && let [event] = &*part.events
-        && event.tags.is_empty()
-    {
-        return of_event(schema, part, event, kinds);
-    }
     let mut locks = Locks::new(schema);
     let mut streams = HashSet::with_capacity(appends.len());
     let mut columns = Columns::default();
@@ -40,7 +37,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
             return None;
         }
         locks.stream(&part.stream);
-        columns.stream.push(part.stream.to_string());
+        columns.stream.push(row::name(&part.stream));
         columns.expected.push(expected(part.expected));
         for event in &part.events {
             columns.add(event, kinds.find(part.stream.category(), &event.event_type)?, &mut locks);
@@ -52,19 +49,56 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
     columns.call(schema, locks.columns(), appends.len() == 1)
 }
 
-/// The call for one event without tags.
-fn of_event(schema: &Schema, part: &StreamAppend, event: &EventData, kinds: &Kinds) -> Option<Statement> {
+/// The statement that appends this, if it is one event without tags and the version is known where it comes. It writes nothing and answers
+/// nothing if the stream is elsewhere: then [the call](statement) tells where.
+///
+/// It is a plain `INSERT`. Starting a function, and a statement within that, takes the server longer than what they do.
+pub(crate) fn event(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<Statement> {
+    let part = only(append)?;
+    let [event] = &*part.events else { return None };
+    let expected = expected(part.expected);
+    if !event.tags.is_empty() || !(0..ARCHIVED).contains(&expected) {
+        return None;
+    }
     let kind = kinds.find(part.stream.category(), &event.event_type)?;
-    let call = Statement::new(schema, include_str!("sql/append_event.sql"))
-        .bind(schema.stream_lock(&part.stream))
-        .bind(expected(part.expected))
-        .bind(part.stream.to_string())
+    let sql =
+        if expected == 0 { include_str!("sql/append_first_event.sql") } else { include_str!("sql/append_event.sql") };
+    let insert = Statement::new(schema, sql)
+        .bind(Locked(schema.stream_lock(&part.stream)))
+        .bind(expected)
+        .bind(row::name(&part.stream))
         .bind(kind)
         .bind(event.id.0)
         .bind(i64::from(event.schema_version))
         .bind(row::encode_metadata(&event.metadata))
         .bind(&event.payload[..]);
-    Some(call)
+    Some(insert)
+}
+
+/// What [the statement for one event](event) did.
+pub(crate) fn recorded(append: &Append, rows: &[PgRow]) -> Result<Appended, StoreError> {
+    let ([part], [row]) = (&*append.streams, rows) else { return Err(damaged("an append answers too much")) };
+    Ok(appended(append, row.try_get(0).during(OPERATION)?, &[expected(part.expected)]))
+}
+
+/// A value of the type `locked_stream`.
+struct Locked(i64);
+
+impl Type<Postgres> for Locked {
+    fn type_info() -> PgTypeInfo {
+        <i64 as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Locked {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <i64 as Encode<Postgres>>::encode_by_ref(&self.0, buffer)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        // Which number that type has only the server knows, who takes it from the statement.
+        Some(PgTypeInfo::with_oid(Oid(0)))
+    }
 }
 
 #[derive(Default)]

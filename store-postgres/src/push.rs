@@ -9,10 +9,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::database::{Database, Statement};
+use crate::database::Database;
 use crate::listen::listen;
 use crate::read::Reader;
 use crate::state;
+use crate::statement::Statement;
 
 /// Between two looks at the head, or two notifications, however much happens.
 const REST: Duration = Duration::from_millis(5);

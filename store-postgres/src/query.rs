@@ -3,10 +3,10 @@
 use recount_core::{Direction, EventType, Position, Query, Tag};
 use serde::Serialize;
 
-use crate::database::Statement;
 use crate::kinds::Kinds;
 use crate::request::guard;
 use crate::schema::Schema;
+use crate::statement::Statement;
 
 /// More alternatives than this in one statement are filtered here instead.
 const MAX_SOURCES: usize = 128;

@@ -12,10 +12,11 @@ use sqlx::Row;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use crate::database::{Database, Statement};
+use crate::database::Database;
 use crate::error::{During, damaged};
 use crate::kinds::Kinds;
 use crate::page::{Cursor, OPERATION, PageSize, stream_page};
+use crate::statement::Statement;
 
 /// What reading takes.
 #[derive(Clone, Debug)]

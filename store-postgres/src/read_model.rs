@@ -8,10 +8,11 @@ use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 use sqlx_core::transaction::TransactionManager;
 
 use crate::config::{DEFAULT_SCHEMA, READ_MODEL_CONNECTIONS, options};
-use crate::database::{self, Database, Statement};
+use crate::database::{self, Database};
 use crate::error::{Cause, During};
 use crate::migrate;
 use crate::schema::Schema;
+use crate::statement::Statement;
 
 const OPERATION: &str = "writing the read model";
 /// How long closing waits for transactions that are open still.
@@ -116,7 +117,7 @@ impl ReadModel for PostgresReadModel {
         if <Postgres as sqlx::Database>::TransactionManager::get_transaction_depth(connection) != 1 {
             return Err(refuse("a handler left a savepoint open").into());
         }
-        let statement = |template: &str| Statement::new(&self.0.schema, template);
+        let statement = |template: &'static str| Statement::new(&self.0.schema, template);
         if from == Position::START {
             let insert = statement(include_str!("sql/insert_checkpoint.sql")).bind(projection).bind(id.as_str());
             insert.run(connection).await.during(OPERATION)?;

@@ -7,10 +7,11 @@ use recount_core::{Appended, Position, StoreError, StreamAppended, StreamVersion
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::database::{Database, Statement};
+use crate::database::Database;
 use crate::error::During;
 use crate::patience::Process;
 use crate::request::Work;
+use crate::statement::Statement;
 use crate::writer::OPERATION;
 
 /// Between two looks at whether the lost process has ended.

@@ -11,9 +11,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row};
 use uuid::Uuid;
 
-use crate::database::Statement;
 use crate::error::{During, damaged};
 use crate::kinds::KindsOfRows;
+use crate::statement::Statement;
 
 /// The columns that [`decode`] reads, of `events AS e`; the payload comes behind them.
 pub(crate) const COLUMNS: &str = "e.position, e.version, e.kind, e.recorded_at, e.event_id, e.tags, e.metadata, \
@@ -21,6 +21,11 @@ pub(crate) const COLUMNS: &str = "e.position, e.version, e.kind, e.recorded_at, 
 const OPERATION: &str = "reading events";
 /// From 1970, where timestamps begin, to 2000, where Postgres begins, in microseconds.
 pub(crate) const EPOCH: i64 = 946_684_800_000_000;
+
+/// A stream as its events name it. Many are written one by one, and formatting takes longer.
+pub(crate) fn name(stream: &StreamId) -> String {
+    [stream.category(), "/", stream.id()].concat()
+}
 
 /// A JSON array, or nothing for no tags.
 pub(crate) fn encode_tags(tags: &[Tag]) -> Option<String> {

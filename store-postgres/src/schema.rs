@@ -1,6 +1,8 @@
 //! The schema that holds everything, as SQL names it, and the keys of its advisory locks.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use recount_core::{StoreError, StreamId};
 use sqlx::AssertSqlSafe;
@@ -12,7 +14,11 @@ use crate::lifecycle::{ARCHIVED, ERASED};
 pub(crate) struct Schema {
     name: String,
     quoted: String,
+    statements: Arc<RwLock<HashMap<Template, Arc<str>>>>,
 }
+
+/// Where a text of this program is, and how long.
+type Template = (usize, usize);
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +35,7 @@ impl Schema {
             );
             return Err(StoreError::Backend { operation: "opening the store", source: source.into() });
         }
-        Ok(Self { name: name.to_owned(), quoted: format!("\"{name}\"") })
+        Ok(Self { name: name.to_owned(), quoted: format!("\"{name}\""), statements: Arc::default() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -39,6 +45,17 @@ impl Schema {
     /// A script of this crate, for this schema. Safe: the name was checked, the rest is this program's.
     pub(crate) fn sql(&self, template: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(self.text(template))
+    }
+
+    /// The same of a statement that is used again and again, made once.
+    pub(crate) fn statement(&self, template: &'static str) -> Arc<str> {
+        let place = (template.as_ptr().addr(), template.len());
+        if let Some(text) = self.statements.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
+            return Arc::clone(text);
+        }
+        let text: Arc<str> = self.text(template).into();
+        self.statements.write().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&text));
+        text
     }
 
     pub(crate) fn text(&self, template: &str) -> String {

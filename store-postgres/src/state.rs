@@ -7,9 +7,10 @@ use recount_core::{ExpectedRevision, Revision, StateEntry, StateError, StateKey,
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::database::{Database, Statement};
+use crate::database::Database;
 use crate::error::{During, damaged};
 use crate::schema::Lock;
+use crate::statement::Statement;
 
 const READING: &str = "reading the state";
 const WRITING: &str = "writing the state";

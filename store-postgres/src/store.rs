@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::PostgresBuilder;
-use crate::database::{Database, Statement};
+use crate::database::Database;
 use crate::error::During;
 use crate::import_batch::Session;
 use crate::lone::Lone;
@@ -27,6 +27,7 @@ use crate::read::Reader;
 use crate::read_model::PostgresReadModel;
 use crate::request::{Request, Work};
 use crate::schema::Schema;
+use crate::statement::Statement;
 use crate::{lifecycle, migrate, outcome, state, within};
 
 /// Events in a schema of a Postgres database.

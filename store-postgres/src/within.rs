@@ -5,9 +5,9 @@ use sqlx::{Connection, PgConnection, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use crate::batch;
-use crate::database::Statement;
 use crate::error::{Class, During, Failed, damaged};
 use crate::read::Reader;
+use crate::statement::Statement;
 
 const OPERATION: &str = "appending within a transaction";
 

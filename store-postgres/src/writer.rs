@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use recount_core::{Append, AppendError, Appended, EventId, StoreError};
+use recount_core::{Append, AppendError, Appended, EventId, Position, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Mutex, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::database::{Database, Line, Statement, pause};
+use crate::database::{Database, Line, pause};
 use crate::error::{Cause, Class, During};
 use crate::kinds::Kinds;
 use crate::patience::Process;
 use crate::push::Wake;
 use crate::request::{Footprint, Request, Work};
+use crate::statement::Statement;
 use crate::{batch, plain, resolve};
 
 pub(crate) const OPERATION: &str = "appending";
@@ -69,7 +70,7 @@ impl Writer {
                 }
             };
             let span = tracing::debug_span!("append_batch", requests = batch.len());
-            self.commit(&mut line, batch).instrument(span).await;
+            self.commit(&mut line, batch, None).instrument(span).await;
         }
     }
 
@@ -114,30 +115,37 @@ impl Writer {
         None
     }
 
-    pub(crate) async fn commit(&self, line: &mut Option<Line>, mut batch: Vec<Work>) {
+    /// Writes a batch, of which one attempt may have been made before.
+    pub(crate) async fn commit(&self, line: &mut Option<Line>, mut batch: Vec<Work>, mut before: Option<Undone>) {
         let started = Instant::now();
         let mut attempt = 1;
         while !batch.is_empty() {
-            let process = match self.connect(line).await {
-                Ok(process) => process,
-                Err(cause) => return fail(batch, &cause, Cause::store_error),
-            };
-            if let Err(error) = self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
-                return Box::pin(self.one_by_one(line, batch, error)).await;
-            }
-            let newest = self.wake.newest();
-            let cause = match self.call(line, &batch).await {
-                Ok(outcomes) => {
-                    let appended = outcomes.iter().flatten().filter(|appended| !appended.repeated);
-                    if let Some(newest) = appended.map(|appended| appended.position).max() {
-                        self.wake.appended(Some(newest));
+            let undone = match before.take() {
+                Some(undone) => undone,
+                None => {
+                    let process = match self.connect(line).await {
+                        Ok(process) => process,
+                        Err(cause) => return fail(batch, &cause, Cause::store_error),
+                    };
+                    if let Err(error) = self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
+                        return Box::pin(self.one_by_one(line, batch, error)).await;
                     }
-                    batch.into_iter().zip(outcomes).for_each(|(work, outcome)| work.answer(outcome));
-                    return;
+                    let newest = self.wake.newest();
+                    match self.call(line, &batch).await {
+                        Ok(outcomes) => {
+                            let appended = outcomes.iter().flatten().filter(|appended| !appended.repeated);
+                            if let Some(newest) = appended.map(|appended| appended.position).max() {
+                                self.wake.appended(Some(newest));
+                            }
+                            batch.into_iter().zip(outcomes).for_each(|(work, outcome)| work.answer(outcome));
+                            return;
+                        }
+                        Err(Failed::Answer(error)) => return Box::pin(self.one_by_one(line, batch, error)).await,
+                        Err(Failed::Call(cause)) => Undone { cause, process, newest },
+                    }
                 }
-                Err(Failed::Answer(error)) => return Box::pin(self.one_by_one(line, batch, error)).await,
-                Err(Failed::Call(cause)) => cause,
             };
+            let Undone { cause, process, newest } = undone;
             let class = cause.class();
             tracing::debug!(error = %cause, ?class, attempt, "a batch was undone");
             if matches!(class, Class::Ended | Class::Lost) {
@@ -181,7 +189,7 @@ impl Writer {
     async fn one_by_one(&self, line: &mut Option<Line>, mut batch: Vec<Work>, error: StoreError) {
         if batch.len() > 1 {
             for work in batch {
-                self.commit(line, vec![work]).await;
+                self.commit(line, vec![work], None).await;
             }
         } else if let Some(work) = batch.pop() {
             work.fail(error);
@@ -246,6 +254,14 @@ impl Writer {
 
 /// Tells from the rows of a call how each of its appends ended.
 type Outcomes = fn(&[&Append], &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
+
+/// What is known of an attempt that failed.
+pub(crate) struct Undone {
+    pub(crate) cause: Cause,
+    pub(crate) process: Process,
+    /// The newest position of this store's before it.
+    pub(crate) newest: Position,
+}
 
 enum Failed {
     Call(Cause),

@@ -150,7 +150,7 @@ async fn a_fold_goes_on_where_its_connection_was_ended() {
     let killing = tokio::spawn(async move {
         let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
             WHERE datname = current_database() AND application_name = 'recount' AND state = 'active'
-            AND query LIKE '%e.version, e.kind, e.schema_version, e.payload%'";
+            AND query LIKE 'SELECT e.version, e.kind%e.payload FROM%'";
         let mut killed = 0;
         while killed < 3 {
             killed += sqlx::query_scalar::<_, i64>(kill).fetch_one(&mut shell).await.unwrap();
@@ -158,7 +158,9 @@ async fn a_fold_goes_on_where_its_connection_was_ended() {
         }
     });
     // Slowly, until it was in the middle of it often enough.
+    let started = Instant::now();
     while !killing.is_finished() {
+        assert!(started.elapsed() < Duration::from_secs(60), "nobody interferes");
         let mut shown = Vec::new();
         let mut each = |event: EventRef<'_>| {
             shown.push(event.version.get());

@@ -10,7 +10,7 @@ use common::{Fresh, event, events};
 use futures_util::TryStreamExt;
 use recount_core::{
     Append, AppendCondition, Direction, EventData, EventStore, EventType, ExpectedVersion, Position, Query, QueryItem,
-    ReadAll, ReadStream, StreamId, Tag,
+    ReadAll, ReadStream, StreamId, StreamVersion, Tag,
 };
 use recount_store_postgres::PostgresStore;
 
@@ -142,6 +142,14 @@ async fn each_look_goes_through_its_index() {
             let condition = AppendCondition { fail_if: by_tag(7000), after: Position::new(after) };
             let append = Append::to(id("quiet", "q"), ExpectedVersion::Any, events(1)).condition(condition);
             store.append(append).await.iter().count()
+        })
+        .await;
+    }
+    for (name, expected) in
+        [("s1", ExpectedVersion::Exact(StreamVersion::new(folded.cast_unsigned()))), ("new", ExpectedVersion::NoStream)]
+    {
+        little_is_read(&fresh, "events_by_stream", 1, |store| async move {
+            store.append(Append::to(id("account", name), expected, events(1))).await.iter().count()
         })
         .await;
     }

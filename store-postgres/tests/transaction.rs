@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Fresh, append, events, read, read_all, stream};
-use recount_core::{Append, AppendError, EventStore, ExpectedVersion, IdempotencyKey};
+use recount_core::{Append, AppendError, EventStore, ExpectedVersion, IdempotencyKey, StreamVersion, Violation};
 use sqlx::{Connection, Executor};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +65,40 @@ async fn a_refused_append_leaves_the_transaction_as_it_was() {
 
     let mut transaction = shell.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
     assert!(store.append_in(&mut transaction, append("d", 1)).await.is_err());
+}
+
+/// What closes streams holds their locks; an append that waited for one must look at what is there after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_sees_what_it_waited_for() {
+    const ARCHIVED: i64 = i64::MAX - 1;
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    let mut shell = fresh.shell().await;
+    for (id, mark) in [("a", ARCHIVED), ("b", i64::MAX)] {
+        store.append(append(id, 1)).await.unwrap();
+        let mut transaction = shell.begin().await.unwrap();
+        // It has the lock by this, so that the function needs none.
+        store.append_in(&mut transaction, append(id, 1)).await.unwrap();
+        let close = sqlx::query("SELECT recount.close_stream($1, 0, $2)").bind(format!("account/{id}")).bind(mark);
+        close.execute(&mut *transaction).await.unwrap();
+        let waiting = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store.append(Append::to(stream(id), ExpectedVersion::Exact(StreamVersion::new(1)), events(1))).await
+            }
+        });
+        while fresh.number("SELECT count(*) FROM pg_locks WHERE NOT granted").await == 0 {
+            assert!(!waiting.is_finished(), "it doesn't wait");
+        }
+        transaction.commit().await.unwrap();
+        let stream = stream(id);
+        let closed = if mark == ARCHIVED { Violation::Archived { stream } } else { Violation::Erased { stream } };
+        let refused = waiting.await.unwrap();
+        assert!(
+            matches!(&refused, Err(AppendError::Conflict(conflict)) if conflict.violations == [closed]),
+            "{refused:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
