@@ -25,7 +25,8 @@
 //!
 //! # How it works
 //!
-//! *A lone append is written by its caller's own task,* in one short round trip, through the connection that was used last.
+//! *A lone append is written by its caller's own task,* in one short round trip, through the connection that was used last; one event without
+//! tags by a plain `INSERT`, whose locks the server takes when it reads the parameters.
 //!
 //! *Loading an aggregate is one statement.* Its rows have what folding takes and nothing else, and are folded while the server makes more.
 //!
