@@ -178,6 +178,43 @@ BEGIN
 END
 $$;
 
+-- What appends lock, in one order everywhere, so that nobody waits in a circle: first that no other append asks about
+-- everything, or that there is no other append at all if this one does; then the names; last the position.
+CREATE FUNCTION {schema}.lock_gate() RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT pg_advisory_xact_lock_shared({gate_key}) IS NOT NULL
+$$;
+CREATE FUNCTION {schema}.lock_names(locks bigint[], exclusive boolean[], alone boolean) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    held text;
+    lock bigint;
+BEGIN
+    -- Assignments, because they need no plan.
+    IF alone THEN
+        held := pg_advisory_xact_lock({gate_key})::text;
+        RETURN true;
+    END IF;
+    held := {schema}.lock_gate()::text;
+    IF false = ANY (exclusive) THEN
+        PERFORM CASE
+            WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
+        END
+        FROM unnest(locks, exclusive) AS l(lock, exclusive);
+    ELSE
+        FOREACH lock IN ARRAY locks LOOP
+            held := pg_advisory_xact_lock(lock)::text;
+        END LOOP;
+    END IF;
+    RETURN true;
+END
+$$;
+-- First the lock, then the numbers: see safe_head.
+CREATE FUNCTION {schema}.lock_position() RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT pg_advisory_xact_lock_shared(
+        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
+    ) IS NOT NULL
+$$;
+
 -- Appends a batch. Each append of it succeeds or conflicts on its own and sees those before it.
 --
 -- Every statement in here has a snapshot of its own, so what comes after the locks sees whatever was committed by
@@ -218,7 +255,7 @@ DECLARE
     stream integer;
     total bigint := 0;
     ok boolean;
-    held text;
+    held boolean;
     seen record;
     all_known boolean := false;
     a integer;
@@ -229,21 +266,7 @@ BEGIN
     positions := '{}';
     known_append := '{}';
 
-    -- In one order everywhere, so that nobody waits in a circle. Assignments, because they need no plan.
-    IF alone THEN
-        held := pg_advisory_xact_lock({gate_key})::text;
-    ELSE
-        held := pg_advisory_xact_lock_shared({gate_key})::text;
-        IF cardinality(locks) = 1 AND lock_exclusive[1] THEN
-            held := pg_advisory_xact_lock(locks[1])::text;
-        ELSE
-            PERFORM CASE
-                WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text
-                ELSE pg_advisory_xact_lock_shared(l.lock)::text
-            END
-            FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
-        END IF;
-    END IF;
+    held := {schema}.lock_names(locks, lock_exclusive, alone);
 
     IF cardinality(key_append) > 0 THEN
         FOR seen IN
@@ -323,10 +346,7 @@ BEGIN
         RETURN;
     END IF;
 
-    -- First the lock, then the numbers: see safe_head.
-    held := pg_advisory_xact_lock_shared(
-        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
-    )::text;
+    held := {schema}.lock_position();
     positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
 
     INSERT INTO {schema}.events
@@ -368,28 +388,12 @@ CREATE FUNCTION {schema}.append_each(
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
-    held text;
-    lock bigint;
+    held boolean;
     positions bigint[];
     heads bigint[];
 BEGIN
-    held := pg_advisory_xact_lock_shared({gate_key})::text;
-    IF cardinality(tag_event) = 0 THEN
-        -- All of streams. Assignments, because they need no plan.
-        FOREACH lock IN ARRAY locks LOOP
-            held := pg_advisory_xact_lock(lock)::text;
-        END LOOP;
-    ELSE
-        PERFORM CASE
-            WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
-        END
-        FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
-    END IF;
-
-    -- First the lock, then the numbers: see safe_head.
-    held := pg_advisory_xact_lock_shared(
-        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
-    )::text;
+    held := {schema}.lock_names(locks, lock_exclusive, false);
+    held := {schema}.lock_position();
     WITH written AS (
         INSERT INTO {schema}.events
             (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
@@ -438,20 +442,10 @@ CREATE FUNCTION {schema}.append_stream(
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
-    held text;
+    held boolean;
     head bigint;
 BEGIN
-    -- Assignments, because they need no plan.
-    held := pg_advisory_xact_lock_shared({gate_key})::text;
-    IF cardinality(tag_event) = 0 THEN
-        held := pg_advisory_xact_lock(locks[1])::text;
-    ELSE
-        PERFORM CASE
-            WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
-        END
-        FROM unnest(locks, lock_exclusive) AS l(lock, exclusive);
-    END IF;
-
+    held := {schema}.lock_names(locks, lock_exclusive, false);
     head := coalesce(
         (SELECT e.version FROM {schema}.events AS e WHERE e.stream = name ORDER BY e.version DESC LIMIT 1), 0
     );
@@ -459,10 +453,7 @@ BEGIN
         RETURN ARRAY[NULL, head];
     END IF;
 
-    -- First the lock, then the numbers: see safe_head.
-    held := pg_advisory_xact_lock_shared(
-        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
-    )::text;
+    held := {schema}.lock_position();
     INSERT INTO {schema}.events
         (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
     SELECT nextval('{schema}.position_sequence'), head + e.index, e.schema, clock_timestamp(), e.id, e.kind, name,
@@ -483,13 +474,8 @@ $$;
 -- before the statement has its snapshot: so all locks of an append are held by then, in their one order, and the statement sees
 -- whatever was committed by those who held them before. That saves the function around it.
 CREATE DOMAIN {schema}.locked_stream AS bigint CHECK (
-    CASE WHEN pg_advisory_xact_lock_shared({gate_key}) IS NOT NULL THEN
-        CASE WHEN pg_advisory_xact_lock(VALUE) IS NOT NULL THEN
-            -- First the lock, then the numbers: see safe_head.
-            pg_advisory_xact_lock_shared(
-                {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
-            ) IS NOT NULL
-        END
+    CASE WHEN {schema}.lock_gate() THEN
+        CASE WHEN pg_advisory_xact_lock(VALUE) IS NOT NULL THEN {schema}.lock_position() END
     END
 );
 
@@ -500,8 +486,7 @@ DECLARE
     head bigint;
     last bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared({gate_key});
-    PERFORM pg_advisory_xact_lock(lock);
+    PERFORM {schema}.lock_names(ARRAY[lock], ARRAY[true], false);
     SELECT e.version, abs(e.position) INTO head, last FROM {schema}.events AS e
     WHERE e.stream = name ORDER BY e.version DESC LIMIT 1;
     IF head IS NULL OR head >= mark THEN

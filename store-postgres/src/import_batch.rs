@@ -129,12 +129,9 @@ impl<'a> Session<'a> {
             event.data.tags.iter().for_each(|tag| locks.tag(tag.as_str()));
         }
         let alone = locks.too_many();
-        self.ask(self.statement(include_str!("sql/lock_gate.sql")).bind(alone)).await?;
-        if !alone {
-            let (locks, exclusive) = locks.columns();
-            self.ask(self.statement(include_str!("sql/lock_names.sql")).bind(locks).bind(exclusive)).await?;
-        }
-        Ok(())
+        let (locks, exclusive) = locks.columns();
+        let lock = self.statement(include_str!("sql/lock_names.sql")).bind(locks).bind(exclusive).bind(alone);
+        self.ask(lock).await.map(drop)
     }
 
     /// Those of the events that are not recorded yet.
