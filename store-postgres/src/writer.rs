@@ -1,5 +1,6 @@
 //! The tasks that write: each takes what is waiting, does it in one call, and answers.
 
+use std::mem::take;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,31 +122,10 @@ impl Writer {
         let mut attempt = 1;
         while !batch.is_empty() {
             let undone = match before.take() {
-                Some(undone) => undone,
-                None => {
-                    let process = match self.connect(line).await {
-                        Ok(process) => process,
-                        Err(cause) => return fail(batch, &cause, Cause::store_error),
-                    };
-                    if let Err(error) = self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
-                        return Box::pin(self.one_by_one(line, batch, error)).await;
-                    }
-                    let newest = self.wake.newest();
-                    match self.call(line, &batch).await {
-                        Ok(outcomes) => {
-                            let appended = outcomes.iter().flatten().filter(|appended| !appended.repeated);
-                            if let Some(newest) = appended.map(|appended| appended.position).max() {
-                                self.wake.appended(Some(newest));
-                            }
-                            batch.into_iter().zip(outcomes).for_each(|(work, outcome)| work.answer(outcome));
-                            return;
-                        }
-                        Err(Failed::Answer(error)) => return Box::pin(self.one_by_one(line, batch, error)).await,
-                        Err(Failed::Call(cause)) => Undone { cause, process, newest },
-                    }
-                }
+                None => self.attempt(line, &mut batch).await,
+                before => before,
             };
-            let Undone { cause, process, newest } = undone;
+            let Some(Undone { cause, process, newest }) = undone else { return };
             let class = cause.class();
             tracing::debug!(error = %cause, ?class, attempt, "a batch was undone");
             if matches!(class, Class::Ended | Class::Lost) {
@@ -182,6 +162,37 @@ impl Writer {
                 },
                 Class::Exhausted | Class::Full | Class::Other => return fail(batch, &cause, Cause::store_error),
             }
+        }
+    }
+
+    /// Writes it, and leaves nothing of it but if it was undone.
+    async fn attempt(&self, line: &mut Option<Line>, batch: &mut Vec<Work>) -> Option<Undone> {
+        let process = match self.connect(line).await {
+            Ok(process) => process,
+            Err(cause) => {
+                fail(take(batch), &cause, Cause::store_error);
+                return None;
+            }
+        };
+        let newest = self.wake.newest();
+        let answer = match self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
+            Ok(()) => self.call(line, batch).await,
+            Err(error) => Err(Failed::Answer(error)),
+        };
+        match answer {
+            Ok(outcomes) => {
+                let appended = outcomes.iter().flatten().filter(|appended| !appended.repeated);
+                if let Some(newest) = appended.map(|appended| appended.position).max() {
+                    self.wake.appended(Some(newest));
+                }
+                take(batch).into_iter().zip(outcomes).for_each(|(work, outcome)| work.answer(outcome));
+                None
+            }
+            Err(Failed::Answer(error)) => {
+                Box::pin(self.one_by_one(line, take(batch), error)).await;
+                None
+            }
+            Err(Failed::Call(cause)) => Some(Undone { cause, process, newest }),
         }
     }
 
