@@ -179,7 +179,7 @@ END
 $$;
 
 -- What appends lock, in one order everywhere, so that nobody waits in a circle: first that no other append asks about
--- everything, or that there is no other append at all if this one does; then the names; last the position.
+-- everything, or that there is no other append at all if this one does; then the names; last the position. Names are locked against everybody, unless `exclusive` says which of them only against those who do.
 CREATE FUNCTION {schema}.lock_gate() RETURNS boolean LANGUAGE sql VOLATILE AS $$
     SELECT pg_advisory_xact_lock_shared({gate_key}) IS NOT NULL
 $$;
@@ -349,13 +349,12 @@ BEGIN
     held := {schema}.lock_position();
     positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
 
-    INSERT INTO {schema}.events
-        (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
-    SELECT positions[part_rank[e.part] + e.index], part_head[e.part] + e.index, e.schema, clock_timestamp(), e.id,
-        e.kind, e.stream, e.tags, e.metadata, e.payload
-    FROM unnest(event_part, event_index, event_stream, event_kind, event_id, event_schema, event_tags,
-        event_metadata, event_payload) AS e(part, index, stream, kind, id, schema, tags, metadata, payload)
-    WHERE part_rank[e.part] >= 0;
+    -- Numbered rows take their values from the arrays: to unnest so many takes longer.
+    INSERT INTO {schema}.events (position, version, schema_version, event_id, kind, stream, tags, metadata, payload)
+    SELECT positions[part_rank[event_part[i]] + event_index[i]], part_head[event_part[i]] + event_index[i],
+        event_schema[i], event_id[i], event_kind[i], event_stream[i], event_tags[i], event_metadata[i], event_payload[i]
+    FROM generate_series(1, cardinality(event_part)) AS i
+    WHERE part_rank[event_part[i]] >= 0;
 
     IF cardinality(tag_part) > 0 THEN
         INSERT INTO {schema}.tags (tag, position, kind)
@@ -383,10 +382,9 @@ $$;
 -- where the streams were: one array, which takes less time to hand out than columns.
 CREATE FUNCTION {schema}.append_each(
     locks bigint[], lock_exclusive boolean[],
-    expected bigint[], stream text[], kind integer[], id uuid[], schema bigint[], tags text[], metadata text[],
-    payload bytea[], tag_event integer[], tag_name text[]
+    expected bigint[], streams text[], kinds integer[], ids uuid[], schemas bigint[], event_tags text[],
+    event_metadata text[], payloads bytea[], tag_event integer[], tag_name text[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
 DECLARE
     held boolean;
     positions bigint[];
@@ -395,29 +393,29 @@ BEGIN
     held := {schema}.lock_names(locks, lock_exclusive, false);
     held := {schema}.lock_position();
     WITH written AS (
-        INSERT INTO {schema}.events
-            (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
-        SELECT nextval('{schema}.position_sequence'), e.head + 1, e.schema, clock_timestamp(), e.id, e.kind, e.stream,
-            e.tags, e.metadata, e.payload
-        FROM (
-            SELECT e.*, coalesce((
-                SELECT v.version FROM {schema}.events AS v WHERE v.stream = e.stream ORDER BY v.version DESC LIMIT 1
-            ), 0) AS head
-            FROM unnest(stream, expected, kind, id, schema, tags, metadata, payload)
-                AS e(stream, expected, kind, id, schema, tags, metadata, payload)
-            OFFSET 0
-        ) AS e
-        WHERE e.head < {archived}
-            AND CASE e.expected WHEN -1 THEN true WHEN -2 THEN e.head > 0 ELSE e.head = e.expected END
-        RETURNING position, version
+        INSERT INTO {schema}.events (version, schema_version, event_id, kind, stream, tags, metadata, payload)
+        SELECT coalesce(h.version, 0) + 1, schemas[i], ids[i], kinds[i], streams[i], event_tags[i], event_metadata[i],
+            payloads[i]
+        FROM (SELECT generate_series(1, cardinality(streams)) AS i) AS s
+        LEFT JOIN LATERAL (
+            -- What is before the expected version is of no interest, and there may be much of it.
+            SELECT e.version FROM {schema}.events AS e WHERE e.stream = streams[i] AND e.version >= expected[i]
+            ORDER BY e.version DESC LIMIT 1
+        ) AS h ON true
+        WHERE coalesce(h.version, 0) < {archived} AND (
+            coalesce(h.version, 0) = expected[i]
+            -- Any, or any but 0.
+            OR expected[i] < 0 AND coalesce(h.version, 0) >= -1 - expected[i]
+        )
+        RETURNING position
     )
-    SELECT array_agg(w.position), array_agg(w.version - 1) INTO positions, heads FROM written AS w;
-    IF cardinality(positions) IS DISTINCT FROM cardinality(stream) THEN
-        -- Some conflict: where they all are now tells which.
+    SELECT array_agg(w.position) INTO positions FROM written AS w;
+    IF cardinality(positions) IS DISTINCT FROM cardinality(streams) OR 0 > ANY (expected) THEN
+        -- Some conflict, or may be anywhere: where they all are now tells.
         SELECT array_agg(CASE WHEN h.written THEN h.position END ORDER BY s.n),
             array_agg(coalesce(h.version - h.written::integer, 0) ORDER BY s.n)
         INTO positions, heads
-        FROM unnest(stream) WITH ORDINALITY AS s(name, n)
+        FROM unnest(streams) WITH ORDINALITY AS s(name, n)
         LEFT JOIN LATERAL (
             SELECT e.version, e.position, coalesce(e.position = ANY (positions), false) AS written
             FROM {schema}.events AS e WHERE e.stream = s.name ORDER BY e.version DESC LIMIT 1
@@ -426,10 +424,10 @@ BEGIN
 
     IF cardinality(tag_event) > 0 THEN
         INSERT INTO {schema}.tags (tag, position, kind)
-        SELECT t.name, positions[t.event], append_each.kind[t.event]
+        SELECT t.name, positions[t.event], kinds[t.event]
         FROM unnest(tag_event, tag_name) AS t(event, name) WHERE positions[t.event] IS NOT NULL;
     END IF;
-    RETURN positions || heads;
+    RETURN positions || coalesce(heads, expected);
 END
 $$;
 
@@ -437,10 +435,9 @@ $$;
 -- Answers as append_each does: the last position, or none if it conflicts, and where the stream was.
 CREATE FUNCTION {schema}.append_stream(
     locks bigint[], lock_exclusive boolean[],
-    expected bigint, name text, kind integer[], id uuid[], schema bigint[], event_tags text[], metadata text[],
-    payload bytea[], tag_event integer[], tag_name text[]
+    expected bigint, name text, kinds integer[], ids uuid[], schemas bigint[], event_tags text[], event_metadata text[],
+    payloads bytea[], tag_event integer[], tag_name text[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
 DECLARE
     held boolean;
     head bigint;
@@ -454,12 +451,9 @@ BEGIN
     END IF;
 
     held := {schema}.lock_position();
-    INSERT INTO {schema}.events
-        (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
-    SELECT nextval('{schema}.position_sequence'), head + e.index, e.schema, clock_timestamp(), e.id, e.kind, name,
-        e.tags, e.metadata, e.payload
-    FROM unnest(kind, id, schema, event_tags, metadata, payload)
-        WITH ORDINALITY AS e(kind, id, schema, tags, metadata, payload, index);
+    INSERT INTO {schema}.events (version, schema_version, event_id, kind, stream, tags, metadata, payload)
+    SELECT head + i, schemas[i], ids[i], kinds[i], name, event_tags[i], event_metadata[i], payloads[i]
+    FROM generate_series(1, cardinality(ids)) AS i;
     IF cardinality(tag_event) > 0 THEN
         INSERT INTO {schema}.tags (tag, position, kind)
         SELECT t.name, e.position, e.kind

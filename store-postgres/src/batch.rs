@@ -92,7 +92,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
     let kinds_known = i64::try_from(kinds_known).unwrap_or(i64::MAX);
     columns.alone |= locks.too_many();
     let c = columns;
-    let (locks, exclusive) = if c.alone { (Vec::new(), Vec::new()) } else { locks.columns() };
+    let (locks, exclusive) = if c.alone { (Vec::new(), None) } else { locks.columns() };
     let call = Statement::new(schema, include_str!("sql/append_batch.sql"))
         .bind(count(appends.len()))
         .bind(c.streams)

@@ -43,8 +43,10 @@ impl<'s> Locks<'s> {
         self.locks.len() > MAX_LOCKS
     }
 
-    /// As the database takes them.
-    pub(crate) fn columns(self) -> (Vec<i64>, Vec<bool>) {
-        self.locks.into_iter().unzip()
+    /// As the database takes them: which of them are against everybody is left out if all are.
+    pub(crate) fn columns(self) -> (Vec<i64>, Option<Vec<bool>>) {
+        let (locks, exclusive): (_, Vec<_>) = self.locks.into_iter().unzip();
+        let mixed = exclusive.contains(&false);
+        (locks, mixed.then_some(exclusive))
     }
 }

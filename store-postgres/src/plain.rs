@@ -121,7 +121,12 @@ impl<'a> Columns<'a> {
     }
 
     /// One append names its stream by a value, several theirs by arrays.
-    fn call(mut self, schema: &Schema, (locks, exclusive): (Vec<i64>, Vec<bool>), single: bool) -> Option<Statement> {
+    fn call(
+        mut self,
+        schema: &Schema,
+        (locks, exclusive): (Vec<i64>, Option<Vec<bool>>),
+        single: bool,
+    ) -> Option<Statement> {
         let sql = if single { include_str!("sql/append_stream.sql") } else { include_str!("sql/append_each.sql") };
         let call = Statement::new(schema, sql).bind(locks).bind(exclusive);
         let call = if single {
@@ -129,7 +134,9 @@ impl<'a> Columns<'a> {
         } else {
             call.bind(self.expected).bind(self.stream)
         };
-        Some(self.events.bind(call).bind(self.tag_event).bind(self.tag_name))
+        let tagged = !self.tag_event.is_empty();
+        let call = self.events.bind(call);
+        Some(call.bind(tagged.then_some(self.tag_event)).bind(tagged.then_some(self.tag_name)))
     }
 }
 

@@ -70,8 +70,14 @@ impl<'a> Columns<'a> {
 
     /// Adds the arguments, in this order.
     pub(crate) fn bind(self, statement: Statement) -> Statement {
-        statement.bind(self.kind).bind(self.id).bind(self.schema).bind(self.tags).bind(self.metadata).bind(self.payload)
+        let statement = statement.bind(self.kind).bind(self.id).bind(self.schema);
+        statement.bind(unless_empty(self.tags)).bind(unless_empty(self.metadata)).bind(self.payload)
     }
+}
+
+/// A column of which most often nothing is there. Then it costs the database less to get none, whose values are the same.
+fn unless_empty(column: Vec<Option<String>>) -> Option<Vec<Option<String>>> {
+    column.iter().any(Option::is_some).then_some(column)
 }
 
 /// Reads rows of [`COLUMNS`] and a payload.
