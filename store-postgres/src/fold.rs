@@ -39,16 +39,23 @@ impl Reader {
     }
 
     fn folding(&self, read: &ReadStream) -> Statement {
-        const FORWARD: &str = concat!(include_str!("sql/fold_events.sql"), " ASC LIMIT $4");
-        const BACKWARD: &str = concat!(include_str!("sql/fold_events.sql"), " DESC LIMIT $4");
+        // Most often, and plainer for the database.
+        const WHOLE: &str = concat!(include_str!("sql/fold_events.sql"), " ORDER BY e.version");
+        const FORWARD: &str =
+            concat!(include_str!("sql/fold_events.sql"), include_str!("sql/fold_range.sql"), " ASC LIMIT $4");
+        const BACKWARD: &str =
+            concat!(include_str!("sql/fold_events.sql"), include_str!("sql/fold_range.sql"), " DESC LIMIT $4");
+        let schema = &self.database.schema;
+        if is_rest(read) && read.from.get() <= 1 {
+            return Statement::new(schema, WHOLE).bind(row::name(&read.stream));
+        }
         let template = match read.direction {
             Direction::Forward => FORWARD,
             Direction::Backward => BACKWARD,
         };
         let after = StreamVersion::new(read.from.get().saturating_sub(1));
         let to = if is_rest(read) { ERASED } else { last(read) };
-        // Without a limit they would be collected and sorted.
-        let select = Statement::new(&self.database.schema, template);
+        let select = Statement::new(schema, template);
         select.bind(row::name(&read.stream)).bind(after.as_i64()).bind(to).bind(rows(read.limit))
     }
 }

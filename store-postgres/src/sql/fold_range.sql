@@ -1,0 +1,1 @@
+ AND e.version > $2 AND e.version <= $3 ORDER BY e.version
