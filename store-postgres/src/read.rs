@@ -86,10 +86,14 @@ impl<P: Pages> Stream for Events<P> {
             match read {
                 Ok((events, rest)) => {
                     self.page = events.into_iter();
-                    self.next = match rest {
-                        Some(rest) => Next::Ahead(tokio::spawn(page(self.reader.clone(), rest))),
-                        None => Next::Nothing,
+                    let Some(rest) = rest else {
+                        self.next = Next::Nothing;
+                        continue;
                     };
+                    self.next = Next::Ahead(tokio::spawn(page(self.reader.clone(), rest)));
+                    // The task starts on this thread: before the consumer goes on with this page, not after that.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Err(error) => {
                     self.next = Next::Nothing;

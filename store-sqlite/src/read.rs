@@ -43,6 +43,10 @@ fn stream<P: Pages>(reader: Reader, first: P) -> EventStream {
         let (mut events, mut rest) = page(first).await?;
         loop {
             let ahead = rest.map(|rest| Ahead(tokio::spawn(page(rest))));
+            if ahead.is_some() {
+                // The task starts on this thread: before the consumer goes on with this page, not after that.
+                tokio::task::yield_now().await;
+            }
             for event in events {
                 yield event;
             }
