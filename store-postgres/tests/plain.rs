@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use common::{Fresh, append, event, read_all, stream};
 use futures_util::future::join_all;
 use recount_core::{
-    Append, AppendError, EventData, EventStore, ExpectedVersion, Query, ReadAll, StreamVersion, Tag, Violation,
+    Append, AppendError, EventData, EventStore, ExpectedVersion, Query, ReadAll, ReadStream, StreamVersion, Tag,
+    Violation,
 };
 
 use futures_util::TryStreamExt;
@@ -99,4 +100,26 @@ async fn appends_that_share_a_call_succeed_and_conflict_each_on_its_own() {
     }
     let calls = fresh.number(calls).await;
     assert!((1..STREAMS as i64 / 2).contains(&calls), "{calls} calls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_that_come_anywhere_learn_where_they_came() {
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    for number in 0..STREAMS {
+        store.append(append(&format!("s{number}"), 1 + number % 3)).await.unwrap();
+    }
+    let outcomes = join_all((0..STREAMS).map(|number| {
+        let expected = if number % 2 == 0 { ExpectedVersion::Any } else { ExpectedVersion::StreamExists };
+        store.append(Append::to(stream(&format!("s{number}")), expected, vec![event()]))
+    }))
+    .await;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        let appended = outcome.unwrap();
+        assert_eq!(appended.streams[0].version, StreamVersion::new(2 + number as u64 % 3), "{number}");
+        let read = ReadStream::new(stream(&format!("s{number}"))).after(StreamVersion::new(1 + number as u64 % 3));
+        let written: Vec<_> = store.read_stream(read).try_collect().await.unwrap();
+        assert_eq!(written.len(), 1, "{number}");
+        assert_eq!(written[0].position, appended.position, "{number}");
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use recount_core::Store;
 use recount_store_sqlite::SqliteStore;
+use recount_testing::store::read::taken_without_waiting;
 use recount_testing::store::{Capabilities, Harness};
 use tempfile::TempDir;
 
@@ -30,3 +31,10 @@ impl Harness for Sqlite {
 }
 
 recount_testing::store_suite!(Sqlite::new());
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_page_is_read_while_one_is_taken() {
+    let sqlite = Sqlite::new();
+    let taken = taken_without_waiting(&*sqlite.open().await).await;
+    assert!(taken > 32, "nothing was there behind the first page, of {taken} events");
+}
