@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use recount_core::Store;
 use recount_store_sqlite::SqliteStore;
-use recount_testing::store::read::taken_without_waiting;
+use recount_testing::store::support::taken_without_waiting;
 use recount_testing::store::{Capabilities, Harness};
 use tempfile::TempDir;
 

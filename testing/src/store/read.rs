@@ -1,8 +1,6 @@
 //! Reading streams and the whole store: bounds, directions, limits, page seams.
 
-use std::time::Duration;
-
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt};
 use recount_core::{
     Direction, EventRef, Position, Query, ReadAll, ReadStream, RecordedEvent, Store, StoreError, StreamVersion,
 };
@@ -176,23 +174,6 @@ pub async fn an_open_read_survives_appends(h: &dyn Harness) {
         assert!(found.len() >= 1100);
         assert!(found == all[..found.len()], "{:?}", versions(&found));
     }
-}
-
-/// How many of 1000 events a consumer gets who takes one, works for a second without letting go of his thread, and then takes what is there.
-/// Not of the suite: a store need not read ahead.
-pub async fn taken_without_waiting(store: &dyn Store) -> usize {
-    fill(store, &stream("s"), 1000).await;
-    let mut events = store.read_all(ReadAll::new(Query::all()));
-    let consumer = tokio::spawn(async move {
-        let mut taken = usize::from(events.next().await.is_some());
-        std::thread::sleep(Duration::from_secs(1));
-        // Where a page begins, the read of the next one is let go first, but nothing is waited for.
-        while let Some(Some(_)) = events.next().now_or_never().or_else(|| events.next().now_or_never()) {
-            taken += 1;
-        }
-        taken
-    });
-    consumer.await.unwrap()
 }
 
 /// Readers that stopped reading hold nobody up, and can go on later.

@@ -1,9 +1,10 @@
 //! What the promises are written with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use recount_core::{
     Append, AppendCondition, AppendError, Appended, Conflict, EventData, EventType, ExpectedVersion, IdempotencyKey,
     Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, StateKey, Store, StoreError, StreamId,
@@ -190,4 +191,21 @@ where
 /// Two instances of one store.
 pub async fn instances(h: &dyn super::Harness) -> [Arc<dyn Store>; 2] {
     [h.open().await, h.open().await]
+}
+
+/// How many of 1000 events a consumer gets who takes one, works for a second without letting go of his thread, and then takes what is there.
+/// No promise of the suite: a store need not read ahead.
+pub async fn taken_without_waiting(store: &dyn Store) -> usize {
+    fill(store, &stream("s"), 1000).await;
+    let mut events = store.read_all(ReadAll::new(Query::all()));
+    let consumer = tokio::spawn(async move {
+        let mut taken = usize::from(events.next().await.is_some());
+        std::thread::sleep(Duration::from_secs(1));
+        // Where a page begins, the read of the next one is let go first, but nothing is waited for.
+        while let Some(Some(_)) = events.next().now_or_never().or_else(|| events.next().now_or_never()) {
+            taken += 1;
+        }
+        taken
+    });
+    consumer.await.unwrap()
 }
