@@ -179,7 +179,8 @@ END
 $$;
 
 -- What appends lock, in one order everywhere, so that nobody waits in a circle: first that no other append asks about
--- everything, or that there is no other append at all if this one does; then the names; last the position. Names are locked against everybody, unless `exclusive` says which of them only against those who do.
+-- everything, or that there is no other append at all if this one does; then the names; last the position. Names are
+-- locked against everybody, unless `exclusive` says which of them only against those who do.
 CREATE FUNCTION {schema}.lock_gate() RETURNS boolean LANGUAGE sql VOLATILE AS $$
     SELECT pg_advisory_xact_lock_shared({gate_key}) IS NOT NULL
 $$;

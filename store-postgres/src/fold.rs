@@ -33,20 +33,20 @@ impl Reader {
             // Erased, maybe since the first rows were shown: they are nothing to go by.
             Some(_) => lifecycle::present(&read.stream, mark),
             None if shown > 0 => Ok(()),
-            None if is_rest(read) && read.from.get() <= 1 => lifecycle::present(&read.stream, None),
+            None if is_whole(read) => lifecycle::present(&read.stream, None),
             None => Box::pin(lifecycle::find(&self.database, &read.stream, OPERATION)).await,
         }
     }
 
     fn folding(&self, read: &ReadStream) -> Statement {
-        // Most often, and plainer for the database.
+        // Most often, and plainer for the database. It takes the index in order, since its sessions know no bitmaps.
         const WHOLE: &str = concat!(include_str!("sql/fold_events.sql"), " ORDER BY e.version");
         const FORWARD: &str =
             concat!(include_str!("sql/fold_events.sql"), include_str!("sql/fold_range.sql"), " ASC LIMIT $4");
         const BACKWARD: &str =
             concat!(include_str!("sql/fold_events.sql"), include_str!("sql/fold_range.sql"), " DESC LIMIT $4");
         let schema = &self.database.schema;
-        if is_rest(read) && read.from.get() <= 1 {
+        if is_whole(read) {
             return Statement::new(schema, WHOLE).bind(row::name(&read.stream));
         }
         let template = match read.direction {
@@ -63,6 +63,11 @@ impl Reader {
 /// Whether it goes to the end, where the mark of a closed stream is.
 fn is_rest(read: &ReadStream) -> bool {
     read.direction == Direction::Forward && read.to == StreamVersion::MAX && read.limit.is_none()
+}
+
+/// Whether it is all of the stream.
+fn is_whole(read: &ReadStream) -> bool {
+    is_rest(read) && read.from.get() <= 1
 }
 
 /// The kind and the schema version, which come as one number: that is a column less to pass along with each row.
