@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::fast::RandomState;
 use recount_core::{StoreError, StreamId};
 use sqlx::AssertSqlSafe;
 
@@ -14,7 +15,9 @@ use crate::lifecycle::{ARCHIVED, ERASED};
 pub(crate) struct Schema {
     name: String,
     quoted: String,
-    statements: Arc<RwLock<HashMap<Template, Arc<str>>>>,
+    statements: Arc<RwLock<HashMap<Template, Arc<str>, RandomState>>>,
+    /// What all locks of one [purpose](Lock) begin with, hashed.
+    locks: [u64; 4],
 }
 
 /// Where a text of this program is, and how long.
@@ -35,7 +38,9 @@ impl Schema {
             );
             return Err(StoreError::Backend { operation: "opening the store", source: source.into() });
         }
-        Ok(Self { name: name.to_owned(), quoted: format!("\"{name}\""), statements: Arc::default() })
+        let lock = |purpose| feed(feed(feed(feed(feed(BASIS, "recount/"), purpose), "/"), name), "/");
+        let locks = ["streams", "tags", "keys", "state"].map(lock);
+        Ok(Self { name: name.to_owned(), quoted: format!("\"{name}\""), statements: Arc::default(), locks })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -81,13 +86,7 @@ impl Schema {
 
     /// The advisory lock of something that has a name, given in pieces. Two that happen to share one only wait for each other.
     pub(crate) fn lock(&self, what: Lock, name: &[&str]) -> i64 {
-        let purpose = match what {
-            Lock::Stream => "streams",
-            Lock::Tag => "tags",
-            Lock::Key => "keys",
-            Lock::State => "state",
-        };
-        hash(["recount/", purpose, "/", &self.name, "/"].iter().chain(name)).cast_signed()
+        finish(name.iter().fold(self.locks[what as usize], |hash, piece| feed(hash, piece))).cast_signed()
     }
 
     pub(crate) fn stream_lock(&self, stream: &StreamId) -> i64 {
@@ -115,10 +114,17 @@ pub(crate) enum Lock {
 }
 
 /// FNV-1a with a finish: the same in every build, for ever, since processes of different versions must agree.
-fn hash<'t>(text: impl IntoIterator<Item = &'t &'t str>) -> u64 {
-    let bytes = text.into_iter().flat_map(|piece| piece.bytes());
-    let hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+fn hash(pieces: &[&str]) -> u64 {
+    finish(pieces.iter().fold(BASIS, |hash, piece| feed(hash, piece)))
+}
+
+const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn feed(hash: u64, text: &str) -> u64 {
+    text.bytes().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+fn finish(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }
@@ -142,6 +148,9 @@ mod tests {
         let schema = Schema::new("recount").unwrap();
         assert_eq!(schema.text("{position_key}"), (hash(&["recount/positions/recount"]) & 0x7fff_ffff).to_string());
         assert_ne!(schema.key("gate"), schema.key("migrations"));
+        let lock = schema.stream_lock(&StreamId::new("order", "7").unwrap());
+        assert_eq!(lock, hash(&["recount/streams/recount/order/7"]).cast_signed());
+        assert_ne!(lock, schema.lock(Lock::Tag, &["order/7"]));
         assert_ne!(schema.key("gate"), Schema::new("other").unwrap().key("gate"));
     }
 }

@@ -66,16 +66,19 @@ impl WarmCache {
         *streak = if new { *streak + 1 } else { 0 };
     }
 
+    /// The place of an aggregate that has one.
+    pub(crate) fn find<A: Aggregate>(&self, stream: &StreamId) -> Option<Arc<Slot<A>>> {
+        self.slots.get(&(TypeId::of::<A>(), stream.clone()))?.downcast().ok()
+    }
+
+    /// The place of an aggregate, made if it has none.
     pub(crate) fn slot<A: Aggregate>(&self, stream: &StreamId) -> Arc<Slot<A>> {
         let fresh = || Arc::new(Slot::<A> { turn: Arc::default(), queue: Queue::default() });
         let key = (TypeId::of::<A>(), stream.clone());
-        let slot = match self.slots.get(&key) {
-            Some(slot) => slot,
-            None => self
-                .slots
-                .get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(fresh()))
-                .unwrap_or_else(|never| match never {}),
-        };
+        let slot = self
+            .slots
+            .get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(fresh()))
+            .unwrap_or_else(|never| match never {});
         slot.downcast().unwrap_or_else(|_| fresh())
     }
 

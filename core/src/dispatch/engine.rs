@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join;
 
 use super::cache::Warm;
 use super::queue::Outcome;
@@ -33,35 +34,54 @@ impl Inner {
     ) -> Outcome<A, T> {
         let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
         let idempotency = name(command, request.key.as_ref())?;
-        let wish = Wish { command, stream: &stream, metadata: request.metadata(), idempotency };
-        if let Some(named) = &wish.idempotency
+        if let Some(named) = &idempotency
             && let Some(first) = self.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
             let (receipt, warm) = Box::pin(self.repeated::<A>(&stream, first.repeat(named)?)).await?;
             return Ok((receipt, finish(&warm.state)));
         }
-        let slot = self.cache.slot::<A>(&stream);
-        match slot.turn.try_lock() {
-            Ok(mut turn) => self.run_alone(&wish, finish, &mut turn).await,
+        let known = self.cache.find::<A>(&stream);
+        let met = known.is_none() && !command.creates() && !self.cache.expects_new::<A>();
+        let prepare = || {
+            let slot = known.unwrap_or_else(|| self.cache.slot::<A>(&stream));
+            let turn = Arc::clone(&slot.turn).try_lock_owned().ok();
+            (slot, turn, request.metadata())
+        };
+        let (loaded, (slot, turn, metadata)) = if met {
+            // The store is asked first, and the rest is done while it answers.
+            let (loaded, prepared) = join(Box::pin(self.meet(&stream)), async { prepare() }).await;
+            (Some(loaded?), prepared)
+        } else {
+            (None, prepare())
+        };
+        let wish = Wish { command, stream: &stream, metadata, idempotency };
+        match turn {
+            Some(mut turn) => self.run_alone(&wish, finish, &mut turn, loaded).await,
             // In boxes, here and below: most commands carry nothing of what is seldom needed.
-            Err(_) => Box::pin(self.run_queued(&wish, finish, &slot)).await,
+            None => Box::pin(self.run_queued(&wish, finish, &slot)).await,
         }
     }
 
-    /// Runs a command with an append of its own.
+    /// Runs a command with an append of its own. What was loaded just now counts if the turn has no state yet.
     pub(super) async fn run_alone<A: Apply, T>(
         &self,
         wish: &Wish<'_, A>,
         finish: fn(&A) -> T,
         turn: &mut Option<Warm<A>>,
+        loaded: Option<Warm<A>>,
     ) -> Outcome<A, T> {
-        let (receipt, warm) = self.decide_and_append(wish, turn).await?;
+        let (receipt, warm) = self.decide_and_append(wish, turn, loaded).await?;
         let finished = finish(&warm.state);
         *turn = Some(warm);
         Ok((receipt, finished))
     }
 
-    async fn decide_and_append<A: Apply>(&self, wish: &Wish<'_, A>, turn: &mut Option<Warm<A>>) -> Outcome<A, Warm<A>> {
+    async fn decide_and_append<A: Apply>(
+        &self,
+        wish: &Wish<'_, A>,
+        turn: &mut Option<Warm<A>>,
+        mut loaded: Option<Warm<A>>,
+    ) -> Outcome<A, Warm<A>> {
         let Wish { command, stream, metadata, idempotency } = wish;
         let mut backoff = None;
         let mut attempts = 0;
@@ -69,14 +89,15 @@ impl Inner {
         'attempt: loop {
             attempts += 1;
             let mut guessed = false;
-            let (mut warm, mut cached) = match turn.take() {
+            let (mut warm, mut cached) = match (turn.take(), loaded.take()) {
                 _ if command.creates() => (Warm::default(), false),
-                Some(warm) => (warm, attempts == 1),
-                None if may_guess && self.cache.expects_new::<A>() => {
+                (Some(warm), _) => (warm, attempts == 1),
+                (None, Some(warm)) => (warm, false),
+                (None, None) if may_guess && self.cache.expects_new::<A>() => {
                     guessed = true;
                     (Warm::default(), false)
                 }
-                None => (Box::pin(self.meet(stream)).await?, false),
+                (None, None) => (Box::pin(self.meet(stream)).await?, false),
             };
             let events = loop {
                 let context = Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata };

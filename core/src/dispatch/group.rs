@@ -45,7 +45,7 @@ impl Inner {
             let place = slot.queue.join(None);
             let mut turn = slot.turn.lock().await;
             drop(place);
-            return self.run_alone(wish, finish, &mut turn).await;
+            return self.run_alone(wish, finish, &mut turn, None).await;
         }
         let (reply, mut replied) = oneshot::channel();
         let caller = Box::new(Waiting { finish, reply });
@@ -57,7 +57,7 @@ impl Inner {
             mut turn = Arc::clone(&slot.turn).lock_owned() => {
                 let group = place.gather();
                 if group.len() == 1 {
-                    return self.run_alone(wish, finish, &mut turn).await;
+                    return self.run_alone(wish, finish, &mut turn, None).await;
                 }
                 if !group.is_empty() {
                     let group = Arc::clone(self).run_group(wish.stream.clone(), group, turn);
@@ -78,7 +78,7 @@ impl Inner {
     ) -> Outcome<A, T> {
         match reply {
             Ok(Some(outcome)) => outcome,
-            Ok(None) => self.run_alone(wish, finish, &mut *slot.turn.lock().await).await,
+            Ok(None) => self.run_alone(wish, finish, &mut *slot.turn.lock().await, None).await,
             Err(gone) => {
                 Err(AppendError::from(StoreError::OutcomeUnknown { operation: "append", source: gone.into() }).into())
             }
