@@ -94,14 +94,13 @@ async fn by_hand(url: &str, events: &[RecordedEvent]) -> Result<Duration, Box<dy
     let mut connection = PgConnection::connect(url).await?;
     let streams = (events.len() / 10).max(1);
     let started = Instant::now();
-    let kind = "INSERT INTO import_by_hand.kinds (category, type) VALUES ('order', 'order.placed')";
+    let kind = "INSERT INTO import_by_hand.kinds (category, type, schema_version) VALUES ('order', 'order.placed', 1)";
     sqlx::raw_sql(kind).execute(&mut connection).await?;
     let mut transaction = connection.begin().await?;
     copy(&mut transaction, "events", events, |rows, index, event| {
-        rows.extend_from_slice(&10_i16.to_be_bytes());
+        rows.extend_from_slice(&9_i16.to_be_bytes());
         field(rows, &i64::try_from(index + 1)?.to_be_bytes())?;
         field(rows, &i64::try_from(index / streams + 1)?.to_be_bytes())?;
-        field(rows, &1_i64.to_be_bytes())?;
         field(rows, &(event.recorded_at.as_microsecond() - EPOCH).to_be_bytes())?;
         field(rows, event.data.id.0.as_bytes())?;
         field(rows, &1_i32.to_be_bytes())?;

@@ -10,13 +10,14 @@ CREATE SEQUENCE {schema}.position_sequence AS bigint MINVALUE 0 START WITH 0 NO 
 SELECT setval('{schema}.position_sequence', 0, true);
 CREATE SEQUENCE {schema}.revision_sequence AS bigint NO CYCLE;
 
--- Which category and type an event has, as one small number, so that one small index serves all filters. Kinds
+-- Which category, type and schema version an event has, as one small number, so that one small index serves all filters. Kinds
 -- are committed before the first event that uses them.
 CREATE TABLE {schema}.kinds (
     kind integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     category text COLLATE "C" NOT NULL,
     type text COLLATE "C" NOT NULL,
-    UNIQUE (category, type)
+    schema_version bigint NOT NULL,
+    UNIQUE (category, type, schema_version)
 );
 
 -- A stream that takes no more events ends in a mark, so that whoever looks where it is sees that: a row of kind 0 whose
@@ -24,7 +25,6 @@ CREATE TABLE {schema}.kinds (
 CREATE TABLE {schema}.events (
     position bigint NOT NULL DEFAULT nextval('{schema}.position_sequence'),
     version bigint NOT NULL,
-    schema_version bigint NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     event_id uuid NOT NULL,
     kind integer NOT NULL,
@@ -226,7 +226,7 @@ CREATE FUNCTION {schema}.append_batch(
     streams text[], part_append integer[], part_stream integer[], part_expected bigint[], part_count integer[],
     -- The events, in order: of which part, and which one of it, from 1.
     event_part integer[], event_index integer[], event_stream text[], event_kind integer[], event_id uuid[],
-    event_schema bigint[], event_tags text[], event_metadata text[], event_payload bytea[],
+    event_tags text[], event_metadata text[], event_payload bytea[],
     tag_part integer[], tag_index integer[], tag_kind integer[], tag_name text[],
     -- What to lock, in order, and whether against everybody, not only against those who do. All at once if `alone`.
     locks bigint[], lock_exclusive boolean[], alone boolean,
@@ -351,9 +351,9 @@ BEGIN
     positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
 
     -- Numbered rows take their values from the arrays: to unnest so many takes longer.
-    INSERT INTO {schema}.events (position, version, schema_version, event_id, kind, stream, tags, metadata, payload)
+    INSERT INTO {schema}.events (position, version, event_id, kind, stream, tags, metadata, payload)
     SELECT positions[part_rank[event_part[i]] + event_index[i]], part_head[event_part[i]] + event_index[i],
-        event_schema[i], event_id[i], event_kind[i], event_stream[i], event_tags[i], event_metadata[i], event_payload[i]
+        event_id[i], event_kind[i], event_stream[i], event_tags[i], event_metadata[i], event_payload[i]
     FROM generate_series(1, cardinality(event_part)) AS i
     WHERE part_rank[event_part[i]] >= 0;
 
@@ -383,7 +383,7 @@ $$;
 -- where the streams were: one array, which takes less time to hand out than columns.
 CREATE FUNCTION {schema}.append_each(
     locks bigint[], lock_exclusive boolean[],
-    expected bigint[], streams text[], kinds integer[], ids uuid[], schemas bigint[], event_tags text[],
+    expected bigint[], streams text[], kinds integer[], ids uuid[], event_tags text[],
     event_metadata text[], payloads bytea[], tag_event integer[], tag_name text[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -394,8 +394,8 @@ BEGIN
     held := {schema}.lock_names(locks, lock_exclusive, false);
     held := {schema}.lock_position();
     WITH written AS (
-        INSERT INTO {schema}.events (version, schema_version, event_id, kind, stream, tags, metadata, payload)
-        SELECT coalesce(h.version, 0) + 1, schemas[i], ids[i], kinds[i], streams[i], event_tags[i], event_metadata[i],
+        INSERT INTO {schema}.events (version, event_id, kind, stream, tags, metadata, payload)
+        SELECT coalesce(h.version, 0) + 1, ids[i], kinds[i], streams[i], event_tags[i], event_metadata[i],
             payloads[i]
         FROM (SELECT generate_series(1, cardinality(streams)) AS i) AS s
         LEFT JOIN LATERAL (
@@ -436,7 +436,7 @@ $$;
 -- Answers as append_each does: the last position, or none if it conflicts, and where the stream was.
 CREATE FUNCTION {schema}.append_stream(
     locks bigint[], lock_exclusive boolean[],
-    expected bigint, name text, kinds integer[], ids uuid[], schemas bigint[], event_tags text[], event_metadata text[],
+    expected bigint, name text, kinds integer[], ids uuid[], event_tags text[], event_metadata text[],
     payloads bytea[], tag_event integer[], tag_name text[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -452,8 +452,8 @@ BEGIN
     END IF;
 
     held := {schema}.lock_position();
-    INSERT INTO {schema}.events (version, schema_version, event_id, kind, stream, tags, metadata, payload)
-    SELECT head + i, schemas[i], ids[i], kinds[i], name, event_tags[i], event_metadata[i], payloads[i]
+    INSERT INTO {schema}.events (version, event_id, kind, stream, tags, metadata, payload)
+    SELECT head + i, ids[i], kinds[i], name, event_tags[i], event_metadata[i], payloads[i]
     FROM generate_series(1, cardinality(ids)) AS i;
     IF cardinality(tag_event) > 0 THEN
         INSERT INTO {schema}.tags (tag, position, kind)
@@ -495,8 +495,8 @@ BEGIN
         DELETE FROM {schema}.events AS e WHERE e.stream = name;
         PERFORM set_config('recount.erasing', '', true);
     END IF;
-    INSERT INTO {schema}.events (position, version, schema_version, recorded_at, event_id, kind, stream, payload)
-    VALUES (-last, mark, 0, clock_timestamp(), gen_random_uuid(), 0, name, '');
+    INSERT INTO {schema}.events (position, version, recorded_at, event_id, kind, stream, payload)
+    VALUES (-last, mark, clock_timestamp(), gen_random_uuid(), 0, name, '');
     RETURN head;
 END
 $$;
@@ -544,6 +544,6 @@ END
 $$;
 
 CREATE VIEW {schema}.event_log AS
-SELECT e.position, e.stream, e.version, k.type, e.schema_version, e.recorded_at, e.event_id,
+SELECT e.position, e.stream, e.version, k.type, k.schema_version, e.recorded_at, e.event_id,
     e.tags::jsonb AS tags, e.metadata::jsonb AS metadata, {schema}.payload_json(e.payload) AS payload
 FROM {schema}.events AS e JOIN {schema}.kinds AS k ON k.kind = e.kind;

@@ -148,7 +148,7 @@ impl<'a> Columns<'a> {
             self.part_expected.push(expected(part.expected));
             self.part_count.push(count(part.events.len()));
             for (index, event) in part.events.iter().enumerate() {
-                let kind = kinds.find(part.stream.category(), &event.event_type);
+                let kind = kinds.find(part.stream.category(), event);
                 let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
                 self.event_part.push(number_of_part);
                 self.event_index.push(number(index));

@@ -47,10 +47,9 @@ impl Rows {
     /// The row of `events`, in the order of `copy_events.sql`.
     pub(crate) fn event(&mut self, placed: &Placed<'_>) -> Result<(), StoreError> {
         let RecordedEvent { stream, recorded_at, data, .. } = placed.event;
-        self.number(10_i16.to_be_bytes());
+        self.number(9_i16.to_be_bytes());
         self.value(&placed.position.to_be_bytes())?;
         self.value(&placed.version.to_be_bytes())?;
-        self.value(&i64::from(data.schema_version).to_be_bytes())?;
         // No moment that a timestamp holds is so far away that this would saturate.
         self.value(&recorded_at.as_microsecond().saturating_sub(EPOCH).to_be_bytes())?;
         self.value(data.id.0.as_bytes())?;

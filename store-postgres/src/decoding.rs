@@ -1,11 +1,11 @@
 //! Rows of a page become events while the server makes more.
 
-use recount_core::{EventType, RecordedEvent, StoreError};
+use recount_core::{RecordedEvent, StoreError};
 use sqlx::postgres::PgRow;
 
 use crate::database::Database;
 use crate::error::damaged;
-use crate::kinds::Kinds;
+use crate::kinds::{Kind, Kinds};
 use crate::page::{EVENT_BYTES, OPERATION, PAGE_BYTES, Page, PageSize};
 use crate::row::{Decoder, get};
 use crate::statement::{Statement, Taker};
@@ -28,8 +28,8 @@ impl<'k> Decoding<'k> {
         Self { kinds, decoder, events: vec![], bytes: 0, cut: false, later: vec![], failed: None }
     }
 
-    fn take(&mut self, row: &PgRow, position: i64, event_type: EventType) -> Result<(), StoreError> {
-        match self.decoder.event(row, position, event_type)? {
+    fn take(&mut self, row: &PgRow, position: i64, kind: &Kind) -> Result<(), StoreError> {
+        match self.decoder.event(row, position, kind)? {
             Some(event) => {
                 self.bytes += event.data.payload.len() + EVENT_BYTES;
                 self.events.push(event);
@@ -44,8 +44,8 @@ impl<'k> Decoding<'k> {
             return Ok(());
         }
         let position = get(&row, 0)?;
-        match self.decoder.event_type(&row)? {
-            Some(event_type) if self.later.is_empty() => self.take(&row, position, event_type)?,
+        match self.decoder.kind(&row)? {
+            Some(kind) if self.later.is_empty() => self.take(&row, position, &kind)?,
             _ => self.later.push((row, position)),
         }
         Ok(())
@@ -69,8 +69,8 @@ impl<'k> Decoding<'k> {
                     break;
                 }
                 let unknown = || damaged(format!("the event at position {position}: its kind is unknown"));
-                let event_type = self.decoder.event_type(&row)?.ok_or_else(unknown)?;
-                self.take(&row, position, event_type)?;
+                let kind = self.decoder.kind(&row)?.ok_or_else(unknown)?;
+                self.take(&row, position, &kind)?;
             }
         }
         let Self { events, bytes, cut, failed, .. } = self;

@@ -4,7 +4,7 @@ use recount_core::{Direction, EachEvent, EventRef, ReadStream, StoreError, Strea
 use sqlx::postgres::PgRow;
 
 use crate::error::damaged;
-use crate::kinds::KindsOfRows;
+use crate::kinds::{Kind, KindsOfRows};
 use crate::lifecycle::{self, ARCHIVED, ERASED};
 use crate::page::{OPERATION, last, rows};
 use crate::read::Reader;
@@ -70,12 +70,6 @@ fn is_whole(read: &ReadStream) -> bool {
     is_rest(read) && read.from.get() <= 1
 }
 
-/// The kind and the schema version, which come as one number: that is a column less to pass along with each row.
-fn halves(number: i64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
-    [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
-}
-
 struct Folding<'a> {
     each: &'a mut EachEvent<'a>,
     /// How many events were shown, and how many rows of this attempt have come: a broken read begins anew.
@@ -104,14 +98,15 @@ impl<'a> Folding<'a> {
         if self.rows <= self.shown {
             return Ok(());
         }
-        let [kind, schema_version] = halves(get(row, 1)?);
-        let kind = kind.cast_signed();
-        let Some(event_type) = self.kinds.event_type(kind) else {
-            self.unknown = Some(kind);
+        let number = get(row, 1)?;
+        let Some(kind) = self.kinds.find(number) else {
+            self.unknown = Some(number);
             return Ok(());
         };
         let version = StreamVersion::new(version.cast_unsigned());
-        (self.each)(EventRef { version, event_type: event_type.as_str(), schema_version, payload: get(row, 2)? });
+        let Kind { event_type, schema_version, .. } = &**kind;
+        let payload = get(row, 2)?;
+        (self.each)(EventRef { version, event_type: event_type.as_str(), schema_version: *schema_version, payload });
         self.shown += 1;
         Ok(())
     }

@@ -59,7 +59,7 @@ impl<'a> Session<'a> {
     /// Makes sure that the kinds of all these events are known, and so committed.
     pub(crate) async fn learn(&self, events: &[RecordedEvent]) -> Result<(), StoreError> {
         let Reader { database, kinds, .. } = self.reader;
-        let missing = kinds.missing(events.iter().map(|event| (event.stream.category(), &event.data.event_type)));
+        let missing = kinds.missing(events.iter().map(|event| (&event.stream, &event.data)));
         kinds.make(database, missing).await
     }
 
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
             let head = self.heads.get_mut(&event.stream).ok_or_else(|| damaged("the head of a stream is not told"))?;
             let version = head.checked_add(1);
             *head = version.ok_or_else(|| StoreError::Exhausted { what: format!("stream {}", event.stream) })?;
-            let kind = self.reader.kinds.find(event.stream.category(), &event.data.event_type);
+            let kind = self.reader.kinds.find(event.stream.category(), &event.data);
             let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
             placed.push(Placed { event, position, version: *head, kind });
         }

@@ -1,10 +1,10 @@
-//! Kinds of events: category and type as one small number.
+//! Kinds of events: category, type and schema version as one small number.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
-use recount_core::{Append, EventType, QueryItem, StoreError};
+use recount_core::{Append, EventData, EventType, QueryItem, StoreError, StreamId};
 use sqlx::Row;
 
 use crate::database::Database;
@@ -14,36 +14,43 @@ use crate::statement::Statement;
 const OPERATION: &str = "reading the kinds of events";
 
 /// What events of one kind have in common.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Kind {
-    pub(crate) category: Box<str>,
+    category: Box<str>,
     pub(crate) event_type: EventType,
+    pub(crate) schema_version: u32,
 }
 
 /// The kinds that are known to be committed. Kinds are never changed or deleted, so this only ever lags behind.
 #[derive(Debug, Default)]
 pub(crate) struct Kinds(RwLock<Arc<Table>>);
 
+/// Categories, types and schema versions.
+type Missing<'a> = BTreeSet<(&'a str, &'a str, u32)>;
+
 /// What was known at some time.
 #[derive(Clone, Debug, Default)]
 struct Table {
     by_id: HashMap<i32, Arc<Kind>, RandomState>,
-    by_name: HashMap<Box<str>, HashMap<EventType, i32, RandomState>, RandomState>,
+    by_category: HashMap<Box<str>, Types, RandomState>,
 }
+
+/// The schema versions of each type, and the numbers of these kinds.
+type Types = HashMap<EventType, Vec<(u32, i32)>, RandomState>;
 
 /// Finds the kinds of rows, most of which have that of the row before.
 pub(crate) struct KindsOfRows {
     table: Arc<Table>,
-    before: Option<(i32, EventType)>,
+    before: Option<(i32, Arc<Kind>)>,
 }
 
 impl KindsOfRows {
-    /// The type of this kind's events, if it is known.
-    pub(crate) fn event_type(&mut self, id: i32) -> Option<&EventType> {
+    /// The kind of this number, if it is known.
+    pub(crate) fn find(&mut self, id: i32) -> Option<&Arc<Kind>> {
         if self.before.as_ref().is_none_or(|(before, _)| *before != id) {
-            self.before = self.table.by_id.get(&id).map(|kind| (id, kind.event_type.clone()));
+            self.before = self.table.by_id.get(&id).map(|kind| (id, Arc::clone(kind)));
         }
-        self.before.as_ref().map(|(_, event_type)| event_type)
+        self.before.as_ref().map(|(_, kind)| kind)
     }
 }
 
@@ -62,8 +69,11 @@ impl Kinds {
         self.look(|table| table.by_id.len())
     }
 
-    pub(crate) fn find(&self, category: &str, event_type: &EventType) -> Option<i32> {
-        self.look(|table| table.by_name.get(category)?.get(event_type).copied())
+    pub(crate) fn find(&self, category: &str, event: &EventData) -> Option<i32> {
+        self.look(|table| {
+            let versions = table.by_category.get(category)?.get(&event.event_type)?;
+            versions.iter().find(|(version, _)| *version == event.schema_version).map(|(_, id)| *id)
+        })
     }
 
     /// The kinds that an item of a query asks for by type and category, or nothing if it asks for neither.
@@ -93,8 +103,13 @@ impl Kinds {
             let category: &str = row.try_get(1).during(OPERATION)?;
             let event_type: &str = row.try_get(2).during(OPERATION)?;
             let event_type = EventType::new(event_type).map_err(|error| damaged(error.to_string()))?;
-            table.by_name.entry(category.into()).or_default().insert(event_type.clone(), id);
-            table.by_id.insert(id, Arc::new(Kind { category: category.into(), event_type }));
+            let schema_version: i64 = row.try_get(3).during(OPERATION)?;
+            let schema_version = u32::try_from(schema_version).map_err(|error| damaged(error.to_string()))?;
+            let kind = Arc::new(Kind { category: category.into(), event_type: event_type.clone(), schema_version });
+            if table.by_id.insert(id, kind).is_none() {
+                let types = table.by_category.entry(category.into()).or_default();
+                types.entry(event_type).or_default().push((schema_version, id));
+            }
         }
         Ok(())
     }
@@ -106,28 +121,27 @@ impl Kinds {
         appends: impl Iterator<Item = &'a Append>,
     ) -> Result<(), StoreError> {
         let parts = appends.flat_map(|append| &append.streams);
-        let names = parts.flat_map(|part| part.events.iter().map(|event| (part.stream.category(), &event.event_type)));
-        let missing = self.missing(names);
+        let missing = self.missing(parts.flat_map(|part| part.events.iter().map(|event| (&part.stream, event))));
         self.make(database, missing).await
     }
 
-    /// Those of the categories and types that are not known to be there.
-    pub(crate) fn missing<'a>(
-        &self,
-        names: impl Iterator<Item = (&'a str, &'a EventType)>,
-    ) -> BTreeSet<(&'a str, &'a str)> {
-        let unknown = names.filter(|(category, event_type)| self.find(category, event_type).is_none());
-        unknown.map(|(category, event_type)| (category, event_type.as_str())).collect()
+    /// The kinds of these events that are not known to be there.
+    pub(crate) fn missing<'a>(&self, events: impl Iterator<Item = (&'a StreamId, &'a EventData)>) -> Missing<'a> {
+        let events = events.map(|(stream, event)| (stream.category(), event));
+        let unknown = events.filter(|(category, event)| self.find(category, event).is_none());
+        unknown.map(|(category, event)| (category, event.event_type.as_str(), event.schema_version)).collect()
     }
 
     /// Makes kinds that are not there yet, committed before anybody can use them.
-    pub(crate) async fn make(&self, database: &Database, missing: BTreeSet<(&str, &str)>) -> Result<(), StoreError> {
+    pub(crate) async fn make(&self, database: &Database, missing: Missing<'_>) -> Result<(), StoreError> {
         if missing.is_empty() {
             return Ok(());
         }
-        let (categories, types): (Vec<&str>, Vec<&str>) = missing.into_iter().unzip();
+        let categories: Vec<&str> = missing.iter().map(|(category, ..)| *category).collect();
+        let types: Vec<&str> = missing.iter().map(|(_, event_type, _)| *event_type).collect();
+        let versions: Vec<i64> = missing.iter().map(|(.., version)| i64::from(*version)).collect();
         let insert = Statement::new(&database.schema, include_str!("sql/insert_kinds.sql"));
-        let insert = insert.bind(categories).bind(types);
+        let insert = insert.bind(categories).bind(types).bind(versions);
         // In a box: every append carries room for what is seldom needed.
         Box::pin(async move {
             database.read("adding kinds of events", insert).await?;

@@ -40,7 +40,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
         columns.stream.push(row::name(&part.stream));
         columns.expected.push(expected(part.expected));
         for event in &part.events {
-            columns.add(event, kinds.find(part.stream.category(), &event.event_type)?, &mut locks);
+            columns.add(event, kinds.find(part.stream.category(), event)?, &mut locks);
         }
     }
     if locks.too_many() {
@@ -60,7 +60,7 @@ pub(crate) fn event(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<S
     if !event.tags.is_empty() || !(0..ARCHIVED).contains(&expected) {
         return None;
     }
-    let kind = kinds.find(part.stream.category(), &event.event_type)?;
+    let kind = kinds.find(part.stream.category(), event)?;
     let sql =
         if expected == 0 { include_str!("sql/append_first_event.sql") } else { include_str!("sql/append_event.sql") };
     let insert = Statement::new(schema, sql)
@@ -69,7 +69,6 @@ pub(crate) fn event(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<S
         .bind(row::name(&part.stream))
         .bind(kind)
         .bind(event.id.0)
-        .bind(i64::from(event.schema_version))
         .bind(row::encode_metadata(&event.metadata))
         .bind(&event.payload[..]);
     Some(insert)

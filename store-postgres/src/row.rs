@@ -1,23 +1,23 @@
 //! Events as rows, there and back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use recount_core::{
-    EventData, EventId, EventType, Metadata, Position, RecordedEvent, StoreError, StreamId, StreamVersion, Tag,
-    Timestamp,
+    EventData, EventId, Metadata, Position, RecordedEvent, StoreError, StreamId, StreamVersion, Tag, Timestamp,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row};
 use uuid::Uuid;
 
 use crate::error::{During, damaged};
-use crate::kinds::KindsOfRows;
+use crate::kinds::{Kind, KindsOfRows};
 use crate::statement::Statement;
 
 /// The columns that [`decode`] reads, of `events AS e`; the payload comes behind them.
 pub(crate) const COLUMNS: &str = "e.position, e.version, e.kind, e.recorded_at, e.event_id, e.tags, e.metadata, \
-     e.stream, e.schema_version";
+     e.stream";
 const OPERATION: &str = "reading events";
 /// From 1970, where timestamps begin, to 2000, where Postgres begins, in microseconds.
 pub(crate) const EPOCH: i64 = 946_684_800_000_000;
@@ -48,7 +48,6 @@ pub(crate) fn encode_metadata(metadata: &Metadata) -> Option<String> {
 pub(crate) struct Columns<'a> {
     kind: Vec<i32>,
     id: Vec<Uuid>,
-    schema: Vec<i64>,
     tags: Vec<Option<String>>,
     metadata: Vec<Option<String>>,
     payload: Vec<&'a [u8]>,
@@ -62,7 +61,6 @@ impl<'a> Columns<'a> {
     pub(crate) fn add(&mut self, event: &'a EventData, kind: i32) {
         self.kind.push(kind);
         self.id.push(event.id.0);
-        self.schema.push(i64::from(event.schema_version));
         self.tags.push(encode_tags(&event.tags));
         self.metadata.push(encode_metadata(&event.metadata));
         self.payload.push(&event.payload);
@@ -70,7 +68,7 @@ impl<'a> Columns<'a> {
 
     /// Adds the arguments, in this order.
     pub(crate) fn bind(self, statement: Statement) -> Statement {
-        let statement = statement.bind(self.kind).bind(self.id).bind(self.schema);
+        let statement = statement.bind(self.kind).bind(self.id);
         statement.bind(unless_empty(self.tags)).bind(unless_empty(self.metadata)).bind(self.payload)
     }
 }
@@ -92,9 +90,9 @@ impl Decoder {
         Self { kinds, stream: None }
     }
 
-    /// The type of a row's event, if its kind is known.
-    pub(crate) fn event_type(&mut self, row: &PgRow) -> Result<Option<EventType>, StoreError> {
-        Ok(self.kinds.event_type(get(row, 2)?).cloned())
+    /// The kind of a row's event, if it is known.
+    pub(crate) fn kind(&mut self, row: &PgRow) -> Result<Option<Arc<Kind>>, StoreError> {
+        Ok(self.kinds.find(get(row, 2)?).cloned())
     }
 
     /// The event of a row; nothing without a payload.
@@ -103,9 +101,9 @@ impl Decoder {
         &mut self,
         row: &PgRow,
         position: i64,
-        event_type: EventType,
+        kind: &Kind,
     ) -> Result<Option<RecordedEvent>, StoreError> {
-        let Some(payload) = get::<Option<&[u8]>>(row, 9)? else { return Ok(None) };
+        let Some(payload) = get::<Option<&[u8]>>(row, 8)? else { return Ok(None) };
         let broken = |what: &dyn std::fmt::Display| damaged(format!("the event at position {position}: {what}"));
         let tags = match get::<Option<&str>>(row, 5)? {
             None => Vec::new(),
@@ -126,7 +124,6 @@ impl Decoder {
                 self.stream.insert((name.to_owned(), stream)).1.clone()
             }
         };
-        let schema_version: i64 = get(row, 8)?;
         Ok(Some(RecordedEvent {
             position: Position::new(position.cast_unsigned()),
             stream,
@@ -134,8 +131,8 @@ impl Decoder {
             recorded_at: recorded_at(row).ok_or_else(|| broken(&"its time can't be read"))?,
             data: EventData {
                 id: EventId(get(row, 4)?),
-                event_type,
-                schema_version: u32::try_from(schema_version).map_err(|error| broken(&error))?,
+                event_type: kind.event_type.clone(),
+                schema_version: kind.schema_version,
                 payload: Bytes::copy_from_slice(payload),
                 tags,
                 metadata,

@@ -32,26 +32,29 @@ const PACE: Duration = Duration::from_secs(40);
 /// How far a reader may be behind the newest commit whose predecessors have ended.
 const BEHIND: Duration = Duration::from_secs(2);
 
-// What the schema version of an event makes the database do: one of these, plus milliseconds.
+// What the actor of an event makes the database do: one of these, plus milliseconds.
 const BEFORE_INSERT: u32 = 1_000;
 const AFTER_INSERT: u32 = 2_000;
 const IN_COMMIT: u32 = 3_000;
 const THEN_UNDO: u32 = 4_000;
 
 const HESITATE: &str = "
+    CREATE FUNCTION asked(metadata text) RETURNS int LANGUAGE sql IMMUTABLE AS $$
+        SELECT coalesce((metadata::json ->> 'actor')::int, 0)
+    $$;
     CREATE FUNCTION hesitate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        PERFORM pg_sleep((NEW.schema_version % 1000) / 1000.0);
-        IF NEW.schema_version >= 4000 THEN
+        PERFORM pg_sleep((asked(NEW.metadata) % 1000) / 1000.0);
+        IF asked(NEW.metadata) >= 4000 THEN
             RAISE EXCEPTION 'undone, as asked for';
         END IF;
         RETURN NEW;
     END $$;
     CREATE TRIGGER before_insert BEFORE INSERT ON recount.events FOR EACH ROW
-        WHEN (NEW.schema_version BETWEEN 1000 AND 1999) EXECUTE FUNCTION hesitate();
+        WHEN (asked(NEW.metadata) BETWEEN 1000 AND 1999) EXECUTE FUNCTION hesitate();
     CREATE TRIGGER after_insert AFTER INSERT ON recount.events FOR EACH ROW
-        WHEN (NEW.schema_version BETWEEN 2000 AND 2999) EXECUTE FUNCTION hesitate();
+        WHEN (asked(NEW.metadata) BETWEEN 2000 AND 2999) EXECUTE FUNCTION hesitate();
     CREATE CONSTRAINT TRIGGER in_commit AFTER INSERT ON recount.events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-        WHEN (NEW.schema_version >= 3000) EXECUTE FUNCTION hesitate();";
+        WHEN (asked(NEW.metadata) >= 3000) EXECUTE FUNCTION hesitate();";
 
 /// The head without the locks: what others do who read behind the last position.
 const NAIVE: &str = "CREATE OR REPLACE FUNCTION recount.safe_head() RETURNS bigint LANGUAGE sql VOLATILE AS
@@ -103,7 +106,7 @@ async fn writer_of(store: PostgresStore, writer: u64, events: usize, mut random:
         let long = if random.u8(..8) == 0 { 400 } else { 40 };
         let hesitation = random.u32(0..long);
         let of = random.usize(..count);
-        batch[of].schema_version = match random.u8(..10) {
+        let asked = match random.u8(..10) {
             0 | 1 => BEFORE_INSERT + hesitation,
             2 | 3 => AFTER_INSERT + hesitation,
             4 | 5 => IN_COMMIT + hesitation,
@@ -111,8 +114,9 @@ async fn writer_of(store: PostgresStore, writer: u64, events: usize, mut random:
                 undone = true;
                 THEN_UNDO + hesitation
             }
-            _ => 1,
+            _ => 0,
         };
+        batch[of].metadata.actor = (asked > 0).then(|| asked.to_string().into());
         let to = stream(&format!("{writer}-{}", random.u8(..8)));
         match store.append(Append::to(to, ExpectedVersion::Any, batch)).await {
             Ok(_) => {
@@ -255,16 +259,16 @@ async fn run(seed: u64, events: usize, naive: bool) -> Report {
     });
     tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("readers come to the end").unwrap();
 
-    let select = "SELECT position, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8, schema_version
+    let select = "SELECT position, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8, asked(metadata)
         FROM recount.events ORDER BY position";
-    let log: Vec<(i64, f64, i64)> = sqlx::query(select)
+    let log: Vec<(i64, f64, i32)> = sqlx::query(select)
         .map(|row: sqlx::postgres::PgRow| (row.get(0), row.get(1), row.get(2)))
         .fetch_all(&mut checker)
         .await
         .unwrap();
     assert!(log.len() >= acknowledged, "{} events are there, {acknowledged} were acknowledged", log.len());
     let mut report = Report { events: log.len(), kills: kills.load(Ordering::Relaxed), ..Report::default() };
-    report.undone_seen = log.iter().filter(|(.., version)| *version >= i64::from(THEN_UNDO)).count() as i64;
+    report.undone_seen = log.iter().filter(|(.., asked)| asked.cast_unsigned() >= THEN_UNDO).count() as i64;
     report.overtaken = log.windows(2).filter(|pair| pair[0].1 > pair[1].1).count();
     // When everything up to an event had ended: those that came to nothing are not counted, which is strict.
     let mut ready: HashMap<i64, f64> = HashMap::new();

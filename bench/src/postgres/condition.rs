@@ -75,13 +75,13 @@ async fn fill(server: &Server, database: &str, events: u32) -> Result<()> {
     let kind = sample.event_type.as_str();
     let fill = format!(
         "SET synchronous_commit = off;
-        INSERT INTO recount.kinds (category, type) VALUES ('sale', '{kind}');
+        INSERT INTO recount.kinds (category, type, schema_version) VALUES ('sale', '{kind}', 1);
         ALTER TABLE recount.events DROP CONSTRAINT events_by_position, DROP CONSTRAINT events_by_stream,
             DROP CONSTRAINT events_by_id;
         DROP INDEX recount.events_by_kind;
         ALTER TABLE recount.tags DROP CONSTRAINT tags_by_tag;
-        INSERT INTO recount.events (position, version, schema_version, recorded_at, event_id, kind, stream, tags, payload)
-        SELECT n, 1, 1, now(), gen_random_uuid(), 1, 'sale/past-' || n,
+        INSERT INTO recount.events (position, version, recorded_at, event_id, kind, stream, tags, payload)
+        SELECT n, 1, now(), gen_random_uuid(), 1, 'sale/past-' || n,
             '[\"customer:' || n % 100000 || '\",\"article:' || n % 5000 || '\"]', convert_to('{payload}', 'UTF8')
         FROM generate_series(1, {events}) AS n;
         INSERT INTO recount.tags (tag, position, kind)

@@ -20,7 +20,6 @@ CREATE SEQUENCE position_sequence AS bigint;
 CREATE TABLE events (
     position bigint NOT NULL DEFAULT nextval('position_sequence'),
     version bigint NOT NULL,
-    schema_version bigint NOT NULL,
     recorded_at timestamptz NOT NULL,
     event_id uuid NOT NULL,
     kind integer NOT NULL,
@@ -35,16 +34,15 @@ CREATE TABLE events (
 CREATE INDEX events_by_kind ON events (kind, position);
 "#;
 
-const INSERT: &str =
-    "INSERT INTO events (version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
-    VALUES ($1, 1, clock_timestamp(), $2, 1, $3, NULL, NULL, $4)";
+const INSERT: &str = "INSERT INTO events (version, recorded_at, event_id, kind, stream, tags, metadata, payload)
+    VALUES ($1, clock_timestamp(), $2, 1, $3, NULL, NULL, $4)";
 
-const INSERT_MANY: &str =
-    "INSERT INTO events (version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
-    SELECT e.version, 1, clock_timestamp(), e.id, 1, e.stream, NULL, NULL, e.payload
+const INSERT_MANY: &str = "INSERT INTO events (version, recorded_at, event_id, kind, stream, tags, metadata, payload)
+    SELECT e.version, clock_timestamp(), e.id, 1, e.stream, NULL, NULL, e.payload
     FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::bytea[]) AS e(version, id, stream, payload)";
 
-const SELECT: &str = "SELECT position, version, schema_version, recorded_at::text, event_id, kind, stream, tags, metadata, payload FROM events";
+const SELECT: &str =
+    "SELECT position, version, recorded_at::text, event_id, kind, stream, tags, metadata, payload FROM events";
 
 /// How many rows a page of the keyset read has.
 const PAGE: i64 = 1000;
@@ -187,7 +185,7 @@ async fn catch_up(connection: &mut PgConnection) -> Result<Answer> {
             sqlx::query(sqlx::AssertSqlSafe(page.as_str())).bind(after).fetch_all(&mut *connection).await?;
         for row in &rows {
             after = row.try_get(0)?;
-            total += cents(row.try_get(9)?)?;
+            total += cents(row.try_get(8)?)?;
             units += 1;
         }
         if rows.len() < usize::try_from(PAGE)? {

@@ -1,3 +1,3 @@
 COPY {schema}.events
-    (position, version, schema_version, recorded_at, event_id, kind, stream, tags, metadata, payload)
+    (position, version, recorded_at, event_id, kind, stream, tags, metadata, payload)
 FROM STDIN (FORMAT binary)

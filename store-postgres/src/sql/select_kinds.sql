@@ -1,1 +1,1 @@
-SELECT kind, category, type FROM {schema}.kinds
+SELECT kind, category, type, schema_version FROM {schema}.kinds
