@@ -11,8 +11,8 @@ use crate::figures::Floor;
 
 /// Streams with a hundred events each.
 const HUNDREDS: Past = Past { name: "hundreds", streams: 320, length: 100 };
-/// Many short ones.
-const TENS: Past = Past { name: "tens", streams: 10_000, length: 10 };
+/// Many short ones, so many that rounds hardly meet one again.
+const TENS: Past = Past { name: "tens", streams: 30_000, length: 10 };
 /// A long one.
 const LONG: Past = Past { name: "long", streams: 1, length: 10_000 };
 /// Altogether 200,000 events.
@@ -69,7 +69,7 @@ async fn one_command(arena: &mut Arena, results: &mut Results) -> Result<()> {
     }
     let both = arena.only(|side| !side.is_peer());
     let cold = game(Scenario::Cold, 1, TENS);
-    let scores = arena.everybody(&Game { rounds: 7, ..cold }, both).await?;
+    let scores = arena.everybody(&Game { rounds: 21, ..cold }, both).await?;
     over_raw(results, "command_1_vs_raw", 0.9, &scores)?;
     results.row("one client: load 10 events, append 1", "commands/s", &scores);
     let peers = arena.only(|side| side.name != RAW);
