@@ -6,13 +6,18 @@ extern crate recount_core as recount;
 
 mod common;
 
+use std::future::IntoFuture;
+use std::time::Duration;
+
 use common::*;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use recount_core::{
     AppendError, DispatchError, Event, EventStore, LoadError, Query, ReadAll, Recount, StoreError, Violation,
 };
 use recount_store_memory::MemoryStore;
-use recount_testing::{FaultyStore, Operation};
+use recount_testing::{Fault, FaultyStore, Operation};
+use tokio::time::timeout;
 
 /// A handle that has met many new accounts and no other.
 async fn sure() -> (Recount, FaultyStore<MemoryStore>) {
@@ -79,6 +84,35 @@ async fn closed_aggregates_fail_as_they_do_without_a_guess() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Whoever loads an aggregate has its turn, so that others wait for what is loaded instead of loading it too.
+#[tokio::test(start_paused = true)]
+async fn an_aggregate_is_loaded_once_for_all_who_come_meanwhile() {
+    let store = FaultyStore::new(MemoryStore::new());
+    elsewhere(&store, "old", &[AccountEvent::Deposited { cents: 5 }]).await;
+    store.fail_always(Operation::ReadStream, Fault::Delay(Duration::from_millis(20)));
+    store.reset_calls();
+    let recount = Recount::new(store.clone());
+    let all = (0..10).map(|_| async { recount.dispatch(deposit("old", 1)).await.unwrap().version.get() });
+    let versions = join_all(all).await;
+    assert_eq!(versions, (2..12).collect::<Vec<_>>());
+    assert_eq!((store.calls(Operation::ReadStream), store.calls(Operation::Append)), (1, 2));
+}
+
+/// A load that fails, or that nobody waits for any more, leaves the turn to the next.
+#[tokio::test(start_paused = true)]
+async fn a_load_that_comes_to_nothing_holds_nobody_up() {
+    let store = FaultyStore::new(MemoryStore::new());
+    elsewhere(&store, "old", &[AccountEvent::Deposited { cents: 5 }]).await;
+    let recount = Recount::new(store.clone());
+    store.fail(Operation::ReadStream, 1, Fault::Before);
+    assert!(matches!(recount.dispatch(deposit("old", 1)).await, Err(DispatchError::Load(LoadError::Store(_)))));
+    store.fail(Operation::ReadStream, 1, Fault::Delay(Duration::from_secs(60)));
+    assert!(timeout(Duration::from_secs(1), recount.dispatch(deposit("other", 1)).into_future()).await.is_err());
+    for (name, version) in [("old", 2), ("other", 1)] {
+        assert_eq!(recount.dispatch(deposit(name, 1)).await.unwrap().version.get(), version);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use recount_core::ExpectedVersion::{Any, NoStream};
 use recount_core::{
-    Append, AppendError, Appended, Direction, EventData, Position, Query, QueryItem, ReadAll, Store, StreamId,
-    StreamVersion, Violation,
+    Append, AppendError, Appended, Direction, EventData, EventType, Position, Query, QueryItem, ReadAll, Store,
+    StreamId, StreamVersion, Violation,
 };
 
 use super::Harness;
@@ -89,6 +89,26 @@ pub async fn a_condition_ignores_what_its_query_does_not_select(h: &dyn Harness)
     ] {
         let condition = unless(fails.clone(), Position::START);
         assert!(!won(&conditional(&*store, condition).await), "{fails:?}");
+    }
+}
+
+/// A type selects all of its schema versions, also one that another instance was the first to write.
+pub async fn a_type_is_all_of_its_schema_versions(h: &dyn Harness) {
+    let instances = instances(h).await;
+    let query = Query::types([EventType::new("t").unwrap()]);
+    let mut last = Position::START;
+    for (n, schema_version) in [1, 7, 2, 7, 1].into_iter().enumerate() {
+        let (writer, reader) = (&*instances[n % 2], &*instances[(n + 1) % 2]);
+        let event = EventData { schema_version, ..tagged("t", &["a"]) };
+        let condition = unless(query.clone(), last);
+        last = writer.append(Append::to(stream("s"), Any, vec![event]).condition(condition)).await.unwrap().position;
+        let found = select(reader, query.clone()).await;
+        let versions: Vec<u32> = found.iter().map(|event| event.data.schema_version).collect();
+        assert_eq!(versions, [1, 7, 2, 7, 1][..=n]);
+    }
+    for item in [item(&["t"], &[]), item(&["t"], &["a"])] {
+        let outcome = conditional(&*instances[0], unless(Query::item(item), Position::START)).await;
+        assert_eq!(violations(outcome), [Violation::Condition { position: last }]);
     }
 }
 

@@ -69,6 +69,7 @@ macro_rules! __store_promises {
                 an_event_is_selected_once
                 a_condition_fails_on_what_was_recorded_behind_its_position
                 a_condition_ignores_what_its_query_does_not_select
+                a_type_is_all_of_its_schema_versions
                 a_position_beyond_the_head_is_no_violation
                 an_append_does_not_fail_its_own_condition
                 violations_of_streams_and_condition_are_reported_together
