@@ -156,7 +156,7 @@ impl Append {
             content.extend_from_slice(bytes);
         };
         for append in &self.streams {
-            part(append.stream.to_string().as_bytes());
+            part(append.stream.as_str().as_bytes());
             part(&(append.events.len() as u64).to_le_bytes());
             for event in &append.events {
                 part(event.event_type.as_str().as_bytes());

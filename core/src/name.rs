@@ -44,7 +44,7 @@ pub enum NameError {
 }
 
 /// `forbidden` are ASCII characters.
-fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<SmolStr, NameError> {
+fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { kind });
     }
@@ -57,7 +57,7 @@ fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Resu
         let character = char::from(byte);
         return Err(NameError::Forbidden { kind, character, name: name.to_owned() });
     }
-    Ok(SmolStr::new(name))
+    Ok(())
 }
 
 macro_rules! name {
@@ -74,7 +74,9 @@ macro_rules! name {
             /// # Errors
             /// [`NameError`] if the text is empty, too long or contains NUL.
             pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
-                check($kind, $limit, b"\0", name.as_ref()).map(Self)
+                let name = name.as_ref();
+                check($kind, $limit, b"\0", name)?;
+                Ok(Self(SmolStr::new(name)))
             }
 
             /// The name as text.
@@ -167,8 +169,9 @@ impl Tag {
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    category: SmolStr,
-    id: SmolStr,
+    name: SmolStr,
+    /// How long the category is, which is at the start.
+    category: u8,
 }
 
 impl StreamId {
@@ -177,34 +180,44 @@ impl StreamId {
     /// # Errors
     /// [`NameError`] if a part is empty, too long, contains NUL, or the category contains `/`.
     pub fn new(category: impl AsRef<str>, id: impl AsRef<str>) -> Result<Self, NameError> {
-        Ok(Self {
-            category: check("stream category", 128, b"\0/", category.as_ref())?,
-            id: check("stream id", 512, b"\0", id.as_ref())?,
-        })
+        let (category, id) = (category.as_ref(), id.as_ref());
+        Self::checked(category, id, || [category, "/", id].into_iter().collect())
+    }
+
+    fn checked(category: &str, id: &str, name: impl FnOnce() -> SmolStr) -> Result<Self, NameError> {
+        check("stream category", 128, b"\0/", category)?;
+        check("stream id", 512, b"\0", id)?;
+        Ok(Self { name: name(), category: category.len() as u8 })
+    }
+
+    /// The name as text, `category/id`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.name
     }
 
     /// The kind of stream, such as `account`.
     #[must_use]
     pub fn category(&self) -> &str {
-        &self.category
+        &self.name[..self.category.into()]
     }
 
     /// Which stream of its category this is.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.name[usize::from(self.category) + 1..]
     }
 }
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.category, self.id)
+        f.write_str(&self.name)
     }
 }
 
 impl fmt::Debug for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.to_string())
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -212,7 +225,7 @@ impl FromStr for StreamId {
     type Err = NameError;
     fn from_str(name: &str) -> Result<Self, NameError> {
         let (category, id) = name.split_once('/').unwrap_or((name, ""));
-        Self::new(category, id)
+        Self::checked(category, id, || SmolStr::new(name))
     }
 }
 

@@ -24,14 +24,14 @@ const OPERATION: &str = "appending";
 /// The columns of a batch.
 #[derive(Default)]
 struct Columns<'a> {
-    streams: Vec<String>,
+    streams: Vec<&'a str>,
     part_append: Vec<i32>,
     part_stream: Vec<i32>,
     part_expected: Vec<i64>,
     part_count: Vec<i32>,
     event_part: Vec<i32>,
     event_index: Vec<i32>,
-    event_stream: Vec<String>,
+    event_stream: Vec<&'a str>,
     events: row::Columns<'a>,
     tag_part: Vec<i32>,
     tag_index: Vec<i32>,
@@ -138,7 +138,7 @@ impl<'a> Columns<'a> {
     ) -> Result<(), StoreError> {
         for part in &append.streams {
             let stream = *numbers.entry(&part.stream).or_insert_with(|| {
-                self.streams.push(row::name(&part.stream));
+                self.streams.push(part.stream.as_str());
                 count(self.streams.len())
             });
             locks.stream(&part.stream);
@@ -152,7 +152,7 @@ impl<'a> Columns<'a> {
                 let kind = kind.ok_or_else(|| damaged("a kind of events vanished"))?;
                 self.event_part.push(number_of_part);
                 self.event_index.push(number(index));
-                self.event_stream.push(row::name(&part.stream));
+                self.event_stream.push(part.stream.as_str());
                 self.events.add(event, kind);
                 for tag in tag_names(event) {
                     locks.tag(tag);

@@ -54,7 +54,7 @@ impl Rows {
         self.value(&recorded_at.as_microsecond().saturating_sub(EPOCH).to_be_bytes())?;
         self.value(data.id.0.as_bytes())?;
         self.value(&placed.kind.to_be_bytes())?;
-        self.value(stream.to_string().as_bytes())?;
+        self.value(stream.as_str().as_bytes())?;
         self.text(encode_tags(&data.tags))?;
         self.text(encode_metadata(&data.metadata))?;
         self.value(&data.payload)

@@ -8,7 +8,7 @@ use crate::kinds::{Kind, KindsOfRows};
 use crate::lifecycle::{self, ARCHIVED, ERASED};
 use crate::page::{OPERATION, last, rows};
 use crate::read::Reader;
-use crate::row::{self, get};
+use crate::row::get;
 use crate::statement::{Statement, Taker};
 
 impl Reader {
@@ -47,7 +47,7 @@ impl Reader {
             concat!(include_str!("sql/fold_events.sql"), include_str!("sql/fold_range.sql"), " DESC LIMIT $4");
         let schema = &self.database.schema;
         if is_whole(read) {
-            return Statement::new(schema, WHOLE).bind(row::name(&read.stream));
+            return Statement::new(schema, WHOLE).bind(read.stream.as_str());
         }
         let template = match read.direction {
             Direction::Forward => FORWARD,
@@ -56,7 +56,7 @@ impl Reader {
         let after = StreamVersion::new(read.from.get().saturating_sub(1));
         let to = if is_rest(read) { ERASED } else { last(read) };
         let select = Statement::new(schema, template);
-        select.bind(row::name(&read.stream)).bind(after.as_i64()).bind(to).bind(rows(read.limit))
+        select.bind(read.stream.as_str()).bind(after.as_i64()).bind(to).bind(rows(read.limit))
     }
 }
 

@@ -16,6 +16,7 @@ const OPERATION: &str = "reading the kinds of events";
 /// What events of one kind have in common.
 #[derive(Debug)]
 pub(crate) struct Kind {
+    id: i32,
     category: Box<str>,
     pub(crate) event_type: EventType,
     pub(crate) schema_version: u32,
@@ -25,32 +26,36 @@ pub(crate) struct Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Kinds(RwLock<Arc<Table>>);
 
-/// Categories, types and schema versions.
-type Missing<'a> = BTreeSet<(&'a str, &'a str, u32)>;
+/// Category, type and schema version.
+type Name<'a> = (&'a str, &'a str, u32);
+
+impl Kind {
+    fn name(&self) -> Name<'_> {
+        (&self.category, self.event_type.as_str(), self.schema_version)
+    }
+}
 
 /// What was known at some time.
 #[derive(Clone, Debug, Default)]
 struct Table {
     by_id: HashMap<i32, Arc<Kind>, RandomState>,
-    by_category: HashMap<Box<str>, Types, RandomState>,
+    /// In the order of their names.
+    by_name: Vec<Arc<Kind>>,
 }
-
-/// The schema versions of each type, and the numbers of these kinds.
-type Types = HashMap<EventType, Vec<(u32, i32)>, RandomState>;
 
 /// Finds the kinds of rows, most of which have that of the row before.
 pub(crate) struct KindsOfRows {
     table: Arc<Table>,
-    before: Option<(i32, Arc<Kind>)>,
+    before: Option<Arc<Kind>>,
 }
 
 impl KindsOfRows {
     /// The kind of this number, if it is known.
     pub(crate) fn find(&mut self, id: i32) -> Option<&Arc<Kind>> {
-        if self.before.as_ref().is_none_or(|(before, _)| *before != id) {
-            self.before = self.table.by_id.get(&id).map(|kind| (id, Arc::clone(kind)));
+        if self.before.as_ref().is_none_or(|before| before.id != id) {
+            self.before = self.table.by_id.get(&id).cloned();
         }
-        self.before.as_ref().map(|(_, kind)| kind)
+        self.before.as_ref()
     }
 }
 
@@ -70,9 +75,10 @@ impl Kinds {
     }
 
     pub(crate) fn find(&self, category: &str, event: &EventData) -> Option<i32> {
+        let name: Name<'_> = (category, event.event_type.as_str(), event.schema_version);
         self.look(|table| {
-            let versions = table.by_category.get(category)?.get(&event.event_type)?;
-            versions.iter().find(|(version, _)| *version == event.schema_version).map(|(_, id)| *id)
+            let at = table.by_name.binary_search_by(|kind| kind.name().cmp(&name)).ok()?;
+            Some(table.by_name[at].id)
         })
     }
 
@@ -105,12 +111,10 @@ impl Kinds {
             let event_type = EventType::new(event_type).map_err(|error| damaged(error.to_string()))?;
             let schema_version: i64 = row.try_get(3).during(OPERATION)?;
             let schema_version = u32::try_from(schema_version).map_err(|error| damaged(error.to_string()))?;
-            let kind = Arc::new(Kind { category: category.into(), event_type: event_type.clone(), schema_version });
-            if table.by_id.insert(id, kind).is_none() {
-                let types = table.by_category.entry(category.into()).or_default();
-                types.entry(event_type).or_default().push((schema_version, id));
-            }
+            table.by_id.insert(id, Arc::new(Kind { id, category: category.into(), event_type, schema_version }));
         }
+        table.by_name = table.by_id.values().cloned().collect();
+        table.by_name.sort_unstable_by(|one, other| one.name().cmp(&other.name()));
         Ok(())
     }
 
@@ -126,14 +130,17 @@ impl Kinds {
     }
 
     /// The kinds of these events that are not known to be there.
-    pub(crate) fn missing<'a>(&self, events: impl Iterator<Item = (&'a StreamId, &'a EventData)>) -> Missing<'a> {
+    pub(crate) fn missing<'a>(
+        &self,
+        events: impl Iterator<Item = (&'a StreamId, &'a EventData)>,
+    ) -> BTreeSet<Name<'a>> {
         let events = events.map(|(stream, event)| (stream.category(), event));
         let unknown = events.filter(|(category, event)| self.find(category, event).is_none());
         unknown.map(|(category, event)| (category, event.event_type.as_str(), event.schema_version)).collect()
     }
 
     /// Makes kinds that are not there yet, committed before anybody can use them.
-    pub(crate) async fn make(&self, database: &Database, missing: Missing<'_>) -> Result<(), StoreError> {
+    pub(crate) async fn make(&self, database: &Database, missing: BTreeSet<Name<'_>>) -> Result<(), StoreError> {
         if missing.is_empty() {
             return Ok(());
         }

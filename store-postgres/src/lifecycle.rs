@@ -5,7 +5,6 @@ use sqlx::Row;
 
 use crate::database::Database;
 use crate::error::During;
-use crate::row;
 use crate::statement::Statement;
 
 /// The versions of the marks that closed streams end in.
@@ -23,7 +22,7 @@ pub(crate) fn present(stream: &StreamId, end: Option<i64>) -> Result<(), StoreEr
 
 /// Fails unless the stream is there.
 pub(crate) async fn find(database: &Database, stream: &StreamId, operation: &'static str) -> Result<(), StoreError> {
-    let select = Statement::new(&database.schema, include_str!("sql/select_head.sql")).bind(row::name(stream));
+    let select = Statement::new(&database.schema, include_str!("sql/select_head.sql")).bind(stream.as_str());
     let rows = database.read(operation, select).await?;
     present(stream, rows.first().map(|row| row.try_get(0)).transpose().during(operation)?)
 }
@@ -47,7 +46,7 @@ async fn close(
     operation: &'static str,
 ) -> Result<Option<i64>, StoreError> {
     let close = Statement::new(&database.schema, include_str!("sql/close_stream.sql"));
-    let close = close.bind(row::name(stream)).bind(database.schema.stream_lock(stream)).bind(mark);
+    let close = close.bind(stream.as_str()).bind(database.schema.stream_lock(stream)).bind(mark);
     // Again it finds what it did.
     let rows = database.read(operation, close).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)

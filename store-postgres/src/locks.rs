@@ -26,17 +26,17 @@ impl<'s> Locks<'s> {
     }
 
     pub(crate) fn key(&mut self, key: &IdempotencyKey) {
-        self.locks.insert(self.schema.lock(Lock::Key, &[key.as_str()]), true);
+        self.locks.insert(self.schema.lock(Lock::Key, key.as_str()), true);
     }
 
     /// A tag that a condition asks about.
     pub(crate) fn guarded(&mut self, tag: &Tag) {
-        self.locks.insert(self.schema.lock(Lock::Tag, &[tag.as_str()]), true);
+        self.locks.insert(self.schema.lock(Lock::Tag, tag.as_str()), true);
     }
 
     /// A tag that an event is written with.
     pub(crate) fn tag(&mut self, tag: &str) {
-        self.locks.entry(self.schema.lock(Lock::Tag, &[tag])).or_insert(false);
+        self.locks.entry(self.schema.lock(Lock::Tag, tag)).or_insert(false);
     }
 
     pub(crate) fn too_many(&self) -> bool {

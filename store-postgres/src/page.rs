@@ -7,7 +7,7 @@ use crate::decoding::Decoding;
 use crate::kinds::Kinds;
 use crate::lifecycle::{self, ARCHIVED};
 use crate::query::{Compiled, Range, of_kind, order};
-use crate::row::{self, COLUMNS};
+use crate::row::COLUMNS;
 use crate::statement::Statement;
 
 pub(crate) const OPERATION: &str = "reading events";
@@ -109,7 +109,7 @@ pub(crate) async fn stream_page(
     let direction = order(read.direction);
     let select = |page: &mut Statement, columns: &str| {
         page.push(schema, "SELECT ").push(schema, columns);
-        page.push(schema, " FROM {schema}.events AS e WHERE e.stream = ").place(row::name(&read.stream));
+        page.push(schema, " FROM {schema}.events AS e WHERE e.stream = ").place(read.stream.as_str());
         page.push(schema, " AND e.version > $1 AND e.version <= $2 ORDER BY e.version ").push(schema, direction);
         page.push(schema, " LIMIT $3");
     };

@@ -37,7 +37,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
             return None;
         }
         locks.stream(&part.stream);
-        columns.stream.push(row::name(&part.stream));
+        columns.stream.push(part.stream.as_str());
         columns.expected.push(expected(part.expected));
         for event in &part.events {
             columns.add(event, kinds.find(part.stream.category(), event)?, &mut locks);
@@ -66,7 +66,7 @@ pub(crate) fn event(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<S
     let insert = Statement::new(schema, sql)
         .bind(Locked(schema.stream_lock(&part.stream)))
         .bind(expected)
-        .bind(row::name(&part.stream))
+        .bind(part.stream.as_str())
         .bind(kind)
         .bind(event.id.0)
         .bind(row::encode_metadata(&event.metadata))
@@ -102,7 +102,7 @@ impl Encode<'_, Postgres> for Locked {
 
 #[derive(Default)]
 struct Columns<'a> {
-    stream: Vec<String>,
+    stream: Vec<&'a str>,
     expected: Vec<i64>,
     events: row::Columns<'a>,
     tag_event: Vec<i32>,

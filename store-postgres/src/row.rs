@@ -22,11 +22,6 @@ const OPERATION: &str = "reading events";
 /// From 1970, where timestamps begin, to 2000, where Postgres begins, in microseconds.
 pub(crate) const EPOCH: i64 = 946_684_800_000_000;
 
-/// A stream as its events name it. Many are written one by one, and formatting takes longer.
-pub(crate) fn name(stream: &StreamId) -> String {
-    [stream.category(), "/", stream.id()].concat()
-}
-
 /// A JSON array, or nothing for no tags.
 pub(crate) fn encode_tags(tags: &[Tag]) -> Option<String> {
     if tags.is_empty() {

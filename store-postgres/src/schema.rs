@@ -84,13 +84,13 @@ impl Schema {
         format!("recount_{:016x}", self.key("channel").cast_unsigned())
     }
 
-    /// The advisory lock of something that has a name, given in pieces. Two that happen to share one only wait for each other.
-    pub(crate) fn lock(&self, what: Lock, name: &[&str]) -> i64 {
-        finish(name.iter().fold(self.locks[what as usize], |hash, piece| feed(hash, piece))).cast_signed()
+    /// The advisory lock of something that has a name. Two that happen to share one only wait for each other.
+    pub(crate) fn lock(&self, what: Lock, name: &str) -> i64 {
+        finish(feed(self.locks[what as usize], name)).cast_signed()
     }
 
     pub(crate) fn stream_lock(&self, stream: &StreamId) -> i64 {
-        self.lock(Lock::Stream, &[stream.category(), "/", stream.id()])
+        self.lock(Lock::Stream, stream.as_str())
     }
 
     /// Unlike the keys of any other schema or application, as far as 64 bits go.
@@ -150,7 +150,7 @@ mod tests {
         assert_ne!(schema.key("gate"), schema.key("migrations"));
         let lock = schema.stream_lock(&StreamId::new("order", "7").unwrap());
         assert_eq!(lock, hash(&["recount/streams/recount/order/7"]).cast_signed());
-        assert_ne!(lock, schema.lock(Lock::Tag, &["order/7"]));
+        assert_ne!(lock, schema.lock(Lock::Tag, "order/7"));
         assert_ne!(schema.key("gate"), Schema::new("other").unwrap().key("gate"));
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn write(
     let life = time_to_live.map(|life| i64::try_from(life.as_micros()).unwrap_or(i64::MAX).min(LONGEST_LIFE));
     let write = Statement::new(&database.schema, include_str!("sql/write_state.sql"))
         .bind(key.as_str())
-        .bind(database.schema.lock(Lock::State, &[key.as_str()]))
+        .bind(database.schema.lock(Lock::State, key.as_str()))
         .bind(value.as_deref())
         .bind(wanted)
         .bind(life);
