@@ -123,7 +123,11 @@ impl Database {
                 return Ok(line);
             }
             tokio::select! {
-                opened = self.open() => opened?,
+                opened = self.open() => match opened {
+                    // Begun before the network was back, maybe, and for somebody else.
+                    Err(cause) if cause.is_timeout() => {}
+                    opened => opened?,
+                },
                 () = self.resting.given.notified() => {}
                 () = &mut patience => return Err(sqlx::Error::PoolTimedOut.into()),
             }
@@ -145,22 +149,25 @@ impl Database {
         failed.await.map_or(Ok(()), Err)
     }
 
-    /// A connection of the pool's.
+    /// A connection of the pool's. It has half of the patience to come: whoever waits behind an attempt that gets no answer
+    /// has time for another.
     async fn fresh(&self) -> Result<Line, Cause> {
         let started = Instant::now();
         let mut attempt = 1;
         loop {
-            let mut connection = self.pool.acquire().await?;
+            let acquiring = timeout(self.patience() / 2, self.pool.acquire());
+            let mut connection = acquiring.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
             let asking = timeout(self.patience() / 4, patience::process(&mut connection));
-            match asking.await.unwrap_or_else(|_| Err(patience::silence())) {
+            let error = match asking.await.unwrap_or_else(|_| Err(patience::silence())) {
                 Ok(process) => return Ok(Line { connection, process }),
-                Err(error) if attempt == ATTEMPTS || started.elapsed() > self.patience() => {
-                    return Err(error.into());
-                }
-                // It may have ended since it was last used.
-                Err(_) => attempt += 1,
-            }
+                Err(error) => error,
+            };
+            // It may have ended since it was last used.
             drop(connection.detach());
+            if attempt == ATTEMPTS || started.elapsed() > self.patience() {
+                return Err(error.into());
+            }
+            attempt += 1;
         }
     }
 

@@ -100,6 +100,11 @@ impl Cause {
         }
     }
 
+    /// Whether no connection was to be had in time.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(&*self.0, sqlx::Error::PoolTimedOut)
+    }
+
     /// What the failure of an operation means to its caller; nothing was written.
     pub(crate) fn store_error(&self, operation: &'static str) -> StoreError {
         let source: BoxError = Box::new(self.clone());

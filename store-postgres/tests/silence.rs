@@ -124,6 +124,33 @@ async fn what_a_dead_network_swallows_is_unavailable_in_time_and_works_again_aft
     }
 }
 
+/// They need not wait for a connection that somebody else began to open when nothing came through.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_patience_left_when_the_network_is_back_is_served() {
+    // Whenever that begins.
+    join_all((0..4).map(|quarter| back_after(PATIENCE + PATIENCE * quarter / 4))).await;
+}
+
+/// Somebody calls ten times a second. Those whose patience lasts for two more seconds when the network is back are served.
+async fn back_after(silence: Duration) {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let (_server, proxy, store) = prepared().await;
+    proxy.dead.store(true, Ordering::SeqCst);
+    let died = Instant::now();
+    let mut calls = Vec::new();
+    while died.elapsed() < silence {
+        let store = store.clone();
+        calls.push((died.elapsed(), tokio::spawn(async move { store.head().await })));
+        tokio::time::sleep(PAUSE).await;
+    }
+    proxy.dead.store(false, Ordering::SeqCst);
+    for (came, call) in calls {
+        let outcome = within(PATIENCE * 2, call).await.unwrap();
+        let late = came + PATIENCE > silence + Duration::from_secs(2);
+        assert!(!late || outcome.is_ok(), "back after {silence:?}, who came after {came:?}: {outcome:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_fell_silent_are_replaced() {
     let (_server, proxy, store) = prepared().await;
