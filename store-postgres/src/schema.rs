@@ -16,7 +16,7 @@ pub(crate) struct Schema {
     name: String,
     quoted: String,
     statements: Arc<RwLock<HashMap<Template, Arc<str>, RandomState>>>,
-    /// What all locks of one [purpose](Lock) begin with, hashed.
+    /// What all locks of one purpose begin with, hashed, in the order of [`Lock`].
     locks: [u64; 4],
 }
 

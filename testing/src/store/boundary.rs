@@ -2,8 +2,8 @@
 
 use recount_core::ExpectedVersion::{Any, NoStream};
 use recount_core::{
-    Append, AppendError, Appended, Direction, EventData, EventType, Position, Query, QueryItem, ReadAll, Store,
-    StreamId, StreamVersion, Violation,
+    Append, AppendError, Appended, Direction, EventData, Position, Query, QueryItem, ReadAll, Store, StreamId,
+    StreamVersion, Violation,
 };
 
 use super::Harness;
@@ -95,7 +95,7 @@ pub async fn a_condition_ignores_what_its_query_does_not_select(h: &dyn Harness)
 /// A type selects all of its schema versions, also one that another instance was the first to write.
 pub async fn a_type_is_all_of_its_schema_versions(h: &dyn Harness) {
     let instances = instances(h).await;
-    let query = Query::types([EventType::new("t").unwrap()]);
+    let query = Query::item(item(&["t"], &[]));
     let mut last = Position::START;
     for (n, schema_version) in [1, 7, 2, 7, 1].into_iter().enumerate() {
         let (writer, reader) = (&*instances[n % 2], &*instances[(n + 1) % 2]);
