@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use crate::StreamId;
+use crate::{Checkpoint, Position, StoreId, StreamId};
 
 /// Any error, as handlers and drivers return them.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -62,6 +62,48 @@ pub enum StoreError {
     Damaged {
         /// What is wrong, and where.
         what: String,
+    },
+    /// The place no longer holds the store that was opened: it was renamed, replaced, moved or deleted meanwhile.
+    #[error(
+        "{operation}: {place} no longer holds store {expected}, which this program opened: {found}; \
+             put that store back, or restart the program to use what is there now"
+    )]
+    Replaced {
+        /// What was being done.
+        operation: &'static str,
+        /// The file, or the database and schema.
+        place: String,
+        /// The store that was opened.
+        expected: StoreId,
+        /// What is at the place now.
+        found: String,
+    },
+    /// A reader's checkpoint is ahead of the store, or names an event that the store has lost: the store was restored
+    /// to an earlier state, or failed over to a replica that lacked the last events.
+    #[error("the store went back in time: {reader} has handled position {}, but {found} (head {head}); restore the \
+             missing events, or rebuild what was made of them from an empty read model", .checkpoint.position)]
+    WentBack {
+        /// Who reads.
+        reader: String,
+        /// How far it was.
+        checkpoint: Checkpoint,
+        /// What the store has instead.
+        found: String,
+        /// The store's head.
+        head: Position,
+    },
+    /// A reader's checkpoint was written while reading another store.
+    #[error("{reader} has handled events of store {expected} up to position {}, but this is store {found}; open the \
+             right store, or rebuild what was made of the other one's events", .checkpoint.position)]
+    OtherStore {
+        /// Who reads.
+        reader: String,
+        /// How far it was.
+        checkpoint: Checkpoint,
+        /// The store that the checkpoint belongs to.
+        expected: StoreId,
+        /// The store that is read now.
+        found: StoreId,
     },
     /// A place has reached the greatest number a store can hold.
     #[error("{what} has reached its greatest number")]

@@ -22,6 +22,7 @@ pub mod __private;
 mod aggregate;
 mod append;
 mod append_error;
+mod checkpoint;
 pub mod codec;
 mod command;
 mod decision;
@@ -52,6 +53,7 @@ pub use append::{
     NamedAppend, StreamAppend, StreamAppended,
 };
 pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
+pub use checkpoint::{Checkpoint, StoreId};
 pub use command::{AnyCommand, Command, CommandRoute};
 pub use decision::Decision;
 pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};

@@ -1,0 +1,54 @@
+//! How far a reader is, and in which store.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{EventId, Position};
+
+/// Identifies one store: drawn when the store is created, kept for its lifetime, and copied by backups of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoreId(pub Uuid);
+
+impl StoreId {
+    /// The id of a store that is being created.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "every call gives another value")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// How far a reader is: everything up to `position` has been handled.
+///
+/// It also names the store and the event at that position, so that a reader notices a store that was restored to an
+/// earlier state, failed over to a replica that lacks the last events, or exchanged for another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The last position that was handled; `START` before the first event.
+    pub position: Position,
+    /// The store that the position belongs to. `None`: not recorded, so not compared.
+    pub store: Option<StoreId>,
+    /// The event at the position. `None`: not recorded, or erased since; then not compared.
+    pub event: Option<EventId>,
+}
+
+impl Checkpoint {
+    /// Before the first event of any store.
+    pub const START: Self = Self { position: Position::START, store: None, event: None };
+}
+
+/// A position whose store and event are not known: only the position itself can be compared with the store's head.
+impl From<Position> for Checkpoint {
+    fn from(position: Position) -> Self {
+        Self { position, ..Self::START }
+    }
+}
