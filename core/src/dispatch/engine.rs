@@ -41,6 +41,9 @@ impl Inner {
             return Ok((receipt, finish(&warm.state)));
         }
         let known = self.cache.find::<A>(&stream);
+        if known.is_none() {
+            self.names.claim_aggregate::<A>().map_err(LoadError::from)?;
+        }
         let met = known.is_none() && !command.creates() && !self.cache.expects_new::<A>();
         let prepare = || {
             let slot = known.unwrap_or_else(|| self.cache.slot::<A>(&stream));
