@@ -1,6 +1,6 @@
 //! One stored name stands for one type of the program.
 
-#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, missing_docs, reason = "a test")]
 
 extern crate recount_core as recount;
 
@@ -139,7 +139,7 @@ fn place() -> orders::Place {
 /// An application in which the orders came first.
 async fn application() -> Recount {
     let recount = Recount::new(MemoryStore::new());
-    recount.dispatch(place()).await.unwrap();
+    let _ = recount.dispatch(place()).await.unwrap();
     recount
 }
 
@@ -201,6 +201,6 @@ async fn two_aggregates_do_not_share_a_category() {
 async fn the_first_type_goes_on() {
     let recount = application().await;
     drop(recount.decide(rankings::RankFirst).await.unwrap_err());
-    recount.dispatch(place()).await.unwrap();
+    let _ = recount.dispatch(place()).await.unwrap();
     assert_eq!(stopped::<orders::OrderEvent>(&recount).await, None);
 }
