@@ -47,6 +47,7 @@ mod state;
 mod store;
 mod subscription;
 mod text;
+mod trace;
 mod version;
 
 pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};
