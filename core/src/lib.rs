@@ -67,7 +67,7 @@ pub use fold::Fold;
 pub use in_memory::InMemory;
 pub use lease::{Lease, LeaseError};
 pub use name::{EventType, IdempotencyKey, NameError, StateKey, StreamId, Tag};
-pub use names::NameCollision;
+pub use names::{NameCollision, StoredNames};
 pub use projection::{CheckpointError, Projection, ReadModel};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, EventStream, ReadAll, ReadStream};
