@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventStore, EventStream, ExpectedRevision,
     ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
-    StateError, StateKey, StateStore, StoreError, StreamId, Violation,
+    StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -59,6 +59,7 @@ pub(crate) struct Opened {
 
 /// What a store is made of.
 pub(crate) struct Parts {
+    pub(crate) identity: StoreId,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
@@ -101,6 +102,12 @@ impl PostgresStore {
         let Opened { parts, writers, push } = opened;
         let running = Mutex::new(Some(Running { writers, push }));
         Self(Arc::new(Inner { parts, running, closed: AtomicBool::new(false) }))
+    }
+
+    /// The identity of the store: drawn when its schema was made, and kept since.
+    #[must_use]
+    pub fn identity(&self) -> StoreId {
+        self.0.parts.identity
     }
 
     /// A read model in the store's own database.
