@@ -78,7 +78,10 @@ CREATE INDEX state_by_expiry ON {schema}.state (expires_at) WHERE expires_at IS 
 
 CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
     projection text COLLATE "C" PRIMARY KEY,
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    -- The store that was read, and its event at the position, if known.
+    store uuid,
+    event uuid
 );
 
 CREATE TABLE {schema}.health (

@@ -1,6 +1,6 @@
 //! Which store this is, and what it has at a position.
 
-use recount_core::{EventId, Position, StoreError, StoreId};
+use recount_core::{EventAt, EventId, Position, StoreError, StoreId};
 use sqlx::Row;
 
 use crate::database::Database;
@@ -15,19 +15,7 @@ pub(crate) async fn identify(database: &Database) -> Result<StoreId, StoreError>
     row.try_get(0).map(StoreId).during(OPERATION)
 }
 
-/// What the store has at a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EventAt {
-    /// This event.
-    Event(EventId),
-    /// No event, but a stream was erased whose last event was there or behind it.
-    Erased,
-    /// No event, and no erasure explains that.
-    Nothing,
-}
-
 /// What the store has at this position.
-#[allow(dead_code, reason = "for the check of readers' checkpoints")]
 pub(crate) async fn event_at(database: &Database, position: Position) -> Result<EventAt, StoreError> {
     const OPERATION: &str = "reading the event at a position";
     let select = Statement::new(&database.schema, include_str!("sql/select_event_at.sql")).bind(position.as_i64());

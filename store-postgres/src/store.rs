@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventStore, EventStream, ExpectedRevision,
+    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision,
     ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
     StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
 };
@@ -28,7 +28,7 @@ use crate::read_model::PostgresReadModel;
 use crate::request::{Request, Work};
 use crate::schema::Schema;
 use crate::statement::Statement;
-use crate::{lifecycle, migrate, outcome, state, within};
+use crate::{identity, lifecycle, migrate, outcome, state, within};
 
 /// Events in a schema of a Postgres database.
 ///
@@ -102,12 +102,6 @@ impl PostgresStore {
         let Opened { parts, writers, push } = opened;
         let running = Mutex::new(Some(Running { writers, push }));
         Self(Arc::new(Inner { parts, running, closed: AtomicBool::new(false) }))
-    }
-
-    /// The identity of the store: drawn when its schema was made, and kept since.
-    #[must_use]
-    pub fn identity(&self) -> StoreId {
-        self.0.parts.identity
     }
 
     /// A read model in the store's own database.
@@ -210,6 +204,10 @@ impl PostgresStore {
 
 #[async_trait]
 impl EventStore for PostgresStore {
+    fn identity(&self) -> StoreId {
+        self.0.parts.identity
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         self.check_open()?;
@@ -253,6 +251,10 @@ impl EventStore for PostgresStore {
     async fn head(&self) -> Result<Position, StoreError> {
         self.check_open()?;
         self.0.parts.reader.head().await
+    }
+
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        identity::event_at(self.database()?, position).await
     }
 
     fn watch(&self) -> watch::Receiver<Position> {
