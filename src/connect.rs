@@ -1,13 +1,14 @@
 //! Opening a store by its address.
 
-use crate::{Recount, StoreError};
+use crate::{Address, AddressError, Recount, StoreError};
 
-/// Opens the store at this address with default settings: `memory://`, `sqlite://path/to/file.db`, or with the
+/// Opens the store at this [`Address`] with default settings: `memory://`, `sqlite://path/to/file.db`, or with the
 /// feature `postgres` `postgres://user:password@host/database`.
 /// For anything else build the store yourself and give it to [`Recount::builder`].
 ///
 /// # Errors
-/// [`ConnectError`] if the address is of no store that this build knows, or the store can't be opened.
+/// [`ConnectError`] if the address is malformed or of a store that this build leaves out, or the store can't be opened.
+/// It never shows a password.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -17,14 +18,17 @@ use crate::{Recount, StoreError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub async fn connect(url: &str) -> Result<Recount, ConnectError> {
-    match url.split_once("://") {
+    match url.parse()? {
         #[cfg(feature = "memory")]
-        Some(("memory", "")) => Ok(Recount::new(crate::memory::MemoryStore::new())),
+        Address::Memory => Ok(Recount::new(crate::memory::MemoryStore::new())),
         #[cfg(feature = "sqlite")]
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Recount::new(crate::sqlite::SqliteStore::open(path).await?)),
+        Address::Sqlite { path, create } => {
+            Ok(Recount::new(crate::sqlite::SqliteStore::builder(path).create(create).open().await?))
+        }
         #[cfg(feature = "postgres")]
-        Some(("postgres" | "postgresql", _)) => Ok(Recount::new(crate::postgres::PostgresStore::open(url).await?)),
-        _ => Err(ConnectError::UnknownAddress { url: url.to_owned() }),
+        Address::Postgres { url } => Ok(Recount::new(crate::postgres::PostgresStore::open(&url).await?)),
+        #[cfg(not(all(feature = "memory", feature = "sqlite", feature = "postgres")))]
+        left_out => Err(ConnectError::FeatureMissing { feature: left_out.feature() }),
     }
 }
 
@@ -32,10 +36,12 @@ pub async fn connect(url: &str) -> Result<Recount, ConnectError> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// No store has such an address.
-    UnknownAddress {
-        /// The address.
-        url: String,
+    /// The address is malformed.
+    Address(AddressError),
+    /// This build leaves out the store.
+    FeatureMissing {
+        /// The feature of the crate `recount` that brings it.
+        feature: &'static str,
     },
     /// The store can't be opened.
     Store(StoreError),
@@ -44,15 +50,9 @@ pub enum ConnectError {
 impl std::fmt::Display for ConnectError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::UnknownAddress { url } => {
-                write!(f, "{url:?} is no store's address in this build: use ")?;
-                let known = [
-                    ("memory://", cfg!(feature = "memory")),
-                    ("sqlite://FILE", cfg!(feature = "sqlite")),
-                    ("postgres://HOST/DATABASE", cfg!(feature = "postgres")),
-                ];
-                let known: Vec<&str> = known.into_iter().filter(|(_, on)| *on).map(|(form, _)| form).collect();
-                f.write_str(&known.join(" or "))
+            Self::Address(error) => error.fmt(f),
+            Self::FeatureMissing { feature } => {
+                write!(f, "this build has no such store: add the feature `{feature}` to the dependency on recount")
             }
             Self::Store(error) => error.fmt(f),
         }
@@ -62,9 +62,15 @@ impl std::fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::UnknownAddress { .. } => None,
+            Self::Address(_) | Self::FeatureMissing { .. } => None,
             Self::Store(error) => error.source(),
         }
+    }
+}
+
+impl From<AddressError> for ConnectError {
+    fn from(error: AddressError) -> Self {
+        Self::Address(error)
     }
 }
 

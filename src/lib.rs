@@ -98,10 +98,12 @@
 //! | `catalogue` | `recount::catalogue`: an application's events and commands as JSON Schema files and a page | no |
 //! | `chrono`, `time`, `rust_decimal` | [`Shape`] of these crates' types | no |
 
+mod address;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 mod connect;
 pub mod prelude;
 
+pub use address::{Address, AddressError};
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 pub use connect::{ConnectError, connect};
 #[cfg(feature = "catalogue")]

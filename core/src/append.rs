@@ -14,7 +14,8 @@ pub const CONFLICT_EVENTS: usize = 256;
 /// What to write in one go: all of it becomes visible at once, or nothing does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Append {
-    /// The events, stream by stream; no stream twice. Positions follow this order.
+    /// The events, stream by stream; no stream twice. Positions follow this order. At least one stream with at least one event
+    /// each, unless the append has an idempotency key: then it may record no events, only that this was the outcome.
     pub streams: Vec<StreamAppend>,
     /// What else must hold at that moment.
     pub condition: Option<AppendCondition>,
@@ -29,7 +30,8 @@ pub struct StreamAppend {
     pub stream: StreamId,
     /// What the stream must look like.
     pub expected: ExpectedVersion,
-    /// The events, at least one.
+    /// The events. None: only the expectation is checked, which takes an idempotency key; a stream that doesn't exist is not
+    /// created.
     pub events: Vec<EventData>,
 }
 
@@ -90,9 +92,9 @@ impl Idempotency {
 /// An append that went through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The position of its last event.
+    /// The position of its last event; `START` if it recorded none.
     pub position: Position,
-    /// The new version of each stream and how many events it got, in the order of the append.
+    /// The version of each stream afterwards and how many events it got, in the order of the append.
     pub streams: Vec<StreamAppended>,
     /// Whether this is the outcome of an earlier append with the same idempotency key.
     pub repeated: bool,
@@ -126,7 +128,7 @@ impl NamedAppend {
 pub struct StreamAppended {
     /// The stream.
     pub stream: StreamId,
-    /// The version of the last event that was appended.
+    /// The version of the last event that was appended, or of the stream if none was.
     pub version: StreamVersion,
     /// How many events were appended.
     pub count: u64,
@@ -181,7 +183,8 @@ impl Append {
     /// # Errors
     /// [`InvalidAppend`] names the first thing that is wrong.
     pub fn validate(&self) -> Result<(), InvalidAppend> {
-        if self.streams.is_empty() {
+        let keyed = self.idempotency.is_some();
+        if self.streams.is_empty() && !keyed {
             return Err(InvalidAppend::Empty("the request".into()));
         }
         let count = self.event_count();
@@ -189,7 +192,7 @@ impl Append {
             return Err(InvalidAppend::TooManyEvents { count, limit: MAX_EVENTS });
         }
         for append in &self.streams {
-            if append.events.is_empty() {
+            if append.events.is_empty() && !keyed {
                 return Err(InvalidAppend::Empty(format!("stream {}", append.stream)));
             }
             append.events.iter().try_for_each(EventData::validate)?;

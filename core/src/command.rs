@@ -3,6 +3,7 @@
 use schemars::Schema;
 use serde_json::Error as JsonError;
 
+use crate::dispatch::content::canonical;
 use crate::{Aggregate, Context, HandleWith};
 
 /// A wish that an aggregate grants or refuses. Derive it.
@@ -77,6 +78,12 @@ pub trait AnyCommand<A: Aggregate>: Send + Sync {
     /// # Errors
     /// If a field has no JSON form.
     fn to_json(&self) -> Result<Vec<u8>, JsonError>;
+    /// What the command asks for: its JSON without members that have the value which they have when they are left out, so
+    /// that an added optional field doesn't make a repeated request another one.
+    ///
+    /// # Errors
+    /// If a field has no JSON form.
+    fn content(&self) -> Result<Vec<u8>, JsonError>;
     /// A clone of the command.
     fn boxed(&self) -> Box<dyn AnyCommand<A>>;
     /// See [`HandleWith::handle_with`].
@@ -98,6 +105,9 @@ impl<A: HandleWith<C>, C: Command<Aggregate = A>> AnyCommand<A> for C {
     }
     fn to_json(&self) -> Result<Vec<u8>, JsonError> {
         C::to_json(self)
+    }
+    fn content(&self) -> Result<Vec<u8>, JsonError> {
+        canonical(&C::to_json(self)?, |json| C::to_json(&C::from_json(json).ok()?).ok())
     }
     fn boxed(&self) -> Box<dyn AnyCommand<A>> {
         Box::new(self.clone())

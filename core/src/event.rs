@@ -1,5 +1,8 @@
 //! The typed side of events: what `#[derive(Event)]` implements.
 
+use std::any::TypeId;
+use std::fmt;
+
 use schemars::Schema;
 
 use crate::__private::Listed;
@@ -13,13 +16,13 @@ use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag
 ///
 /// ```
 /// use recount_core::shape::Form;
-/// use recount_core::{DecodeError, EncodeError, Event, EventData, EventType, EventVariant, codec};
+/// use recount_core::{DecodeError, EncodeError, Event, EventData, EventType, EventVariant, RustType, codec};
 ///
 /// struct Opened { owner: String }
 ///
 /// impl Event for Opened {
 ///     fn variants() -> Vec<EventVariant> {
-///         vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema: || schemars::schema_for!(String), form: Form::Leaf("string"), upcasters: &[] }]
+///         vec![EventVariant { event_type: "account.opened", schema_version: 1, aliases: &[], retired: false, schema: || schemars::schema_for!(String), form: Form::Leaf("string"), upcasters: &[], rust_type: RustType::of::<Self> }]
 ///     }
 ///     fn encode(&self) -> Result<EventData, EncodeError> {
 ///         Ok(EventData::new(EventType::new("account.opened")?, codec::to_json("account.opened", &self.owner)?))
@@ -93,6 +96,29 @@ pub struct EventVariant {
     pub form: Form,
     /// The functions that read older versions, each making the next of one, as the code calls them.
     pub upcasters: &'static [&'static str],
+    /// The type that declares it: `RustType::of::<Self>`. A stored name that two types declare is refused.
+    pub rust_type: fn() -> RustType,
+}
+
+/// A type of the program, as errors name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RustType {
+    id: TypeId,
+    name: &'static str,
+}
+
+impl RustType {
+    /// The type `T`.
+    #[must_use]
+    pub fn of<T: ?Sized + 'static>() -> Self {
+        Self { id: TypeId::of::<T>(), name: std::any::type_name::<T>() }
+    }
+}
+
+impl fmt::Display for RustType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// Why an event has no stored form.

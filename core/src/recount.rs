@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::Schema;
 
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
+use crate::names::StoredNames;
 use crate::runner::ProjectionsBuilder;
 use crate::{
     Aggregate, Apply, Checkpoint, Command, Decision, HandleWith, Query, StateError, Store, Subscription, Timestamp,
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) retry: Retry,
     pub(crate) clock: Clock,
     pub(crate) routes: Routes,
+    pub(crate) names: StoredNames,
 }
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
@@ -95,7 +97,7 @@ impl Recount {
 
     /// Starts projections.
     pub fn projections(&self) -> ProjectionsBuilder {
-        ProjectionsBuilder::new(Arc::clone(&self.inner.store))
+        ProjectionsBuilder::new(Arc::clone(&self.inner))
     }
 
     /// Removes an aggregate for good: its events and its snapshot. Its id is never used again. Again is harmless.
@@ -174,6 +176,15 @@ impl RecountBuilder {
     #[must_use]
     pub fn build(self) -> Recount {
         let Self { store, warm_aggregates, retry, clock, routes } = self;
-        Recount { inner: Arc::new(Inner { store, cache: WarmCache::new(warm_aggregates), retry, clock, routes }) }
+        Recount {
+            inner: Arc::new(Inner {
+                store,
+                cache: WarmCache::new(warm_aggregates),
+                retry,
+                clock,
+                routes,
+                names: StoredNames::default(),
+            }),
+        }
     }
 }

@@ -167,16 +167,20 @@ impl Log {
             return Err(Conflict { violations }.into());
         }
         self.take_ids(&append)?;
+        let before = self.head();
         let named = append.idempotency;
         let streams = mapped(append.streams, |stream| self.write(stream));
-        let appended = Appended { position: self.head(), streams, repeated: false };
+        let head = self.head();
+        let position = if head > before { head } else { Position::START };
+        let appended = Appended { position, streams, repeated: false };
         if let Some(named) = named {
             self.appends.insert(named.key, NamedAppend { digest: named.digest, appended: appended.clone() });
         }
-        if let Some(head) = &self.head.0
-            && head.receiver_count() > 0
+        if let Some(watchers) = &self.head.0
+            && head > before
+            && watchers.receiver_count() > 0
         {
-            head.send_replace(appended.position);
+            watchers.send_replace(head);
         }
         Ok(appended)
     }
@@ -231,6 +235,10 @@ impl Log {
     fn write(&mut self, append: PreparedStream) -> StreamAppended {
         let PreparedStream { stream, events, .. } = append;
         let count = events.len() as u64;
+        if count == 0 {
+            let version = self.streams.get(&stream).map_or(StreamVersion::EMPTY, Stream::version);
+            return StreamAppended { version, stream, count };
+        }
         // Only a new stream needs a copy of its name.
         let entry = match self.streams.get_mut(&stream) {
             Some(entry) => entry,

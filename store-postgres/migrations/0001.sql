@@ -355,35 +355,36 @@ BEGIN
         END IF;
     END LOOP;
 
-    IF total = 0 THEN
-        RETURN;
-    END IF;
+    IF total > 0 THEN
+        held := {schema}.lock_position();
+        positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
 
-    held := {schema}.lock_position();
-    positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
+        -- Numbered rows take their values from the arrays: to unnest so many takes longer.
+        INSERT INTO {schema}.events (position, version, event_id, kind, stream, tags, metadata, payload)
+        SELECT positions[part_rank[event_part[i]] + event_index[i]], part_head[event_part[i]] + event_index[i],
+            event_id[i], event_kind[i], event_stream[i], event_tags[i], event_metadata[i], event_payload[i]
+        FROM generate_series(1, cardinality(event_part)) AS i
+        WHERE part_rank[event_part[i]] >= 0;
 
-    -- Numbered rows take their values from the arrays: to unnest so many takes longer.
-    INSERT INTO {schema}.events (position, version, event_id, kind, stream, tags, metadata, payload)
-    SELECT positions[part_rank[event_part[i]] + event_index[i]], part_head[event_part[i]] + event_index[i],
-        event_id[i], event_kind[i], event_stream[i], event_tags[i], event_metadata[i], event_payload[i]
-    FROM generate_series(1, cardinality(event_part)) AS i
-    WHERE part_rank[event_part[i]] >= 0;
-
-    IF cardinality(tag_part) > 0 THEN
-        INSERT INTO {schema}.tags (tag, position, kind)
-        SELECT t.name, positions[part_rank[t.part] + t.index], t.kind
-        FROM unnest(tag_part, tag_index, tag_kind, tag_name) AS t(part, index, kind, name)
-        WHERE part_rank[t.part] >= 0;
+        IF cardinality(tag_part) > 0 THEN
+            INSERT INTO {schema}.tags (tag, position, kind)
+            SELECT t.name, positions[part_rank[t.part] + t.index], t.kind
+            FROM unnest(tag_part, tag_index, tag_kind, tag_name) AS t(part, index, kind, name)
+            WHERE part_rank[t.part] >= 0;
+        END IF;
     END IF;
 
     FOR i IN 1 .. cardinality(key_append) LOOP
         a := key_append[i];
         IF accepted[a] THEN
             INSERT INTO {schema}.appends (key, digest, position, streams)
-            SELECT key_name[i], key_digest[i], positions[part_rank[last_part[a]] + part_count[last_part[a]]],
-                jsonb_agg(jsonb_build_object(
+            -- An append without events has no position, one without streams nothing to tell of them.
+            SELECT key_name[i], key_digest[i],
+                CASE WHEN sum(part_count[p]) > 0
+                    THEN positions[max(part_rank[p] + part_count[p])] ELSE 0 END,
+                coalesce(jsonb_agg(jsonb_build_object(
                     'stream', streams[part_stream[p]], 'version', part_head[p] + part_count[p], 'count', part_count[p]
-                ) ORDER BY p)
+                ) ORDER BY p), '[]')
             FROM generate_series(first_part[a], last_part[a]) AS p;
         END IF;
     END LOOP;

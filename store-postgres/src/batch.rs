@@ -258,7 +258,10 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
             outcomes.push(outcome);
         } else if *answer.accepted.get(index).ok_or_else(incomplete)? {
             written += append.event_count();
-            let position = answer.positions.get(written.saturating_sub(1)).copied().ok_or_else(incomplete)?;
+            let position = match written.checked_sub(1) {
+                Some(last) if append.event_count() > 0 => answer.positions.get(last).copied().ok_or_else(incomplete)?,
+                _ => 0,
+            };
             outcomes.push(Ok(appended(append, position, heads)));
         } else {
             outcomes.push(Err(conflict(append, heads, condition).into()));
@@ -267,7 +270,7 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
     Ok(outcomes)
 }
 
-/// What an append did whose last event has this position, to streams that were at these versions.
+/// What an append did whose last event, if it has one, has this position, to streams that were at these versions.
 pub(crate) fn appended(append: &Append, position: i64, heads: &[i64]) -> Appended {
     let streams = append.streams.iter().zip(heads).map(|(part, head)| {
         let count = part.events.len() as u64;

@@ -5,12 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use recount_core::{Position, StoreError};
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Mutex, mpsc, watch};
 
+use crate::address::Address;
 use crate::database::{self, Database};
-use crate::error::During;
 use crate::kinds::Kinds;
 use crate::lone::Lone;
 use crate::push::{Push, Wake};
@@ -30,8 +28,8 @@ pub(crate) const READ_MODEL_CONNECTIONS: u32 = 8;
 /// Opens a [`PostgresStore`]: made by [`PostgresStore::builder`].
 #[derive(Debug)]
 pub struct PostgresBuilder {
-    url: String,
-    schema: String,
+    address: Address,
+    schema: Option<String>,
     pool: u32,
     poll: Duration,
     patience: Duration,
@@ -41,8 +39,8 @@ pub struct PostgresBuilder {
 impl PostgresBuilder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
-            url: url.to_owned(),
-            schema: DEFAULT_SCHEMA.to_owned(),
+            address: Address::new(url),
+            schema: None,
             pool: 10,
             poll: Duration::from_secs(1),
             patience: Duration::from_secs(10),
@@ -50,11 +48,11 @@ impl PostgresBuilder {
         }
     }
 
-    /// The schema that holds the tables: `recount` unless told otherwise. Stores in different schemas of one
+    /// The schema that holds the tables: `recount` unless told otherwise, here or by the address (`?schema=NAME`). Stores in different schemas of one
     /// database know nothing of each other. Letters, digits, `_` and `-`; compared exactly.
     #[must_use]
     pub fn schema(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.schema);
+        self.schema = Some(name.to_owned());
         self
     }
 
@@ -100,9 +98,9 @@ impl PostgresBuilder {
     /// [`StoreError::SchemaVersion`] if a newer program made the schema (it is left as it was), [`StoreError::Unavailable`] if the server can't be
     /// reached, and [`StoreError::Backend`] if the address or the schema's name is wrong or a right is missing.
     pub async fn open(self) -> Result<PostgresStore, StoreError> {
-        let Self { url, schema, pool, poll, patience, limits } = self;
-        let schema = Schema::new(&schema)?;
-        let options = options(&url)?;
+        let Self { address, schema, pool, poll, patience, limits } = self;
+        let (options, named) = address.options()?;
+        let schema = Schema::new(schema.or(named).as_deref().unwrap_or(DEFAULT_SCHEMA))?;
         let make = |size, tuned| database::pool(options.clone(), size, patience, tuned);
         let database = Database::new(make(pool, true), schema.clone());
         migrate::migrate(&database).await?;
@@ -126,11 +124,4 @@ impl PostgresBuilder {
             push,
         }))
     }
-}
-
-pub(crate) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let options: PgConnectOptions = url.parse().during("reading the address of the database")?;
-    let named = options.get_application_name().is_some();
-    let options = options.disable_statement_logging();
-    Ok(if named { options } else { options.application_name("recount") })
 }

@@ -16,8 +16,9 @@ impl fmt::Display for Cause {
 }
 
 impl std::error::Error for Cause {
+    /// sqlx's errors print their source and return it too: the next one is the first that wasn't printed.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
+        self.0.source()?.source()
     }
 }
 

@@ -85,6 +85,7 @@
 //! * One call of more than about 1 GB, all payloads together, is more than the protocol takes.
 //! * Connections are encrypted only with the feature `tls`.
 
+mod address;
 mod batch;
 mod config;
 mod copy;

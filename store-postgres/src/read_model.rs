@@ -8,7 +8,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 use sqlx_core::transaction::TransactionManager;
 
-use crate::config::{DEFAULT_SCHEMA, READ_MODEL_CONNECTIONS, options};
+use crate::address::Address;
+use crate::config::{DEFAULT_SCHEMA, READ_MODEL_CONNECTIONS};
 use crate::database::{self, Database};
 use crate::error::{Cause, During};
 use crate::migrate;
@@ -30,13 +31,14 @@ const LAST_TRANSACTIONS: Duration = Duration::from_secs(5);
 pub struct PostgresReadModel(Database);
 
 impl PostgresReadModel {
-    /// Opens a database for read models.
+    /// Opens a database for read models. The address is that of a store; its `schema` holds the checkpoints.
     ///
     /// # Errors
     /// [`StoreError`] if it can't be reached, or the table of checkpoints can't be made.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let schema = Schema::new(DEFAULT_SCHEMA)?;
-        let pool = database::pool(options(url)?, READ_MODEL_CONNECTIONS, Duration::from_secs(10), false);
+        let (options, named) = Address::new(url).options()?;
+        let schema = Schema::new(named.as_deref().unwrap_or(DEFAULT_SCHEMA))?;
+        let pool = database::pool(options, READ_MODEL_CONNECTIONS, Duration::from_secs(10), false);
         let database = Database::new(pool, schema);
         migrate::make_checkpoints(&database).await?;
         Ok(Self::new(database))

@@ -1,6 +1,6 @@
 //! How a store is opened.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
 use crate::store::{Opened, Parts, SqliteStore};
 use crate::writer::{Limits, Writer};
-use crate::{error::During, identity, migrate};
+use crate::{error::During, identity, migrate, path};
 
 /// Opens a [`SqliteStore`]: made by [`SqliteStore::builder`].
 #[derive(Debug)]
@@ -69,6 +69,13 @@ impl SqliteBuilder {
         self
     }
 
+    /// Whether a missing file is created: yes unless told otherwise.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.settings.create = create;
+        self
+    }
+
     /// How often to look for events of other processes, beside being notified of them; every second unless told otherwise.
     #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
@@ -102,10 +109,10 @@ impl SqliteBuilder {
     pub async fn open(self) -> Result<SqliteStore, StoreError> {
         const OPERATION: &str = "opening the database";
         let Self { mut settings, limits, poll, mut inlines } = self;
-        settings.path = absolute(&settings.path)?;
+        settings.path = path::checked(&settings.path)?;
         let settings = Arc::new(settings);
         migrate::inspect(&settings).await?;
-        let mut connection = settings.open().await.map_err(|cause| cause.store_error(OPERATION))?;
+        let mut connection = settings.open().await?;
         migrate::migrate(&settings, &mut connection).await?;
         let identity = identity::identify(&mut connection).await?;
         let kinds = Arc::new(Kinds::default());
@@ -128,10 +135,4 @@ impl SqliteBuilder {
         let parts = Parts { identity, requests, reader, head, lock, path: settings.path.clone() };
         Ok(SqliteStore::new(Opened { parts, writer, push }))
     }
-}
-
-/// The path, such that it stays the same file when the working directory changes.
-fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
-    std::path::absolute(path)
-        .map_err(|error| StoreError::Backend { operation: "opening the database", source: Box::new(error) })
 }

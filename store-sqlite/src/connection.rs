@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) readers: u32,
     pub(crate) page_cache: u64,
     pub(crate) max_size: Option<u64>,
+    /// Whether a missing file is created.
+    pub(crate) create: bool,
     pub(crate) patience: Duration,
 }
 
@@ -35,6 +37,7 @@ impl Settings {
             readers: 4,
             page_cache: 16 * 1024 * 1024,
             max_size: None,
+            create: true,
             patience: Duration::from_secs(10),
         }
     }
@@ -56,7 +59,7 @@ impl Settings {
     async fn write(&self) -> Result<SqliteConnection, sqlx::Error> {
         let mut options = self
             .options()
-            .create_if_missing(true)
+            .create_if_missing(self.create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             // Whoever begins a transaction tries again until its patience ends.
@@ -75,8 +78,12 @@ impl Settings {
 
     /// As [`write`](Self::write), waiting while others hold the file: SQLite itself doesn't wait
     /// when the log is turned on or recovered.
-    pub(crate) async fn open(&self) -> Result<SqliteConnection, Cause> {
-        patiently(self.patience, || self.write()).await
+    ///
+    /// # Errors
+    /// [`StoreError`] names the path.
+    pub(crate) async fn open(&self) -> Result<SqliteConnection, StoreError> {
+        let opened = patiently(self.patience, || self.write()).await;
+        opened.map_err(|cause| cause.at(&self.path).store_error("opening the database"))
     }
 
     pub(crate) fn pool(&self) -> SqlitePool {
@@ -170,8 +177,7 @@ impl WriteGuard {
             }
         }
         if self.slot.connection.is_none() {
-            let opened = self.settings.open().await;
-            self.slot.connection = Some(opened.map_err(|cause| cause.store_error("opening the database"))?);
+            self.slot.connection = Some(self.settings.open().await?);
             self.slot.generation += 1;
         }
         self.get().ok_or(StoreError::Closed)

@@ -1,29 +1,38 @@
 //! From driver errors to the contract's.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use recount_core::{BoxError, StoreError};
 
 /// A driver error that several requests of one batch have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Cause(Arc<sqlx::Error>);
+pub(crate) struct Cause {
+    error: Arc<sqlx::Error>,
+    /// The file, where the error alone doesn't tell it.
+    path: Option<Arc<Path>>,
+}
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        match &self.path {
+            Some(path) => write!(f, "{}: {}", path.display(), self.error),
+            None => fmt::Display::fmt(&self.error, f),
+        }
     }
 }
 
 impl std::error::Error for Cause {
+    /// sqlx's errors print their source and return it too: the next one is the first that wasn't printed.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
+        self.error.source()?.source()
     }
 }
 
 impl From<sqlx::Error> for Cause {
     fn from(error: sqlx::Error) -> Self {
-        Self(Arc::new(error))
+        Self { error: Arc::new(error), path: None }
     }
 }
 
@@ -48,38 +57,43 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
 }
 
 impl Cause {
+    /// Names the file that the error is about.
+    pub(crate) fn at(self, path: &Path) -> Self {
+        Self { path: Some(path.into()), ..self }
+    }
+
     /// What the failure of an operation means to its caller; nothing was written.
     pub(crate) fn store_error(&self, operation: &'static str) -> StoreError {
         let source: BoxError = Box::new(self.clone());
-        match primary_code(&self.0) {
+        match primary_code(&self.error) {
             Some(code::BUSY | code::LOCKED) => StoreError::Unavailable { operation, source },
             Some(code::FULL) => StoreError::StorageFull { operation, source },
             Some(code::CORRUPT | code::NOTADB) => StoreError::Damaged { what: format!("{operation}: {self}") },
-            _ if matches!(*self.0, sqlx::Error::PoolClosed) => StoreError::Closed,
-            _ if matches!(*self.0, sqlx::Error::PoolTimedOut) => StoreError::Unavailable { operation, source },
+            _ if matches!(*self.error, sqlx::Error::PoolClosed) => StoreError::Closed,
+            _ if matches!(*self.error, sqlx::Error::PoolTimedOut) => StoreError::Unavailable { operation, source },
             _ => StoreError::Backend { operation, source },
         }
     }
 
     /// What the failure of a commit means: it is undone for certain only if SQLite says so.
     pub(crate) fn commit_error(&self, operation: &'static str) -> StoreError {
-        match primary_code(&self.0) {
+        match primary_code(&self.error) {
             Some(code::BUSY | code::LOCKED | code::FULL) => self.store_error(operation),
             _ => StoreError::OutcomeUnknown { operation, source: Box::new(self.clone()) },
         }
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(primary_code(&self.0), Some(code::BUSY | code::LOCKED))
+        matches!(primary_code(&self.error), Some(code::BUSY | code::LOCKED))
     }
 
     pub(crate) fn is_cannot_open(&self) -> bool {
-        primary_code(&self.0) == Some(code::CANTOPEN)
+        primary_code(&self.error) == Some(code::CANTOPEN)
     }
 
     /// Whether a row stood in the way of another with the same key.
     pub(crate) fn is_unique_violation(&self) -> bool {
-        matches!(extended_code(&self.0), Some(code::CONSTRAINT_UNIQUE | code::CONSTRAINT_PRIMARYKEY))
+        matches!(extended_code(&self.error), Some(code::CONSTRAINT_UNIQUE | code::CONSTRAINT_PRIMARYKEY))
     }
 }
 

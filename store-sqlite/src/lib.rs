@@ -90,6 +90,7 @@ mod lookup;
 mod migrate;
 mod outcome;
 mod page;
+mod path;
 mod plan;
 #[cfg(test)]
 mod plans;

@@ -35,13 +35,16 @@ pub(crate) async fn inspect(settings: &Settings) -> Result<(), StoreError> {
         Ok(found) => found.check(&settings.path).map(drop),
         // Another process is just creating it, or removed it again: opening to write decides.
         Err(cause) if cause.is_cannot_open() => Ok(()),
-        Err(cause) => Err(cause.store_error("inspecting the database")),
+        Err(cause) => Err(cause.at(&settings.path).store_error("inspecting the database")),
     }
 }
 
 /// Whether the file exists and holds a SQLite database.
 fn has_content(path: &Path) -> Result<bool, StoreError> {
-    let failed = |error| StoreError::Backend { operation: "reading the database's header", source: Box::new(error) };
+    let failed = |error: std::io::Error| StoreError::Backend {
+        operation: "reading the database's header",
+        source: std::io::Error::new(error.kind(), format!("{}: {error}", path.display())).into(),
+    };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

@@ -135,6 +135,11 @@ impl<'a> Plan<'a> {
         for part in &append.streams {
             let mut head = match self.known.heads.get(&part.stream) {
                 Some(head) => *head,
+                None if part.events.is_empty() => {
+                    let stream = part.stream.clone();
+                    streams.push(StreamAppended { stream, version: StreamVersion::EMPTY, count: 0 });
+                    continue;
+                }
                 None => {
                     self.counters.stream += 1;
                     self.streams.push((self.counters.stream, &part.stream));
@@ -161,7 +166,8 @@ impl<'a> Plan<'a> {
                 count: part.events.len() as u64,
             });
         }
-        let appended = Appended { position: self.counters.position, streams, repeated: false };
+        let position = if append.event_count() > 0 { self.counters.position } else { Position::START };
+        let appended = Appended { position, streams, repeated: false };
         if let Some(named) = &append.idempotency {
             self.appends.push((&named.key, named.digest, outcome::encode(&appended)?));
             let first = NamedAppend { digest: named.digest, appended: appended.clone() };

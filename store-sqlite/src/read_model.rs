@@ -11,6 +11,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::connection::{Settings, TurnConnection, WriteLock};
 use crate::error::During;
 use crate::identity::uuid;
+use crate::path;
 use crate::transaction::{Transaction, depth};
 
 const OPERATION: &str = "writing the read model";
@@ -36,12 +37,13 @@ impl SqliteReadModel {
     /// # Errors
     /// [`StoreError`] if it can't be opened or written to.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let settings = Arc::new(Settings::new(path.as_ref()));
-        let mut connection = settings.open().await.map_err(|cause| cause.store_error(OPERATION))?;
+        let settings = Arc::new(Settings::new(&path::checked(path.as_ref())?));
+        let mut connection = settings.open().await?;
         let create = sqlx::query(include_str!("sql/create_checkpoints.sql"));
         create.execute(&mut connection).await.during(OPERATION)?;
         let readers = settings.pool();
-        Ok(Self::new(WriteLock::new(settings, connection), readers, path.as_ref()))
+        let path = settings.path.clone();
+        Ok(Self::new(WriteLock::new(settings, connection), readers, &path))
     }
 
     pub(crate) fn new(writer: WriteLock, readers: SqlitePool, path: &Path) -> Self {

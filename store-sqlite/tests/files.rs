@@ -6,7 +6,7 @@ mod common;
 
 use common::{append, execute, read, read_all};
 use recount_core::{EventStore, StoreError};
-use recount_store_sqlite::SqliteStore;
+use recount_store_sqlite::{SqliteReadModel, SqliteStore};
 use tempfile::TempDir;
 
 #[tokio::test]
@@ -43,6 +43,24 @@ async fn other_files_are_refused_and_left_alone() {
     }
     let missing = SqliteStore::open(directory.path().join("no/such/directory/events.db")).await.unwrap_err();
     assert!(matches!(missing, StoreError::Backend { .. }), "{missing}");
+}
+
+#[tokio::test]
+async fn a_path_that_names_no_file_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let folder = directory.path().display().to_string();
+    for path in ["", ":memory:", "sqlite://shop.db", "sqlite:shop.db", "file:shop.db?mode=memory", folder.as_str()] {
+        let store = SqliteStore::open(path).await.unwrap_err();
+        let read_model = SqliteReadModel::open(path).await.unwrap_err();
+        for error in [store, read_model] {
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(
+                source.contains(if path.is_empty() { "empty" } else { path }) || path == ":memory:",
+                "{path}: {source}"
+            );
+        }
+    }
+    assert!(!std::path::Path::new("sqlite:").exists() && !std::path::Path::new(":memory:").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,7 @@ impl Event for Opened {
             schema,
             form: recount_core::shape::Form::Leaf("string"),
             upcasters: &[],
+            rust_type: recount_core::RustType::of::<Self>,
         }]
     }
     fn encode(&self) -> Result<EventData, EncodeError> {

@@ -34,6 +34,7 @@ impl<'a, D: Decision> Decide<'a, D> {
 
     async fn run(self) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
         let inner = &self.recount.inner;
+        inner.names.claim_events::<D::Event>().map_err(LoadError::from)?;
         let boundary = self.decision.boundary().map_err(LoadError::from)?.within(&D::Event::query());
         let idempotency = self.request.key.clone().map(|key| name(key, &boundary));
         if let Some(named) = &idempotency

@@ -41,6 +41,9 @@ impl Inner {
             return Ok((receipt, finish(&warm.state)));
         }
         let known = self.cache.find::<A>(&stream);
+        if known.is_none() {
+            self.names.claim_aggregate::<A>().map_err(LoadError::from)?;
+        }
         let met = known.is_none() && !command.creates() && !self.cache.expects_new::<A>();
         let prepare = || {
             let slot = known.unwrap_or_else(|| self.cache.slot::<A>(&stream));
@@ -247,10 +250,10 @@ fn name<A: Apply>(
     key: Option<&crate::IdempotencyKey>,
 ) -> Result<Option<Idempotency>, DispatchError<A::Error>> {
     let Some(key) = key else { return Ok(None) };
-    let json =
-        command.to_json().map_err(|source| DispatchError::Malformed { command: command.name().to_owned(), source })?;
+    let asked =
+        command.content().map_err(|source| DispatchError::Malformed { command: command.name().to_owned(), source })?;
     let mut content = format!("{}\0{}\0", A::NAME, command.name()).into_bytes();
-    content.extend_from_slice(&json);
+    content.extend_from_slice(&asked);
     Ok(Some(Idempotency::new(key.clone(), &content)))
 }
 

@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
-use crate::{AppendError, Conflict, DecodeError, EncodeError, NameError, StoreError, StreamId, StreamVersion};
+use crate::{
+    AppendError, Conflict, DecodeError, EncodeError, NameCollision, NameError, StoreError, StreamId, StreamVersion,
+};
 
 /// Why an aggregate can't be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,9 @@ pub enum LoadError {
         /// Why.
         source: DecodeError,
     },
+    /// Another type of the program has the same stored name.
+    #[error(transparent)]
+    NameCollision(#[from] NameCollision),
     /// Its id makes no stream name.
     #[error(transparent)]
     Name(#[from] NameError),

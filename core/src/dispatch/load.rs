@@ -114,6 +114,7 @@ impl<'a, A: Apply> Load<'a, A> {
 
     async fn run(self) -> Result<A, LoadError> {
         let inner = &self.recount.inner;
+        inner.names.claim_aggregate::<A>()?;
         let stream = self.stream?;
         let warm = if self.time.is_some() || self.version < StreamVersion::MAX {
             inner.load_past(&stream, self.version, self.time).await?

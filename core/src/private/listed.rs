@@ -2,9 +2,9 @@
 
 use schemars::Schema;
 
-use crate::EventVariant;
 use crate::shape::Form;
 use crate::text::{any_same, hash, same};
+use crate::{EventVariant, RustType};
 
 /// A variant, with its name in Rust.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,16 @@ impl Listed {
         schema: fn() -> Schema,
         form: Form,
     ) -> Self {
-        let variant =
-            EventVariant { event_type, schema_version, aliases, retired: false, schema, form, upcasters: &[] };
+        let variant = EventVariant {
+            event_type,
+            schema_version,
+            aliases,
+            retired: false,
+            schema,
+            form,
+            upcasters: &[],
+            rust_type: RustType::of::<()>,
+        };
         Self { name, variant, hash: hash(event_type) }
     }
 
@@ -39,6 +47,13 @@ impl Listed {
     #[must_use]
     pub const fn upcasters(mut self, upcasters: &'static [&'static str]) -> Self {
         self.variant.upcasters = upcasters;
+        self
+    }
+
+    /// The same variant, of this type.
+    #[must_use]
+    pub const fn of(mut self, rust_type: fn() -> RustType) -> Self {
+        self.variant.rust_type = rust_type;
         self
     }
 

@@ -13,31 +13,33 @@ use tokio::task::JoinSet;
 
 pub use progress::{Progress, Status};
 
-use crate::{Position, Projection, Retry, Store};
+use crate::recount::Inner;
+use crate::{Position, Projection, Retry};
 use task::Task;
 
-type Start = Box<dyn FnOnce(Arc<dyn Store>, Retry, watch::Receiver<bool>) -> Started + Send>;
+type Start = Box<dyn FnOnce(&Inner, Retry, watch::Receiver<bool>) -> Started + Send>;
 type Started = (watch::Receiver<Progress>, Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Projections to start together.
 #[must_use = "nothing runs until it is started"]
 pub struct ProjectionsBuilder {
-    store: Arc<dyn Store>,
+    application: Arc<Inner>,
     retry: Retry,
     starts: Vec<Start>,
 }
 
 impl ProjectionsBuilder {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(application: Arc<Inner>) -> Self {
         let retry = Retry { retries: 8, first_pause: Duration::from_millis(10), longest_pause: Duration::from_secs(5) };
-        Self { store, retry, starts: Vec::new() }
+        Self { application, retry, starts: Vec::new() }
     }
 
     /// Adds a projection that writes to this read model. Add an `Arc` of it to keep a handle.
     pub fn add<P: Projection>(mut self, projection: P, read_model: P::ReadModel) -> Self {
-        self.starts.push(Box::new(move |store, retry, shutdown| {
+        self.starts.push(Box::new(move |application, retry, shutdown| {
             let (progress, watched) = watch::channel(Progress::new(P::NAME));
-            let task = Task { projection, read_model, store, retry, progress, shutdown };
+            let (names, store) = (application.names.claim_events::<P::Event>(), Arc::clone(&application.store));
+            let task = Task { projection, read_model, store, retry, progress, shutdown, names };
             (watched, Box::pin(task.run()))
         }));
         self
@@ -60,7 +62,7 @@ impl ProjectionsBuilder {
             .starts
             .into_iter()
             .map(|start| {
-                let (progress, task) = start(Arc::clone(&self.store), self.retry, stop.clone());
+                let (progress, task) = start(&self.application, self.retry, stop.clone());
                 tasks.spawn(task);
                 progress
             })

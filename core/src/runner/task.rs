@@ -11,8 +11,8 @@ use super::{Progress, Status};
 use crate::error::chain;
 use crate::projection::{OneFailed, one_by_one};
 use crate::{
-    BoxError, Checkpoint, CheckpointError, Delivery, Event, Position, Projection, ReadModel, RecordedEvent, Retry,
-    Store, StoreError, Subscription,
+    BoxError, Checkpoint, CheckpointError, Delivery, Event, NameCollision, Position, Projection, ReadModel,
+    RecordedEvent, Retry, Store, StoreError, Subscription,
 };
 
 /// How long the stored checkpoint may lag behind while only unselected events pass by.
@@ -28,11 +28,18 @@ pub(super) struct Task<P: Projection> {
     pub(super) retry: Retry,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) shutdown: watch::Receiver<bool>,
+    /// Whether the stored names of its events are its own.
+    pub(super) names: Result<(), NameCollision>,
 }
 
 impl<P: Projection> Task<P> {
     /// Runs until it is shut down or gives up, and says so loudly.
     pub(super) async fn run(mut self) {
+        if let Err(collision) = &self.names {
+            let error: Arc<str> = collision.to_string().into();
+            tracing::error!(projection = P::NAME, %error, "projection refused");
+            return self.status(Status::Stopped { error });
+        }
         let mut backoff = self.retry.backoff();
         let mut failures = 0;
         loop {

@@ -26,6 +26,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use jiff::civil::Date;
+use recount::redacted;
 use tracing_subscriber::EnvFilter;
 
 use cdnow::Orders;
@@ -79,7 +80,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("shop: {}", one_line(&error));
+            eprintln!("shop: {}", format!("{error:#}").replace('\n', " "));
             ExitCode::FAILURE
         }
     }
@@ -152,7 +153,7 @@ async fn serve(shop: &mut Shop, orders: &Orders, arguments: &Arguments, bars: &B
     let text = if arguments.json {
         serde_json::to_string(&report)?
     } else {
-        format!("{report}\n{:.1} s, events in {}", start.elapsed().as_secs_f64(), shop::shown(&arguments.store))
+        format!("{report}\n{:.1} s, events in {}", start.elapsed().as_secs_f64(), redacted(&arguments.store))
     };
     match writeln!(io::stdout(), "{text}") {
         // Whoever reads, such as `head`, has seen enough.
@@ -174,19 +175,4 @@ fn check_output(csv: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The error and its causes; those that repeat what was said are left out.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for text in error.chain().map(ToString::to_string) {
-        if line.ends_with(&text) {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push_str(": ");
-        }
-        line.push_str(&text);
-    }
-    line.replace('\n', " ")
 }

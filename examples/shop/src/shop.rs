@@ -1,12 +1,10 @@
 //! The shop as a whole: its parts, wired together by the events they hear of.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use recount::memory::MemoryStore;
 use recount::postgres::PostgresStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
-use recount::{Projections, Recount};
+use recount::{Address, Projections, Recount};
 use tempfile::TempDir;
 
 use crate::analytics::Sales;
@@ -35,8 +33,9 @@ impl Shop {
 
     /// Opens the store, and starts everything that listens.
     pub async fn open(url: &str) -> Result<Self> {
-        let (recount, read_model, scratch) =
-            connect(url).await.with_context(|| format!("can't open the store {}", shown(url)))?;
+        let address: Address = url.parse().context("--store")?;
+        let opened = format!("can't open the store {address}");
+        let (recount, read_model, scratch) = connect(address).await.context(opened)?;
         let projections = recount
             .projections()
             .add(Sales, read_model.clone())
@@ -100,26 +99,25 @@ impl Shop {
     }
 }
 
-async fn connect(url: &str) -> Result<(Recount, SqliteReadModel, Option<TempDir>)> {
-    match url.split_once("://") {
-        Some(("sqlite", path)) => {
-            check(Path::new(path))?;
-            let store = SqliteStore::open(path).await?;
+async fn connect(address: Address) -> Result<(Recount, SqliteReadModel, Option<TempDir>)> {
+    match address {
+        Address::Sqlite { path, create } => {
+            let store = SqliteStore::builder(path).create(create).open().await?;
             let read_model = store.read_model();
             Ok((Recount::new(store), read_model, None))
         }
-        Some(("memory", "")) => {
+        Address::Memory => {
             // The read models want SQL; like the events they are gone afterwards.
             let (read_model, scratch) = scratch().await?;
             Ok((Recount::new(MemoryStore::new()), read_model, Some(scratch)))
         }
-        Some(("postgres" | "postgresql", _)) => {
-            let store = PostgresStore::open(url).await?;
+        Address::Postgres { url } => {
+            let store = PostgresStore::open(&url).await?;
             // Made anew from the events each time: that takes seconds, and the same SQL serves all stores.
             let (read_model, scratch) = scratch().await?;
             Ok((Recount::new(store), read_model, Some(scratch)))
         }
-        _ => bail!("it is neither sqlite://FILE nor postgres://HOST/DATABASE nor memory://"),
+        other => bail!("the shop has no use for {other}"),
     }
 }
 
@@ -128,35 +126,4 @@ async fn scratch() -> Result<(SqliteReadModel, TempDir)> {
     let scratch = tempfile::Builder::new().prefix("shop-").tempdir()?;
     let read_model = SqliteReadModel::open(scratch.path().join("read-model.db")).await?;
     Ok((read_model, scratch))
-}
-
-/// The address without its password.
-pub fn shown(url: &str) -> String {
-    let hidden = || {
-        let (scheme, rest) = url.split_once("://")?;
-        let (user, rest) = rest.rsplit_once('@')?;
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}@{rest}"))
-    };
-    if url.starts_with("postgres") { hidden().unwrap_or_else(|| url.to_owned()) } else { url.to_owned() }
-}
-
-/// What is wrong with the name of the file, if something is: SQLite itself only says that it can't be opened.
-fn check(file: &Path) -> Result<()> {
-    if file.as_os_str().is_empty() {
-        bail!("it names no file; write one behind it, such as sqlite://shop.db");
-    }
-    if file.is_dir() {
-        bail!(
-            "{0} is a directory; name a file in it, such as sqlite://{1}",
-            file.display(),
-            file.join("shop.db").display()
-        );
-    }
-    match file.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() && !directory.is_dir() => {
-            bail!("there is no directory {}; create it, or name a file elsewhere", directory.display())
-        }
-        _ => Ok(()),
-    }
 }

@@ -95,6 +95,7 @@ fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream
     let upcasters = (!variant.upcasts.is_empty()).then(|| quote!(.upcasters(&[#(#functions),*])));
     quote! {
         #krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form)
+            .of(#krate::RustType::of::<Self>)
             #retired
             #upcasters
     }

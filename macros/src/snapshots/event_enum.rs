@@ -42,23 +42,24 @@ const _: () = {
         const LISTED: ::core::option::Option<&'static [::recount::__private::Listed]> = ::core::option::Option::Some(
             &[
                 ::recount::__private::Listed::new(
-                    "Opened",
-                    "account.opened",
-                    1u32,
-                    &[],
-                    ::recount::__private::variant_schema::<__Payload, 0usize>,
-                    ::recount::shape::Form::Object(
-                        &[
-                            ::recount::shape::Field {
-                                name: "owner",
-                                aliases: &[],
-                                required: true,
-                                flat: false,
-                                form: ::recount::__private::Probe::<String>::FORM,
-                            },
-                        ],
-                    ),
-                ),
+                        "Opened",
+                        "account.opened",
+                        1u32,
+                        &[],
+                        ::recount::__private::variant_schema::<__Payload, 0usize>,
+                        ::recount::shape::Form::Object(
+                            &[
+                                ::recount::shape::Field {
+                                    name: "owner",
+                                    aliases: &[],
+                                    required: true,
+                                    flat: false,
+                                    form: ::recount::__private::Probe::<String>::FORM,
+                                },
+                            ],
+                        ),
+                    )
+                    .of(::recount::RustType::of::<Self>),
                 ::recount::__private::Listed::new(
                         "Deposited",
                         "account.deposited",
@@ -84,6 +85,7 @@ const _: () = {
                             ],
                         ),
                     )
+                    .of(::recount::RustType::of::<Self>)
                     .upcasters(&["v1", "v2"]),
                 ::recount::__private::Listed::new(
                         "Closed",
@@ -93,20 +95,22 @@ const _: () = {
                         ::recount::__private::variant_schema::<__Payload, 2usize>,
                         ::recount::shape::Form::Object(&[]),
                     )
+                    .of(::recount::RustType::of::<Self>)
                     .retired(),
                 ::recount::__private::Listed::new(
-                    "Moved",
-                    "account.moved",
-                    1u32,
-                    &[],
-                    ::recount::__private::variant_schema::<__Payload, 3usize>,
-                    ::recount::shape::Form::Tuple(
-                        &[
-                            ::recount::__private::Probe::<BranchId>::FORM,
-                            ::recount::__private::Probe::<u8>::FORM,
-                        ],
-                    ),
-                ),
+                        "Moved",
+                        "account.moved",
+                        1u32,
+                        &[],
+                        ::recount::__private::variant_schema::<__Payload, 3usize>,
+                        ::recount::shape::Form::Tuple(
+                            &[
+                                ::recount::__private::Probe::<BranchId>::FORM,
+                                ::recount::__private::Probe::<u8>::FORM,
+                            ],
+                        ),
+                    )
+                    .of(::recount::RustType::of::<Self>),
             ],
         );
         #[inline]

@@ -41,32 +41,33 @@ const _: () = {
         > = ::core::option::Option::Some(
             &[
                 my::recount::__private::Listed::new(
-                    "OrderPlaced",
-                    "order.placed",
-                    1u32,
-                    &[],
-                    my::recount::__private::payload_schema::<__Payload>,
-                    my::recount::shape::Form::Object(
-                        &[
-                            my::recount::shape::Field {
-                                name: "customer",
-                                aliases: &[],
-                                required: false,
-                                flat: false,
-                                form: my::recount::__private::Probe::<
-                                    Option<CustomerId>,
-                                >::FORM,
-                            },
-                            my::recount::shape::Field {
-                                name: "cds",
-                                aliases: &[],
-                                required: true,
-                                flat: false,
-                                form: my::recount::__private::Probe::<u32>::FORM,
-                            },
-                        ],
-                    ),
-                ),
+                        "OrderPlaced",
+                        "order.placed",
+                        1u32,
+                        &[],
+                        my::recount::__private::payload_schema::<__Payload>,
+                        my::recount::shape::Form::Object(
+                            &[
+                                my::recount::shape::Field {
+                                    name: "customer",
+                                    aliases: &[],
+                                    required: false,
+                                    flat: false,
+                                    form: my::recount::__private::Probe::<
+                                        Option<CustomerId>,
+                                    >::FORM,
+                                },
+                                my::recount::shape::Field {
+                                    name: "cds",
+                                    aliases: &[],
+                                    required: true,
+                                    flat: false,
+                                    form: my::recount::__private::Probe::<u32>::FORM,
+                                },
+                            ],
+                        ),
+                    )
+                    .of(my::recount::RustType::of::<Self>),
             ],
         );
         #[inline]

@@ -74,6 +74,7 @@ impl Event for Manual {
             schema: || schemars::schema_for!(u8),
             form: recount_core::shape::Form::Leaf("u8"),
             upcasters: &[],
+            rust_type: recount_core::RustType::of::<Self>,
         }]
     }
     fn encode(&self) -> Result<EventData, EncodeError> {

@@ -1,8 +1,12 @@
 //! Idempotency keys: asking again is harmless.
 
 use bytes::Bytes;
-use recount_core::ExpectedVersion::{Any, NoStream};
-use recount_core::{Append, AppendError, Appended, EventData};
+use futures_util::StreamExt;
+use recount_core::ExpectedVersion::{Any, Exact, NoStream, StreamExists};
+use recount_core::{
+    Append, AppendError, Appended, EventData, ExpectedVersion, Idempotency, Position, ReadStream, StoreError,
+    StreamAppend, StreamVersion,
+};
 
 use super::Harness;
 use super::support::*;
@@ -110,4 +114,91 @@ pub async fn a_key_is_remembered_after_reopening(h: &dyn Harness) {
     let store = h.open().await;
     assert_eq!(store.append(request("k")).await.unwrap(), repeated(&first));
     assert_eq!(find(&*store, &key("k")).await, Some(first));
+}
+
+/// A request that an application decides on: its content is what was asked for, whatever comes of it.
+fn decided(streams: Vec<StreamAppend>) -> Append {
+    let idempotency = Some(Idempotency::new(key("k"), b"what was asked for"));
+    Append { streams, idempotency, ..Append::default() }
+}
+
+fn part(name: &str, expected: ExpectedVersion, events: Vec<EventData>) -> StreamAppend {
+    StreamAppend { stream: stream(name), expected, events }
+}
+
+/// "Nothing happened" is an outcome too: it is kept, found and repeated, and the key does nothing else afterwards.
+pub async fn an_outcome_without_events_is_kept_under_its_key(h: &dyn Harness) {
+    let store = h.open().await;
+    let before = add(&*store, &stream("s"), event()).await.position;
+    let mut watching = store.watch();
+    let told = *watching.borrow_and_update();
+    let first = store.append(decided(vec![])).await.unwrap();
+    assert_eq!(first, Appended { position: Position::START, streams: vec![], repeated: false });
+    assert_eq!(find(&*store, &key("k")).await, Some(first.clone()));
+    let later = decided(vec![part("s", Any, vec![typed("a")])]);
+    assert_eq!(store.append(later).await.unwrap(), repeated(&first));
+    assert_eq!(everything(&*store).await.len(), 1, "the request takes no effect later");
+    let other = store.append(decided(vec![]).idempotency_key(key("k"))).await;
+    assert!(matches!(other, Err(AppendError::KeyReused { .. })), "{other:?}");
+    assert_eq!(store.head().await.unwrap(), before);
+    assert!(*watching.borrow_and_update() >= told, "watchers are not told that the head went back");
+    let next = add(&*store, &stream("s"), event()).await;
+    assert!(next.position > before);
+    if h.is_durable() {
+        store.close().await;
+        assert_eq!(h.open().await.append(decided(vec![])).await.unwrap(), repeated(&first));
+    }
+}
+
+/// A stream of a keyed append may get no events: its expectation is checked, and it is not created.
+pub async fn a_stream_without_events_is_only_checked(h: &dyn Harness) {
+    let store = h.open().await;
+    fill(&*store, &stream("s"), 2).await;
+    let violated = decided(vec![part("s", Exact(StreamVersion::new(1)), vec![])]);
+    violations(store.append(violated).await);
+    violations(store.append(decided(vec![part("none", StreamExists, vec![])])).await);
+    assert_eq!(find(&*store, &key("k")).await, None);
+    let parts = vec![
+        part("s", Exact(StreamVersion::new(2)), vec![]),
+        part("none", NoStream, vec![]),
+        part("new", Any, vec![typed("a"), typed("b")]),
+        part("s2", Any, vec![]),
+    ];
+    let first = store.append(decided(parts)).await.unwrap();
+    let versions: Vec<_> = first.streams.iter().map(|part| (part.version.get(), part.count)).collect();
+    assert_eq!(versions, [(2, 0), (0, 0), (2, 2), (0, 0)]);
+    assert_eq!(first.position, store.head().await.unwrap());
+    assert_eq!(find(&*store, &key("k")).await, Some(first));
+    for name in ["none", "s2"] {
+        let mut read = store.read_stream(ReadStream::new(stream(name)));
+        let found = read.next().await;
+        assert!(matches!(found, Some(Err(StoreError::StreamNotFound { .. }))), "{found:?}");
+    }
+    let unkeyed = [Append::default(), Append::to(stream("s"), Any, vec![])];
+    for append in unkeyed {
+        assert!(matches!(store.append(append).await, Err(AppendError::Invalid(_))));
+    }
+}
+
+/// Of "nothing" and an effect under one key, whichever comes first is the outcome of both.
+pub async fn of_racing_outcomes_of_one_key_the_first_is_kept(h: &dyn Harness) {
+    let instances = [h.open().await, h.open().await];
+    for round in 0..scaled(h, 20) {
+        let to = stream(&format!("racing-{round}"));
+        let outcomes = race(8, |task| {
+            let (store, stream) = (instances[task % 2].clone(), to.clone());
+            async move {
+                let events = if task % 4 < 2 { vec![typed("a")] } else { vec![] };
+                let idempotency = Some(Idempotency::new(key(stream.id()), b"the same request"));
+                let streams = vec![StreamAppend { stream, expected: Any, events }];
+                store.append(Append { streams, idempotency, ..Append::default() }).await.unwrap()
+            }
+        })
+        .await;
+        let first: Vec<_> = outcomes.iter().filter(|outcome| !outcome.repeated).collect();
+        assert_eq!(first.len(), 1, "round {round}");
+        assert!(outcomes.iter().all(|outcome| repeated(outcome) == repeated(first[0])), "round {round}");
+        let written = everything(&*instances[0]).await.iter().filter(|event| event.stream == to).count() as u64;
+        assert_eq!(written, first[0].streams[0].count, "round {round}");
+    }
 }

@@ -49,6 +49,9 @@ macro_rules! __store_promises {
                 a_key_is_not_used_for_other_content
                 an_outcome_is_found_by_its_key
                 a_failed_append_does_not_use_up_its_key
+                an_outcome_without_events_is_kept_under_its_key
+                a_stream_without_events_is_only_checked
+                of_racing_outcomes_of_one_key_the_first_is_kept
                 racing_repetitions_happen_once
                 a_key_is_remembered_after_reopening
             }

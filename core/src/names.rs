@@ -1,0 +1,87 @@
+//! Which type of the program each stored name stands for.
+
+use std::any::TypeId;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
+
+use crate::{Aggregate, Event, EventVariant, RustType};
+
+/// Two types of the program claim one stored name: each would read what the other wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} `{name}` is declared by {first} and by {second}: rename one, or use one type in both places")]
+pub struct NameCollision {
+    /// What has the name: an event type or an aggregate.
+    pub kind: &'static str,
+    /// The stored name.
+    pub name: &'static str,
+    /// The type that was used first.
+    pub first: RustType,
+    /// The type that is refused.
+    pub second: RustType,
+}
+
+/// The stored names that an application has used so far.
+#[derive(Default)]
+pub(crate) struct StoredNames {
+    /// Types whose names were all found to be theirs.
+    checked: RwLock<HashSet<TypeId, RandomState>>,
+    claims: Mutex<Claims>,
+}
+
+#[derive(Default)]
+struct Claims {
+    events: HashMap<&'static str, RustType>,
+    aggregates: HashMap<&'static str, RustType>,
+}
+
+impl StoredNames {
+    /// Claims the names of an aggregate and its events.
+    pub(crate) fn claim_aggregate<A: Aggregate>(&self) -> Result<(), NameCollision> {
+        self.once::<A>(|claims| {
+            claims.events(&A::Event::variants())?;
+            claim(&mut claims.aggregates, "aggregate", A::NAME, RustType::of::<A>())
+        })
+    }
+
+    /// Claims the names of an event type.
+    pub(crate) fn claim_events<E: Event>(&self) -> Result<(), NameCollision> {
+        self.once::<E>(|claims| claims.events(&E::variants()))
+    }
+
+    fn once<T: 'static>(
+        &self,
+        check: impl FnOnce(&mut Claims) -> Result<(), NameCollision>,
+    ) -> Result<(), NameCollision> {
+        let id = TypeId::of::<T>();
+        if self.checked.read().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return Ok(());
+        }
+        check(&mut self.claims.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.checked.write().unwrap_or_else(PoisonError::into_inner).insert(id);
+        Ok(())
+    }
+}
+
+impl Claims {
+    fn events(&mut self, variants: &[EventVariant]) -> Result<(), NameCollision> {
+        for variant in variants {
+            let rust_type = (variant.rust_type)();
+            for name in std::iter::once(variant.event_type).chain(variant.aliases.iter().copied()) {
+                claim(&mut self.events, "event type", name, rust_type)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn claim(
+    owners: &mut HashMap<&'static str, RustType>,
+    kind: &'static str,
+    name: &'static str,
+    rust_type: RustType,
+) -> Result<(), NameCollision> {
+    let first = *owners.entry(name).or_insert(rust_type);
+    if first == rust_type { Ok(()) } else { Err(NameCollision { kind, name, first, second: rust_type }) }
+}

@@ -1,0 +1,277 @@
+//! A value's tokens as a tree, to find where two values differ first.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Error;
+
+use super::{Token, TokenSink, trace};
+
+/// A value as a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Tree {
+    /// A value without parts: its token as bytes, and how messages call it.
+    Leaf {
+        token: Vec<u8>,
+        shown: String,
+    },
+    /// A value around another one: `Some`, a newtype or a variant.
+    Around(&'static str, Box<Tree>),
+    List(Vec<Tree>),
+    Map(Vec<(Tree, Tree)>),
+    Struct(&'static str, Vec<(&'static str, Tree)>),
+}
+
+/// The first place where two values differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Where it is, such as `items[2].price`.
+    pub(crate) path: String,
+    pub(crate) first: String,
+    pub(crate) second: String,
+}
+
+impl Tree {
+    /// # Errors
+    /// What the value's own `Serialize` reports.
+    pub(crate) fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        let mut builder = Builder::default();
+        trace(value, &mut builder)?;
+        Ok(builder.root.unwrap_or(Self::List(Vec::new())))
+    }
+
+    /// Where this value and another one differ first. The order of maps and sets does not count.
+    pub(crate) fn difference(&self, other: &Self) -> Option<Difference> {
+        let mut path = String::new();
+        self.compare(other, &mut path)
+    }
+
+    /// How messages call the value. Text is not shown: it may be secret.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Leaf { shown, .. } => shown.clone(),
+            Self::Around(name, inner) => format!("{name}({})", inner.shown()),
+            Self::List(_) => "a list".to_owned(),
+            Self::Map(_) => "a map".to_owned(),
+            Self::Struct(name, _) => (*name).to_owned(),
+        }
+    }
+
+    fn compare(&self, other: &Self, path: &mut String) -> Option<Difference> {
+        if self.canonical() == other.canonical() {
+            return None;
+        }
+        let inner = match (self, other) {
+            (Self::Around(a, first), Self::Around(b, second)) if a == b && !first.is_bare() => {
+                first.compare(second, path)
+            }
+            (Self::List(first), Self::List(second)) if first.len() == second.len() => {
+                first.iter().zip(second).enumerate().find_map(|(index, (first, second))| {
+                    within(path, |path| _ = write!(path, "[{index}]"), |path| first.compare(second, path))
+                })
+            }
+            (Self::Struct(_, first), Self::Struct(_, second)) => compare_fields(first, second, path),
+            (Self::Map(first), Self::Map(second)) => compare_entries(first, second, path),
+            _ => None,
+        };
+        inner.or_else(|| Some(Difference { path: path.clone(), first: self.shown(), second: other.shown() }))
+    }
+
+    fn is_bare(&self) -> bool {
+        matches!(self, Self::Leaf { .. })
+    }
+
+    /// The same bytes for the same value, in whatever order its maps and sets are.
+    fn canonical(&self) -> Vec<u8> {
+        let (kind, name, mut parts) = match self {
+            Self::Leaf { token, .. } => (0, "", vec![token.clone()]),
+            Self::Around(name, inner) => (1, *name, vec![inner.canonical()]),
+            Self::List(all) => (2, "", all.iter().map(Self::canonical).collect()),
+            Self::Map(all) => (3, "", all.iter().map(|(key, value)| joined(&key.canonical(), value)).collect()),
+            Self::Struct(name, all) => {
+                (4, *name, all.iter().map(|(key, value)| joined(key.as_bytes(), value)).collect::<Vec<_>>())
+            }
+        };
+        parts.sort_unstable();
+        let mut all = vec![kind];
+        push_sized(&mut all, name.as_bytes());
+        parts.iter().for_each(|part| push_sized(&mut all, part));
+        all
+    }
+}
+
+fn joined(key: &[u8], value: &Tree) -> Vec<u8> {
+    let mut both = Vec::new();
+    push_sized(&mut both, key);
+    push_sized(&mut both, &value.canonical());
+    both
+}
+
+fn push_sized(all: &mut Vec<u8>, part: &[u8]) {
+    all.extend_from_slice(&(part.len() as u64).to_le_bytes());
+    all.extend_from_slice(part);
+}
+
+fn within<T>(path: &mut String, step: impl FnOnce(&mut String), then: impl FnOnce(&mut String) -> T) -> T {
+    let before = path.len();
+    step(path);
+    let result = then(path);
+    path.truncate(before);
+    result
+}
+
+fn push_field(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+fn compare_fields(first: &[(&str, Tree)], second: &[(&str, Tree)], path: &mut String) -> Option<Difference> {
+    let missing = |path: &str, first: &str, second: &str| {
+        Some(Difference { path: path.to_owned(), first: first.to_owned(), second: second.to_owned() })
+    };
+    let find = |fields: &[(&str, Tree)], name: &str| fields.iter().position(|(key, _)| *key == name);
+    for (name, value) in first {
+        let found = within(
+            path,
+            |path| push_field(path, name),
+            |path| match find(second, name) {
+                Some(at) => value.compare(&second[at].1, path),
+                None => missing(path, &value.shown(), "nothing"),
+            },
+        );
+        if found.is_some() {
+            return found;
+        }
+    }
+    let (name, value) = second.iter().find(|(name, _)| find(first, name).is_none())?;
+    within(path, |path| push_field(path, name), |path| missing(path, "nothing", &value.shown()))
+}
+
+fn compare_entries(first: &[(Tree, Tree)], second: &[(Tree, Tree)], path: &mut String) -> Option<Difference> {
+    let find = |entries: &[(Tree, Tree)], key: &Tree| entries.iter().position(|(other, _)| other == key);
+    let missing = |path: &str, first: String, second: String| Some(Difference { path: path.to_owned(), first, second });
+    for (key, value) in first {
+        let found = within(
+            path,
+            |path| push_key(path, key),
+            |path| match find(second, key) {
+                Some(at) => value.compare(&second[at].1, path),
+                None => missing(path, value.shown(), "nothing".to_owned()),
+            },
+        );
+        if found.is_some() {
+            return found;
+        }
+    }
+    let (key, value) = second.iter().find(|(key, _)| find(first, key).is_none())?;
+    within(path, |path| push_key(path, key), |path| missing(path, "nothing".to_owned(), value.shown()))
+}
+
+/// Fields of a struct with flattened fields are entries of a map with text as keys.
+fn push_key(path: &mut String, key: &Tree) {
+    match key {
+        Tree::Leaf { token, .. } => match text_of(token) {
+            Some(text) => push_field(path, text),
+            None => _ = write!(path, "[{}]", key.shown()),
+        },
+        Tree::Around(_, inner) => push_key(path, inner),
+        _ => _ = write!(path, "[{}]", key.shown()),
+    }
+}
+
+fn text_of(token: &[u8]) -> Option<&str> {
+    (token.first() == Some(&0)).then(|| std::str::from_utf8(token.get(9..)?).ok()).flatten()
+}
+
+#[derive(Default)]
+struct Builder {
+    root: Option<Tree>,
+    open: Vec<Open>,
+}
+
+enum Open {
+    Around(&'static str),
+    List(Vec<Tree>),
+    Map(Vec<(Tree, Tree)>, Option<Tree>),
+    Struct(&'static str, Vec<(&'static str, Tree)>, Option<&'static str>),
+}
+
+impl Builder {
+    fn complete(&mut self, mut tree: Tree) {
+        loop {
+            match self.open.pop() {
+                None => {
+                    self.root = Some(tree);
+                    return;
+                }
+                Some(Open::Around(name)) => {
+                    tree = Tree::Around(name, Box::new(tree));
+                    continue;
+                }
+                Some(Open::List(mut all)) => {
+                    all.push(tree);
+                    self.open.push(Open::List(all));
+                }
+                Some(Open::Map(all, None)) => self.open.push(Open::Map(all, Some(tree))),
+                Some(Open::Map(mut all, Some(key))) => {
+                    all.push((key, tree));
+                    self.open.push(Open::Map(all, None));
+                }
+                Some(Open::Struct(name, mut all, field)) => {
+                    all.push((field.unwrap_or_default(), tree));
+                    self.open.push(Open::Struct(name, all, None));
+                }
+            }
+            return;
+        }
+    }
+
+    fn close(&mut self) {
+        match self.open.pop() {
+            Some(Open::List(all)) => self.complete(Tree::List(all)),
+            Some(Open::Map(all, _)) => self.complete(Tree::Map(all)),
+            Some(Open::Struct(name, all, _)) => self.complete(Tree::Struct(name, all)),
+            Some(Open::Around(_)) | None => {}
+        }
+    }
+}
+
+impl TokenSink for Builder {
+    fn token(&mut self, token: Token<'_>) {
+        match token {
+            Token::Some => self.open.push(Open::Around("Some")),
+            Token::Newtype(name) | Token::Variant(name) => self.open.push(Open::Around(name)),
+            Token::Seq | Token::Tuple => self.open.push(Open::List(Vec::new())),
+            Token::Map => self.open.push(Open::Map(Vec::new(), None)),
+            Token::Struct(name) => self.open.push(Open::Struct(name, Vec::new(), None)),
+            Token::Field(name) => {
+                if let Some(Open::Struct(_, _, field)) = self.open.last_mut() {
+                    *field = Some(name);
+                }
+            }
+            Token::End => self.close(),
+            leaf => {
+                let mut bytes = Vec::new();
+                bytes.token(leaf);
+                self.complete(Tree::Leaf { token: bytes, shown: shown(leaf) });
+            }
+        }
+    }
+}
+
+fn shown(token: Token<'_>) -> String {
+    match token {
+        Token::Bool(value) => value.to_string(),
+        Token::Signed(value, bits) => format!("{value}_i{bits}"),
+        Token::Unsigned(value, bits) => format!("{value}_u{bits}"),
+        Token::Float(value, bits) => format!("{value}_f{bits}"),
+        Token::Char(_) => "a char".to_owned(),
+        Token::Bytes(_) => "bytes".to_owned(),
+        Token::None => "None".to_owned(),
+        Token::Unit => "()".to_owned(),
+        Token::UnitStruct(name) | Token::UnitVariant(name) => name.to_owned(),
+        _ => "text".to_owned(),
+    }
+}
