@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{EventId, Position};
+use crate::{EventId, Position, RecordedEvent};
 
 /// Identifies one store: drawn when the store is created, kept for its lifetime, and copied by backups of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,6 +44,23 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Before the first event of any store.
     pub const START: Self = Self { position: Position::START, store: None, event: None };
+
+    /// The checkpoint of a reader that has handled everything up to this event of this store.
+    #[must_use]
+    pub const fn at(event: &RecordedEvent, store: StoreId) -> Self {
+        Self { position: event.position, store: Some(store), event: Some(event.data.id) }
+    }
+}
+
+/// What a store has at a position: the answer of [`EventStore::event_at`](crate::EventStore::event_at).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventAt {
+    /// The event with this id.
+    Event(EventId),
+    /// No event, but an erased stream reached at least this far, so it may have had one here.
+    Erased,
+    /// No event, and none was erased here: the position is a gap, or lies behind the store's last event.
+    Nothing,
 }
 
 /// A position whose store and event are not known: only the position itself can be compared with the store's head.

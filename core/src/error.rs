@@ -140,6 +140,11 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::StorageFull { .. })
     }
 
+    /// Whether the store lacks what a reader has handled, so that reading on would pass over events in silence.
+    pub(crate) fn is_lost_history(&self) -> bool {
+        matches!(self, Self::WentBack { .. } | Self::OtherStore { .. })
+    }
+
     /// A transient failure for each of those whose work shared a call; they share its source. Nothing if it isn't
     /// transient.
     pub(crate) fn for_each(self) -> Option<impl Fn() -> Self + Send> {

@@ -1,17 +1,17 @@
 //! A read model in memory, for projections that keep their state themselves.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{CheckpointError, Position, ReadModel, StoreError};
+use crate::{Checkpoint, CheckpointError, ReadModel, StoreError};
 
 /// The read model of projections whose state is their own, such as a map behind a lock. It starts empty with the process,
 /// and so do the checkpoints: every start replays from the first event.
 ///
-/// There is nothing to undo, so a handler that fails must not have changed anything.
-#[derive(Debug, Default)]
+/// There is nothing to undo, so a handler that fails must not have changed anything. Clones share the checkpoints.
+#[derive(Clone, Debug, Default)]
 pub struct InMemory {
-    checkpoints: Mutex<HashMap<String, Position>>,
+    checkpoints: Arc<Mutex<HashMap<String, Checkpoint>>>,
 }
 
 impl InMemory {
@@ -29,7 +29,7 @@ impl ReadModel for InMemory {
     const BATCH: usize = 256;
     const UNDOES: bool = false;
 
-    async fn begin(&self, projection: &str) -> Result<((), Position), StoreError> {
+    async fn begin(&self, projection: &str) -> Result<((), Checkpoint), StoreError> {
         let checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(((), checkpoints.get(projection).copied().unwrap_or_default()))
     }
@@ -38,11 +38,12 @@ impl ReadModel for InMemory {
         transaction
     }
 
-    async fn commit(&self, (): (), projection: &str, from: Position, to: Position) -> Result<(), CheckpointError> {
+    async fn commit(&self, (): (), projection: &str, from: Checkpoint, to: Checkpoint) -> Result<(), CheckpointError> {
         let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let actual = checkpoints.get(projection).copied().unwrap_or_default();
         if actual != from {
-            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected: from, actual });
+            let (expected, actual) = (from.position, actual.position);
+            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected, actual });
         }
         match checkpoints.get_mut(projection) {
             Some(checkpoint) => *checkpoint = to,

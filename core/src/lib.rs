@@ -31,6 +31,7 @@ mod error;
 mod event;
 mod event_data;
 mod fold;
+mod history;
 mod in_memory;
 mod lease;
 mod metadata;
@@ -56,7 +57,7 @@ pub use append::{
     NamedAppend, StreamAppend, StreamAppended,
 };
 pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
-pub use checkpoint::{Checkpoint, StoreId};
+pub use checkpoint::{Checkpoint, EventAt, StoreId};
 pub use command::{AnyCommand, Command, CommandRoute};
 pub use decision::Decision;
 pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::{BoxError, Event, Metadata, Position, RecordedEvent, StoreError};
+use crate::{BoxError, Checkpoint, Event, Metadata, Position, RecordedEvent, StoreError};
 
 /// Builds a read model from events.
 ///
@@ -151,13 +151,25 @@ pub trait ReadModel: Send + Sync + 'static {
     const UNDOES: bool = true;
 
     /// Starts a transaction and reads the projection's checkpoint in it (`START` if there is none yet).
-    fn begin(&self, projection: &str)
-    -> impl Future<Output = Result<(Self::Transaction, Position), StoreError>> + Send;
+    fn begin(
+        &self,
+        projection: &str,
+    ) -> impl Future<Output = Result<(Self::Transaction, Checkpoint), StoreError>> + Send;
 
     /// The connection of an open transaction.
     fn connection(transaction: &mut Self::Transaction) -> &mut Self::Connection;
 
-    /// Moves the checkpoint forward and commits.
+    /// Runs handlers of a projection while its transaction is open. A read model whose transactions lock a store out
+    /// marks the task here, so that a handler that writes to that store gets an error instead of waiting for itself.
+    fn handling<F>(&self, projection: &'static str, handlers: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future<Output: Send> + Send,
+    {
+        let _ = projection;
+        handlers
+    }
+
+    /// Moves the checkpoint forward and commits. All parts of the checkpoint are kept, also the store and the event.
     ///
     /// # Errors
     /// [`CheckpointError::Moved`] if the checkpoint is no longer `from`: someone else runs this projection.
@@ -166,8 +178,8 @@ pub trait ReadModel: Send + Sync + 'static {
         &self,
         transaction: Self::Transaction,
         projection: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> impl Future<Output = Result<(), CheckpointError>> + Send;
 }
 

@@ -9,7 +9,7 @@ use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes
 use crate::names::CheckedNames;
 use crate::runner::ProjectionsBuilder;
 use crate::{
-    Aggregate, Apply, Command, Decision, HandleWith, Position, Query, StateError, Store, Subscription, Timestamp,
+    Aggregate, Apply, Checkpoint, Command, Decision, HandleWith, Query, StateError, Store, Subscription, Timestamp,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
@@ -87,9 +87,12 @@ impl Recount {
         Load::new(self, id)
     }
 
-    /// The events that the query selects, from after this position on, and then those to come.
-    pub fn subscribe(&self, query: Query, after: Position) -> Subscription {
-        Subscription::new(Arc::clone(&self.inner.store), query, after)
+    /// The events that the query selects, from after this checkpoint on, and then those to come.
+    ///
+    /// Give it the [checkpoint](Subscription::checkpoint) that was stored, and it fails if the store lacks what was
+    /// handled. Of a bare position only the place itself can be compared.
+    pub fn subscribe(&self, query: Query, after: impl Into<Checkpoint>) -> Subscription {
+        Subscription::new(Arc::clone(&self.inner.store), "the subscription".to_owned(), query, after.into())
     }
 
     /// Starts projections.

@@ -7,8 +7,8 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use crate::{
-    Append, AppendError, Appended, EachEvent, EventRef, EventStream, IdempotencyKey, NamedAppend, Position, ReadAll,
-    ReadStream, StateStore, StoreError, StreamId,
+    Append, AppendError, Appended, EachEvent, EventAt, EventRef, EventStream, IdempotencyKey, NamedAppend, Position,
+    ReadAll, ReadStream, StateStore, StoreError, StoreId, StreamId,
 };
 
 /// A store of events. What it promises is tested by the conformance suite in `recount-testing`:
@@ -21,6 +21,10 @@ use crate::{
 ///   store usable and the append all-or-nothing.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
+    /// The store's identity: drawn when the store was created, the same for all its instances, and kept by backups.
+    /// Known since the store was opened.
+    fn identity(&self) -> StoreId;
+
     /// Appends events atomically.
     ///
     /// Calls [`Append::validate`] first. If the append is named and its key is known, returns the first outcome
@@ -71,6 +75,13 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`] if the store can't be asked.
     async fn head(&self) -> Result<Position, StoreError>;
 
+    /// What is at this position, as committed now: the read by which readers notice that a store lost events that they
+    /// have handled.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be asked.
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError>;
+
     /// Wakes when events were appended, by this instance or another. The value is the newest head that this
     /// instance knows of, which may lag behind [`head`](Self::head). Ends when the store is closed or dropped.
     fn watch(&self) -> watch::Receiver<Position>;
@@ -107,6 +118,9 @@ macro_rules! forward {
     ($pointer:ident) => {
         #[async_trait]
         impl<T: EventStore + ?Sized> EventStore for $pointer<T> {
+            fn identity(&self) -> StoreId {
+                (**self).identity()
+            }
             async fn append(&self, append: Append) -> Result<Appended, AppendError> {
                 (**self).append(append).await
             }
@@ -124,6 +138,9 @@ macro_rules! forward {
             }
             async fn head(&self) -> Result<Position, StoreError> {
                 (**self).head().await
+            }
+            async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+                (**self).event_at(position).await
             }
             fn watch(&self) -> watch::Receiver<Position> {
                 (**self).watch()

@@ -8,10 +8,12 @@ use std::time::Duration;
 use async_stream::stream;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::{Position, Query, ReadAll, RecordedEvent, Retry, Store, StoreError};
+use crate::history::compare;
+use crate::{Checkpoint, EventStream, Position, Query, ReadAll, RecordedEvent, Retry, Store, StoreError};
 
-/// How long a subscription trusts the store's wake-ups before it looks by itself.
+/// How long a subscription trusts the store's wake-ups, and that its history is the same, before it looks by itself.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The events that a query selects, in the order of their positions: those recorded already, then each new one.
@@ -19,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// The consumer pulls: a slow one delays nobody and holds no more than a page of events. A store that can't be reached
 /// is asked again, with backoff, from where it was left: nothing is missed or repeated.
+///
+/// A store that lacks what was delivered, or what the checkpoint names, ends the subscription with
+/// [`StoreError::WentBack`] or [`StoreError::OtherStore`]: at the start, and within a second or at the next event while it runs.
 ///
 /// ```
 /// use futures_util::StreamExt;
@@ -39,6 +44,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// ```
 #[must_use = "nothing is read until this is polled"]
 pub struct Subscription {
+    store: Arc<dyn Store>,
+    reader: String,
+    /// Where a subscriber is that has taken all deliveries so far.
+    at: Checkpoint,
     deliveries: Pin<Box<dyn Stream<Item = Result<Delivery, StoreError>> + Send>>,
 }
 
@@ -65,8 +74,24 @@ impl Delivery {
 }
 
 impl Subscription {
-    pub(crate) fn new(store: Arc<dyn Store>, query: Query, after: Position) -> Self {
-        Self { deliveries: Box::pin(deliveries(store, query, after)) }
+    pub(crate) fn new(store: Arc<dyn Store>, reader: String, query: Query, after: Checkpoint) -> Self {
+        let at = Checkpoint { store: Some(store.identity()), ..after };
+        let follower = Follower::new(Arc::clone(&store), reader.clone(), query, after);
+        Self { store, reader, at, deliveries: Box::pin(deliveries(follower)) }
+    }
+
+    /// The checkpoint of a subscriber that has handled everything delivered so far: what to store, and to subscribe
+    /// with next time. It names the store and the event at its position.
+    ///
+    /// Asks the store only if the last delivery was [`Delivery::CaughtUp`] at an event that the query doesn't select.
+    ///
+    /// # Errors
+    /// [`StoreError::WentBack`] if the store has lost that position meanwhile, and the store's other failures.
+    pub async fn checkpoint(&mut self) -> Result<Checkpoint, StoreError> {
+        if self.at.event.is_none() && self.at.position > Position::START {
+            self.at.event = compare(&*self.store, &self.reader, &self.at).await?;
+        }
+        Ok(self.at)
     }
 }
 
@@ -74,59 +99,157 @@ impl Stream for Subscription {
     type Item = Result<Delivery, StoreError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.deliveries.poll_next_unpin(cx)
+        let next = self.deliveries.poll_next_unpin(cx);
+        if let Poll::Ready(Some(Ok(delivery))) = &next {
+            match delivery {
+                Delivery::Event(event) => {
+                    (self.at.position, self.at.event) = (event.position, Some(event.data.id));
+                }
+                Delivery::CaughtUp(position) if *position == self.at.position => {}
+                Delivery::CaughtUp(position) => (self.at.position, self.at.event) = (*position, None),
+            }
+        }
+        next
     }
 }
 
-fn deliveries(
+/// Reads a store from a checkpoint on, and compares now and then whether the store still has what was read.
+struct Follower {
     store: Arc<dyn Store>,
+    reader: String,
     query: Query,
-    mut after: Position,
-) -> impl Stream<Item = Result<Delivery, StoreError>> + Send {
+    /// Everything up to here was delivered, or is not selected.
+    after: Position,
+    /// The last position whose event is known.
+    known: Checkpoint,
+    /// Whether the query selects the known event.
+    selected: bool,
+    /// When the store was last compared with what was read. `None`: it must be before anything is read.
+    compared: Option<Instant>,
+}
+
+impl Follower {
+    fn new(store: Arc<dyn Store>, reader: String, query: Query, after: Checkpoint) -> Self {
+        Self { store, reader, query, after: after.position, known: after, selected: false, compared: None }
+    }
+
+    /// The head to read up to. Compares the store with what was read at first, after a failure, if the head is behind,
+    /// and each second.
+    async fn head(&mut self, told: Position) -> Result<Position, StoreError> {
+        let first = self.compared.is_none();
+        if self.compared.is_none_or(|last| last.elapsed() >= LOOK) {
+            self.compare().await?;
+        }
+        // The head that woke the subscription is enough to go on with. At first it may lag behind.
+        if told > self.after && !first {
+            return Ok(told);
+        }
+        let head = self.store.head().await?;
+        if head < self.after {
+            self.compare().await?;
+        }
+        Ok(head)
+    }
+
+    /// Fails if the store lacks what was read.
+    async fn compare(&mut self) -> Result<(), StoreError> {
+        let id = compare(&*self.store, &self.reader, &self.known).await?;
+        self.known.event = self.known.event.or(id);
+        if self.known.position < self.after {
+            let here = Checkpoint { position: self.after, event: None, ..self.known };
+            if let Some(id) = compare(&*self.store, &self.reader, &here).await? {
+                (self.known, self.selected) = (Checkpoint { event: Some(id), ..here }, false);
+            }
+        }
+        self.compared = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Whether a read can begin with the last delivered event again, which compares without another request.
+    fn can_repeat(&self) -> bool {
+        self.selected && self.known.position == self.after
+    }
+
+    fn read(&self, to: Position, repeat: bool) -> EventStream {
+        let after = if repeat { Position::new(self.after.get() - 1) } else { self.after };
+        self.store.read_all(ReadAll { after, to, ..ReadAll::new(self.query.clone()) })
+    }
+
+    /// Whether this event is the last delivered one again; if not, compares the store.
+    async fn expect_known(&mut self, event: &RecordedEvent) -> Result<(), StoreError> {
+        if event.position == self.after && Some(event.data.id) == self.known.event {
+            return Ok(());
+        }
+        self.compare().await
+    }
+
+    fn deliver(&mut self, event: &RecordedEvent) {
+        self.after = event.position;
+        (self.known.position, self.known.event, self.selected) = (event.position, Some(event.data.id), true);
+    }
+}
+
+fn deliveries(mut follower: Follower) -> impl Stream<Item = Result<Delivery, StoreError>> + Send {
     stream! {
-        let mut wake_ups = store.watch();
+        let mut wake_ups = follower.store.watch();
         let mut pauses = None;
-        let mut first = true;
+        let (mut first, mut waited) = (true, false);
         loop {
             // Whatever is appended from here on wakes the wait below.
             let told = *wake_ups.borrow_and_update();
-            // What woke it is enough to go on with. At first it may lag behind, and then it wouldn't have caught up.
-            let head = if first || told <= after { store.head().await } else { Ok(told) };
-            let head = match head {
+            let mut broken = None;
+            let head = match follower.head(told).await {
                 Ok(head) => head,
-                Err(error) => match pause(&mut pauses, error).await {
-                    Ok(()) => continue,
-                    Err(error) => { yield Err(error); return },
-                },
+                Err(error) => {
+                    broken = Some(error);
+                    follower.after
+                }
             };
-            if head > after {
-                let mut events = store.read_all(ReadAll { after, to: head, ..ReadAll::new(query.clone()) });
-                let mut broken = None;
+            if head > follower.after {
+                let mut unproven = waited && follower.can_repeat();
+                let mut events = follower.read(head, unproven);
                 while let Some(event) = events.next().await {
+                    let event = match event {
+                        Ok(event) if unproven => follower.expect_known(&event).await.map(|()| event),
+                        event => event,
+                    };
+                    unproven = false;
                     match event {
-                        Ok(event) => {
-                            after = event.position;
+                        Ok(event) if event.position > follower.after => {
+                            follower.deliver(&event);
                             pauses = None;
                             yield Ok(Delivery::Event(event));
                         }
-                        Err(error) => broken = Some(error),
+                        Ok(_) => {}
+                        Err(error) => {
+                            broken = Some(error);
+                            break;
+                        }
                     }
                 }
-                match broken {
-                    None => after = head,
-                    Some(error) => match pause(&mut pauses, error).await {
-                        Ok(()) => continue,
-                        Err(error) => { yield Err(error); return },
-                    },
+                if unproven && broken.is_none() {
+                    broken = follower.compare().await.err();
+                }
+                if broken.is_none() {
+                    follower.after = head;
                 }
             }
-            if head >= after || first {
-                yield Ok(Delivery::CaughtUp(after));
+            if let Some(error) = broken {
+                // What answers next may be another server, or a backup.
+                follower.compared = None;
+                match pause(&mut pauses, error).await {
+                    Ok(()) => continue,
+                    Err(error) => { yield Err(error); return },
+                }
+            }
+            if head >= follower.after || first {
+                yield Ok(Delivery::CaughtUp(follower.after));
                 first = false;
             }
             if !woken(&mut wake_ups).await {
                 return;
             }
+            waited = true;
         }
     }
 }

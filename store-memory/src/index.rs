@@ -10,7 +10,7 @@ use recount_core::{Direction, EventType, Query, QueryItem, RecordedEvent, Tag};
 pub(crate) type Places = Vec<usize>;
 
 /// Where the events of each category, of each type and with each tag are. Erased events stay listed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Indexes {
     /// How many of the log's events were looked at: those behind are listed when somebody asks.
     seen: usize,

@@ -37,8 +37,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use async_trait::async_trait;
 use recount_core::{
-    Append, AppendError, Appended, EventStore, EventStream, IdempotencyKey, NamedAppend, Position, Query, ReadAll,
-    ReadStream, StoreError, StreamId,
+    Append, AppendError, Appended, EventAt, EventStore, EventStream, IdempotencyKey, NamedAppend, Position, Query,
+    ReadAll, ReadStream, StoreError, StoreId, StreamId,
 };
 use tokio::sync::watch;
 
@@ -46,17 +46,46 @@ use crate::log::Log;
 use crate::state::State;
 
 /// A store in memory. Its clones are handles to the same store.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MemoryStore {
+    id: StoreId,
     log: Arc<RwLock<Log>>,
     state: Arc<Mutex<State>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { id: StoreId::new(), log: Arc::default(), state: Arc::default() }
+    }
+
+    /// A copy of the store as it is now, with the same identity: what a backup of a durable store is. For tests.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub fn backup(&self) -> Result<Self, StoreError> {
+        let log = self.log()?.copy();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Self { id: self.id, log: Arc::new(RwLock::new(log)), state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Puts this store and all its handles back to a [backup](Self::backup): what was appended since is gone. For tests.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] if one of them is closed.
+    pub fn restore(&self, backup: &Self) -> Result<(), StoreError> {
+        let copy = backup.log()?.copy();
+        let state = backup.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.log_mut()?.replace(copy);
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        Ok(())
     }
 
     fn log(&self) -> Result<RwLockReadGuard<'_, Log>, StoreError> {
@@ -91,6 +120,10 @@ impl fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl EventStore for MemoryStore {
+    fn identity(&self) -> StoreId {
+        self.id
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         let append = log::Prepared::new(append);
@@ -111,6 +144,10 @@ impl EventStore for MemoryStore {
 
     async fn head(&self) -> Result<Position, StoreError> {
         Ok(self.log()?.head())
+    }
+
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        Ok(self.log()?.event_at(position))
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

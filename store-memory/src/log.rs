@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 use recount_core::{
-    Append, AppendCondition, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventId, ExpectedVersion,
-    Idempotency, IdempotencyKey, NamedAppend, Position, Query, RecordedEvent, StoreError, StreamAppend, StreamAppended,
-    StreamId, StreamVersion, Timestamp, Violation,
+    Append, AppendCondition, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventAt, EventId,
+    ExpectedVersion, Idempotency, IdempotencyKey, NamedAppend, Position, Query, RecordedEvent, StoreError,
+    StreamAppend, StreamAppended, StreamId, StreamVersion, Timestamp, Violation,
 };
 use tokio::sync::watch;
 
@@ -23,7 +23,7 @@ pub(crate) struct Log {
     head: Head,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Stream {
     /// Where the event of version `index + 1` is.
     places: Places,
@@ -84,6 +84,34 @@ impl Stream {
 impl Log {
     pub(crate) fn head(&self) -> Position {
         Position::new(self.events.len() as u64)
+    }
+
+    /// What is at this position.
+    pub(crate) fn event_at(&self, position: Position) -> EventAt {
+        let place = position.get().checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        match place.and_then(|place| self.events.get(place)) {
+            Some(Some(event)) => EventAt::Event(event.data.id),
+            Some(None) => EventAt::Erased,
+            None => EventAt::Nothing,
+        }
+    }
+
+    /// The same events, without watchers.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            events: self.events.clone(),
+            streams: self.streams.clone(),
+            indexes: self.indexes.clone(),
+            ids: self.ids.clone(),
+            appends: self.appends.clone(),
+            head: Head::default(),
+        }
+    }
+
+    /// Becomes the other log; those who watch this one stay.
+    pub(crate) fn replace(&mut self, other: Self) {
+        let head = std::mem::replace(self, other);
+        self.head = head.head;
     }
 
     /// Whether the indexes suffice for this query; otherwise they must be brought [up to date](Self::index).

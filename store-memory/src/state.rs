@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::MemoryStore;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct State {
     entries: BTreeMap<StateKey, StateEntry>,
     /// When which write expires; a write that was replaced meanwhile is no longer found.

@@ -1,19 +1,33 @@
 //! The memory store keeps the promises of every store.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use recount_core::Store;
 use recount_store_memory::MemoryStore;
 use recount_testing::store::Harness;
 
-struct Memory(MemoryStore);
+#[derive(Default)]
+struct Memory {
+    store: MemoryStore,
+    copy: Mutex<Option<MemoryStore>>,
+}
 
 #[async_trait]
 impl Harness for Memory {
     async fn open(&self) -> Arc<dyn Store> {
-        Arc::new(self.0.clone())
+        Arc::new(self.store.clone())
+    }
+    async fn open_another(&self) -> Arc<dyn Store> {
+        Arc::new(MemoryStore::new())
+    }
+    async fn save(&self) {
+        *self.copy.lock().unwrap() = Some(self.store.backup().unwrap());
+    }
+    async fn restore(&self) {
+        self.store.restore(self.copy.lock().unwrap().as_ref().unwrap()).unwrap();
     }
 }
 
-recount_testing::store_suite!(Memory(MemoryStore::new()));
+recount_testing::store_suite!(Memory::default());

@@ -5,6 +5,15 @@ CREATE TABLE {schema}.migrations (
     migrated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Which store this is, and the name that its schema had when the functions were written for it. One row.
+CREATE TABLE {schema}.store (
+    single boolean NOT NULL DEFAULT true CHECK (single),
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    schema_name text COLLATE "C" NOT NULL,
+    CONSTRAINT store_pkey PRIMARY KEY (single)
+);
+INSERT INTO {schema}.store (schema_name) VALUES ('{name}');
+
 -- Called once here, so that its last value never is a number that is still to be drawn. Must not be cached.
 CREATE SEQUENCE {schema}.position_sequence AS bigint MINVALUE 0 START WITH 0 NO CYCLE;
 SELECT setval('{schema}.position_sequence', 0, true);
@@ -69,7 +78,10 @@ CREATE INDEX state_by_expiry ON {schema}.state (expires_at) WHERE expires_at IS 
 
 CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
     projection text COLLATE "C" PRIMARY KEY,
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    -- The store that was read, and its event at the position, if known.
+    store uuid,
+    event uuid
 );
 
 CREATE TABLE {schema}.health (

@@ -11,13 +11,13 @@ use crate::address::Address;
 use crate::database::{self, Database};
 use crate::kinds::Kinds;
 use crate::lone::Lone;
-use crate::migrate;
 use crate::push::{Push, Wake};
 use crate::read::Reader;
 use crate::read_model::PostgresReadModel;
 use crate::schema::Schema;
 use crate::store::{Opened, Parts, PostgresStore};
 use crate::writer::{Limits, Writer};
+use crate::{identity, migrate};
 
 pub(crate) const DEFAULT_SCHEMA: &str = "recount";
 /// One writes while the other gathers: with more of them batches get smaller.
@@ -104,6 +104,7 @@ impl PostgresBuilder {
         let make = |size, tuned| database::pool(options.clone(), size, patience, tuned);
         let database = Database::new(make(pool, true), schema.clone());
         migrate::migrate(&database).await?;
+        let identity = identity::identify(&database).await?;
         let kinds = Arc::new(Kinds::default());
         let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds), safe: Arc::default() };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
@@ -118,7 +119,7 @@ impl PostgresBuilder {
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
         Ok(PostgresStore::new(Opened {
-            parts: Parts { requests, lone, reader, head, wake, read_model },
+            parts: Parts { identity, requests, lone, reader, head, wake, read_model },
             writers,
             push,
         }))

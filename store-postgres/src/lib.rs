@@ -93,6 +93,7 @@ mod database;
 mod decoding;
 mod error;
 mod fold;
+mod identity;
 mod import;
 mod import_batch;
 mod kinds;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use recount_core::{CheckpointError, Position, ReadModel, StoreError};
+use recount_core::{Checkpoint, CheckpointError, EventId, Position, ReadModel, StoreError, StoreId};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 use sqlx_core::transaction::TransactionManager;
 
@@ -57,12 +58,11 @@ impl PostgresReadModel {
     ///
     /// # Errors
     /// [`StoreError`] if the database can't be asked.
-    pub async fn checkpoint(&self, projection: &str) -> Result<Position, StoreError> {
+    pub async fn checkpoint(&self, projection: &str) -> Result<Checkpoint, StoreError> {
         const OPERATION: &str = "reading a checkpoint";
         let select = Statement::new(&self.0.schema, include_str!("sql/select_checkpoint.sql")).bind(projection);
         let rows = self.0.read(OPERATION, select).await?;
-        let position: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).during(OPERATION)?;
-        Ok(Position::new(position.cast_unsigned()))
+        rows.first().map_or(Ok(Checkpoint::START), checkpoint).during(OPERATION)
     }
 
     pub(crate) async fn close(&self) {
@@ -71,6 +71,14 @@ impl PostgresReadModel {
             tracing::warn!("a connection of a read model is still in use");
         }
     }
+}
+
+/// The checkpoint in the first three columns.
+fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
+    let position: i64 = row.try_get(0)?;
+    let (store, event): (Option<_>, Option<_>) = (row.try_get(1)?, row.try_get(2)?);
+    let position = Position::new(position.cast_unsigned());
+    Ok(Checkpoint { position, store: store.map(StoreId), event: event.map(EventId) })
 }
 
 /// An open transaction of a [`PostgresReadModel`]. Dropping it undoes it.
@@ -92,14 +100,14 @@ impl ReadModel for PostgresReadModel {
 
     const BATCH: usize = 1000;
 
-    async fn begin(&self, projection: &str) -> Result<(PostgresTransaction, Position), StoreError> {
+    async fn begin(&self, projection: &str) -> Result<(PostgresTransaction, Checkpoint), StoreError> {
         let mut transaction = self.0.pool.begin().await.during(OPERATION)?;
         let select = Statement::new(&self.0.schema, include_str!("sql/begin_checkpoint.sql")).bind(projection);
         let rows = select.run(&mut transaction).await.during(OPERATION)?;
         let row = rows.first().ok_or(sqlx::Error::RowNotFound).during(OPERATION)?;
-        let position: i64 = row.try_get(0).during(OPERATION)?;
-        let id = row.try_get(1).during(OPERATION)?;
-        Ok((PostgresTransaction { transaction, id }, Position::new(position.cast_unsigned())))
+        let checkpoint = checkpoint(row).during(OPERATION)?;
+        let id = row.try_get(3).during(OPERATION)?;
+        Ok((PostgresTransaction { transaction, id }, checkpoint))
     }
 
     fn connection(transaction: &mut PostgresTransaction) -> &mut PgConnection {
@@ -110,8 +118,8 @@ impl ReadModel for PostgresReadModel {
         &self,
         transaction: PostgresTransaction,
         projection: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), CheckpointError> {
         let PostgresTransaction { mut transaction, id } = transaction;
         let refuse = |source: &str| StoreError::Backend { operation: OPERATION, source: source.into() };
@@ -120,20 +128,24 @@ impl ReadModel for PostgresReadModel {
             return Err(refuse("a handler left a savepoint open").into());
         }
         let statement = |template: &'static str| Statement::new(&self.0.schema, template);
-        if from == Position::START {
+        if from.position == Position::START {
             let insert = statement(include_str!("sql/insert_checkpoint.sql")).bind(projection).bind(id.as_str());
             insert.run(connection).await.during(OPERATION)?;
         }
         let update = statement(include_str!("sql/move_checkpoint.sql"));
-        let update = update.bind(projection).bind(from.as_i64()).bind(to.as_i64()).bind(id.as_str());
+        let parts =
+            |at: Checkpoint| (at.position.as_i64(), at.store.map(|store| store.0), at.event.map(|event| event.0));
+        let ((from_position, from_store, from_event), (position, store, event)) = (parts(from), parts(to));
+        let update = update.bind(projection).bind(from_position).bind(from_store).bind(from_event);
+        let update = update.bind(position).bind(store).bind(event).bind(id.as_str());
         if update.run(connection).await.during(OPERATION)?.is_empty() {
             let same = statement(include_str!("sql/same_transaction.sql")).bind(id.as_str());
             let rows = same.run(connection).await.during(OPERATION)?;
             if !rows.first().map_or(Ok(false), |row| row.try_get::<bool, _>(0)).during(OPERATION)? {
                 return Err(refuse("a handler ended the transaction").into());
             }
-            let actual = self.checkpoint(projection).await?;
-            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected: from, actual });
+            let (expected, actual) = (from.position, self.checkpoint(projection).await?.position);
+            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected, actual });
         }
         transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION).into())
     }

@@ -68,7 +68,8 @@ impl Schema {
         if !text.contains('{') {
             return text;
         }
-        text.replace("{position_key}", &self.position_key().to_string())
+        text.replace("{name}", &self.name)
+            .replace("{position_key}", &self.position_key().to_string())
             .replace("{gate_key}", &self.key("gate").to_string())
             .replace("{archived}", &ARCHIVED.to_string())
             .replace("{erased}", &ERASED.to_string())

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventStore, EventStream, ExpectedRevision,
+    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision,
     ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
-    StateError, StateKey, StateStore, StoreError, StreamId, Violation,
+    StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,7 +28,7 @@ use crate::read_model::PostgresReadModel;
 use crate::request::{Request, Work};
 use crate::schema::Schema;
 use crate::statement::Statement;
-use crate::{lifecycle, migrate, outcome, state, within};
+use crate::{identity, lifecycle, migrate, outcome, state, within};
 
 /// Events in a schema of a Postgres database.
 ///
@@ -59,6 +59,7 @@ pub(crate) struct Opened {
 
 /// What a store is made of.
 pub(crate) struct Parts {
+    pub(crate) identity: StoreId,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
@@ -203,6 +204,10 @@ impl PostgresStore {
 
 #[async_trait]
 impl EventStore for PostgresStore {
+    fn identity(&self) -> StoreId {
+        self.0.parts.identity
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         self.check_open()?;
@@ -246,6 +251,10 @@ impl EventStore for PostgresStore {
     async fn head(&self) -> Result<Position, StoreError> {
         self.check_open()?;
         self.0.parts.reader.head().await
+    }
+
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        identity::event_at(self.database()?, position).await
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

@@ -31,6 +31,18 @@ struct Long(Fresh, usize);
 
 #[async_trait]
 impl Harness for Long {
+    async fn open_another(&self) -> Arc<dyn Store> {
+        Arc::new(self.0.another().await)
+    }
+
+    async fn save(&self) {
+        self.0.save().await;
+    }
+
+    async fn restore(&self) {
+        self.0.restore().await;
+    }
+
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.0.store().await)
     }

@@ -88,7 +88,7 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     let head = stores[0].head().await.unwrap();
     let model = stores[0].read_model();
     let caught_up = async {
-        while model.checkpoint("counts").await.unwrap() < head {
+        while model.checkpoint("counts").await.unwrap().position < head {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -110,10 +110,10 @@ async fn write(
     to: Position,
 ) -> Result<(), CheckpointError> {
     let (mut transaction, checkpoint) = model.begin(projection).await?;
-    assert!(checkpoint >= from);
+    assert!(checkpoint.position >= from);
     let insert = sqlx::query("INSERT INTO log VALUES ($1)").bind(to.as_i64());
     insert.execute(PostgresReadModel::connection(&mut transaction)).await.unwrap();
-    model.commit(transaction, projection, from, to).await
+    model.commit(transaction, projection, from.into(), to.into()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,8 +142,8 @@ async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
         assert_eq!(moved, 1, "both runners of a projection got through");
     }
     assert_eq!(fresh.number("SELECT count(*) FROM log").await, 20);
-    assert_eq!(models[1].checkpoint("p").await.unwrap(), at(200));
-    assert_eq!(store.read_model().checkpoint("p2").await.unwrap(), Position::START);
+    assert_eq!(models[1].checkpoint("p").await.unwrap().position, at(200));
+    assert_eq!(store.read_model().checkpoint("p2").await.unwrap().position, Position::START);
 
     // Dropped transactions, in the middle of whatever, leave nothing and hold nobody up.
     for _ in 0..3 {
@@ -161,8 +161,8 @@ async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
     for end in ["ROLLBACK", "COMMIT", "ROLLBACK; BEGIN"] {
         let (mut transaction, _) = models[0].begin("p").await.unwrap();
         sqlx::raw_sql(end).execute(PostgresReadModel::connection(&mut transaction)).await.unwrap();
-        assert!(models[0].commit(transaction, "p", at(210), at(220)).await.is_err(), "{end}");
-        assert_eq!(models[0].checkpoint("p").await.unwrap(), at(210), "{end}");
+        assert!(models[0].commit(transaction, "p", at(210).into(), at(220).into()).await.is_err(), "{end}");
+        assert_eq!(models[0].checkpoint("p").await.unwrap().position, at(210), "{end}");
     }
     write(&models[0], "p", at(210), at(230)).await.unwrap();
     store.close().await;
@@ -234,5 +234,5 @@ async fn many_events_are_taken_at_once_and_those_before_a_refused_one_are_kept()
     runner.shutdown().await;
     let (events, _): (i64, i64) = sqlx::query_as(count).fetch_one(model.pool()).await.unwrap();
     assert_eq!(events, 305);
-    assert_eq!(model.checkpoint("at_once").await.unwrap(), good);
+    assert_eq!(model.checkpoint("at_once").await.unwrap().position, good);
 }

@@ -199,3 +199,12 @@ async fn another_default_isolation_changes_nothing() {
         assert_eq!(won.count(), 1, "round {round}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_keeps_its_identity_and_no_other_has_it() {
+    let fresh = Fresh::new().await;
+    let identity = fresh.store().await.identity();
+    assert_eq!(fresh.store().await.identity(), identity);
+    let other = PostgresStore::builder(&fresh.url()).schema("other").open().await.unwrap();
+    assert_ne!(other.identity(), identity);
+}

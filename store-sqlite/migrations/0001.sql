@@ -1,5 +1,11 @@
 -- Schema version 1. A migration is one script: it runs whole or not at all.
 
+-- Which store this is: drawn at creation, copied by backups. One row.
+CREATE TABLE store (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    id BLOB NOT NULL CHECK (length(id) = 16)
+) STRICT;
+
 CREATE TABLE streams (
     id INTEGER PRIMARY KEY,
     category TEXT NOT NULL,
@@ -61,7 +67,10 @@ CREATE INDEX state_by_expiry ON state (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE checkpoints (
     projection TEXT NOT NULL PRIMARY KEY,
-    position INTEGER NOT NULL
+    position INTEGER NOT NULL,
+    -- the store that was read, and its event at the position, if known
+    store BLOB,
+    event BLOB
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE counters (
@@ -69,8 +78,14 @@ CREATE TABLE counters (
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- position: the greatest that erased events had; revision: the last write to the state; writes: proves that the file takes writes.
-INSERT INTO counters (name, value) VALUES ('position', 0), ('revision', 0), ('writes', 0);
+-- position: the greatest that erased events had; revision: the last write to the state.
+INSERT INTO counters (name, value) VALUES ('position', 0), ('revision', 0);
+
+-- Written and deleted to see whether an append of some size finds room.
+CREATE TABLE health (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    room BLOB NOT NULL
+) STRICT;
 
 -- The stream whose rows may be deleted; it has a row only within an erasing transaction.
 CREATE TABLE erasing (stream INTEGER PRIMARY KEY) STRICT;
@@ -95,6 +110,16 @@ CREATE TRIGGER tags_refuse_delete BEFORE DELETE ON tags
 WHEN NOT EXISTS (SELECT 1 FROM erasing)
 BEGIN
     SELECT RAISE(ABORT, 'tags are only deleted by erasing their stream');
+END;
+
+CREATE TRIGGER store_refuse_update BEFORE UPDATE ON store
+BEGIN
+    SELECT RAISE(ABORT, 'the identity of a store is never changed');
+END;
+
+CREATE TRIGGER store_refuse_delete BEFORE DELETE ON store
+BEGIN
+    SELECT RAISE(ABORT, 'the identity of a store is never deleted');
 END;
 
 CREATE TRIGGER streams_refuse_rename BEFORE UPDATE OF id, category, name ON streams

@@ -17,7 +17,7 @@ use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
 use crate::store::{Opened, Parts, SqliteStore};
 use crate::writer::{Limits, Writer};
-use crate::{error::During, migrate, path};
+use crate::{error::During, identity, migrate, path};
 
 /// Opens a [`SqliteStore`]: made by [`SqliteStore::builder`].
 #[derive(Debug)]
@@ -114,6 +114,7 @@ impl SqliteBuilder {
         migrate::inspect(&settings).await?;
         let mut connection = settings.open().await?;
         migrate::migrate(&settings, &mut connection).await?;
+        let identity = identity::identify(&mut connection).await?;
         let kinds = Arc::new(Kinds::default());
         kinds.refresh(&mut connection).await?;
         inlines.open(&mut connection, &kinds, settings.patience).await?;
@@ -131,7 +132,7 @@ impl SqliteBuilder {
         let writer = tokio::spawn(
             Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),
         );
-        let parts = Parts { requests, reader, head, lock, path: settings.path.clone() };
+        let parts = Parts { identity, requests, reader, head, lock, path: settings.path.clone() };
         Ok(SqliteStore::new(Opened { parts, writer, push }))
     }
 }

@@ -81,6 +81,7 @@ mod batch;
 mod config;
 mod connection;
 mod error;
+mod identity;
 mod inline;
 mod kinds;
 mod ledger;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use recount_core::StoreError;
+use recount_core::{StoreError, StoreId};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::connection::{Settings, patiently};
@@ -106,6 +106,10 @@ pub(crate) async fn migrate(settings: &Settings, connection: &mut SqliteConnecti
     for (index, script) in MIGRATIONS.iter().enumerate().skip(version) {
         sqlx::raw_sql(*script).execute(&mut *transaction).await.during(OPERATION)?;
         tracing::info!(version = index + 1, "migrated the database");
+    }
+    if version == 0 {
+        let insert = sqlx::query(include_str!("sql/insert_store.sql")).bind(StoreId::new().0.as_bytes().to_vec());
+        insert.execute(&mut *transaction).await.during(OPERATION)?;
     }
     // A pragma takes no bound parameters; both are constants of this program.
     let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len());

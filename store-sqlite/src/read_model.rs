@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use recount_core::{CheckpointError, Position, ReadModel, StoreError};
-use sqlx::sqlite::SqlitePool;
+use recount_core::{Checkpoint, CheckpointError, EventId, Position, ReadModel, StoreError, StoreId};
+use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 
 use crate::connection::{Settings, TurnConnection, WriteLock};
 use crate::error::During;
+use crate::identity::uuid;
 use crate::path;
 use crate::transaction::{Transaction, depth};
 
@@ -65,16 +66,17 @@ impl SqliteReadModel {
     ///
     /// # Errors
     /// [`StoreError`] if the file can't be read.
-    pub async fn checkpoint(&self, projection: &str) -> Result<Position, StoreError> {
+    pub async fn checkpoint(&self, projection: &str) -> Result<Checkpoint, StoreError> {
         let select = sqlx::query(include_str!("sql/select_checkpoint.sql")).bind(projection);
         let row = select.fetch_optional(&self.readers).await.during("reading a checkpoint")?;
-        position(row.as_ref()).during("reading a checkpoint")
+        row.as_ref().map_or(Ok(Checkpoint::START), decode).during("reading a checkpoint")
     }
 }
 
-fn position(row: Option<&sqlx::sqlite::SqliteRow>) -> Result<Position, sqlx::Error> {
-    let position: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
-    Ok(Position::new(position.cast_unsigned()))
+fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
+    let position: i64 = row.try_get(0)?;
+    let (store, event) = (uuid(row, 1)?.map(StoreId), uuid(row, 2)?.map(EventId));
+    Ok(Checkpoint { position: Position::new(position.cast_unsigned()), store, event })
 }
 
 /// An open transaction of a [`SqliteReadModel`]. Dropping it undoes it and lets the next writer go on.
@@ -92,7 +94,7 @@ impl ReadModel for SqliteReadModel {
 
     const BATCH: usize = 1000;
 
-    async fn begin(&self, projection: &str) -> Result<(SqliteTransaction, Position), StoreError> {
+    async fn begin(&self, projection: &str) -> Result<(SqliteTransaction, Checkpoint), StoreError> {
         let connection = self.writer.lock().await?.into_connection().await?;
         let mut transaction = Transaction::begin(connection, self.writer.patience(), OPERATION).await?;
         let checkpoint = checkpoint(&mut transaction, projection).await.during(OPERATION)?;
@@ -107,8 +109,8 @@ impl ReadModel for SqliteReadModel {
         &self,
         transaction: SqliteTransaction,
         projection: &str,
-        from: Position,
-        to: Position,
+        from: Checkpoint,
+        to: Checkpoint,
     ) -> Result<(), CheckpointError> {
         let SqliteTransaction(mut transaction) = transaction;
         if depth(&transaction) != 1 {
@@ -117,21 +119,26 @@ impl ReadModel for SqliteReadModel {
         }
         let connection = &mut *transaction;
         let insert = sqlx::query(include_str!("sql/insert_checkpoint.sql")).bind(projection);
-        let update = sqlx::query(include_str!("sql/move_checkpoint.sql")).bind(projection);
-        if from == Position::START {
+        let mut update = sqlx::query(include_str!("sql/move_checkpoint.sql")).bind(projection);
+        for Checkpoint { position, store, event } in [from, to] {
+            let bytes = |id: uuid::Uuid| id.as_bytes().to_vec();
+            update = update.bind(position.as_i64()).bind(store.map(|id| bytes(id.0))).bind(event.map(|id| bytes(id.0)));
+        }
+        if from.position == Position::START {
             insert.execute(&mut *connection).await.during(OPERATION)?;
         }
-        let moved = update.bind(from.as_i64()).bind(to.as_i64()).execute(&mut *connection).await.during(OPERATION)?;
+        let moved = update.execute(&mut *connection).await.during(OPERATION)?;
         if moved.rows_affected() == 0 {
-            let actual = checkpoint(connection, projection).await.during(OPERATION)?;
-            return Err(CheckpointError::Moved { projection: projection.to_owned(), expected: from, actual });
+            let actual = checkpoint(connection, projection).await.during(OPERATION)?.position;
+            let (projection, expected) = (projection.to_owned(), from.position);
+            return Err(CheckpointError::Moved { projection, expected, actual });
         }
         Ok(transaction.commit(OPERATION).await?)
     }
 }
 
-async fn checkpoint(connection: &mut SqliteConnection, projection: &str) -> Result<Position, sqlx::Error> {
+async fn checkpoint(connection: &mut SqliteConnection, projection: &str) -> Result<Checkpoint, sqlx::Error> {
     let select = sqlx::query(include_str!("sql/select_checkpoint.sql")).bind(projection);
     let row = select.fetch_optional(connection).await?;
-    position(row.as_ref())
+    row.as_ref().map_or(Ok(Checkpoint::START), decode)
 }

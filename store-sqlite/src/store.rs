@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EventStore, EventStream, ExpectedRevision, ExpectedVersion,
-    IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry, StateError,
-    StateKey, StateStore, StoreError, StreamId, Violation,
+    Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedRevision,
+    ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
+    StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
 };
 use sqlx::{Row, SqlitePool};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,7 +25,7 @@ use crate::push::Push;
 use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
 use crate::request::{Reply, Request, StateChange, Task, Work};
-use crate::{outcome, state};
+use crate::{identity, outcome, state};
 
 /// Events in one durable SQLite file.
 ///
@@ -56,6 +56,7 @@ pub(crate) struct Opened {
 
 /// What a store is made of.
 pub(crate) struct Parts {
+    pub(crate) identity: StoreId,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) reader: Reader,
     pub(crate) head: watch::Receiver<Position>,
@@ -146,6 +147,10 @@ impl SqliteStore {
 
 #[async_trait]
 impl EventStore for SqliteStore {
+    fn identity(&self) -> StoreId {
+        self.0.parts.identity
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         let outcome = self.ask(|reply| Request::Shared(Work::Append(append, reply))).await;
@@ -180,6 +185,11 @@ impl EventStore for SqliteStore {
     async fn head(&self) -> Result<Position, StoreError> {
         let mut connection = self.readers()?.acquire().await.during("reading the head")?;
         self.0.parts.reader.head(&mut connection).await
+    }
+
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        let mut connection = self.readers()?.acquire().await.during("reading the event at a position")?;
+        identity::event_at(&mut connection, position).await
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

@@ -89,7 +89,7 @@ async fn an_inline_projection_is_never_behind_and_fails_only_its_own_append() {
     let store = SqliteStore::builder(&path).inline(Counts).open().await.unwrap();
     let model = store.read_model();
     assert_eq!(count(&model, "old").await, 1500);
-    assert_eq!(model.checkpoint("counts").await.unwrap(), store.head().await.unwrap());
+    assert_eq!(model.checkpoint("counts").await.unwrap().position, store.head().await.unwrap());
 
     let appends = (0..64).map(|index| {
         let store = store.clone();
@@ -149,7 +149,7 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     let head = stores[0].head().await.unwrap();
     let model = stores[0].read_model();
     let caught_up = async {
-        while model.checkpoint("counts").await.unwrap() < head {
+        while model.checkpoint("counts").await.unwrap().position < head {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -164,10 +164,10 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
 
 async fn write(model: &SqliteReadModel, projection: &str, from: Position, to: Position) -> Result<(), CheckpointError> {
     let (mut transaction, checkpoint) = model.begin(projection).await?;
-    assert!(checkpoint >= from);
+    assert!(checkpoint.position >= from);
     let insert = sqlx::query("INSERT INTO log VALUES (?)").bind(to.as_i64());
     insert.execute(SqliteReadModel::connection(&mut transaction)).await.unwrap();
-    model.commit(transaction, projection, from, to).await
+    model.commit(transaction, projection, from.into(), to.into()).await
 }
 
 async fn log(model: &SqliteReadModel) -> Vec<i64> {
@@ -199,8 +199,8 @@ async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
         assert_eq!(moved, 1, "both runners of a projection got through");
     }
     assert_eq!(log(&models[0]).await, (1..=20).map(|step| step * 10).collect::<Vec<_>>());
-    assert_eq!(models[1].checkpoint("p").await.unwrap(), at(200));
-    assert_eq!(models[1].checkpoint("p2").await.unwrap(), Position::START);
+    assert_eq!(models[1].checkpoint("p").await.unwrap().position, at(200));
+    assert_eq!(models[1].checkpoint("p2").await.unwrap().position, Position::START);
 
     // Dropped transactions, in the middle of whatever, leave nothing and hold nobody up.
     for _ in 0..3 {
@@ -216,8 +216,8 @@ async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
     // A handler that ends the transaction itself is found out, and the next one starts afresh.
     let (mut transaction, _) = models[0].begin("p").await.unwrap();
     sqlx::raw_sql("ROLLBACK").execute(SqliteReadModel::connection(&mut transaction)).await.unwrap();
-    assert!(models[0].commit(transaction, "p", at(210), at(220)).await.is_err());
-    write(&models[0], "p", models[0].checkpoint("p").await.unwrap(), at(230)).await.unwrap();
+    assert!(models[0].commit(transaction, "p", at(210).into(), at(220).into()).await.is_err());
+    write(&models[0], "p", models[0].checkpoint("p").await.unwrap().position, at(230)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod common;
+
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use recount_core::Store;
-use recount_store_sqlite::SqliteStore;
+use recount_core::{InMemory, Store};
+use recount_store_sqlite::{SqliteReadModel, SqliteStore};
+use recount_testing::store::probe::{Model, Target};
 use recount_testing::store::support::taken_without_waiting;
 use recount_testing::store::{Capabilities, Harness};
+use sqlx::Connection;
 use tempfile::TempDir;
 
 struct Sqlite(TempDir);
@@ -17,12 +23,42 @@ impl Sqlite {
     fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
 }
 
 #[async_trait]
 impl Harness for Sqlite {
     async fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(self.0.path().join("events.db")).await.unwrap())
+        Arc::new(SqliteStore::open(self.path("events.db")).await.unwrap())
+    }
+
+    async fn open_another(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(self.path("another.db")).await.unwrap())
+    }
+
+    async fn open_with_read_models(&self) -> (Arc<dyn Store>, Vec<Box<dyn Target>>) {
+        let store = SqliteStore::builder(self.path("events.db")).patience(Duration::from_secs(1)).open().await.unwrap();
+        let file = SqliteReadModel::open(self.path("model.db")).await.unwrap();
+        let models = vec![
+            Model::own("the store's file", store.read_model()),
+            Model::elsewhere("a file of its own", file),
+            Model::elsewhere("in memory", InMemory::new()),
+        ];
+        (Arc::new(store), models)
+    }
+
+    async fn save(&self) {
+        let mut shell = common::shell(&self.path("events.db")).await;
+        let copy = self.path("copy.db").display().to_string();
+        sqlx::query("VACUUM INTO ?").bind(copy).execute(&mut shell).await.unwrap();
+        shell.close().await.unwrap();
+    }
+
+    async fn restore(&self) {
+        common::restore(&self.path("events.db"), &self.path("copy.db")).await;
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, EachEvent, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
-    Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
+    Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
+    NamedAppend, Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError,
+    StoreId, StreamId,
 };
 use tokio::sync::watch;
 
@@ -27,6 +28,8 @@ pub enum Operation {
     FindAppend,
     /// [`EventStore::head`].
     Head,
+    /// [`EventStore::event_at`].
+    EventAt,
     /// [`EventStore::archive`].
     Archive,
     /// [`EventStore::erase`].
@@ -56,6 +59,7 @@ impl Operation {
             Self::ReadAll => "read all",
             Self::FindAppend => "find append",
             Self::Head => "head",
+            Self::EventAt => "event at",
             Self::Archive => "archive",
             Self::Erase => "erase",
             Self::Health => "health",
@@ -214,6 +218,9 @@ fn lost_answer(operation: Operation) -> StoreError {
 
 #[async_trait]
 impl<S: EventStore> EventStore for FaultyStore<S> {
+    fn identity(&self) -> StoreId {
+        self.store.identity()
+    }
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         self.around(Operation::Append, self.store.append(append)).await
     }
@@ -231,6 +238,9 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     }
     async fn head(&self) -> Result<Position, StoreError> {
         self.around(Operation::Head, self.store.head()).await
+    }
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        self.around(Operation::EventAt, self.store.event_at(position)).await
     }
     fn watch(&self) -> watch::Receiver<Position> {
         self.store.watch()

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
-    Append, AppendError, Appended, EventStore, EventStream, ExpectedRevision, ExpectedVersion, IdempotencyKey,
+    Append, AppendError, Appended, EventAt, EventStore, EventStream, ExpectedRevision, ExpectedVersion, IdempotencyKey,
     NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore,
-    Store, StoreError, StreamId,
+    Store, StoreError, StoreId, StreamId,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::model;
@@ -73,6 +73,12 @@ struct Broken(MemoryStore, Defect);
 
 #[async_trait]
 impl EventStore for Broken {
+    fn identity(&self) -> StoreId {
+        self.0.identity()
+    }
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        self.0.event_at(position).await
+    }
     async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
         match (self.1, &mut append.condition) {
             (Defect::AnyPasses, _) => append.streams.iter_mut().for_each(|a| a.expected = ExpectedVersion::Any),

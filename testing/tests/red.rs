@@ -1,17 +1,18 @@
 //! The suite turns red: each deliberate defect is found by the promise that it breaks.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use recount_core::{
-    Append, AppendError, Appended, Conflict, Direction, EachEvent, EventRef, EventStore, EventStream, ExpectedRevision,
-    IdempotencyKey, NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey,
-    StateStore, Store, StoreError, StreamId, Violation,
+    Append, AppendError, Appended, Conflict, Direction, EachEvent, EventAt, EventRef, EventStore, EventStream,
+    ExpectedRevision, IdempotencyKey, NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry,
+    StateError, StateKey, StateStore, Store, StoreError, StoreId, StreamId, Violation,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::store::{self, Capabilities, Harness};
@@ -32,6 +33,8 @@ enum Defect {
     CategoriesMatchAsPrefix,
     TwoWinnersOfAnEntry,
     NotDurable,
+    OneIdentityForAll,
+    EveryEventWasErased,
 }
 
 struct Broken {
@@ -69,6 +72,15 @@ impl Broken {
 
 #[async_trait]
 impl EventStore for Broken {
+    fn identity(&self) -> StoreId {
+        if self.is(Defect::OneIdentityForAll) { StoreId(uuid::Uuid::nil()) } else { self.store.identity() }
+    }
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        if self.is(Defect::EveryEventWasErased) {
+            return Ok(EventAt::Erased);
+        }
+        self.store.event_at(position).await
+    }
     async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
         let first = append.streams.first().map(|append| append.stream.clone());
         match self.defect {
@@ -191,10 +203,19 @@ impl StateStore for Broken {
     }
 }
 
-struct Opens(MemoryStore, Defect);
+struct Opens(MemoryStore, Defect, Mutex<Option<MemoryStore>>);
 
 #[async_trait]
 impl Harness for Opens {
+    async fn open_another(&self) -> Arc<dyn Store> {
+        Opens(MemoryStore::new(), self.1, Mutex::default()).open().await
+    }
+    async fn save(&self) {
+        *self.2.lock().unwrap() = Some(self.0.backup().unwrap());
+    }
+    async fn restore(&self) {
+        self.0.restore(self.2.lock().unwrap().as_ref().unwrap()).unwrap();
+    }
     async fn open(&self) -> Arc<dyn Store> {
         let store = if self.1 == Defect::NotDurable { MemoryStore::new() } else { self.0.clone() };
         Arc::new(Broken {
@@ -211,7 +232,7 @@ impl Harness for Opens {
 
 /// The promise holds for a sound store, and not for the one with the defect.
 fn finds(defect: Defect, promise: impl AsyncFn(&dyn Harness)) {
-    let check = |defect| store::check(async { Opens(MemoryStore::new(), defect) }, &promise);
+    let check = |defect| store::check(async { Opens(MemoryStore::new(), defect, Mutex::default()) }, &promise);
     check(Defect::None);
     assert!(catch_unwind(AssertUnwindSafe(|| check(defect))).is_err(), "{defect:?} was not found");
 }
@@ -272,6 +293,13 @@ fn an_entry_with_two_winners_is_found() {
 }
 
 #[test]
+fn a_store_that_does_not_know_itself_is_found() {
+    finds(Defect::OneIdentityForAll, store::history::a_checkpoint_of_another_store_is_refused);
+    finds(Defect::EveryEventWasErased, store::history::a_store_that_has_grown_again_is_no_store_that_was_read);
+    finds(Defect::EveryEventWasErased, store::history::a_read_model_ahead_of_its_store_stops);
+}
+
+#[test]
 fn lost_data_is_found() {
     finds_lost(store::lifecycle::what_was_acknowledged_survives_reopening);
     finds_lost(store::idempotency::a_key_is_remembered_after_reopening);
@@ -279,6 +307,6 @@ fn lost_data_is_found() {
 }
 
 fn finds_lost(promise: impl AsyncFn(&dyn Harness)) {
-    let check = || store::check(async { Opens(MemoryStore::new(), Defect::NotDurable) }, &promise);
+    let check = || store::check(async { Opens(MemoryStore::new(), Defect::NotDurable, Mutex::default()) }, &promise);
     assert!(catch_unwind(AssertUnwindSafe(check)).is_err(), "lost data was not found");
 }

@@ -15,8 +15,8 @@ pub struct Progress {
     pub events: u64,
     /// What it is doing.
     pub status: Status,
-    /// Whether the read model was set up: until then even nothing isn't in it.
-    pub(crate) set_up: bool,
+    /// Whether the read model is set up and its checkpoint was found in the store: only then the position counts.
+    pub(crate) valid: bool,
 }
 
 /// What a projection is doing.
@@ -44,12 +44,12 @@ pub enum Status {
 
 impl Progress {
     pub(crate) fn new(projection: &'static str) -> Self {
-        Self { projection, position: Position::START, events: 0, status: Status::CatchingUp, set_up: false }
+        Self { projection, position: Position::START, events: 0, status: Status::CatchingUp, valid: false }
     }
 
     /// Whether the read model is there, with everything up to this position in it.
     pub(crate) fn has_reached(&self, position: Position) -> bool {
-        self.set_up && self.position >= position
+        self.valid && self.position >= position
     }
 
     /// Whether it will not go on by itself.

@@ -11,8 +11,8 @@ use super::{Progress, Status};
 use crate::error::chain;
 use crate::projection::{OneFailed, one_by_one};
 use crate::{
-    BoxError, CheckpointError, Delivery, Event, NameCollision, Position, Projection, ReadModel, RecordedEvent, Retry,
-    Store, Subscription,
+    BoxError, Checkpoint, CheckpointError, Delivery, Event, NameCollision, Position, Projection, ReadModel,
+    RecordedEvent, Retry, Store, StoreError, Subscription,
 };
 
 /// How long the stored checkpoint may lag behind while only unselected events pass by.
@@ -50,7 +50,12 @@ impl<P: Projection> Task<P> {
             }
             failures += 1;
             let text: Arc<str> = chain(&*error).into();
-            let Some(pause) = backoff.next() else {
+            let lost_history = is_lost_history(&*error);
+            if lost_history {
+                // The read model holds what the store doesn't: whatever position is waited for, it isn't reached.
+                self.progress.send_modify(|progress| progress.valid = false);
+            }
+            let Some(pause) = backoff.next().filter(|_| !lost_history) else {
                 tracing::error!(projection = P::NAME, error = %text, failures, "projection stopped");
                 return self.status(Status::Stopped { error: text });
             };
@@ -66,11 +71,11 @@ impl<P: Projection> Task<P> {
     /// Goes on from the checkpoint until it is shut down.
     async fn follow(&mut self) -> Result<(), BoxError> {
         let mut checkpoint = self.set_up().await?;
-        self.progress.send_modify(|progress| progress.set_up = true);
-        self.advance(checkpoint, 0, true);
+        self.advance(checkpoint.position, 0, true);
         let mut shutdown = self.shutdown.clone();
         let (mut stored, mut told, mut untold) = (Instant::now(), Instant::now(), 0);
-        let mut deliveries = Subscription::new(Arc::clone(&self.store), P::Event::query(), checkpoint);
+        let reader = format!("projection {}", P::NAME);
+        let mut deliveries = Subscription::new(Arc::clone(&self.store), reader, P::Event::query(), checkpoint);
         loop {
             tokio::task::consume_budget().await;
             // Waiting for two things costs more than most handlers: only where there is something to wait for.
@@ -78,18 +83,21 @@ impl<P: Projection> Task<P> {
             let first = match at_hand {
                 Some(delivery) => delivery.ok_or("the store was closed")??,
                 None => {
-                    self.advance(checkpoint, 0, untold > 0);
+                    self.advance(checkpoint.position, 0, untold > 0);
                     untold = 0;
                     tokio::select! {
                         biased;
-                        () = stopped(&mut shutdown) => return self.leave(checkpoint).await,
+                        () = stopped(&mut shutdown) => return self.leave(checkpoint, &mut deliveries).await,
                         delivery = deliveries.next() => delivery.ok_or("the store was closed")??,
                     }
                 }
             };
+            // The first delivery comes after the subscription has compared the checkpoint with the store.
+            self.validate();
             let batch = collect::<P::ReadModel>(first, &mut deliveries)?;
-            if !batch.events.is_empty() || stored.elapsed() >= IDLE_ADVANCE && batch.to > checkpoint {
-                checkpoint = self.take(checkpoint, &batch).await?;
+            if !batch.events.is_empty() || stored.elapsed() >= IDLE_ADVANCE && batch.to > checkpoint.position {
+                let to = self.target(checkpoint, &batch, &mut deliveries).await?;
+                checkpoint = self.take(checkpoint, &batch.events, to).await?;
                 stored = Instant::now();
             }
             untold += batch.events.len() as u64;
@@ -104,38 +112,61 @@ impl<P: Projection> Task<P> {
         }
     }
 
+    /// Lets those who wait for a position believe the progress.
+    fn validate(&self) {
+        self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.valid, true));
+    }
+
+    /// The checkpoint at the end of a batch. If the store can't be asked for the event there now, that of the last event.
+    async fn target(
+        &self,
+        from: Checkpoint,
+        batch: &Batch,
+        deliveries: &mut Subscription,
+    ) -> Result<Checkpoint, StoreError> {
+        match deliveries.checkpoint().await {
+            Err(error) if error.is_transient() => Ok(batch.events.last().map_or(from, |last| self.at(last))),
+            target => target,
+        }
+    }
+
     /// Stores how far it is, unless the checkpoint says so already.
-    async fn leave(&self, checkpoint: Position) -> Result<(), BoxError> {
-        let to = self.progress.borrow().position;
-        if to > checkpoint {
-            self.take(checkpoint, &Batch { events: Vec::new(), to, caught_up: true }).await?;
+    async fn leave(&self, checkpoint: Checkpoint, deliveries: &mut Subscription) -> Result<(), BoxError> {
+        if self.progress.borrow().position > checkpoint.position {
+            let to = deliveries.checkpoint().await?;
+            self.take(checkpoint, &[], to).await?;
         }
         Ok(())
     }
 
-    async fn set_up(&self) -> Result<Position, BoxError> {
+    async fn set_up(&self) -> Result<Checkpoint, BoxError> {
         let (mut transaction, checkpoint) = self.read_model.begin(P::NAME).await?;
-        self.projection.setup(P::ReadModel::connection(&mut transaction)).await?;
+        let setup = self.projection.setup(P::ReadModel::connection(&mut transaction));
+        self.read_model.handling(P::NAME, setup).await?;
         self.read_model.commit(transaction, P::NAME, checkpoint, checkpoint).await?;
         Ok(checkpoint)
     }
 
     /// Takes the events into the read model. If one fails, those before it are kept and the failure is returned.
-    async fn take(&self, from: Position, batch: &Batch) -> Result<Position, BoxError> {
-        let (events, broken) = decode(&batch.events);
+    async fn take(&self, from: Checkpoint, events: &[RecordedEvent], to: Checkpoint) -> Result<Checkpoint, BoxError> {
+        let (events, broken) = decode(events);
         let Some(broken) = broken else {
-            self.take_decoded(from, &events, batch.to).await?;
-            return Ok(batch.to);
+            self.take_decoded(from, &events, to).await?;
+            return Ok(to);
         };
         if let Some((_, last)) = events.last() {
-            self.take_decoded(from, &events, last.position).await?;
+            self.take_decoded(from, &events, self.at(last)).await?;
             self.advance(last.position, events.len() as u64, true);
         }
         Err(broken)
     }
 
-    async fn take_decoded(&self, from: Position, events: &[Decoded<'_, P>], to: Position) -> Result<(), BoxError> {
-        let span = tracing::debug_span!("project", projection = P::NAME, events = events.len(), %to);
+    fn at(&self, event: &RecordedEvent) -> Checkpoint {
+        Checkpoint::at(event, self.store.identity())
+    }
+
+    async fn take_decoded(&self, from: Checkpoint, events: &[Decoded<'_, P>], to: Checkpoint) -> Result<(), BoxError> {
+        let span = tracing::debug_span!("project", projection = P::NAME, events = events.len(), to = %to.position);
         let failure = match self.transact(from, events, to, false).instrument(span).await {
             Ok(()) => return Ok(()),
             Err(Failure::Many(error)) => {
@@ -151,34 +182,36 @@ impl<P: Projection> Task<P> {
             Failure::Whole(error) | Failure::Many(error) | Failure::One { at: 0, error } => return Err(error),
             Failure::One { at, error } => (at, error),
         };
-        let to = events[at - 1].1.position;
+        let to = self.at(events[at - 1].1);
         let undone = if P::ReadModel::UNDOES { &events[..at] } else { &[] };
         self.transact(from, undone, to, true).await.map_err(Failure::into_error)?;
-        self.advance(to, at as u64, true);
+        self.advance(to.position, at as u64, true);
         Err(error)
     }
 
     async fn transact(
         &self,
-        from: Position,
+        from: Checkpoint,
         events: &[Decoded<'_, P>],
-        to: Position,
+        to: Checkpoint,
         singly: bool,
     ) -> Result<(), Failure> {
         let whole = |error: BoxError| Failure::Whole(error);
         let (mut transaction, checkpoint) = self.read_model.begin(P::NAME).await.map_err(|e| whole(e.into()))?;
         if checkpoint != from {
-            let moved = CheckpointError::Moved { projection: P::NAME.to_owned(), expected: from, actual: checkpoint };
-            return Err(whole(moved.into()));
+            let (projection, expected, actual) = (P::NAME.to_owned(), from.position, checkpoint.position);
+            return Err(whole(CheckpointError::Moved { projection, expected, actual }.into()));
         }
         let connection = P::ReadModel::connection(&mut transaction);
-        let taken = match events {
-            [] => Ok(()),
-            [_] => one_by_one(&self.projection, events, connection).await,
-            _ if singly => one_by_one(&self.projection, events, connection).await,
-            _ => self.projection.on_many(events, connection).await,
+        let handlers = async {
+            match events {
+                [] => Ok(()),
+                [_] => one_by_one(&self.projection, events, connection).await,
+                _ if singly => one_by_one(&self.projection, events, connection).await,
+                _ => self.projection.on_many(events, connection).await,
+            }
         };
-        taken.map_err(|error| match error.downcast::<OneFailed>() {
+        self.read_model.handling(P::NAME, handlers).await.map_err(|error| match error.downcast::<OneFailed>() {
             Ok(failed) => {
                 let OneFailed { at, source } = *failed;
                 Failure::One { at, error: failed_on(events[at].1, source) }
@@ -204,6 +237,11 @@ impl<P: Projection> Task<P> {
             changed
         });
     }
+}
+
+/// Whether a projection failed because the store lacks what its read model was made of.
+fn is_lost_history(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<StoreError>().is_some_and(StoreError::is_lost_history)
 }
 
 /// Waits for the signal to stop, or for the owner to be gone.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use recount::{Delivery, DispatchError, Event, ExpectedRevision, Position, Recount, StateKey};
+use recount::{Checkpoint, Delivery, DispatchError, Event, ExpectedRevision, Position, Recount, StateKey};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -68,7 +68,7 @@ where
     let key = StateKey::new(format!("reaction/{name}"))?;
     let checkpoint = match recount.store().get(&key).await? {
         Some(entry) => serde_json::from_slice(&entry.value).context("damaged checkpoint")?,
-        None => Position::START,
+        None => Checkpoint::START,
     };
     let mut deliveries = recount.subscribe(E::query(), checkpoint);
     while let Some(first) = deliveries.next().await {
@@ -78,7 +78,7 @@ where
         {
             batch.push(delivery?);
         }
-        let position = batch.last().map_or(checkpoint, Delivery::position);
+        let position = batch.last().map_or(checkpoint.position, Delivery::position);
         let events = batch.iter().filter_map(|delivery| match delivery {
             Delivery::Event(event) => Some(E::from_recorded(event)),
             Delivery::CaughtUp(_) => None,
@@ -89,7 +89,8 @@ where
                 .try_buffer_unordered(AT_ONCE)
                 .try_collect::<()>()
                 .await?;
-            let value = serde_json::to_vec(&position)?;
+            // With the store and the event, so that a store that was put back to a backup is noticed at the next start.
+            let value = serde_json::to_vec(&deliveries.checkpoint().await?)?;
             recount.store().put(&key, value.into(), ExpectedRevision::Any, None).await?;
         }
         reached.send_replace(position);

@@ -1,4 +1,6 @@
 CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
     projection text COLLATE "C" PRIMARY KEY,
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    store uuid,
+    event uuid
 )

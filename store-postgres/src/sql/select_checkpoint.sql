@@ -1,1 +1,1 @@
-SELECT position FROM {schema}.checkpoints WHERE projection = $1
+SELECT position, store, event FROM {schema}.checkpoints WHERE projection = $1

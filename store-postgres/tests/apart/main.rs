@@ -49,6 +49,18 @@ impl Apart {
 
 #[async_trait]
 impl Harness for Apart {
+    async fn open_another(&self) -> Arc<dyn Store> {
+        Arc::new(self.fresh.another().await)
+    }
+
+    async fn save(&self) {
+        self.fresh.save().await;
+    }
+
+    async fn restore(&self) {
+        self.fresh.restore().await;
+    }
+
     async fn open(&self) -> Arc<dyn Store> {
         let near = self.fresh.store().await;
         if self.opened.fetch_add(1, Ordering::SeqCst) % 2 == 1 {

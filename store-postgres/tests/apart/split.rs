@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
-    Append, AppendError, Appended, EachEvent, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
-    Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StreamId,
+    Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
+    NamedAppend, Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError,
+    StoreId, StreamId,
 };
 use recount_store_postgres::PostgresStore;
 use tokio::net::TcpStream;
@@ -59,6 +60,12 @@ impl Split {
 
 #[async_trait]
 impl EventStore for Split {
+    fn identity(&self) -> StoreId {
+        self.near.identity()
+    }
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        self.near.event_at(position).await
+    }
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         let mut blobs = Blobs::default();

@@ -43,6 +43,11 @@ impl Fresh {
         PostgresStore::open(&self.url()).await.unwrap()
     }
 
+    /// Another store, in the same database.
+    pub async fn another(&self) -> PostgresStore {
+        PostgresStore::builder(&self.url()).schema("another").open().await.unwrap()
+    }
+
     /// A connection of somebody who knows nothing of recount.
     pub async fn shell(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.unwrap()
@@ -53,6 +58,28 @@ impl Fresh {
         let done = execute_on(&mut shell, sql).await;
         shell.close().await.unwrap();
         done
+    }
+
+    /// Keeps a copy of the store's events, as a backup does.
+    pub async fn save(&self) {
+        let copies = ["events", "tags", "appends"].map(|table| {
+            format!("DROP TABLE IF EXISTS copy.{table}; CREATE TABLE copy.{table} AS TABLE recount.{table};")
+        });
+        let last = "DROP TABLE IF EXISTS copy.last; CREATE TABLE copy.last AS SELECT last_value FROM recount.position_sequence";
+        self.execute(&format!("CREATE SCHEMA IF NOT EXISTS copy; {} {last}", copies.concat())).await.unwrap();
+    }
+
+    /// Puts the store back to the copy, beneath the instances that are open.
+    pub async fn restore(&self) {
+        let tables = ["tags", "appends", "events"].map(|table| {
+            format!("DELETE FROM recount.{table}; INSERT INTO recount.{table} SELECT * FROM copy.{table};")
+        });
+        let script = format!(
+            "BEGIN; SET LOCAL session_replication_role = replica; {}
+            SELECT setval('recount.position_sequence', (SELECT last_value FROM copy.last)); COMMIT",
+            tables.concat()
+        );
+        self.execute(&script).await.unwrap();
     }
 
     pub async fn number(&self, sql: &str) -> i64 {

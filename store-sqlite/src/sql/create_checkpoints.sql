@@ -1,4 +1,6 @@
 CREATE TABLE IF NOT EXISTS checkpoints (
     projection TEXT NOT NULL PRIMARY KEY,
-    position INTEGER NOT NULL
+    position INTEGER NOT NULL,
+    store BLOB,
+    event BLOB
 ) STRICT, WITHOUT ROWID

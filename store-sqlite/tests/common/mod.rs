@@ -8,7 +8,7 @@ use recount_core::{
     Append, EventData, EventStore, EventType, ExpectedVersion, Query, ReadAll, ReadStream, RecordedEvent, StreamId,
 };
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 pub fn stream(id: &str) -> StreamId {
     StreamId::new("account", id).unwrap()
@@ -45,4 +45,22 @@ pub async fn execute(path: &Path, sql: &'static str) -> Result<u64, sqlx::Error>
     let done = sqlx::raw_sql(sql).execute(&mut shell).await?;
     shell.close().await.unwrap();
     Ok(done.rows_affected())
+}
+
+/// Puts a store that is open back to a copy, table by table, as a restore beneath it does.
+pub async fn restore(path: &Path, copy: &Path) {
+    let mut shell = shell(path).await;
+    sqlx::query("ATTACH ? AS copy").bind(copy.display().to_string()).execute(&mut shell).await.unwrap();
+    let names = "SELECT name, sql FROM copy.sqlite_schema WHERE type = ? AND name NOT LIKE 'sqlite_%'";
+    let triggers: Vec<(String, String)> = sqlx::query_as(names).bind("trigger").fetch_all(&mut shell).await.unwrap();
+    let tables: Vec<(String, String)> = sqlx::query_as(names).bind("table").fetch_all(&mut shell).await.unwrap();
+    let mut script = "BEGIN IMMEDIATE;".to_owned();
+    triggers.iter().for_each(|(name, _)| script += &format!("DROP TRIGGER main.{name};"));
+    for (name, _) in tables {
+        script += &format!("DELETE FROM main.{name}; INSERT INTO main.{name} SELECT * FROM copy.{name};");
+    }
+    triggers.iter().for_each(|(_, sql)| script += &format!("{sql};"));
+    script += "COMMIT;";
+    sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut shell).await.unwrap();
+    shell.close().await.unwrap();
 }

@@ -113,13 +113,13 @@ impl GivenEvents {
         setup.map_err(|error| fails("setup", &*error))?;
         let mut at = checkpoint;
         for event in self.recorded(|_| StreamId::new("given", "events")) {
-            if event.position <= checkpoint || !query.matches(&event) {
+            if event.position <= checkpoint.position || !query.matches(&event) {
                 continue;
             }
             let connection = P::ReadModel::connection(&mut transaction);
             let handled = projection.on(&read(&event), &event, connection).await;
             handled.map_err(|error| fails(&format!("handling {}", event.data.event_type), &*error))?;
-            at = event.position;
+            at = event.position.into();
             model.commit(transaction, name, checkpoint, at).await.map_err(|error| fails("commit", &error))?;
             (transaction, checkpoint) = model.begin(name).await.map_err(|error| fails("begin", &error))?;
         }

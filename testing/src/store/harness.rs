@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use recount_core::Store;
+use recount_core::{InMemory, Store};
 
+use super::probe::{Model, Target};
 use crate::FaultyStore;
 
 /// How long a promise may take before it counts as stuck.
@@ -18,6 +19,20 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub trait Harness: Send + Sync {
     /// Opens the store: each call gives another instance, or at least another handle, on the same data.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Opens another store of the same kind, empty at first, with an identity of its own.
+    async fn open_another(&self) -> Arc<dyn Store>;
+
+    /// Keeps a copy of the store as it is now, as a backup does.
+    async fn save(&self);
+
+    /// Puts the store back to the copy that [`save`](Self::save) kept, beneath the instances that are open.
+    async fn restore(&self);
+
+    /// Opens the store together with the read models that it is used with: of its own, elsewhere, and in memory.
+    async fn open_with_read_models(&self) -> (Arc<dyn Store>, Vec<Box<dyn Target>>) {
+        (self.open().await, vec![Model::elsewhere("in memory", InMemory::new())])
+    }
 
     /// What this store can do beyond what all stores promise.
     fn capabilities(&self) -> Capabilities {
@@ -83,6 +98,21 @@ impl<H: Harness> Harness for Boxed<H> {
         let boxed: Box<dyn Store> = Box::new(self.0.open().await);
         Arc::new(boxed)
     }
+    async fn open_another(&self) -> Arc<dyn Store> {
+        let boxed: Box<dyn Store> = Box::new(self.0.open_another().await);
+        Arc::new(boxed)
+    }
+    async fn open_with_read_models(&self) -> (Arc<dyn Store>, Vec<Box<dyn Target>>) {
+        let (store, models) = self.0.open_with_read_models().await;
+        let boxed: Box<dyn Store> = Box::new(store);
+        (Arc::new(boxed), models)
+    }
+    async fn save(&self) {
+        self.0.save().await;
+    }
+    async fn restore(&self) {
+        self.0.restore().await;
+    }
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
     }
@@ -99,6 +129,19 @@ pub struct Faultless<H>(pub H);
 impl<H: Harness> Harness for Faultless<H> {
     async fn open(&self) -> Arc<dyn Store> {
         Arc::new(FaultyStore::new(self.0.open().await))
+    }
+    async fn open_another(&self) -> Arc<dyn Store> {
+        Arc::new(FaultyStore::new(self.0.open_another().await))
+    }
+    async fn open_with_read_models(&self) -> (Arc<dyn Store>, Vec<Box<dyn Target>>) {
+        let (store, models) = self.0.open_with_read_models().await;
+        (Arc::new(FaultyStore::new(store)), models)
+    }
+    async fn save(&self) {
+        self.0.save().await;
+    }
+    async fn restore(&self) {
+        self.0.restore().await;
     }
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()

@@ -114,6 +114,20 @@ macro_rules! __store_promises {
                 a_subscription_is_left_and_taken_up_anywhere
                 a_slow_subscriber_holds_nobody_up
             }
+            history {
+                a_store_has_an_identity
+                a_position_tells_its_event
+                a_checkpoint_names_store_and_event
+                a_subscriber_ahead_of_its_store_is_refused
+                a_store_that_has_grown_again_is_no_store_that_was_read
+                a_checkpoint_of_another_store_is_refused
+                an_erased_event_at_the_checkpoint_is_passed
+                a_running_subscription_notices_that_its_store_went_back
+                a_running_subscription_notices_that_its_store_grew_again
+                a_read_model_ahead_of_its_store_stops
+                a_running_projection_notices_that_its_store_went_back
+                a_read_model_of_another_store_stops
+            }
             lease {
                 a_lease_has_one_holder
                 a_released_lease_is_free
@@ -177,13 +191,16 @@ mod tests {
             include_str!("boundary.rs"),
             include_str!("concurrency.rs"),
             include_str!("conditions.rs"),
+            include_str!("history.rs"),
             include_str!("idempotency.rs"),
+            include_str!("lease.rs"),
             include_str!("lifecycle.rs"),
             include_str!("names.rs"),
             include_str!("order.rs"),
             include_str!("payload.rs"),
             include_str!("read.rs"),
             include_str!("state.rs"),
+            include_str!("subscribe.rs"),
             include_str!("watch.rs"),
         ];
         let promises = topics.iter().flat_map(|topic| topic.split("\npub async fn ").skip(1));

@@ -1,0 +1,1 @@
+SELECT id, schema_name FROM {schema}.store

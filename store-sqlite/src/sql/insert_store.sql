@@ -1,0 +1,1 @@
+INSERT INTO store (single, id) VALUES (1, ?1)
