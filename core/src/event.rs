@@ -3,6 +3,7 @@
 use schemars::Schema;
 
 use crate::__private::Listed;
+use crate::loss::Loss;
 use crate::shape::Form;
 use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag};
 
@@ -52,7 +53,7 @@ pub trait Event: Sized + Send + Sync + 'static {
     /// The stored form, under a new event id and without metadata.
     ///
     /// # Errors
-    /// [`EncodeError`] if the event is retired or a value has no JSON form.
+    /// [`EncodeError`] if the event is retired, or if a value has no JSON form or would not come back equal.
     fn encode(&self) -> Result<EventData, EncodeError>;
 
     /// Reads a stored form of any released version: aliases are known, upcasters run.
@@ -113,6 +114,16 @@ pub enum EncodeError {
         /// Why.
         source: BoxError,
     },
+    /// A value is written as JSON that can't be read back, or that comes back as another value.
+    #[error("a {event_type} event can't be written, because `{field}` {reason}")]
+    Lossy {
+        /// The event's type.
+        event_type: &'static str,
+        /// The path of the field, such as `items[2].price`.
+        field: String,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
     /// The event is a variant that its union leaves out with `only`.
     #[error("{event_type} is not among the events that its union names with `only`")]
     NotInUnion {
@@ -122,6 +133,13 @@ pub enum EncodeError {
     /// A tag can't be made from a field's value.
     #[error(transparent)]
     Name(#[from] NameError),
+}
+
+impl EncodeError {
+    pub(crate) fn lossy(event_type: &'static str, loss: Loss) -> Self {
+        let Loss { field, reason } = loss;
+        Self::Lossy { event_type, field, reason }
+    }
 }
 
 /// Why a stored event can't be read.

@@ -33,6 +33,7 @@ mod event_data;
 mod fold;
 mod in_memory;
 mod lease;
+mod loss;
 mod metadata;
 mod name;
 mod projection;

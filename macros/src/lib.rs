@@ -8,6 +8,7 @@ use syn::{DeriveInput, parse_macro_input};
 mod aggregate;
 mod args;
 mod command;
+mod differing;
 mod errors;
 mod event;
 mod form;
@@ -15,7 +16,9 @@ mod id;
 mod lock;
 mod mirror;
 mod names;
+mod readable;
 mod shape;
+mod spelling;
 #[cfg(test)]
 mod testing;
 mod value;

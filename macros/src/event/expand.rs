@@ -6,8 +6,10 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::model::{Event, Variant};
+use crate::differing::differing;
 use crate::form;
 use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
+use crate::readable;
 use crate::shape::{all_at, at};
 
 /// The methods are `#[inline]` for the sake of compile time: like generic code they are then compiled where they are
@@ -20,17 +22,20 @@ pub(crate) fn event(
 ) -> TokenStream {
     let (krate, ident) = (&event.krate, event.ident);
     let mirror = mirror(event, variants);
-    let payload = payload_impl(krate, ident);
+    let compared: Vec<_> = variants.iter().map(|variant| (variant.ident, variant.fields)).collect();
+    let payload = payload_impl(krate, ident, &differing(krate, event.is_enum, &compared));
     let listed = variants.iter().enumerate().map(|(index, variant)| listed(event, index, variant));
     let encode = encode(event, variants);
     let decode = decode(event, variants);
     let scope = form::scope(krate);
+    let checks = variants.iter().map(|variant| readable::forms(krate, variant.fields, &variant.wires));
     quote! {
         #comparisons
         #test
         #[allow(deprecated)]
         const _: () = {
             #scope
+            #(#checks)*
             #mirror
             #payload
             #[automatically_derived]
@@ -91,10 +96,11 @@ fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream
     };
     let retired = variant.retired.then(|| quote!(.retired()));
     let form = form::of_fields(krate, variant.fields, &variant.wires);
+    let fidelity = form::fidelity(krate, variant.fields, &variant.wires);
     let functions = variant.upcasts.iter().map(|path| quote!(#path).to_string().replace(' ', ""));
     let upcasters = (!variant.upcasts.is_empty()).then(|| quote!(.upcasters(&[#(#functions),*])));
     quote! {
-        #krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form)
+        #krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form, #fidelity)
             #retired
             #upcasters
     }

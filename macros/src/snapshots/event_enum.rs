@@ -36,6 +36,39 @@ const _: () = {
         ) -> ::core::result::Result<Self, __D::Error> {
             __Payload::deserialize(__deserializer)
         }
+        fn differing(
+            &self,
+            __other: &Self,
+        ) -> ::core::option::Option<&'static ::core::primitive::str> {
+            #[allow(unused_imports)]
+            use ::recount::__private::NoEquality as _;
+            match (self, __other) {
+                (
+                    Self::Deposited { branch: __first1, .. },
+                    Self::Deposited { branch: __second1, .. },
+                ) => {
+                    if ::recount::__private::differs(
+                        ::recount::__private::Equality::<BranchId>::EQUAL,
+                        __first1,
+                        __second1,
+                    ) {
+                        return ::core::option::Option::Some("branch");
+                    }
+                    ::core::option::Option::None
+                }
+                (Self::Moved { 0: __first0, .. }, Self::Moved { 0: __second0, .. }) => {
+                    if ::recount::__private::differs(
+                        ::recount::__private::Equality::<BranchId>::EQUAL,
+                        __first0,
+                        __second0,
+                    ) {
+                        return ::core::option::Option::Some("[0]");
+                    }
+                    ::core::option::Option::None
+                }
+                _ => ::core::option::Option::None,
+            }
+        }
     }
     #[automatically_derived]
     impl ::recount::Event for AccountEvent {
@@ -58,6 +91,7 @@ const _: () = {
                             },
                         ],
                     ),
+                    ::recount::__private::Probe::<String>::FIDELITY,
                 ),
                 ::recount::__private::Listed::new(
                         "Deposited",
@@ -83,6 +117,12 @@ const _: () = {
                                 },
                             ],
                         ),
+                        ::recount::shape::Fidelity::all(
+                            &[
+                                ::recount::__private::Probe::<i64>::FIDELITY,
+                                ::recount::__private::Probe::<BranchId>::FIDELITY,
+                            ],
+                        ),
                     )
                     .upcasters(&["v1", "v2"]),
                 ::recount::__private::Listed::new(
@@ -92,6 +132,7 @@ const _: () = {
                         &[],
                         ::recount::__private::variant_schema::<__Payload, 2usize>,
                         ::recount::shape::Form::Object(&[]),
+                        ::recount::shape::Fidelity::Exact,
                     )
                     .retired(),
                 ::recount::__private::Listed::new(
@@ -104,6 +145,12 @@ const _: () = {
                         &[
                             ::recount::__private::Probe::<BranchId>::FORM,
                             ::recount::__private::Probe::<u8>::FORM,
+                        ],
+                    ),
+                    ::recount::shape::Fidelity::all(
+                        &[
+                            ::recount::__private::Probe::<BranchId>::FIDELITY,
+                            ::recount::__private::Probe::<u8>::FIDELITY,
                         ],
                     ),
                 ),
