@@ -59,7 +59,7 @@ pub trait Event: Sized + Send + Sync + 'static {
     /// Reads a stored form of any released version: aliases are known, upcasters run.
     ///
     /// # Errors
-    /// [`DecodeError`] if the type or version is unknown or the payload is not of that version's shape.
+    /// [`DecodeError`] if the type or version is unknown, the payload is not of that version's shape, or an upcaster fails.
     fn decode(event_type: &str, schema_version: u32, payload: &[u8]) -> Result<Self, DecodeError>;
 
     /// Reads a recorded event.
@@ -170,6 +170,20 @@ pub enum DecodeError {
         /// The stored version.
         schema_version: u32,
         /// Why.
+        source: BoxError,
+    },
+    /// An upcaster refuses the event: its old version holds what the next one can't.
+    #[error(
+        "a {event_type} event, version {schema_version}, can't become the next version: upcaster {function} failed"
+    )]
+    Upcast {
+        /// The stored type.
+        event_type: String,
+        /// The stored version.
+        schema_version: u32,
+        /// The function, as the event's `upcast(…)` names it.
+        function: String,
+        /// What it returned, or that it panicked.
         source: BoxError,
     },
 }

@@ -1,7 +1,5 @@
 //! The work of a derived `Event`.
 
-use serde::de::DeserializeOwned;
-
 use super::listed::Listed;
 use super::payload::{Content, Payload, read};
 use crate::loss::{Loss, loss, unequal};
@@ -103,24 +101,6 @@ fn is(variant: &EventVariant, event_type: &str) -> bool {
 pub fn decode<E: Payload>(index: usize, event_type: &str, version: u32, payload: &[u8]) -> Result<E, DecodeError> {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     codec::from_json_with(event_type, version, payload, |json| read(index, json))
-}
-
-/// Reads an old version and makes the next of it.
-///
-/// # Errors
-/// [`DecodeError::Payload`] if the payload does not have its shape.
-pub fn upcast_stored<A: DeserializeOwned, B>(
-    upcast: fn(A) -> B,
-    event_type: &str,
-    version: u32,
-    payload: &[u8],
-) -> Result<B, DecodeError> {
-    codec::from_json(event_type, version, payload).map(upcast)
-}
-
-/// Makes the next version of an old one.
-pub fn upcast_next<A, B>(old: A, upcast: fn(A) -> B) -> B {
-    upcast(old)
 }
 
 /// Adds what a part of a union reads.

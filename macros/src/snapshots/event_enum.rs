@@ -199,22 +199,25 @@ const _: () = {
                 __version,
             )? {
                 (1usize, 1u32) => {
-                    let __event = ::recount::__private::upcast_stored::<
-                        _,
-                        _,
-                    >(v1, __type, __version, __payload)?;
-                    let __event = ::recount::__private::upcast_next::<
-                        _,
-                        Self,
-                    >(__event, v2);
-                    ::core::result::Result::Ok(__event)
+                    let __event = ::recount::__private::upcast_stored(
+                        v1,
+                        "v1",
+                        __type,
+                        __version,
+                        __payload,
+                    )?;
+                    let __event = ::recount::__private::upcast_next(v2, "v2", __event)?;
+                    ::recount::__private::upcast_last::<Self, _>(__event)
                 }
                 (1usize, 2u32) => {
-                    let __event = ::recount::__private::upcast_stored::<
-                        _,
-                        Self,
-                    >(v2, __type, __version, __payload)?;
-                    ::core::result::Result::Ok(__event)
+                    let __event = ::recount::__private::upcast_stored(
+                        v2,
+                        "v2",
+                        __type,
+                        __version,
+                        __payload,
+                    )?;
+                    ::recount::__private::upcast_last::<Self, _>(__event)
                 }
                 (__index, __version) => {
                     ::recount::__private::decode(__index, __type, __version, __payload)
