@@ -34,6 +34,7 @@ mod fold;
 mod history;
 mod in_memory;
 mod lease;
+mod loss;
 mod metadata;
 mod name;
 mod names;
