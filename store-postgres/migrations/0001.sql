@@ -248,7 +248,8 @@ CREATE FUNCTION {schema}.append_batch(
     tag_part integer[], tag_index integer[], tag_kind integer[], tag_name text[],
     -- What to lock, in order, and whether against everybody, not only against those who do. All at once if `alone`.
     locks bigint[], lock_exclusive boolean[], alone boolean,
-    key_append integer[], key_name text[], key_digest uuid[],
+    -- The keys: each of a whole append (part 0), or of some events of one of its parts: up to which one, and how many.
+    key_append integer[], key_name text[], key_digest uuid[], key_part integer[], key_end integer[], key_count integer[],
     condition_append integer[], condition_after bigint[], condition_items text[],
     -- Whether all its alternatives are in the simple form that follows: up to two tags, and kinds, if any are asked
     -- for, right if the caller knows all kinds there are.
@@ -260,8 +261,8 @@ CREATE FUNCTION {schema}.append_batch(
     OUT part_head bigint[],
     -- The positions of what was written, in order.
     OUT positions bigint[],
-    -- Appends whose key is known.
-    OUT known_append integer[], OUT known_digest uuid[], OUT known_position bigint[], OUT known_streams text[]
+    -- Keys that are known, and of which append.
+    OUT known_name text[], OUT known_append integer[], OUT known_digest uuid[], OUT known_position bigint[], OUT known_streams text[]
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     parts integer := cardinality(part_append);
@@ -270,6 +271,8 @@ DECLARE
     first_part integer[] := array_fill(1, ARRAY[appends]);
     last_part integer[] := array_fill(0, ARRAY[appends]);
     part_rank bigint[] := array_fill(-1::bigint, ARRAY[parts]);
+    -- How many events were written up to the end of each append.
+    append_end bigint[] := array_fill(0::bigint, ARRAY[appends]);
     part integer := 1;
     stream integer;
     total bigint := 0;
@@ -289,11 +292,12 @@ BEGIN
 
     IF cardinality(key_append) > 0 THEN
         FOR seen IN
-            SELECT k.append, n.digest, n.position, n.streams
+            SELECT k.append, k.name, n.digest, n.position, n.streams
             FROM unnest(key_append, key_name) AS k(append, name)
             CROSS JOIN LATERAL (SELECT * FROM {schema}.appends AS s WHERE s.key = k.name) AS n
         LOOP
             known[seen.append] := true;
+            known_name := known_name || seen.name;
             known_append := known_append || seen.append;
             known_digest := known_digest || seen.digest;
             known_position := known_position || seen.position;
@@ -358,6 +362,7 @@ BEGIN
                 total := total + part_count[p];
                 heads[part_stream[p]] := heads[part_stream[p]] + part_count[p];
             END LOOP;
+            append_end[append] := total;
         END IF;
     END LOOP;
 
@@ -380,20 +385,25 @@ BEGIN
         END IF;
     END IF;
 
-    FOR i IN 1 .. cardinality(key_append) LOOP
-        a := key_append[i];
-        IF accepted[a] THEN
-            INSERT INTO {schema}.appends (key, digest, position, streams)
-            -- An append without events has no position, one without streams nothing to tell of them.
-            SELECT key_name[i], key_digest[i],
-                CASE WHEN sum(part_count[p]) > 0
-                    THEN positions[max(part_rank[p] + part_count[p])] ELSE 0 END,
-                coalesce(jsonb_agg(jsonb_build_object(
-                    'stream', streams[part_stream[p]], 'version', part_head[p] + part_count[p], 'count', part_count[p]
-                ) ORDER BY p), '[]')
-            FROM generate_series(first_part[a], last_part[a]) AS p;
-        END IF;
-    END LOOP;
+    IF cardinality(key_append) > 0 THEN
+        INSERT INTO {schema}.appends (key, digest, position, streams)
+        SELECT key_name[i], key_digest[i],
+            -- An outcome without events has no position.
+            CASE WHEN o.count > 0 THEN positions[append_end[key_append[i]]] ELSE 0 END, o.streams
+        FROM generate_series(1, cardinality(key_append)) AS i
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(c.count), 0) AS count, coalesce(jsonb_agg(jsonb_build_object(
+                'stream', streams[part_stream[c.p]], 'version', part_head[c.p] + c.up_to, 'count', c.count
+            ) ORDER BY c.p), '[]') AS streams
+            FROM (
+                SELECT p, part_count[p] AS up_to, part_count[p] AS count
+                FROM generate_series(first_part[key_append[i]], last_part[key_append[i]]) AS p WHERE key_part[i] = 0
+                UNION ALL
+                SELECT key_part[i], key_end[i], key_count[i] WHERE key_part[i] > 0
+            ) AS c
+        ) AS o
+        WHERE accepted[key_append[i]];
+    END IF;
 END
 $$;
 
