@@ -65,16 +65,16 @@ pub enum StoreError {
     },
     /// The place no longer holds the store that was opened: it was renamed, replaced, moved or deleted meanwhile.
     #[error(
-        "{operation}: {place} no longer holds store {expected}, which this program opened: {found}; \
-             put that store back, or restart the program to use what is there now"
+        "{operation}: {place} no longer holds {}, which this program opened: {found}; \
+             put it back, or restart the program to use what is there now", held(*expected)
     )]
     Replaced {
         /// What was being done.
         operation: &'static str,
         /// The file, or the database and schema.
         place: String,
-        /// The store that was opened.
-        expected: StoreId,
+        /// The store that was opened. `None`: a read model in a file of its own.
+        expected: Option<StoreId>,
         /// What is at the place now.
         found: String,
     },
@@ -163,6 +163,10 @@ impl StoreError {
         let source: Arc<dyn Error + Send + Sync> = Arc::from(source);
         Some(move || same(operation, Box::new(Arc::clone(&source))))
     }
+}
+
+fn held(store: Option<StoreId>) -> String {
+    store.map_or_else(|| "the read model".to_owned(), |store| format!("store {store}"))
 }
 
 /// The error with its causes, as one line.

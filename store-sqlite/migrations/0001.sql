@@ -65,7 +65,8 @@ CREATE TABLE state (
 
 CREATE INDEX state_by_expiry ON state (expires_at) WHERE expires_at IS NOT NULL;
 
-CREATE TABLE checkpoints (
+-- There already if the file was made for read models.
+CREATE TABLE IF NOT EXISTS checkpoints (
     projection TEXT NOT NULL PRIMARY KEY,
     position INTEGER NOT NULL,
     -- the store that was read, and its event at the position, if known

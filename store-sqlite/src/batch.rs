@@ -44,13 +44,19 @@ pub(crate) struct Failed {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blame {
     Database,
+    /// The path leads to another file, or to none.
+    Replaced,
     DuplicateEvent,
     Projection,
 }
 
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
-        let blame = if matches!(error, StoreError::Projection { .. }) { Blame::Projection } else { Blame::Database };
+        let blame = match error {
+            StoreError::Projection { .. } => Blame::Projection,
+            StoreError::Replaced { .. } => Blame::Replaced,
+            _ => Blame::Database,
+        };
         Self { error, blame }
     }
 }
@@ -110,6 +116,8 @@ impl Batcher {
             });
         }
         self.write(connection, &plan).await?;
+        // A file without a name, or one that was put aside, keeps nothing.
+        guard.place().check(OPERATION)?;
         let Plan { known, counters, kinds, .. } = plan;
         self.ledger.counters = counters;
         self.ledger.kinds.publish(kinds);
@@ -203,6 +211,10 @@ impl Batcher {
     /// Leaves no transaction behind.
     pub(crate) async fn undo(&mut self, guard: &mut WriteGuard, blame: Blame) {
         self.ledger.forget();
+        if blame == Blame::Replaced {
+            // No transaction is open, and the connection may be all that is left of a deleted file.
+            return;
+        }
         let clean = match guard.get() {
             // After other failures nobody knows what state SQLite is in; after a full disk it has rolled back already.
             Some(connection) if blame != Blame::Database => {

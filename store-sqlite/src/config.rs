@@ -17,7 +17,7 @@ use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
 use crate::store::{Opened, Parts, SqliteStore};
 use crate::writer::{Limits, Writer};
-use crate::{error::During, identity, migrate, path};
+use crate::{identity, migrate, path};
 
 /// Opens a [`SqliteStore`]: made by [`SqliteStore::builder`].
 #[derive(Debug)]
@@ -117,10 +117,12 @@ impl SqliteBuilder {
         let identity = identity::identify(&mut connection).await?;
         let kinds = Arc::new(Kinds::default());
         kinds.refresh(&mut connection).await?;
-        inlines.open(&mut connection, &kinds, settings.patience).await?;
+        inlines.open(&mut connection, &kinds, &settings).await?;
 
-        let reader = Reader { pool: settings.pool(), kinds: Arc::clone(&kinds) };
-        let mut reading = reader.pool.acquire().await.during(OPERATION)?;
+        settings.place.remember(&settings.path, Some(identity))?;
+        let place = Arc::clone(&settings.place);
+        let reader = Reader { pool: settings.pool(), kinds: Arc::clone(&kinds), place };
+        let mut reading = reader.acquire(OPERATION).await?;
         let position = reader.head(&mut reading).await?;
         drop(reading);
         let (sender, head) = watch::channel::<Position>(position);

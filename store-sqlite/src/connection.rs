@@ -1,15 +1,20 @@
 //! Connections: one that writes, shared in turn, and a few that read.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use recount_core::StoreError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+use tokio::time::Instant;
 
 use crate::error::Cause;
+use crate::identity::identify;
+use crate::place::Place;
 use crate::transaction::depth;
 
 /// How the connections to one file are made.
@@ -22,6 +27,8 @@ pub(crate) struct Settings {
     /// Whether a missing file is created.
     pub(crate) create: bool,
     pub(crate) patience: Duration,
+    /// The files that were opened.
+    pub(crate) place: Arc<Place>,
 }
 
 /// How long SQLite itself waits for the write lock at a time, looking every few milliseconds.
@@ -39,6 +46,7 @@ impl Settings {
             max_size: None,
             create: true,
             patience: Duration::from_secs(10),
+            place: Arc::default(),
         }
     }
 
@@ -86,6 +94,19 @@ impl Settings {
         opened.map_err(|cause| cause.at(&self.path).store_error("opening the database"))
     }
 
+    /// As [`open`](Self::open), after a connection was given up: only the same file with the same store.
+    async fn reopen(&self) -> Result<SqliteConnection, StoreError> {
+        const OPERATION: &str = "opening the database again";
+        self.place.check_database(OPERATION)?;
+        let mut connection = Self { create: false, ..self.clone() }.open().await?;
+        if self.place.store().is_some() {
+            self.place.check_store(OPERATION, identify(&mut connection).await?)?;
+        }
+        self.place.check_database(OPERATION)?;
+        self.place.remember(&self.path, self.place.store())?;
+        Ok(connection)
+    }
+
     pub(crate) fn pool(&self) -> SqlitePool {
         let readers = self.readers.max(1);
         // A replay passes through every reader and fills the cache of each.
@@ -96,6 +117,15 @@ impl Settings {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_connect({
+                let place = Arc::clone(&self.place);
+                // A new connection could lead to another file than the others. Only noted here, since the pool would
+                // try again and again: who acquires a connection checks.
+                move |_, _| {
+                    let _ = place.check("opening the database to read");
+                    Box::pin(async { Ok(()) })
+                }
+            })
             .connect_lazy_with(
                 self.options()
                     .read_only(true)
@@ -111,6 +141,33 @@ impl Settings {
 pub(crate) struct WriteLock {
     settings: Arc<Settings>,
     slot: Arc<Mutex<Slot>>,
+    state: Arc<State>,
+}
+
+/// What is known of the lock without holding it.
+#[derive(Debug, Default)]
+struct State {
+    closed: AtomicBool,
+    /// Who got the last turn, and when.
+    holder: std::sync::Mutex<Option<(Holder, Instant)>>,
+}
+
+/// Who takes a turn.
+#[derive(Clone, Debug)]
+pub(crate) enum Holder {
+    /// The task that writes.
+    Writer,
+    /// The transaction of a projection.
+    Projection(Box<str>),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Writer => f.write_str("the writer of the store"),
+            Self::Projection(name) => write!(f, "projection {name}, whose handler has not returned"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +175,6 @@ pub(crate) struct Slot {
     connection: Option<SqliteConnection>,
     /// How many connections there were before this one.
     generation: u64,
-    closed: bool,
 }
 
 /// The turn of one user of the write connection.
@@ -133,7 +189,13 @@ pub(crate) type TurnConnection = OwnedMappedMutexGuard<Slot, SqliteConnection>;
 
 impl WriteLock {
     pub(crate) fn new(settings: Arc<Settings>, connection: SqliteConnection) -> Self {
-        Self { settings, slot: Arc::new(Mutex::new(Slot { connection: Some(connection), ..Slot::default() })) }
+        let slot = Slot { connection: Some(connection), ..Slot::default() };
+        Self { settings, slot: Arc::new(Mutex::new(slot)), state: Arc::default() }
+    }
+
+    /// The files that were opened.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.settings.place
     }
 
     /// How long to wait for other processes.
@@ -141,20 +203,39 @@ impl WriteLock {
         self.settings.patience
     }
 
-    /// Waits for its turn.
-    pub(crate) async fn lock(&self) -> Result<WriteGuard, StoreError> {
-        let slot = Arc::clone(&self.slot).lock_owned().await;
-        if slot.closed {
-            Err(StoreError::Closed)
-        } else {
-            Ok(WriteGuard { slot, settings: Arc::clone(&self.settings) })
+    /// Waits for its turn, until the patience since this instant ends.
+    pub(crate) async fn lock(&self, since: Instant, who: Holder) -> Result<WriteGuard, StoreError> {
+        let deadline = since.checked_add(self.patience()).unwrap_or(since);
+        let turn = tokio::time::timeout_at(deadline, Arc::clone(&self.slot).lock_owned()).await;
+        let slot = turn.map_err(|_| self.occupied())?;
+        if self.state.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
         }
+        *self.state.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some((who, Instant::now()));
+        Ok(WriteGuard { slot, settings: Arc::clone(&self.settings) })
+    }
+
+    /// Somebody else has had the turn for too long.
+    fn occupied(&self) -> StoreError {
+        let holder = self.state.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.settings.path.display();
+        let source = match &*holder {
+            Some((holder, since)) => {
+                format!("{path} has been locked for {:.1} s by {holder}", since.elapsed().as_secs_f64())
+            }
+            None => format!("{path} is locked"),
+        };
+        StoreError::Unavailable { operation: "waiting to write", source: source.into() }
     }
 
     /// Copies the log into the database and closes the connection for good.
     pub(crate) async fn close(&self) {
-        let mut slot = self.slot.lock().await;
-        slot.closed = true;
+        self.state.closed.store(true, Ordering::Release);
+        let Ok(mut slot) = tokio::time::timeout(self.patience(), self.slot.lock()).await else {
+            let error = self.occupied();
+            tracing::warn!(%error, "the connection that writes is still in use, and stays open until it isn't");
+            return;
+        };
         if let Some(mut connection) = slot.connection.take() {
             let checkpoint = sqlx::raw_sql(include_str!("sql/checkpoint.sql")).execute(&mut connection).await;
             if let Err(error) = checkpoint.and(connection.close().await) {
@@ -177,10 +258,17 @@ impl WriteGuard {
             }
         }
         if self.slot.connection.is_none() {
-            self.slot.connection = Some(self.settings.open().await?);
+            self.slot.connection = Some(self.settings.reopen().await?);
             self.slot.generation += 1;
+        } else if self.place().is_suspect() {
+            self.place().check("writing")?;
         }
         self.get().ok_or(StoreError::Closed)
+    }
+
+    /// The files that were opened.
+    pub(crate) fn place(&self) -> &Place {
+        &self.settings.place
     }
 
     /// The connection by itself, for as long as the turn takes.

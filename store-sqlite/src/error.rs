@@ -132,6 +132,9 @@ impl SharedError {
             StoreError::Projection { projection, .. } => {
                 StoreError::Projection { projection: projection.clone(), source: source() }
             }
+            StoreError::Replaced { operation, place, expected, found } => {
+                StoreError::Replaced { operation, place: place.clone(), expected: *expected, found: found.clone() }
+            }
             StoreError::Damaged { what } => StoreError::Damaged { what: what.clone() },
             StoreError::Exhausted { what } => StoreError::Exhausted { what: what.clone() },
             StoreError::Closed => StoreError::Closed,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,9 +10,12 @@ use futures_util::FutureExt;
 use recount_core::{BoxError, Direction, Event, Position, Projection, Query, ReadAll, RecordedEvent, StoreError};
 use sqlx::{Row, SqliteConnection};
 
+use crate::connection::Settings;
 use crate::error::During;
+use crate::handling::handling;
 use crate::kinds::Kinds;
 use crate::page::Cursor;
+use crate::place::Place;
 use crate::plan::Plan;
 use crate::read_model::SqliteReadModel;
 use crate::transaction::Transaction;
@@ -46,7 +50,19 @@ impl<P: Projection<ReadModel = SqliteReadModel>> Inline for P {
 
 /// The inline projections of a store.
 #[derive(Default)]
-pub(crate) struct Inlines(Vec<Entry>);
+pub(crate) struct Inlines {
+    entries: Vec<Entry>,
+    bounds: Bounds,
+}
+
+/// What handlers may do.
+#[derive(Clone, Default)]
+struct Bounds {
+    /// The file that they must not write to but by their connection.
+    place: Arc<Place>,
+    /// How long a handler may take.
+    patience: Duration,
+}
 
 struct Entry {
     projection: Box<dyn Inline>,
@@ -57,7 +73,7 @@ struct Entry {
 
 impl fmt::Debug for Inlines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|entry| entry.projection.name())).finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| entry.projection.name())).finish()
     }
 }
 
@@ -66,10 +82,25 @@ impl Entry {
         StoreError::Projection { projection: self.projection.name().to_owned(), source }
     }
 
-    async fn on(&self, event: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        // A handler that panics fails its append; the writer goes on.
-        let handled = AssertUnwindSafe(self.projection.on(event, connection)).catch_unwind().await;
-        handled.unwrap_or_else(|_| Err("the handler panicked".into())).map_err(|error| self.failed(error))
+    async fn on(
+        &self,
+        event: &RecordedEvent,
+        connection: &mut SqliteConnection,
+        bounds: &Bounds,
+    ) -> Result<(), StoreError> {
+        let handler =
+            handling(Arc::clone(&bounds.place), self.projection.name(), self.projection.on(event, connection));
+        // A handler that panics or doesn't return fails its append; the writer goes on.
+        let handled = tokio::time::timeout(bounds.patience, AssertUnwindSafe(handler).catch_unwind()).await;
+        let handled = match handled {
+            Ok(handled) => handled.unwrap_or_else(|_| Err("the handler panicked".into())),
+            Err(_) => Err(format!(
+                "the handler has not returned within {:?}, while every append waits for it",
+                bounds.patience
+            )
+            .into()),
+        };
+        handled.map_err(|error| self.failed(error))
     }
 
     /// Takes recorded events in, up to this position or until there were this many.
@@ -79,13 +110,14 @@ impl Entry {
         kinds: &Kinds,
         to: Position,
         limit: Option<u64>,
+        bounds: &Bounds,
     ) -> Result<(), StoreError> {
         let read =
             ReadAll { query: self.query.clone(), after: self.checkpoint, to, direction: Direction::Forward, limit };
         let mut cursor = Cursor::new(read, to, kinds);
         while !cursor.is_done() {
             for event in cursor.next_page(connection, kinds).await? {
-                self.on(&event, connection).await?;
+                self.on(&event, connection, bounds).await?;
                 self.checkpoint = event.position;
             }
         }
@@ -112,12 +144,12 @@ impl Entry {
 
 impl Inlines {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 
     pub(crate) fn add<P: Projection<ReadModel = SqliteReadModel>>(&mut self, projection: P) {
         let query = P::Event::query();
-        self.0.push(Entry { projection: Box::new(projection), query, checkpoint: Position::START });
+        self.entries.push(Entry { projection: Box::new(projection), query, checkpoint: Position::START });
     }
 
     /// Sets the projections up and takes in what was appended without them, in transactions of bounded size.
@@ -125,11 +157,15 @@ impl Inlines {
         &mut self,
         connection: &mut SqliteConnection,
         kinds: &Kinds,
-        patience: Duration,
+        settings: &Settings,
     ) -> Result<(), StoreError> {
-        for entry in &mut self.0 {
+        let patience = settings.patience;
+        self.bounds = Bounds { place: Arc::clone(&settings.place), patience };
+        for entry in &mut self.entries {
             let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
-            entry.projection.setup(&mut transaction).await.map_err(|error| entry.failed(error))?;
+            let setup = entry.projection.setup(&mut transaction);
+            let setup = handling(Arc::clone(&settings.place), entry.projection.name(), setup).await;
+            setup.map_err(|error| entry.failed(error))?;
             transaction.commit(OPERATION).await?;
             loop {
                 let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
@@ -141,7 +177,7 @@ impl Inlines {
                 if entry.checkpoint >= head {
                     break;
                 }
-                entry.advance(&mut transaction, kinds, head, Some(BATCH)).await?;
+                entry.advance(&mut transaction, kinds, head, Some(BATCH), &self.bounds).await?;
                 entry.write_checkpoint(&mut transaction).await?;
                 transaction.commit(OPERATION).await?;
             }
@@ -156,10 +192,10 @@ impl Inlines {
         head: Position,
         kinds: &Kinds,
     ) -> Result<(), StoreError> {
-        for entry in &mut self.0 {
+        for entry in &mut self.entries {
             entry.read_checkpoint(connection).await?;
             if entry.checkpoint < head {
-                entry.advance(connection, kinds, head, None).await?;
+                entry.advance(connection, kinds, head, None, &self.bounds).await?;
                 entry.write_checkpoint(connection).await?;
             }
         }
@@ -171,9 +207,9 @@ impl Inlines {
         if plan.events.is_empty() {
             return Ok(());
         }
-        for entry in &mut self.0 {
+        for entry in &mut self.entries {
             for row in plan.events.iter().filter(|row| entry.query.matches_data(row.stream_id, row.data)) {
-                entry.on(&row.recorded(plan.now), connection).await?;
+                entry.on(&row.recorded(plan.now), connection, &self.bounds).await?;
             }
             entry.checkpoint = plan.counters.position;
             entry.write_checkpoint(connection).await?;

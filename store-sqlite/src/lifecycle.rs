@@ -11,6 +11,9 @@ use crate::ledger::{Ledger, StreamState};
 use crate::request::Task;
 use crate::transaction::Transaction;
 
+/// How much a check of the store's health writes.
+const HEALTH_BYTES: i64 = 64 * 1024;
+
 /// Does the task.
 pub(crate) async fn run(guard: &mut WriteGuard, ledger: &mut Ledger, task: &Task) -> Result<(), StoreError> {
     let patience = guard.patience();
@@ -20,9 +23,11 @@ pub(crate) async fn run(guard: &mut WriteGuard, ledger: &mut Ledger, task: &Task
         Task::Erase(stream) => erase(connection, stream, patience).await,
         Task::Health => health(connection, patience).await,
     };
+    let outcome = outcome.and_then(|()| guard.place().check("writing"));
     match (&outcome, task) {
         (Ok(()), Task::Archive(stream) | Task::Erase(stream)) => drop(ledger.heads.remove(stream)),
         (Ok(()), Task::Health) | (Err(StoreError::StreamNotFound { .. } | StoreError::StreamErased { .. }), _) => {}
+        (Err(StoreError::Replaced { .. }), _) => ledger.forget(),
         (Err(_), _) => {
             ledger.forget();
             guard.give_up().await;
@@ -83,9 +88,14 @@ async fn find(
     Ok((row.try_get(0).during(operation)?, StreamState::from_sql(state)))
 }
 
+/// Writes as much as an append of some size, commits it, and gives the room back to the next append.
 async fn health(connection: &mut SqliteConnection, patience: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
-    let mut transaction = Transaction::begin(connection, patience, OPERATION).await?;
-    sqlx::query(include_str!("sql/prove_writable.sql")).execute(&mut *transaction).await.during(OPERATION)?;
-    transaction.commit(OPERATION).await
+    let write = sqlx::query(include_str!("sql/health_1_write.sql")).bind(HEALTH_BYTES);
+    for step in [write, sqlx::query(include_str!("sql/health_2_undo.sql"))] {
+        let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
+        step.execute(&mut *transaction).await.during(OPERATION)?;
+        transaction.commit(OPERATION).await?;
+    }
+    Ok(())
 }

@@ -1,7 +1,6 @@
 //! The schema: what version a file has, and bringing it to the newest.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use recount_core::{StoreError, StoreId};
@@ -13,7 +12,6 @@ use crate::transaction::Transaction;
 
 /// Marks the file as recount's: `RCNT`.
 const APPLICATION_ID: i64 = 0x5243_4e54;
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// The scripts that lead from one schema version to the next, from version 0, an empty file.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001.sql")];
@@ -39,23 +37,17 @@ pub(crate) async fn inspect(settings: &Settings) -> Result<(), StoreError> {
     }
 }
 
-/// Whether the file exists and holds a SQLite database.
+/// Whether the file exists and is not empty.
+///
+/// It is not opened here: closing it would take away the locks that SQLite holds for other connections of this process.
 fn has_content(path: &Path) -> Result<bool, StoreError> {
-    let failed = |error: std::io::Error| StoreError::Backend {
-        operation: "reading the database's header",
-        source: std::io::Error::new(error.kind(), format!("{}: {error}", path.display())).into(),
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut header = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut header).map_err(failed)?;
-    match header.as_slice() {
-        [] => Ok(false),
-        header if header == MAGIC => Ok(true),
-        _ => Err(damaged(format!("{} is not a SQLite database", path.display()))),
+    match std::fs::metadata(path) {
+        Ok(file) => Ok(file.len() > 0),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::Backend {
+            operation: "looking for the database",
+            source: std::io::Error::new(error.kind(), format!("{}: {error}", path.display())).into(),
+        }),
     }
 }
 
@@ -63,6 +55,7 @@ fn has_content(path: &Path) -> Result<bool, StoreError> {
 struct Found {
     application_id: i64,
     version: i64,
+    /// How many tables it has; none counts if it is a file of read models, which may become a store too.
     tables: i64,
 }
 

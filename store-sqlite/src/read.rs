@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError};
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::pool::PoolConnection;
+use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -11,6 +12,7 @@ use crate::error::During;
 use crate::kinds::Kinds;
 use crate::ledger::StreamState;
 use crate::page::{Cursor, OPERATION, PageSize, stream_page};
+use crate::place::Place;
 use crate::query::{Compiled, Range};
 
 /// What reading takes.
@@ -18,6 +20,7 @@ use crate::query::{Compiled, Range};
 pub(crate) struct Reader {
     pub(crate) pool: SqlitePool,
     pub(crate) kinds: Arc<Kinds>,
+    pub(crate) place: Arc<Place>,
 }
 
 /// A read under way: each step gives a page and what is left, if anything.
@@ -70,6 +73,19 @@ impl Reader {
         stream(self.clone(), StreamPages { read, size: PageSize::default(), first: true })
     }
 
+    /// A connection that reads the files that were opened.
+    pub(crate) async fn acquire(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let connection = self.pool.acquire().await.during(operation)?;
+        if self.place.is_suspect()
+            && let Err(error) = self.place.check(operation)
+        {
+            // It may be one that was opened after the file was replaced.
+            drop(connection.close().await);
+            return Err(error);
+        }
+        Ok(connection)
+    }
+
     /// The head, and all kinds of the events up to it.
     pub(crate) async fn head(&self, connection: &mut SqliteConnection) -> Result<Position, StoreError> {
         let select = sqlx::query(include_str!("sql/select_head.sql"));
@@ -89,7 +105,7 @@ enum AllPages {
 
 impl Pages for AllPages {
     async fn next(self, reader: Reader) -> Result<(Vec<RecordedEvent>, Option<Self>), StoreError> {
-        let mut connection = reader.pool.acquire().await.during(OPERATION)?;
+        let mut connection = reader.acquire(OPERATION).await?;
         let mut cursor = match self {
             Self::Rest(cursor) => cursor,
             Self::Start(read) => {
@@ -132,7 +148,7 @@ struct StreamPages {
 
 impl Pages for StreamPages {
     async fn next(mut self, reader: Reader) -> Result<(Vec<RecordedEvent>, Option<Self>), StoreError> {
-        let mut connection = reader.pool.acquire().await.during(OPERATION)?;
+        let mut connection = reader.acquire(OPERATION).await?;
         let page = stream_page(&mut connection, &mut self.read, &mut self.size, &reader.kinds).await?;
         if self.first && page.events.is_empty() {
             exists(&mut connection, &self.read).await?;

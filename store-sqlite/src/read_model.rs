@@ -7,9 +7,11 @@ use std::sync::Arc;
 use recount_core::{Checkpoint, CheckpointError, EventId, Position, ReadModel, StoreError, StoreId};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
+use tokio::time::Instant;
 
-use crate::connection::{Settings, TurnConnection, WriteLock};
+use crate::connection::{Holder, Settings, TurnConnection, WriteLock};
 use crate::error::During;
+use crate::handling::{handling, refuse_inside};
 use crate::identity::uuid;
 use crate::path;
 use crate::transaction::{Transaction, depth};
@@ -41,6 +43,7 @@ impl SqliteReadModel {
         let mut connection = settings.open().await?;
         let create = sqlx::query(include_str!("sql/create_checkpoints.sql"));
         create.execute(&mut connection).await.during(OPERATION)?;
+        settings.place.remember(&settings.path, None)?;
         let readers = settings.pool();
         let path = settings.path.clone();
         Ok(Self::new(WriteLock::new(settings, connection), readers, &path))
@@ -95,7 +98,9 @@ impl ReadModel for SqliteReadModel {
     const BATCH: usize = 1000;
 
     async fn begin(&self, projection: &str) -> Result<(SqliteTransaction, Checkpoint), StoreError> {
-        let connection = self.writer.lock().await?.into_connection().await?;
+        refuse_inside(self.writer.place(), OPERATION)?;
+        let holder = Holder::Projection(projection.into());
+        let connection = self.writer.lock(Instant::now(), holder).await?.into_connection().await?;
         let mut transaction = Transaction::begin(connection, self.writer.patience(), OPERATION).await?;
         let checkpoint = checkpoint(&mut transaction, projection).await.during(OPERATION)?;
         Ok((SqliteTransaction(transaction), checkpoint))
@@ -103,6 +108,10 @@ impl ReadModel for SqliteReadModel {
 
     fn connection(transaction: &mut SqliteTransaction) -> &mut SqliteConnection {
         &mut transaction.0
+    }
+
+    async fn handling<F: Future<Output: Send> + Send>(&self, projection: &'static str, handlers: F) -> F::Output {
+        handling(Arc::clone(self.writer.place()), projection, handlers).await
     }
 
     async fn commit(
@@ -133,7 +142,8 @@ impl ReadModel for SqliteReadModel {
             let (projection, expected) = (projection.to_owned(), from.position);
             return Err(CheckpointError::Moved { projection, expected, actual });
         }
-        Ok(transaction.commit(OPERATION).await?)
+        transaction.commit(OPERATION).await?;
+        Ok(self.writer.place().check(OPERATION)?)
     }
 }
 

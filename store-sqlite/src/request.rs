@@ -7,10 +7,19 @@ use recount_core::{
     Append, AppendError, Appended, ExpectedRevision, Revision, StateError, StateKey, StoreError, StreamId,
 };
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Where the answer goes. A caller that went away is not answered; what he asked for is done or not, never half.
 pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
+/// A request, as it waits for the writer.
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    /// When the caller began to wait.
+    pub(crate) since: Instant,
+}
+
+/// What is asked.
 pub(crate) enum Request {
     /// Work that shares a transaction with what else is waiting.
     Shared(Work),

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use recount_core::{Revision, StateEntry, StateKey, StoreError, Timestamp};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqlitePool};
+use sqlx::{Row, SqliteConnection};
 
 use crate::error::{During, damaged};
 
-const OPERATION: &str = "reading the state";
+pub(crate) const OPERATION: &str = "reading the state";
 /// The greatest length of a state key in bytes, which is four to a character at most.
 const LONGEST_KEY: usize = 1024;
 
@@ -24,14 +24,14 @@ impl Held {
     }
 }
 
-pub(crate) async fn get(readers: &SqlitePool, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
+pub(crate) async fn get(connection: &mut SqliteConnection, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
     let select = sqlx::query(include_str!("sql/select_state.sql")).bind(key.as_str()).bind(now());
-    let row = select.fetch_optional(readers).await.during(OPERATION)?;
+    let row = select.fetch_optional(connection).await.during(OPERATION)?;
     row.map(|row| entry(&row)).transpose().during(OPERATION)
 }
 
 pub(crate) async fn list(
-    readers: &SqlitePool,
+    connection: &mut SqliteConnection,
     prefix: &str,
     after: Option<&StateKey>,
     limit: usize,
@@ -44,7 +44,7 @@ pub(crate) async fn list(
         .bind(after.map_or("", StateKey::as_str))
         .bind(now())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    let rows = select.fetch_all(readers).await.during(OPERATION)?;
+    let rows = select.fetch_all(connection).await.during(OPERATION)?;
     let entry = |row: &SqliteRow| {
         let key: &str = row.try_get(2).during(OPERATION)?;
         Ok((StateKey::new(key).map_err(|error| damaged(error.to_string()))?, entry(row).during(OPERATION)?))

@@ -14,17 +14,20 @@ use recount_core::{
     ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
     StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
 };
-use sqlx::{Row, SqlitePool};
+use sqlx::pool::PoolConnection;
+use sqlx::{Row, Sqlite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::config::SqliteBuilder;
 use crate::connection::WriteLock;
 use crate::error::During;
+use crate::handling::refuse_inside;
 use crate::push::Push;
 use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
-use crate::request::{Reply, Request, StateChange, Task, Work};
+use crate::request::{Asked, Reply, Request, StateChange, Task, Work};
 use crate::{identity, outcome, state};
 
 /// Events in one durable SQLite file.
@@ -57,7 +60,7 @@ pub(crate) struct Opened {
 /// What a store is made of.
 pub(crate) struct Parts {
     pub(crate) identity: StoreId,
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) requests: mpsc::Sender<Asked>,
     pub(crate) reader: Reader,
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) lock: WriteLock,
@@ -104,9 +107,9 @@ impl SqliteStore {
         &self.0.parts.path
     }
 
-    fn readers(&self) -> Result<&SqlitePool, StoreError> {
+    async fn reading(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
         self.check_open()?;
-        Ok(&self.0.parts.reader.pool)
+        self.0.parts.reader.acquire(operation).await
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -115,8 +118,10 @@ impl SqliteStore {
 
     async fn ask<T, E: From<StoreError>>(&self, request: impl FnOnce(Reply<T, E>) -> Request) -> Result<T, E> {
         self.check_open()?;
+        refuse_inside(self.0.parts.lock.place(), "writing")?;
         let (reply, answer) = oneshot::channel();
-        self.0.parts.requests.send(request(reply)).await.map_err(|_| StoreError::Closed)?;
+        let asked = Asked { request: request(reply), since: Instant::now() };
+        self.0.parts.requests.send(asked).await.map_err(|_| StoreError::Closed)?;
         // Without an answer the writer's runtime was shut down, at whatever point.
         answer.await.unwrap_or_else(|lost| {
             Err(StoreError::OutcomeUnknown { operation: "writing", source: Box::new(lost) }.into())
@@ -178,17 +183,18 @@ impl EventStore for SqliteStore {
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         const OPERATION: &str = "looking for an append";
         let select = sqlx::query(include_str!("sql/select_append.sql")).bind(key.as_str());
-        let row = select.fetch_optional(self.readers()?).await.during(OPERATION)?;
+        let mut connection = self.reading(OPERATION).await?;
+        let row = select.fetch_optional(&mut *connection).await.during(OPERATION)?;
         row.map(|row| outcome::decode(row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?)).transpose()
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        let mut connection = self.readers()?.acquire().await.during("reading the head")?;
+        let mut connection = self.reading("reading the head").await?;
         self.0.parts.reader.head(&mut connection).await
     }
 
     async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
-        let mut connection = self.readers()?.acquire().await.during("reading the event at a position")?;
+        let mut connection = self.reading("reading the event at a position").await?;
         identity::event_at(&mut connection, position).await
     }
 
@@ -211,7 +217,8 @@ impl EventStore for SqliteStore {
     async fn close(&self) {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Running { writer, _push }) = running {
-            let asked = self.0.parts.requests.send(Request::Close).await;
+            let close = Asked { request: Request::Close, since: Instant::now() };
+            let asked = self.0.parts.requests.send(close).await;
             self.0.closed.store(true, Ordering::Release);
             if asked.is_ok()
                 && let Err(error) = writer.await
@@ -231,7 +238,7 @@ fn failed(error: StoreError) -> EventStream {
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-        state::get(self.readers()?, key).await
+        state::get(&mut *self.reading(state::OPERATION).await?, key).await
     }
 
     async fn put(
@@ -256,6 +263,6 @@ impl StateStore for SqliteStore {
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        state::list(self.readers()?, prefix, after, limit).await
+        state::list(&mut *self.reading(state::OPERATION).await?, prefix, after, limit).await
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 use recount_core::StoreError;
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::batch::{Batcher, Blame};
-use crate::connection::{WriteGuard, WriteLock};
+use crate::connection::{Holder, WriteGuard, WriteLock};
 use crate::error::SharedError;
 use crate::lifecycle;
 use crate::push::{HeadSender, announce};
-use crate::request::{Request, Work};
+use crate::request::{Asked, Request, Work};
 
 /// How long closing waits for the last readers.
 const LAST_READERS: Duration = Duration::from_secs(5);
@@ -35,21 +36,21 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Works until the store is closed or dropped, and then does what is still waiting.
-    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Asked>) {
         let mut next = None;
         loop {
-            let request = match next.take() {
-                Some(request) => request,
+            let Asked { request, since } = match next.take() {
+                Some(asked) => asked,
                 None => match requests.recv().await {
-                    Some(request) => request,
+                    Some(asked) => asked,
                     // Every handle was dropped. A read model may still use the connection.
                     None => return,
                 },
             };
             match request {
-                Request::Shared(work) => next = self.share(work, &mut requests).await,
+                Request::Shared(work) => next = self.share(work, since, &mut requests).await,
                 Request::Alone(task, reply) => {
-                    let outcome = match self.lock.lock().await {
+                    let outcome = match self.lock.lock(since, Holder::Writer).await {
                         Ok(mut guard) => lifecycle::run(&mut guard, &mut self.batcher.ledger, &task).await,
                         Err(error) => Err(error),
                     };
@@ -59,7 +60,7 @@ impl Writer {
             }
         }
         requests.close();
-        while let Some(request) = requests.recv().await {
+        while let Some(Asked { request, .. }) = requests.recv().await {
             match request {
                 Request::Shared(work) => work.fail(StoreError::Closed),
                 Request::Alone(_, reply) => drop(reply.send(Err(StoreError::Closed))),
@@ -74,10 +75,10 @@ impl Writer {
     }
 
     /// Does this work and what waits behind it; returns the first request that can't share.
-    async fn share(&mut self, first: Work, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
+    async fn share(&mut self, first: Work, since: Instant, requests: &mut mpsc::Receiver<Asked>) -> Option<Asked> {
         // Those who were just answered ask again before the next batch is taken; nobody is waited for.
         tokio::task::yield_now().await;
-        let mut guard = match self.lock.lock().await {
+        let mut guard = match self.lock.lock(since, Holder::Writer).await {
             Ok(guard) => guard,
             Err(error) => {
                 first.fail(error);
@@ -89,8 +90,8 @@ impl Writer {
         let mut batch = vec![first];
         while batch.len() < self.limits.requests && bytes < self.limits.bytes {
             match requests.try_recv() {
-                Ok(Request::Shared(work)) if work.is_abandoned() => {}
-                Ok(Request::Shared(work)) => {
+                Ok(Asked { request: Request::Shared(work), .. }) if work.is_abandoned() => {}
+                Ok(Asked { request: Request::Shared(work), .. }) => {
                     bytes += work.bytes();
                     batch.push(work);
                 }
@@ -117,7 +118,7 @@ impl Writer {
                     work.fail(failed.error);
                 }
             }
-            Err(failed) if failed.blame == Blame::Database => {
+            Err(failed) if matches!(failed.blame, Blame::Database | Blame::Replaced) => {
                 tracing::debug!(error = %failed.error, "a batch was undone");
                 let error = SharedError::new(failed.error);
                 batch.into_iter().for_each(|work| work.fail(error.get()));

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{append, execute, read, read_all};
-use recount_core::{EventStore, StoreError};
+use recount_core::{EventStore, Position, ReadModel, StoreError};
 use recount_store_sqlite::{SqliteReadModel, SqliteStore};
 use tempfile::TempDir;
 
@@ -61,6 +61,29 @@ async fn a_path_that_names_no_file_is_refused() {
         }
     }
     assert!(!std::path::Path::new("sqlite:").exists() && !std::path::Path::new(":memory:").exists());
+}
+
+/// In whatever order they are opened first, a store and a read model share a file.
+#[tokio::test]
+async fn a_file_of_a_read_model_becomes_a_store_too() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let model = SqliteReadModel::open(&path).await.unwrap();
+    execute(&path, "CREATE TABLE sums (name TEXT)").await.unwrap();
+    let (transaction, from) = model.begin("early").await.unwrap();
+    model.commit(transaction, "early", from, Position::new(7).into()).await.unwrap();
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path).await.unwrap();
+        store.append(append("a", 1)).await.unwrap();
+        assert_eq!(store.read_model().checkpoint("early").await.unwrap().position, Position::new(7));
+        store.close().await;
+    }
+    assert_eq!(model.checkpoint("early").await.unwrap().position, Position::new(7));
+    // A table of that name is not enough to be taken for recount's.
+    let foreign = directory.path().join("foreign.db");
+    execute(&foreign, "CREATE TABLE checkpoints (id INTEGER)").await.unwrap();
+    let error = SqliteStore::open(&foreign).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Damaged { what } if what.contains("another application")), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,105 @@ async fn a_full_disk_is_said_and_survived() {
     assert_eq!(read_all(&store).await.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_that_no_append_fits() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let store = SqliteStore::builder(&path).max_size(1024 * 1024).open().await.unwrap();
+    store.health().await.unwrap();
+    fill(&store).await;
+    for _ in 0..3 {
+        let error = store.health().await.unwrap_err();
+        assert!(matches!(error, StoreError::StorageFull { .. }), "{error}");
+    }
+    // Reads and what needs no room go on, and once there is room all is well.
+    assert!(!read_all(&store).await.is_empty());
+    store.erase(&stream("filler")).await.unwrap();
+    store.health().await.unwrap();
+    store.append(large("after")).await.unwrap();
+}
+
+/// Appends until not even a small event fits.
+async fn fill(store: &SqliteStore) {
+    for append in [large as fn(&str) -> Append, |id| append(id, 1)] {
+        loop {
+            match store.append(append("filler")).await {
+                Ok(_) => {}
+                Err(AppendError::Store(StoreError::StorageFull { .. })) => break,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn asking_for_health_again_and_again_takes_no_more_room() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    let pages =
+        async || -> i64 { sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut shell(&path).await).await.unwrap() };
+    store.health().await.unwrap();
+    let before = pages().await;
+    for _ in 0..20 {
+        store.health().await.unwrap();
+    }
+    assert_eq!(pages().await, before);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM health").fetch_one(&mut shell(&path).await).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+/// A file system of three megabytes, which only root can make.
+#[cfg(target_os = "linux")]
+struct Small(TempDir);
+
+#[cfg(target_os = "linux")]
+impl Small {
+    /// Says where people look if it can't be made.
+    fn mount() -> Option<Self> {
+        let directory = TempDir::new().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(directory.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !mounted {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "NOT TESTED, this user can't mount file systems: a full file system");
+        }
+        mounted.then(|| Self(directory))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Small {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_that_the_file_system_is_full() {
+    let Some(small) = Small::mount() else { return };
+    let path = small.0.path().join("events.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    store.health().await.unwrap();
+    let ballast = small.0.path().join("ballast");
+    // Another program takes what is left.
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while std::io::Write::write(&mut file, &[7; 4096]).is_ok_and(|written| written > 0) {}
+    fill(&store).await;
+    let error = store.health().await.unwrap_err();
+    assert!(matches!(error, StoreError::StorageFull { .. }), "{error:?}");
+    assert!(!read_all(&store).await.is_empty());
+    drop(file);
+    std::fs::remove_file(&ballast).unwrap();
+    store.health().await.unwrap();
+    store.append(large("after")).await.unwrap();
+    store.close().await;
+}
+
 fn is_exhausted(outcome: Result<recount_core::Appended, AppendError>) -> bool {
     matches!(outcome, Err(AppendError::Store(StoreError::Exhausted { .. })))
 }

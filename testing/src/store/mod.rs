@@ -48,6 +48,7 @@ pub mod append;
 pub mod boundary;
 pub mod concurrency;
 pub mod conditions;
+pub mod handlers;
 mod harness;
 pub mod history;
 pub mod idempotency;

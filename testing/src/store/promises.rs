@@ -135,6 +135,10 @@ macro_rules! __store_promises {
                 a_running_projection_notices_that_its_store_went_back
                 a_read_model_of_another_store_stops
             }
+            handlers {
+                a_handler_that_uses_its_own_store_is_answered_in_time
+                a_handler_that_does_not_return_is_named_to_those_who_wait
+            }
             lease {
                 a_lease_has_one_holder
                 a_released_lease_is_free
@@ -198,6 +202,7 @@ mod tests {
             include_str!("boundary.rs"),
             include_str!("concurrency.rs"),
             include_str!("conditions.rs"),
+            include_str!("handlers.rs"),
             include_str!("history.rs"),
             include_str!("idempotency.rs"),
             include_str!("lease.rs"),

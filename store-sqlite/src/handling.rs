@@ -1,0 +1,58 @@
+//! Handlers that run inside a transaction on a file: a write of theirs to the same file would wait for themselves.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use recount_core::StoreError;
+
+use crate::place::Place;
+
+tokio::task_local! {
+    static HANDLING: Arc<Handling>;
+}
+
+/// The handlers that the current task is inside of.
+struct Handling {
+    place: Arc<Place>,
+    projection: &'static str,
+    outer: Option<Arc<Handling>>,
+}
+
+/// A handler writes to the file that its own transaction has locked.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the handler of projection {projection} runs inside a transaction on {}, and a write from it to the same file would \
+     wait for itself: write once the handler has returned, for example from a subscription, or give the projection a read \
+     model in a file of its own", .path.display()
+)]
+struct WaitsForItself {
+    projection: &'static str,
+    path: PathBuf,
+}
+
+/// Runs handlers of a projection whose transaction holds the write lock of this file.
+pub(crate) async fn handling<F: Future>(place: Arc<Place>, projection: &'static str, handlers: F) -> F::Output {
+    let outer = HANDLING.try_with(Arc::clone).ok();
+    HANDLING.scope(Arc::new(Handling { place, projection, outer }), handlers).await
+}
+
+/// Fails if the current task is inside a handler whose transaction holds the write lock of this file.
+pub(crate) fn refuse_inside(place: &Place, operation: &'static str) -> Result<(), StoreError> {
+    let found = HANDLING.try_with(|innermost| {
+        let mut next = Some(innermost);
+        std::iter::from_fn(|| {
+            let handling = next?;
+            next = handling.outer.as_ref();
+            Some(handling)
+        })
+        .find(|handling| handling.place.is_same_file(place))
+        .map(|handling| handling.projection)
+    });
+    match found {
+        Ok(Some(projection)) => {
+            let source = Box::new(WaitsForItself { projection, path: place.path() });
+            Err(StoreError::Backend { operation, source })
+        }
+        _ => Ok(()),
+    }
+}
