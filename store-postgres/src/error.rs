@@ -70,6 +70,8 @@ pub(crate) enum Class {
     Exhausted,
     Corrupt,
     Closed,
+    /// Something isn't there, or isn't what it was: another store may have come in place of this one.
+    Unfamiliar,
     Other,
 }
 
@@ -95,9 +97,17 @@ impl Cause {
             "53100" => Class::Full,
             "22003" | "2200H" => Class::Exhausted,
             "XX001" | "XX002" => Class::Corrupt,
+            // Of 22P02 see `NOT_THIS`.
+            "3D000" | "3F000" | "22P02" | "XX000" => Class::Unfamiliar,
+            code if code.starts_with("42") => Class::Unfamiliar,
             code if code.starts_with("08") => Class::Lost,
             _ => Class::Other,
         }
+    }
+
+    /// Whether the database itself is gone.
+    pub(crate) fn is_database_gone(&self) -> bool {
+        matches!(&*self.0, sqlx::Error::Database(error) if error.code().as_deref() == Some("3D000"))
     }
 
     /// Whether no connection was to be had in time.
@@ -116,7 +126,7 @@ impl Cause {
             Class::Exhausted => StoreError::Exhausted { what: format!("{operation}: {self}") },
             Class::Corrupt => StoreError::Damaged { what: format!("{operation}: {self}") },
             Class::Closed => StoreError::Closed,
-            Class::Unique | Class::Other => StoreError::Backend { operation, source },
+            Class::Unique | Class::Unfamiliar | Class::Other => StoreError::Backend { operation, source },
         }
     }
 
