@@ -33,8 +33,15 @@ $$;
 CREATE OR REPLACE FUNCTION {schema}.head(safe_before bigint, OUT last bigint, OUT kinds bigint, OUT server bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
+    newest bigint;
     safe bigint;
 BEGIN
+    -- Before the sequence, which only goes forward then.
+    newest := (SELECT e.position FROM {schema}.events AS e ORDER BY e.position DESC LIMIT 1);
+    IF newest > (SELECT last_value FROM {schema}.position_sequence) THEN
+        RAISE EXCEPTION 'the sequence % is behind the events, of which the last has the position %',
+            '{schema}.position_sequence', newest USING ERRCODE = 'data_corrupted';
+    END IF;
     safe := greatest({schema}.safe_head(), safe_before);
     SELECT greatest(
         (SELECT e.position FROM {schema}.events AS e WHERE e.position <= safe ORDER BY e.position DESC LIMIT 1),
@@ -456,6 +463,10 @@ BEGIN
         DELETE FROM {schema}.state AS s WHERE s.key = name AND '{schema}.{mark}'::regclass IS NOT NULL;
     ELSE
         new_revision := nextval('{schema}.revision_sequence');
+        IF new_revision <= revision THEN
+            RAISE EXCEPTION 'the sequence % is behind the state, whose entry % has the revision %',
+                '{schema}.revision_sequence', name, revision USING ERRCODE = 'data_corrupted';
+        END IF;
         INSERT INTO {schema}.state (key, value, revision, expires_at)
         SELECT name, new_value, new_revision, now_at + time_to_live WHERE '{schema}.{mark}'::regclass IS NOT NULL
         ON CONFLICT (key) DO UPDATE

@@ -58,6 +58,8 @@ impl From<AppendError> for Failed {
 pub(crate) enum Class {
     /// A row stood in the way of another with the same key.
     Unique,
+    /// A number was drawn that a row has already.
+    Behind,
     /// The statement was undone because others were in the way: it can be repeated at once.
     Contention,
     /// The server ended the connection and said so: nothing was committed.
@@ -89,6 +91,7 @@ impl Cause {
         };
         let code = error.code().unwrap_or_default();
         match &*code {
+            "23505" if matches!(error.constraint(), Some("events_by_position" | "kinds_pkey")) => Class::Behind,
             "23505" => Class::Unique,
             "40001" | "40P01" => Class::Contention,
             "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Class::Ended,
@@ -125,6 +128,12 @@ impl Cause {
             Class::Full => StoreError::StorageFull { operation, source },
             Class::Exhausted => StoreError::Exhausted { what: format!("{operation}: {self}") },
             Class::Corrupt => StoreError::Damaged { what: format!("{operation}: {self}") },
+            Class::Behind => StoreError::Damaged {
+                what: format!(
+                    "{operation}: {self}: a sequence of the schema is behind its rows, since it was set back or restored without \
+                     them; restart the program, which sets it forward when it opens the store"
+                ),
+            },
             Class::Closed => StoreError::Closed,
             Class::Unique | Class::Unfamiliar | Class::Other => StoreError::Backend { operation, source },
         }

@@ -114,6 +114,7 @@ mod request;
 mod resolve;
 mod row;
 mod schema;
+mod sequences;
 mod state;
 mod statement;
 mod store;

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 
 use crate::database::Database;
 use crate::error::{Cause, Class, During};
-use crate::patience;
 use crate::schema::Schema;
+use crate::{patience, sequences};
 
 /// The scripts that lead from one schema version to the next, from version 0, nothing.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001.sql")];
-const OPERATION: &str = "migrating the database";
+pub(crate) const OPERATION: &str = "migrating the database";
 
 /// All migrations as one script.
 pub(crate) fn script(schema: &Schema) -> String {
@@ -82,7 +82,8 @@ async fn version(connection: &mut PgConnection, schema: &Schema) -> Result<usize
 pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
     patiently(database, async |connection, schema| {
         bring_up(connection, schema).await?;
-        rename(connection, schema).await
+        rename(connection, schema).await?;
+        sequences::heal(connection, schema).await
     })
     .await
 }
@@ -164,7 +165,7 @@ async fn add_checkpoints(connection: &mut PgConnection, schema: &Schema) -> Resu
     Ok(())
 }
 
-async fn lock(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
+pub(crate) async fn lock(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(schema.migration_key());
     lock.execute(connection).await.map(drop).during(OPERATION)
 }

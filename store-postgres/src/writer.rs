@@ -147,7 +147,7 @@ impl Writer {
                         return fail(batch, &cause, Cause::store_error);
                     }
                 }
-                Class::Contention | Class::Ended | Class::Busy | Class::Corrupt | Class::Closed => {
+                Class::Contention | Class::Ended | Class::Busy | Class::Behind | Class::Corrupt | Class::Closed => {
                     return fail(batch, &cause, Cause::store_error);
                 }
                 Class::Unique | Class::Exhausted | Class::Full | Class::Unfamiliar | Class::Other

@@ -6,4 +6,4 @@ WHERE {this} AND NOT EXISTS (
     WHERE k.category = n.category AND k.type = n.type AND k.schema_version = n.schema_version
 )
 ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING
+ON CONFLICT (category, type, schema_version) DO NOTHING
