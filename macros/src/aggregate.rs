@@ -11,6 +11,7 @@ use crate::errors::Errors;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMANDS, CRATE, ERROR, EVENT, EVERY, ID, NAME, SNAPSHOT, VERSION};
 use crate::shape::{at, krate, refuse_generics};
+use crate::state;
 
 struct Aggregate<'a> {
     krate: TokenStream,
@@ -199,11 +200,13 @@ fn keep(krate: &TokenStream, input: &DeriveInput, snapshot: &Snapshot) -> (Token
         }
         Data::Union(_) => TokenStream::new(),
     };
+    let shape = state::shape(krate, input);
     let constant = quote! {
         const SNAPSHOT: ::core::option::Option<#krate::Snapshot<Self>> =
             ::core::option::Option::Some(#krate::Snapshot {
                 every: #every,
                 version: #version,
+                shape: #shape,
                 encode: #krate::__private::state_to_json::<Self>,
                 decode: #krate::__private::state_from_json::<Self>,
             });
