@@ -92,6 +92,14 @@ mod wire;
 /// could not be read: loading fails, a projection stops there, and the error (`DecodeError::Upcast`) names the function. So does an
 /// upcaster that panics. One event becomes one event, never none or several.
 ///
+/// # What is not written
+///
+/// `encode` refuses an event that could not be read back as an equal one, and names the field, such as `items[2].price`
+/// (`EncodeError::Lossy`): a NaN or an infinity; `Some(None)` and `Some(())`; maps with keys other than text and 128-bit integers
+/// within flattened fields and enums with `tag` or `untagged`; variants of an `untagged` enum that read as an earlier one; a skipped field that
+/// does not hold its default. Where attributes and types show it, it does not compile. Types that are `Shape` and neither of these cost
+/// nothing; others are read back and compared for each event: derive `Shape` for your value types.
+///
 /// # On a field
 ///
 /// | attribute | meaning |

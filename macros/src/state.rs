@@ -8,6 +8,7 @@ use syn::{Attribute, Data, DeriveInput, Field, Fields};
 use crate::form;
 use crate::names::SERDE;
 use crate::shape::at;
+use crate::wire::{self, Rules};
 
 /// A function that gives the shape as a number.
 pub(crate) fn shape(krate: &TokenStream, input: &DeriveInput) -> TokenStream {
@@ -31,6 +32,20 @@ pub(crate) fn shape(krate: &TokenStream, input: &DeriveInput) -> TokenStream {
                 __STATE.number::<<Self as #krate::Aggregate>::Event>()
             })
         }
+    }
+}
+
+/// Whether every state comes back equal.
+pub(crate) fn fidelity(krate: &TokenStream, input: &DeriveInput) -> TokenStream {
+    let of = |fields| form::fidelity(krate, fields, &wire::fields(fields, Rules::default(), false));
+    match &input.data {
+        Data::Struct(data) => of(&data.fields),
+        Data::Enum(data) => {
+            let each =
+                data.variants.iter().filter(|variant| !variant.fields.is_empty()).map(|variant| of(&variant.fields));
+            quote!(#krate::shape::Fidelity::all(&[#(#each),*]))
+        }
+        Data::Union(_) => TokenStream::new(),
     }
 }
 

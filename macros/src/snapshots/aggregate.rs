@@ -68,7 +68,17 @@ const _: () = {
                         __STATE.number::<<Self as ::recount::Aggregate>::Event>()
                     })
             },
-            encode: ::recount::__private::state_to_json::<Self>,
+            encode: |__state| {
+                #[allow(unused_imports)]
+                use ::recount::__private::Unknown as _;
+                const __FIDELITY: ::recount::shape::Fidelity = ::recount::shape::Fidelity::all(
+                    &[
+                        ::recount::__private::Probe::<bool>::FIDELITY,
+                        ::recount::__private::Probe::<i64>::FIDELITY,
+                    ],
+                );
+                ::recount::__private::state_to_json::<Self>(__state, __FIDELITY)
+            },
             decode: ::recount::__private::state_from_json::<Self>,
         });
         fn commands() -> ::std::vec::Vec<::recount::CommandRoute<Self>> {
