@@ -6,8 +6,8 @@ extern crate recount_core as recount;
 use std::convert::Infallible;
 
 use recount_core::{
-    Aggregate, Apply, Command, DecodeError, DispatchError, EncodeError, Event, EventData, EventType, EventVariant,
-    Handle, Id, Recount, StateKey, StateStore, codec,
+    Aggregate, Apply, Command, Context, Decision, DecodeError, DispatchError, EncodeError, Event, EventData,
+    EventStore, EventType, EventVariant, Handle, Id, NameError, Query, Recount, StateKey, StateStore, codec,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{FaultyStore, Operation};
@@ -115,6 +115,36 @@ async fn a_state_that_could_not_be_read_is_not_kept_as_a_snapshot() {
     store.reset_calls();
     let _ = recount.dispatch(measure(&[1.0])).await.unwrap();
     assert_eq!(store.calls(Operation::Put), 0);
+}
+
+/// Records a measurement without an aggregate.
+struct Record(f64);
+
+impl Decision for Record {
+    type Event = SensorEvent;
+    type State = ();
+    type Error = Infallible;
+
+    fn boundary(&self) -> Result<Query, NameError> {
+        Ok(Query::types([EventType::new("sensor.measured")?]))
+    }
+
+    fn apply(&self, (): &mut (), _: &SensorEvent) {}
+
+    fn decide(&self, (): &(), _: &Context<'_>) -> Result<Vec<SensorEvent>, Infallible> {
+        Ok(vec![SensorEvent::Measured { value: self.0 }])
+    }
+}
+
+#[tokio::test]
+async fn a_decision_that_could_not_be_read_is_not_recorded() {
+    let store = MemoryStore::new();
+    let recount = Recount::new(store.clone());
+    let _ = recount.decide(Record(1.0)).await.unwrap();
+    let refused = recount.decide(Record(f64::NAN)).await;
+    assert!(matches!(refused, Err(DispatchError::Encode(EncodeError::Lossy { .. }))), "{refused:?}");
+    assert_eq!(store.head().await.unwrap().get(), 1);
+    let _ = recount.decide(Record(2.0)).await.unwrap();
 }
 
 /// Written by hand: the check is part of `codec::to_json`.

@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Field, Fields};
 
 use crate::shape::{at, member};
-use crate::wire::{Serde, is_plain};
+use crate::wire::{Serde, is_made_of_plain};
 
 /// `Payload::differing`: compares the fields whose types may write two values the same, if they can be compared. Nothing if there are none.
 pub(crate) fn differing(krate: &TokenStream, is_enum: bool, variants: &[(&Ident, &Fields)]) -> TokenStream {
@@ -68,5 +68,5 @@ fn arm(krate: &TokenStream, is_enum: bool, ident: &Ident, fields: &Fields) -> Op
 fn is_compared(field: &Field) -> bool {
     let mut serde = Serde::of(&field.attrs);
     let hidden = ["skip", "skip_serializing", "skip_serializing_if"].iter().any(|key| serde.has(key));
-    hidden || serde.is_custom() || !is_plain(&field.ty)
+    hidden || serde.is_custom() || !is_made_of_plain(&field.ty)
 }

@@ -1,10 +1,12 @@
 //! The form of what is stored, as expressions for `recount::shape`.
 
+use std::collections::HashMap;
+
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use recount_schema::{Form, Tagging};
-use syn::Fields;
 use syn::spanned::Spanned;
+use syn::{Fields, Type};
 
 use crate::shape::at;
 use crate::wire::{Wire, texts};
@@ -28,22 +30,55 @@ pub(crate) fn of_field(krate: &TokenStream, wire: &Wire<'_>) -> TokenStream {
 
 /// Whether the fields always come back equal.
 pub(crate) fn fidelity(krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>]) -> TokenStream {
+    fidelity_by(krate, fields, wires, &mut |ty| probe_fidelity(krate, ty))
+}
+
+fn probe_fidelity(krate: &TokenStream, ty: &Type) -> TokenStream {
+    quote_spanned!(at(ty.span())=> #krate::__private::Probe::<#ty>::FIDELITY)
+}
+
+/// The fidelities of many types, each asked for once: what the compiler has to evaluate costs time.
+#[derive(Default)]
+pub(crate) struct Fidelities {
+    places: HashMap<String, usize>,
+    probes: Vec<TokenStream>,
+}
+
+impl Fidelities {
+    /// Whether the fields always come back equal, by the [table](Self::table).
+    pub(crate) fn of(&mut self, krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>]) -> TokenStream {
+        fidelity_by(krate, fields, wires, &mut |ty| {
+            let place = *self.places.entry(ty.to_token_stream().to_string()).or_insert_with(|| {
+                self.probes.push(probe_fidelity(krate, ty));
+                self.probes.len() - 1
+            });
+            quote!(__FIDELITIES[#place])
+        })
+    }
+
+    pub(crate) fn table(self, krate: &TokenStream) -> TokenStream {
+        let probes = self.probes;
+        let count = probes.len();
+        if count == 0 {
+            return TokenStream::new();
+        }
+        quote!(const __FIDELITIES: [#krate::shape::Fidelity; #count] = [#(#probes),*];)
+    }
+}
+
+fn fidelity_by(
+    krate: &TokenStream,
+    fields: &Fields,
+    wires: &[Wire<'_>],
+    of_type: &mut dyn FnMut(&Type) -> TokenStream,
+) -> TokenStream {
     let path = quote!(#krate::shape::Fidelity);
     // A field that is not stored is missing among the wires.
     let doubtful = |wire: &Wire<'_>| wire.custom || wire.flat || wire.skips_values;
     if wires.len() < fields.len() || wires.iter().any(doubtful) {
         return quote!(#path::Unknown);
     }
-    let mut seen = Vec::new();
-    let mut each = Vec::new();
-    for wire in wires {
-        let ty = &wire.field.ty;
-        let text = ty.to_token_stream().to_string();
-        if !seen.contains(&text) {
-            each.push(quote_spanned!(at(ty.span())=> #krate::__private::Probe::<#ty>::FIDELITY));
-            seen.push(text);
-        }
-    }
+    let each: Vec<_> = wires.iter().map(|wire| of_type(&wire.field.ty)).collect();
     match each.as_slice() {
         [] => quote!(#path::Exact),
         [one] => quote!(#one),

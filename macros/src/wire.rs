@@ -5,7 +5,7 @@
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
-use syn::{Attribute, Field, Fields, LitStr, Type};
+use syn::{Attribute, Field, Fields, GenericArgument, LitStr, PathArguments, PathSegment, Type};
 
 use crate::args::{Arg, Args};
 use crate::errors::Errors;
@@ -174,11 +174,27 @@ pub(crate) fn is_plain(ty: &Type) -> bool {
     last_ident(ty).is_some_and(|last| PLAIN.iter().any(|plain| last == plain))
 }
 
+/// Whether it is a plain type, or a list, an option or a box of it.
+pub(crate) fn is_made_of_plain(ty: &Type) -> bool {
+    let Some(last) = last_segment(ty) else { return false };
+    match &last.arguments {
+        PathArguments::AngleBracketed(all) if all.args.len() == 1 => {
+            let GenericArgument::Type(inner) = &all.args[0] else { return false };
+            ["Vec", "Option", "Box"].iter().any(|name| last.ident == name) && is_made_of_plain(inner)
+        }
+        _ => is_plain(ty),
+    }
+}
+
 /// The last part of a type's path, without its arguments.
 pub(crate) fn last_ident(ty: &Type) -> Option<&syn::Ident> {
+    last_segment(ty).map(|last| &last.ident)
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match ty {
-        Type::Path(path) => path.path.segments.last().map(|last| &last.ident),
-        Type::Group(group) => last_ident(&group.elem),
+        Type::Path(path) => path.path.segments.last(),
+        Type::Group(group) => last_segment(&group.elem),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 
 use super::model::{Event, Variant};
 use crate::differing::differing;
-use crate::form;
+use crate::form::{self, Fidelities};
 use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
 use crate::readable;
 use crate::shape::{all_at, at};
@@ -24,7 +24,10 @@ pub(crate) fn event(
     let mirror = mirror(event, variants);
     let compared: Vec<_> = variants.iter().map(|variant| (variant.ident, variant.fields)).collect();
     let payload = payload_impl(krate, ident, &differing(krate, event.is_enum, &compared));
-    let listed = variants.iter().enumerate().map(|(index, variant)| listed(event, index, variant));
+    let mut fidelities = Fidelities::default();
+    let listed: Vec<_> =
+        variants.iter().enumerate().map(|(index, variant)| listed(event, index, variant, &mut fidelities)).collect();
+    let fidelities = fidelities.table(krate);
     let encode = encode(event, variants);
     let decode = decode(event, variants);
     let scope = form::scope(krate);
@@ -36,6 +39,7 @@ pub(crate) fn event(
         const _: () = {
             #scope
             #(#checks)*
+            #fidelities
             #mirror
             #payload
             #[automatically_derived]
@@ -84,7 +88,7 @@ fn mirror(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
     quote!(#attributes enum #mirror { #(#variants),* })
 }
 
-fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream {
+fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>, fidelities: &mut Fidelities) -> TokenStream {
     let (krate, mirror) = (&event.krate, mirror_ident());
     let rust_name = variant.ident.unraw().to_string();
     let (name, version) = (&variant.name.text, variant.version);
@@ -96,7 +100,7 @@ fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream
     };
     let retired = variant.retired.then(|| quote!(.retired()));
     let form = form::of_fields(krate, variant.fields, &variant.wires);
-    let fidelity = form::fidelity(krate, variant.fields, &variant.wires);
+    let fidelity = fidelities.of(krate, variant.fields, &variant.wires);
     let functions = variant.upcasts.iter().map(path_text);
     let upcasters = (!variant.upcasts.is_empty()).then(|| quote!(.upcasters(&[#(#functions),*])));
     quote! {

@@ -2,6 +2,12 @@
 const _: () = {
     #[allow(unused_imports)]
     use ::recount::__private::Unknown as _;
+    const __FIDELITIES: [::recount::shape::Fidelity; 4usize] = [
+        ::recount::__private::Probe::<String>::FIDELITY,
+        ::recount::__private::Probe::<i64>::FIDELITY,
+        ::recount::__private::Probe::<BranchId>::FIDELITY,
+        ::recount::__private::Probe::<u8>::FIDELITY,
+    ];
     #[derive(
         ::recount::__private::serde::Serialize,
         ::recount::__private::serde::Deserialize,
@@ -91,7 +97,7 @@ const _: () = {
                                 },
                             ],
                         ),
-                        ::recount::__private::Probe::<String>::FIDELITY,
+                        __FIDELITIES[0usize],
                     )
                     .of(::recount::RustType::of::<Self>),
                 ::recount::__private::Listed::new(
@@ -119,10 +125,7 @@ const _: () = {
                             ],
                         ),
                         ::recount::shape::Fidelity::all(
-                            &[
-                                ::recount::__private::Probe::<i64>::FIDELITY,
-                                ::recount::__private::Probe::<BranchId>::FIDELITY,
-                            ],
+                            &[__FIDELITIES[1usize], __FIDELITIES[2usize]],
                         ),
                     )
                     .of(::recount::RustType::of::<Self>)
@@ -151,10 +154,7 @@ const _: () = {
                             ],
                         ),
                         ::recount::shape::Fidelity::all(
-                            &[
-                                ::recount::__private::Probe::<BranchId>::FIDELITY,
-                                ::recount::__private::Probe::<u8>::FIDELITY,
-                            ],
+                            &[__FIDELITIES[2usize], __FIDELITIES[3usize]],
                         ),
                     )
                     .of(::recount::RustType::of::<Self>),

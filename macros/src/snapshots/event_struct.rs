@@ -7,6 +7,10 @@ const _: () = {
         .confuses_none(),
         "`Some(None)` and `None` are both stored as null, so the one would come back as the other: use an enum that tells them apart, or `#[serde(with = \"…\")]`"
     );
+    const __FIDELITIES: [my::recount::shape::Fidelity; 2usize] = [
+        my::recount::__private::Probe::<Option<CustomerId>>::FIDELITY,
+        my::recount::__private::Probe::<u32>::FIDELITY,
+    ];
     #[derive(
         my::recount::__private::serde::Serialize,
         my::recount::__private::serde::Deserialize,
@@ -91,12 +95,7 @@ const _: () = {
                             ],
                         ),
                         my::recount::shape::Fidelity::all(
-                            &[
-                                my::recount::__private::Probe::<
-                                    Option<CustomerId>,
-                                >::FIDELITY,
-                                my::recount::__private::Probe::<u32>::FIDELITY,
-                            ],
+                            &[__FIDELITIES[0usize], __FIDELITIES[1usize]],
                         ),
                     )
                     .of(my::recount::RustType::of::<Self>),

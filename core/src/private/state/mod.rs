@@ -4,6 +4,7 @@
 //! of what the field types ask of a deserializer. So a field that is added to a type within the state counts, too,
 //! without a derive of ours on that type.
 
+mod access;
 mod explore;
 mod probe;
 #[cfg(test)]

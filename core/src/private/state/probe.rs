@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{Deserializer, Error, Visitor};
 
+use super::access::{Fields, Parts, Variant};
 use super::explore::{Explorer, NUMBERS, TEXTS};
 use super::join;
 use crate::text::hash;
@@ -34,9 +32,9 @@ impl Error for Refused {
 
 /// A place in a value.
 pub(super) struct Probe<'e> {
-    explorer: &'e mut Explorer,
+    pub(super) explorer: &'e mut Explorer,
     /// The hash of the way to this place.
-    place: u64,
+    pub(super) place: u64,
     /// The structs and enums around it: one within itself is not entered again.
     around: Vec<u64>,
     /// Whether it is within a type that is within itself: then what can be left out is.
@@ -48,18 +46,18 @@ impl<'e> Probe<'e> {
         Self { explorer, place: 0, around: Vec::new(), shallow: false }
     }
 
-    fn note(&mut self, what: &str) -> Result<(), Refused> {
+    pub(super) fn note(&mut self, what: &str) -> Result<(), Refused> {
         self.explorer.note(self.place, hash(what))
     }
 
     /// Notes a type by its name and parts; the number stands for it.
-    fn note_type(&mut self, kind: &str, name: &str, parts: &[&str]) -> Result<u64, Refused> {
+    pub(super) fn note_type(&mut self, kind: &str, name: &str, parts: &[&str]) -> Result<u64, Refused> {
         let all = parts.iter().fold(join(hash(kind), hash(name)), |all, part| join(all, hash(part)));
         self.explorer.note(self.place, all).map(|()| all)
     }
 
     /// The place of a part.
-    fn part(&mut self, step: u64) -> Probe<'_> {
+    pub(super) fn part(&mut self, step: u64) -> Probe<'_> {
         Probe {
             place: join(self.place, step),
             around: self.around.clone(),
@@ -218,109 +216,5 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         visitor.visit_unit()
-    }
-}
-
-/// The elements of a list or tuple, or the keys and values of a map.
-struct Parts<'e> {
-    probe: Probe<'e>,
-    left: usize,
-    step: u64,
-}
-
-impl<'de> SeqAccess<'de> for Parts<'_> {
-    type Error = Refused;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refused> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        self.step += 1;
-        seed.deserialize(self.probe.part(self.step)).map(Some)
-    }
-}
-
-impl<'de> MapAccess<'de> for Parts<'_> {
-    type Error = Refused;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
-        self.next_element_seed(seed)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refused> {
-        seed.deserialize(self.probe.part(5))
-    }
-}
-
-/// The fields of a struct.
-struct Fields<'e> {
-    probe: Probe<'e>,
-    fields: &'static [&'static str],
-}
-
-impl<'de> MapAccess<'de> for Fields<'_> {
-    type Error = Refused;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
-        while let Some((field, rest)) = self.fields.split_first() {
-            if self.probe.explorer.gives_field(join(self.probe.place, hash(field))) {
-                break;
-            }
-            self.fields = rest;
-        }
-        let Some(field) = self.fields.first() else { return Ok(None) };
-        let key: StrDeserializer<'_, Refused> = (*field).into_deserializer();
-        seed.deserialize(key).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refused> {
-        let (field, rest) = self.fields.split_first().ok_or(Refused)?;
-        self.fields = rest;
-        self.probe.explorer.takes_field();
-        seed.deserialize(self.probe.part(hash(field)))
-    }
-}
-
-/// A variant of an enum.
-struct Variant<'e> {
-    probe: Probe<'e>,
-    variant: &'static str,
-}
-
-impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Refused;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self), Refused> {
-        let name: StrDeserializer<'_, Refused> = self.variant.into_deserializer();
-        self.probe.place = join(self.probe.place, hash(self.variant));
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Refused;
-
-    fn unit_variant(mut self) -> Result<(), Refused> {
-        self.probe.note("unit variant")
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(mut self, seed: T) -> Result<T::Value, Refused> {
-        self.probe.note("newtype variant")?;
-        seed.deserialize(self.probe.part(6))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refused> {
-        self.probe.deserialize_tuple(len, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        mut self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Refused> {
-        self.probe.note_type("struct variant", self.variant, fields)?;
-        visitor.visit_map(Fields { probe: self.probe, fields })
     }
 }
