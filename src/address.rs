@@ -91,6 +91,11 @@ impl FromStr for Address {
 }
 
 fn parse(url: &str) -> Result<Address, String> {
+    if url.contains(char::is_control) {
+        return Err(
+            "it contains a control character, such as a line break: leave it out, or write it as %0A".to_owned()
+        );
+    }
     const FORMS: &str = "use memory://, sqlite://FILE or postgres://HOST/DATABASE";
     if let Some(path) = url.strip_prefix("sqlite:").filter(|rest| !rest.starts_with("//")) {
         return Err(if path == ":memory:" {

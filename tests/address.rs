@@ -77,6 +77,7 @@ async fn what_is_no_store_is_refused_with_the_cure() {
         ("shop.db", "no scheme"),
         ("memory://shop", "has no name"),
         ("mysql://app:hunter2@db/shop", "no store has this scheme"),
+        ("sqlite://shop.db\n", "control character"),
         ("", "no scheme"),
         ("app:hunter2@db", "no scheme"),
     ] {

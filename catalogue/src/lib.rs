@@ -31,7 +31,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use recount_core::{Aggregate, Event, Projection};
+use recount_core::{Aggregate, Event, NameCollision, Projection, StoredNames};
 use recount_schema::{Lock, LockError};
 use serde_json::Value;
 
@@ -44,6 +44,9 @@ pub struct Catalogue {
     lock: Lock,
     events: BTreeMap<String, EventEntry>,
     commands: Vec<Command>,
+    names: StoredNames,
+    /// The first name that two of the types share.
+    collision: Option<NameCollision>,
 }
 
 /// Why a catalogue can't be made.
@@ -61,6 +64,9 @@ pub enum CatalogueError {
         /// Why.
         source: io::Error,
     },
+    /// Two types of the catalogue have one stored name.
+    #[error(transparent)]
+    NameCollision(#[from] NameCollision),
     /// The page can't be made.
     #[error("the page: {0}")]
     Page(#[from] askama::Error),
@@ -86,6 +92,8 @@ impl Catalogue {
     /// Adds an aggregate: its events, which it emits, and its commands.
     #[must_use]
     pub fn aggregate<A: Aggregate>(mut self) -> Self {
+        let claimed = self.names.claim_aggregate::<A>();
+        self.collision = self.collision.or(claimed.err());
         for variant in A::Event::variants() {
             self.entry(&variant).emitted_by.insert(A::NAME.to_owned());
         }
@@ -101,6 +109,8 @@ impl Catalogue {
     /// Adds who listens to the events of a type, by a name for people.
     #[must_use]
     pub fn listener<E: Event>(mut self, name: &str) -> Self {
+        let claimed = self.names.claim_events::<E>();
+        self.collision = self.collision.or(claimed.err());
         for variant in E::variants() {
             self.entry(&variant).heard_by.insert(name.to_owned());
         }
@@ -143,8 +153,9 @@ impl Catalogue {
     /// The page: HTML without anything outside of it.
     ///
     /// # Errors
-    /// [`CatalogueError::Page`] if there is no memory for it.
+    /// [`CatalogueError::NameCollision`] if two types have one stored name, [`CatalogueError::Page`] if there is no memory.
     pub fn page(&self) -> Result<String, CatalogueError> {
+        self.check()?;
         Ok(page::render(self)?)
     }
 
@@ -152,8 +163,10 @@ impl Catalogue {
     /// is made if it isn't there. Files of the same names are replaced, others left as they are.
     ///
     /// # Errors
+    /// [`CatalogueError::NameCollision`] if two types have one stored name; nothing is written then.
     /// [`CatalogueError::File`] if a file can't be written.
     pub fn write(&self, directory: &Path) -> Result<(), CatalogueError> {
+        self.check()?;
         let write = |path: PathBuf, text: String| {
             let parent = path.parent().unwrap_or(directory);
             let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
@@ -165,6 +178,10 @@ impl Catalogue {
             }
         }
         write(directory.join("index.html"), self.page()?)
+    }
+
+    fn check(&self) -> Result<(), CatalogueError> {
+        self.collision.clone().map_or(Ok(()), |collision| Err(collision.into()))
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::loss::loss;
 use crate::{DecodeError, EncodeError};
 
 type Reader<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
@@ -19,11 +20,25 @@ thread_local! {
 }
 const MUCH: usize = 64 * 1024;
 
-/// The value as JSON.
+/// The value as JSON, which was read back and gave an equal value.
+///
+/// # Errors
+/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`]; [`EncodeError::Lossy`] if
+/// what is written can't be read back, or comes back as another value.
+pub fn to_json<T: Serialize + DeserializeOwned>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
+    let json = to_json_unchecked(event_type, value)?;
+    let read = read_whole(&json, |json| T::deserialize(json));
+    match loss(value, &json, read.as_ref()) {
+        Some(loss) => Err(EncodeError::lossy(event_type, loss)),
+        None => Ok(json),
+    }
+}
+
+/// The value as JSON. That it can be read back is the caller's promise.
 ///
 /// # Errors
 /// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`].
-pub fn to_json<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
+pub fn to_json_unchecked<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
     let refuse = |source| EncodeError::Payload { event_type, source };
     let mut json = PAPER.take();
     json.clear();
@@ -54,12 +69,20 @@ pub(crate) fn from_json_with<'a, T>(
     json: &'a [u8],
     read: impl FnOnce(&mut Reader<'a>) -> serde_json::Result<T>,
 ) -> Result<T, DecodeError> {
-    let mut reader = Reader::from_slice(json);
-    read(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|source| DecodeError::Payload {
+    read_whole(json, read).map_err(|source| DecodeError::Payload {
         event_type: event_type.to_owned(),
         schema_version,
         source: source.into(),
     })
+}
+
+/// The value that `read` makes of JSON that holds nothing else.
+pub(crate) fn read_whole<'a, T>(
+    json: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> serde_json::Result<T>,
+) -> serde_json::Result<T> {
+    let mut reader = Reader::from_slice(json);
+    read(&mut reader).and_then(|value| reader.end().map(|()| value))
 }
 
 /// How deep arrays and objects of well-formed JSON nest.

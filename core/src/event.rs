@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::Schema;
 
 use crate::__private::Listed;
+use crate::loss::Loss;
 use crate::shape::Form;
 use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag};
 
@@ -55,13 +56,13 @@ pub trait Event: Sized + Send + Sync + 'static {
     /// The stored form, under a new event id and without metadata.
     ///
     /// # Errors
-    /// [`EncodeError`] if the event is retired or a value has no JSON form.
+    /// [`EncodeError`] if the event is retired, or if a value has no JSON form or would not come back equal.
     fn encode(&self) -> Result<EventData, EncodeError>;
 
     /// Reads a stored form of any released version: aliases are known, upcasters run.
     ///
     /// # Errors
-    /// [`DecodeError`] if the type or version is unknown or the payload is not of that version's shape.
+    /// [`DecodeError`] if the type or version is unknown, the payload is not of that version's shape, or an upcaster fails.
     fn decode(event_type: &str, schema_version: u32, payload: &[u8]) -> Result<Self, DecodeError>;
 
     /// Reads a recorded event.
@@ -139,6 +140,16 @@ pub enum EncodeError {
         /// Why.
         source: BoxError,
     },
+    /// A value is written as JSON that can't be read back, or that comes back as another value.
+    #[error("a {event_type} event can't be written, because `{field}` {reason}")]
+    Lossy {
+        /// The event's type.
+        event_type: &'static str,
+        /// The path of the field, such as `items[2].price`.
+        field: String,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
     /// The event is a variant that its union leaves out with `only`.
     #[error("{event_type} is not among the events that its union names with `only`")]
     NotInUnion {
@@ -148,6 +159,13 @@ pub enum EncodeError {
     /// A tag can't be made from a field's value.
     #[error(transparent)]
     Name(#[from] NameError),
+}
+
+impl EncodeError {
+    pub(crate) fn lossy(event_type: &'static str, loss: Loss) -> Self {
+        let Loss { field, reason } = loss;
+        Self::Lossy { event_type, field, reason }
+    }
 }
 
 /// Why a stored event can't be read.
@@ -178,6 +196,20 @@ pub enum DecodeError {
         /// The stored version.
         schema_version: u32,
         /// Why.
+        source: BoxError,
+    },
+    /// An upcaster refuses the event: its old version holds what the next one can't.
+    #[error(
+        "a {event_type} event, version {schema_version}, can't become the next version: upcaster {function} failed"
+    )]
+    Upcast {
+        /// The stored type.
+        event_type: String,
+        /// The stored version.
+        schema_version: u32,
+        /// The function, as the event's `upcast(…)` names it.
+        function: String,
+        /// What it returned, or that it panicked.
         source: BoxError,
     },
 }

@@ -22,56 +22,68 @@ pub struct NameCollision {
     pub second: RustType,
 }
 
-/// The stored names that an application has used so far.
-#[derive(Default)]
-pub(crate) struct StoredNames {
-    /// Types whose names were all found to be theirs.
-    checked: RwLock<HashSet<TypeId, RandomState>>,
-    claims: Mutex<Claims>,
-}
-
-#[derive(Default)]
-struct Claims {
+/// The stored names that an application uses, each with the type that it stands for.
+#[derive(Clone, Debug, Default)]
+pub struct StoredNames {
     events: HashMap<&'static str, RustType>,
     aggregates: HashMap<&'static str, RustType>,
 }
 
 impl StoredNames {
-    /// Claims the names of an aggregate and its events.
-    pub(crate) fn claim_aggregate<A: Aggregate>(&self) -> Result<(), NameCollision> {
-        self.once::<A>(|claims| {
-            claims.events(&A::Event::variants())?;
-            claim(&mut claims.aggregates, "aggregate", A::NAME, RustType::of::<A>())
-        })
+    /// Claims the names of an aggregate and its events. Repeating it has no effect.
+    ///
+    /// # Errors
+    /// [`NameCollision`] if another type has one of the names; names before it stay claimed.
+    pub fn claim_aggregate<A: Aggregate>(&mut self) -> Result<(), NameCollision> {
+        self.claim_variants(&A::Event::variants())?;
+        claim(&mut self.aggregates, "aggregate", A::NAME, RustType::of::<A>())
     }
 
-    /// Claims the names of an event type.
-    pub(crate) fn claim_events<E: Event>(&self) -> Result<(), NameCollision> {
-        self.once::<E>(|claims| claims.events(&E::variants()))
+    /// Claims the names and aliases of an event type. Repeating it has no effect.
+    ///
+    /// # Errors
+    /// [`NameCollision`] if another type has one of the names; names before it stay claimed.
+    pub fn claim_events<E: Event>(&mut self) -> Result<(), NameCollision> {
+        self.claim_variants(&E::variants())
     }
 
-    fn once<T: 'static>(
-        &self,
-        check: impl FnOnce(&mut Claims) -> Result<(), NameCollision>,
-    ) -> Result<(), NameCollision> {
-        let id = TypeId::of::<T>();
-        if self.checked.read().unwrap_or_else(PoisonError::into_inner).contains(&id) {
-            return Ok(());
-        }
-        check(&mut self.claims.lock().unwrap_or_else(PoisonError::into_inner))?;
-        self.checked.write().unwrap_or_else(PoisonError::into_inner).insert(id);
-        Ok(())
-    }
-}
-
-impl Claims {
-    fn events(&mut self, variants: &[EventVariant]) -> Result<(), NameCollision> {
+    fn claim_variants(&mut self, variants: &[EventVariant]) -> Result<(), NameCollision> {
         for variant in variants {
             let rust_type = (variant.rust_type)();
             for name in std::iter::once(variant.event_type).chain(variant.aliases.iter().copied()) {
                 claim(&mut self.events, "event type", name, rust_type)?;
             }
         }
+        Ok(())
+    }
+}
+
+/// The names that a running application has used so far: each type is checked once.
+#[derive(Default)]
+pub(crate) struct CheckedNames {
+    checked: RwLock<HashSet<TypeId, RandomState>>,
+    names: Mutex<StoredNames>,
+}
+
+impl CheckedNames {
+    pub(crate) fn claim_aggregate<A: Aggregate>(&self) -> Result<(), NameCollision> {
+        self.once::<A>(StoredNames::claim_aggregate::<A>)
+    }
+
+    pub(crate) fn claim_events<E: Event>(&self) -> Result<(), NameCollision> {
+        self.once::<E>(StoredNames::claim_events::<E>)
+    }
+
+    fn once<T: 'static>(
+        &self,
+        claim: impl FnOnce(&mut StoredNames) -> Result<(), NameCollision>,
+    ) -> Result<(), NameCollision> {
+        let id = TypeId::of::<T>();
+        if self.checked.read().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return Ok(());
+        }
+        claim(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.checked.write().unwrap_or_else(PoisonError::into_inner).insert(id);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::Schema;
 
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
-use crate::names::StoredNames;
+use crate::names::CheckedNames;
 use crate::runner::ProjectionsBuilder;
 use crate::{
     Aggregate, Apply, Checkpoint, Command, Decision, HandleWith, Query, StateError, Store, Subscription, Timestamp,
@@ -37,7 +37,7 @@ pub(crate) struct Inner {
     pub(crate) retry: Retry,
     pub(crate) clock: Clock,
     pub(crate) routes: Routes,
-    pub(crate) names: StoredNames,
+    pub(crate) names: CheckedNames,
 }
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
@@ -183,7 +183,7 @@ impl RecountBuilder {
                 retry,
                 clock,
                 routes,
-                names: StoredNames::default(),
+                names: CheckedNames::default(),
             }),
         }
     }

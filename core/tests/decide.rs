@@ -26,7 +26,7 @@ enum Enrolment {
 }
 
 /// A course has three seats, a student takes two courses: no stream could hold both rules.
-#[derive(Clone)]
+#[derive(Clone, serde::Serialize)]
 struct Enrol {
     course: String,
     student: String,

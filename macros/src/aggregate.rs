@@ -6,6 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Path, Type};
 
 use crate::args::{Arg, Args};
+use crate::differing::differing;
 use crate::errors::Errors;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMANDS, CRATE, ERROR, EVENT, EVERY, ID, NAME, SNAPSHOT, VERSION};
@@ -177,7 +178,12 @@ fn keep(krate: &TokenStream, input: &DeriveInput, snapshot: &Snapshot) -> (Token
     let Snapshot { every, version } = snapshot;
     let (ident, mirror) = (&input.ident, mirror_ident());
     let attributes = attributes(krate, ident, Use::State, &carried(&input.attrs));
-    let payload = payload_impl(krate, ident);
+    let compared: Vec<_> = match &input.data {
+        Data::Struct(data) => vec![(ident, &data.fields)],
+        Data::Enum(data) => data.variants.iter().map(|variant| (&variant.ident, &variant.fields)).collect(),
+        Data::Union(_) => Vec::new(),
+    };
+    let payload = payload_impl(krate, ident, &differing(krate, matches!(input.data, Data::Enum(_)), &compared));
     let body = match &input.data {
         Data::Struct(data) => {
             let fields = fields(&data.fields);

@@ -57,6 +57,11 @@ impl Args {
         taken
     }
 
+    /// Whether there is an argument of this name.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.args.iter().any(|arg| arg.key == key)
+    }
+
     /// What they are about, in their order.
     pub(crate) fn into_keys(self) -> impl Iterator<Item = Ident> {
         self.args.into_iter().map(|arg| arg.key)

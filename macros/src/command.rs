@@ -141,7 +141,7 @@ fn expand(command: &Command<'_>) -> TokenStream {
     // serde can't tell unknown fields from flattened ones.
     let strict = (!flattens(all)).then(|| quote!(#[serde(deny_unknown_fields)]));
     let attributes = attributes(krate, ident, Use::Message, &quote!(#carried #strict));
-    let (fields, payload) = (fields(all), payload_impl(krate, ident));
+    let (fields, payload) = (fields(all), payload_impl(krate, ident, &TokenStream::new()));
     let id_of = quote_spanned!(at(id.span())=> &self.#id);
     let handled = quote_spanned! {at(aggregate.span())=>
         const _: () = #krate::__private::assert_handler::<#aggregate, #ident>();

@@ -1,7 +1,7 @@
 //! The form of what is stored, as expressions for `recount::shape`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use recount_schema::{Form, Tagging};
 use syn::Fields;
 use syn::spanned::Spanned;
@@ -24,6 +24,31 @@ pub(crate) fn of_field(krate: &TokenStream, wire: &Wire<'_>) -> TokenStream {
     }
     let ty = &wire.field.ty;
     quote_spanned!(at(ty.span())=> #krate::__private::Probe::<#ty>::FORM)
+}
+
+/// Whether the fields always come back equal.
+pub(crate) fn fidelity(krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>]) -> TokenStream {
+    let path = quote!(#krate::shape::Fidelity);
+    // A field that is not stored is missing among the wires.
+    let doubtful = |wire: &Wire<'_>| wire.custom || wire.flat || wire.skips_values;
+    if wires.len() < fields.len() || wires.iter().any(doubtful) {
+        return quote!(#path::Unknown);
+    }
+    let mut seen = Vec::new();
+    let mut each = Vec::new();
+    for wire in wires {
+        let ty = &wire.field.ty;
+        let text = ty.to_token_stream().to_string();
+        if !seen.contains(&text) {
+            each.push(quote_spanned!(at(ty.span())=> #krate::__private::Probe::<#ty>::FIDELITY));
+            seen.push(text);
+        }
+    }
+    match each.as_slice() {
+        [] => quote!(#path::Exact),
+        [one] => quote!(#one),
+        each => quote!(#path::all(&[#(#each),*])),
+    }
 }
 
 /// The form of fields: an object, an array, or the only value.

@@ -45,6 +45,7 @@ fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
     let name = ident.to_string();
     let scope = crate::form::scope(krate);
     let form = quote!(#private::Probe::<#inner>::FORM);
+    let fidelity = quote!(#private::Probe::<#inner>::FIDELITY);
     quote! {
         #[allow(deprecated)]
         const _: () = {
@@ -109,6 +110,7 @@ fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
             #[automatically_derived]
             impl #krate::Shape for #ident {
                 const FORM: #krate::shape::Form = #form;
+                const FIDELITY: #krate::shape::Fidelity = #fidelity;
             }
 
             #[automatically_derived]

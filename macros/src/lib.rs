@@ -8,6 +8,7 @@ use syn::{DeriveInput, parse_macro_input};
 mod aggregate;
 mod args;
 mod command;
+mod differing;
 mod errors;
 mod event;
 mod form;
@@ -15,7 +16,9 @@ mod id;
 mod lock;
 mod mirror;
 mod names;
+mod readable;
 mod shape;
+mod spelling;
 #[cfg(test)]
 mod testing;
 mod value;
@@ -41,8 +44,9 @@ mod wire;
 ///     Frozen,
 /// }
 ///
-/// fn deposited_v1(euros: i64) -> AccountEvent {
-///     AccountEvent::Deposited { cents: euros * 100, branch: None }
+/// fn deposited_v1(euros: i64) -> Result<AccountEvent, &'static str> {
+///     let cents = euros.checked_mul(100).ok_or("more cents than fit")?;
+///     Ok(AccountEvent::Deposited { cents, branch: None })
 /// }
 ///
 /// let event = AccountEvent::Deposited { cents: 5, branch: Some(7) };
@@ -53,6 +57,7 @@ mod wire;
 ///
 /// let old = AccountEvent::decode("account.paid_in", 1, b"3")?;
 /// assert_eq!(old, AccountEvent::Deposited { cents: 300, branch: None });
+/// assert!(AccountEvent::decode("account.paid_in", 1, b"92233720368547759").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -81,6 +86,10 @@ mod wire;
 /// Version *N* needs *N* - 1 upcasters: plain functions. The first takes what the payload of version 1 is read as (a
 /// struct that is kept for it, or `serde_json::Value`), each next takes what the one before returns, and the last
 /// returns the event itself, which may be another variant. The compiler checks each link.
+///
+/// Each may return a `Result` instead. An old value that the new version can't hold is then an error of that event, as if its payload
+/// could not be read: loading fails, a projection stops there, and the error (`DecodeError::Upcast`) names the function. So does an
+/// upcaster that panics. One event becomes one event, never none or several.
 ///
 /// # On a field
 ///

@@ -55,8 +55,8 @@ fn path_text(path: &TokenStream) -> String {
     path.to_string().replace(' ', "")
 }
 
-/// `impl Payload for Type` through the mirror.
-pub(crate) fn payload_impl(krate: &TokenStream, ident: &Ident) -> TokenStream {
+/// `impl Payload for Type` through the mirror, with more of its methods.
+pub(crate) fn payload_impl(krate: &TokenStream, ident: &Ident, methods: &TokenStream) -> TokenStream {
     let mirror = mirror_ident();
     quote! {
         #[automatically_derived]
@@ -72,6 +72,7 @@ pub(crate) fn payload_impl(krate: &TokenStream, ident: &Ident) -> TokenStream {
             ) -> ::core::result::Result<Self, __D::Error> {
                 #mirror::deserialize(__deserializer)
             }
+            #methods
         }
     }
 }

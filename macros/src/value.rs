@@ -9,6 +9,7 @@ use crate::args::Args;
 use crate::errors::Errors;
 use crate::form;
 use crate::names::{CRATE, SHAPE};
+use crate::readable;
 use crate::shape::krate;
 use crate::wire::{self, Rules, Serde};
 
@@ -31,14 +32,17 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             ),
         );
     }
-    let form = match &input.data {
-        Data::Struct(data) => of_struct(&krate, ident, &data.fields, &mut serde),
-        Data::Enum(data) => of_enum(&krate, ident, data, &mut serde),
+    let mut reader = Reader { krate: &krate, ident, checks: TokenStream::new(), errors: &mut errors };
+    let (form, fidelity) = match &input.data {
+        Data::Struct(data) => reader.of_struct(&data.fields, &mut serde),
+        Data::Enum(data) => reader.of_enum(data, &mut serde),
         Data::Union(data) => {
-            errors.at(&data.union_token, "a `union` has no stored form: write an `enum` or a `struct`");
-            TokenStream::new()
+            reader.errors.at(&data.union_token, "a `union` has no stored form: write an `enum` or a `struct`");
+            <_>::default()
         }
     };
+    // Of a type parameter nothing is known before it is given.
+    let checks = if input.generics.params.is_empty() { reader.checks } else { TokenStream::new() };
     if !errors.is_empty() {
         return errors.into_tokens();
     }
@@ -52,60 +56,105 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         #[allow(deprecated)]
         const _: () = {
             #scope
+            #checks
             #[automatically_derived]
             impl #parameters #krate::Shape for #ident #arguments #bounds {
                 const FORM: #krate::shape::Form = #form;
+                const FIDELITY: #krate::shape::Fidelity = #fidelity;
             }
         };
     }
 }
 
-fn of_struct(krate: &TokenStream, ident: &Ident, fields: &Fields, serde: &mut Serde) -> TokenStream {
-    let rules = serde.rules("rename_all").unwrap_or_default();
-    let (defaulted, transparent) = (serde.flag("default"), serde.flag("transparent"));
-    let mut wires = wire::fields(fields, rules, defaulted);
-    hide_cycles(ident, &mut wires);
-    match (fields, wires.as_slice()) {
-        (_, [wire]) if transparent => form::of_field(krate, wire),
-        (Fields::Unit, _) => quote!(#krate::shape::Form::Leaf("null")),
-        (fields, wires) => form::of_fields(krate, fields, wires),
-    }
+/// Reads the forms of a type's fields and variants, and collects what is wrong with them.
+struct Reader<'a> {
+    krate: &'a TokenStream,
+    ident: &'a Ident,
+    /// What the compiler has to check.
+    checks: TokenStream,
+    errors: &'a mut Errors,
 }
 
-fn of_enum(krate: &TokenStream, ident: &Ident, data: &DataEnum, serde: &mut Serde) -> TokenStream {
-    let tagging = match (serde.text("tag"), serde.text("content"), serde.flag("untagged")) {
-        (_, _, true) => Tagging::Untagged,
-        (Some(tag), Some(content), _) => Tagging::Adjacent(tag, content),
-        (Some(tag), None, _) => Tagging::Internal(tag),
-        (None, ..) => Tagging::External,
-    };
-    let rules = serde.rules("rename_all").unwrap_or_default();
-    let of_fields = serde.rules("rename_all_fields").unwrap_or_default();
-    let stored = data.variants.iter().filter(|variant| {
+/// An expression of the form, and one of the fidelity.
+type Known = (TokenStream, TokenStream);
+
+impl Reader<'_> {
+    fn of_struct(&mut self, fields: &Fields, serde: &mut Serde) -> Known {
+        let krate = self.krate;
+        let rules = serde.rules("rename_all").unwrap_or_default();
+        let (defaulted, transparent) = (serde.flag("default"), serde.flag("transparent"));
+        let wires = self.wires(fields, rules, defaulted);
+        let form = match (fields, wires.as_slice()) {
+            (_, [wire]) if transparent => form::of_field(krate, wire),
+            (Fields::Unit, _) => quote!(#krate::shape::Form::Leaf("null")),
+            (fields, wires) => form::of_fields(krate, fields, wires),
+        };
+        (form, form::fidelity(krate, fields, &wires))
+    }
+
+    fn of_enum(&mut self, data: &DataEnum, serde: &mut Serde) -> Known {
+        let tagging = match (serde.text("tag"), serde.text("content"), serde.flag("untagged")) {
+            (_, _, true) => Tagging::Untagged,
+            (Some(tag), Some(content), _) => Tagging::Adjacent(tag, content),
+            (Some(tag), None, _) => Tagging::Internal(tag),
+            (None, ..) => Tagging::External,
+        };
+        let rules = serde.rules("rename_all").unwrap_or_default();
+        let of_fields = serde.rules("rename_all_fields").unwrap_or_default();
+        let (mut choices, mut fidelities, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        for variant in data.variants.iter().filter(|variant| is_stored(variant)) {
+            let names = wire::variant(variant, rules);
+            let (form, fidelity) = self.of_variant(variant, of_fields);
+            choices.push(form::choice(self.krate, &names.name, &names.aliases, &form));
+            if !matches!(variant.fields, Fields::Unit) {
+                fidelities.push(fidelity);
+            }
+            if tagging != Tagging::Untagged {
+                readable::variant(variant, &names, &read, self.errors);
+                read.push((&variant.ident, names));
+            }
+        }
+        // Of the others serde buffers the content, or guesses the variant.
+        let exact = tagging == Tagging::External
+            && choices.len() == data.variants.len()
+            && data.variants.iter().all(|variant| !Serde::of(&variant.attrs).flag("untagged"));
+        let krate = self.krate;
+        let fidelity = if exact {
+            quote!(#krate::shape::Fidelity::all(&[#(#fidelities),*]))
+        } else {
+            quote!(#krate::shape::Fidelity::Unknown)
+        };
+        let tagging = form::tagging(krate, &tagging);
+        (quote!(#krate::shape::Form::Choice(#tagging, &[#(#choices),*])), fidelity)
+    }
+
+    fn of_variant(&mut self, variant: &syn::Variant, rules: Rules) -> Known {
+        let krate = self.krate;
         let mut serde = Serde::of(&variant.attrs);
-        !["skip", "skip_serializing", "skip_deserializing"].map(|key| serde.flag(key)).contains(&true)
-    });
-    let choices = stored.map(|variant| {
-        let names = wire::variant(variant, rules);
-        let form = of_variant(krate, ident, variant, of_fields);
-        form::choice(krate, &names.name, &names.aliases, &form)
-    });
-    let tagging = form::tagging(krate, &tagging);
-    quote!(#krate::shape::Form::Choice(#tagging, &[#(#choices),*]))
+        if serde.is_custom() {
+            return (quote!(#krate::shape::Form::Opaque), quote!(#krate::shape::Fidelity::Unknown));
+        }
+        let rules = serde.rules("rename_all").unwrap_or(rules);
+        let wires = self.wires(&variant.fields, rules, false);
+        let form = match &variant.fields {
+            Fields::Unit => quote!(#krate::shape::Form::Unit),
+            fields => form::of_fields(krate, fields, &wires),
+        };
+        (form, form::fidelity(krate, &variant.fields, &wires))
+    }
+
+    fn wires<'f>(&mut self, fields: &'f Fields, rules: Rules, defaulted: bool) -> Vec<wire::Wire<'f>> {
+        let mut wires = wire::fields(fields, rules, defaulted);
+        readable::fields(fields, &wires, defaulted, self.errors);
+        hide_cycles(self.ident, &mut wires);
+        self.checks.extend(readable::forms(self.krate, fields, &wires));
+        wires
+    }
 }
 
-fn of_variant(krate: &TokenStream, ident: &Ident, variant: &syn::Variant, rules: Rules) -> TokenStream {
+fn is_stored(variant: &syn::Variant) -> bool {
     let mut serde = Serde::of(&variant.attrs);
-    if ["with", "serialize_with", "deserialize_with"].map(|key| serde.flag(key)).contains(&true) {
-        return quote!(#krate::shape::Form::Opaque);
-    }
-    let rules = serde.rules("rename_all").unwrap_or(rules);
-    let mut wires = wire::fields(&variant.fields, rules, false);
-    hide_cycles(ident, &mut wires);
-    match &variant.fields {
-        Fields::Unit => quote!(#krate::shape::Form::Unit),
-        fields => form::of_fields(krate, fields, &wires),
-    }
+    !["skip", "skip_serializing", "skip_deserializing"].map(|key| serde.flag(key)).contains(&true)
 }
 
 /// A type within itself would be a form without end.

@@ -10,6 +10,7 @@ use syn::{Attribute, Field, Fields, LitStr, Type};
 use crate::args::{Arg, Args};
 use crate::errors::Errors;
 use crate::names::{ALIAS, SERDE, snake_case};
+use crate::spelling::{Rule, rule};
 
 /// A field as it is stored.
 pub(crate) struct Wire<'a> {
@@ -21,6 +22,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) flat: bool,
     /// Whether functions of the user's write or read it, so that its type says nothing.
     pub(crate) custom: bool,
+    /// Whether what is missing when it is skipped may be read as another value.
+    pub(crate) skips_values: bool,
 }
 
 /// The stored name, and others that are read.
@@ -28,6 +31,8 @@ pub(crate) struct Wire<'a> {
 pub(crate) struct Names {
     pub(crate) name: String,
     pub(crate) aliases: Vec<String>,
+    /// Whether what is written under the name is read.
+    pub(crate) reads_its_name: bool,
 }
 
 impl Names {
@@ -43,26 +48,21 @@ pub(crate) struct Rules {
     read: Rule,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Rule {
-    #[default]
-    None,
-    Lower,
-    Upper,
-    Pascal,
-    Camel,
-    Snake,
-    ScreamingSnake,
-    Kebab,
-    ScreamingKebab,
-}
-
 /// Attributes of serde at one place.
 pub(crate) struct Serde(Args);
 
 impl Serde {
     pub(crate) fn of(attrs: &[Attribute]) -> Self {
         Self(Args::new(SERDE, attrs, &mut Errors::default()))
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.has(key)
+    }
+
+    /// Where the attribute of this name is.
+    pub(crate) fn key(&mut self, key: &str) -> Option<syn::Ident> {
+        self.0.take_all(key).pop().map(|arg| arg.key)
     }
 
     pub(crate) fn flag(&mut self, key: &str) -> bool {
@@ -80,15 +80,37 @@ impl Serde {
         Some(Rules { write: rule(write.as_deref()), read: rule(read.as_deref()) })
     }
 
+    /// Whether functions of the user's write or read the value.
+    pub(crate) fn is_custom(&mut self) -> bool {
+        ["with", "serialize_with", "deserialize_with"].map(|key| self.flag(key)).contains(&true)
+    }
+
+    /// Whether another value than the one that is read for a missing one may be left out.
+    fn skips_values(&mut self, ty: &Type, custom: bool) -> bool {
+        let default = self.0.take_all("default");
+        let Some(skip) = self.text("skip_serializing_if") else { return false };
+        let predicate = skip.rsplit("::").next().unwrap_or_default();
+        let plain_default = default.iter().all(Arg::is_bare);
+        let exact = match predicate {
+            "is_none" => is_option(ty),
+            "is_empty" => !default.is_empty(),
+            _ => false,
+        };
+        // The predicates of the standard library are named by its types, and the field's type must be that one.
+        let of_type = skip.rsplit("::").nth(1).is_some_and(|name| last_ident(ty).is_some_and(|ident| ident == name));
+        custom || !(exact && plain_default && of_type)
+    }
+
     fn names(&mut self, plain: impl Fn(Rule) -> String, rules: Rules) -> Names {
         let (write, read) = self.0.take_all("rename").pop().map_or((None, None), both);
         let name = write.unwrap_or_else(|| plain(rules.write));
         let mut aliases: Vec<_> = self.0.take_all(ALIAS).into_iter().filter_map(text).collect();
         aliases.push(read.unwrap_or_else(|| plain(rules.read)));
+        let reads_its_name = aliases.contains(&name);
         aliases.retain(|alias| *alias != name);
         aliases.sort_unstable();
         aliases.dedup();
-        Names { name, aliases }
+        Names { name, aliases, reads_its_name }
     }
 }
 
@@ -117,14 +139,16 @@ pub(crate) fn fields(fields: &Fields, rules: Rules, defaulted: bool) -> Vec<Wire
         if skipped.contains(&true) {
             continue;
         }
-        let custom = ["with", "serialize_with", "deserialize_with"].map(|key| serde.flag(key)).contains(&true);
+        let custom = serde.is_custom();
         let plain = |rule: Rule| match &field.ident {
             Some(ident) => rule.field(&ident.unraw().to_string()),
             None => number.to_string(),
         };
         let names = serde.names(plain, rules);
-        let required = !(defaulted || serde.flag("default") || is_option(&field.ty) && !custom);
-        wires.push(Wire { field, names, required, flat: serde.flag("flatten"), custom });
+        let default = serde.has("default");
+        let required = !(defaulted || default || is_option(&field.ty) && !custom);
+        let skips_values = serde.skips_values(&field.ty, custom);
+        wires.push(Wire { field, names, required, flat: serde.flag("flatten"), custom, skips_values });
         number += 1;
     }
     wires
@@ -137,77 +161,26 @@ pub(crate) fn variant(variant: &syn::Variant, rules: Rules) -> Names {
 }
 
 /// serde reads what is missing as `None`, but only where it sees that the field is an `Option`.
-fn is_option(ty: &Type) -> bool {
+pub(crate) fn is_option(ty: &Type) -> bool {
+    last_ident(ty).is_some_and(|last| last == "Option")
+}
+
+/// Whether it is a type of the standard library of which each value is written in a way of its own.
+pub(crate) fn is_plain(ty: &Type) -> bool {
+    const PLAIN: &[&str] = &[
+        "bool", "char", "String", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128",
+        "isize", "f32", "f64",
+    ];
+    last_ident(ty).is_some_and(|last| PLAIN.iter().any(|plain| last == plain))
+}
+
+/// The last part of a type's path, without its arguments.
+pub(crate) fn last_ident(ty: &Type) -> Option<&syn::Ident> {
     match ty {
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Option"),
-        Type::Group(group) => is_option(&group.elem),
-        _ => false,
+        Type::Path(path) => path.path.segments.last().map(|last| &last.ident),
+        Type::Group(group) => last_ident(&group.elem),
+        _ => None,
     }
-}
-
-fn rule(name: Option<&str>) -> Rule {
-    match name {
-        Some("lowercase") => Rule::Lower,
-        Some("UPPERCASE") => Rule::Upper,
-        Some("PascalCase") => Rule::Pascal,
-        Some("camelCase") => Rule::Camel,
-        Some("snake_case") => Rule::Snake,
-        Some("SCREAMING_SNAKE_CASE") => Rule::ScreamingSnake,
-        Some("kebab-case") => Rule::Kebab,
-        Some("SCREAMING-KEBAB-CASE") => Rule::ScreamingKebab,
-        _ => Rule::None,
-    }
-}
-
-impl Rule {
-    /// A field, whose name in Rust is in snake case.
-    fn field(self, name: &str) -> String {
-        match self {
-            Self::None | Self::Lower | Self::Snake => name.to_owned(),
-            Self::Upper | Self::ScreamingSnake => name.to_ascii_uppercase(),
-            Self::Pascal => name.split('_').map(capitalised).collect(),
-            Self::Camel => uncapitalised(&Self::Pascal.field(name)),
-            Self::Kebab => name.replace('_', "-"),
-            Self::ScreamingKebab => name.to_ascii_uppercase().replace('_', "-"),
-        }
-    }
-
-    /// A variant, whose name in Rust is in camel case.
-    fn variant(self, ident: &syn::Ident) -> String {
-        let name = ident.unraw().to_string();
-        match self {
-            Self::None | Self::Pascal => name,
-            Self::Lower => name.to_ascii_lowercase(),
-            Self::Upper => name.to_ascii_uppercase(),
-            Self::Camel => uncapitalised(&name),
-            Self::Snake => each_capital(&name),
-            Self::ScreamingSnake => each_capital(&name).to_ascii_uppercase(),
-            Self::Kebab => each_capital(&name).replace('_', "-"),
-            Self::ScreamingKebab => each_capital(&name).to_ascii_uppercase().replace('_', "-"),
-        }
-    }
-}
-
-/// As serde does it: every capital starts a word, unlike in our own names.
-fn each_capital(name: &str) -> String {
-    let mut snake = String::new();
-    for (index, letter) in name.char_indices() {
-        if index > 0 && letter.is_uppercase() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
-}
-
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
-}
-
-fn uncapitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + letters.as_str())
 }
 
 /// The name of a function for an old version, `placed_v1`, and of its argument's type, `PlacedV1`.
@@ -259,26 +232,5 @@ mod tests {
                 ("custom".to_owned(), vec![], true),
             ]
         );
-    }
-
-    #[test]
-    fn the_rules_spell_as_serde_does() {
-        let rules = [
-            ("lowercase", "order_id", "orderid"),
-            ("UPPERCASE", "ORDER_ID", "ORDERID"),
-            ("PascalCase", "OrderId", "OrderId"),
-            ("camelCase", "orderId", "orderId"),
-            ("snake_case", "order_id", "order_id"),
-            ("SCREAMING_SNAKE_CASE", "ORDER_ID", "ORDER_ID"),
-            ("kebab-case", "order-id", "order-id"),
-            ("SCREAMING-KEBAB-CASE", "ORDER-ID", "ORDER-ID"),
-        ];
-        for (name, field, variant) in rules {
-            let rule = rule(Some(name));
-            assert_eq!(
-                (rule.field("order_id").as_str(), rule.variant(&parse_quote!(OrderId)).as_str()),
-                (field, variant)
-            );
-        }
     }
 }

@@ -126,9 +126,15 @@ BEGIN
 END
 $$;
 
--- What is safe to read now, if not more was before, the last event of that, and how many kinds there are: all that it has.
-CREATE FUNCTION {schema}.head(safe_before bigint, OUT safe bigint, OUT last bigint, OUT kinds bigint)
+-- The last event that is safe to read, how many kinds there are, and which server says so.
+--
+-- What was safe before stays so: an append that looked at the sequence long ago may only now take its lock, from there on. But the caller
+-- must have it from this server and from a committed row. A number that was drawn and came to nothing is no such
+-- thing: in a crash the sequence forgets it, and it is drawn again.
+CREATE FUNCTION {schema}.head(safe_before bigint, OUT last bigint, OUT kinds bigint, OUT server bigint)
 LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    safe bigint;
 BEGIN
     safe := greatest({schema}.safe_head(), safe_before);
     SELECT greatest(
@@ -136,8 +142,8 @@ BEGIN
         -- Of a stream that is erased, by its mark.
         (SELECT -m.position FROM {schema}.events AS m WHERE m.position >= -safe ORDER BY m.position LIMIT 1),
         0
-    ), (SELECT count(*) FROM {schema}.kinds)
-    INTO last, kinds;
+    ), (SELECT count(*) FROM {schema}.kinds), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+    INTO last, kinds, server;
 END
 $$;
 

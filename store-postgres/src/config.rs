@@ -105,11 +105,11 @@ impl PostgresBuilder {
         let database = Database::new(make(pool, true), schema.clone());
         migrate::migrate(&database).await?;
         let identity = identity::identify(&database).await?;
-        let kinds = Arc::new(Kinds::default());
-        let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds), safe: Arc::default() };
+        let kinds = Arc::new(Kinds::new(database.incarnation.clone()));
+        let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds) };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
         let sender = Arc::new(sender);
-        let wake = Wake::new(&sender);
+        let wake = Wake::new(&sender, reader.database.incarnation.clone());
         let push = Push::start(reader.clone(), &wake, sender, poll);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let queue = Arc::new(Mutex::new(queue));

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::error::{Cause, Class};
+use crate::incarnation::Incarnation;
 use crate::patience::{self, Process};
 use crate::schema::Schema;
 use crate::statement::{Statement, Taker};
@@ -28,6 +29,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
     pub(crate) schema: Schema,
+    pub(crate) incarnation: Incarnation,
     resting: Arc<Resting>,
 }
 
@@ -77,7 +79,7 @@ impl Resting {
 
 impl Database {
     pub(crate) fn new(pool: PgPool, schema: Schema) -> Self {
-        Self { pool, schema, resting: Arc::default() }
+        Self { pool, schema, incarnation: Incarnation::default(), resting: Arc::default() }
     }
 
     pub(crate) async fn close(&self) {
@@ -159,7 +161,10 @@ impl Database {
             let mut connection = acquiring.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
             let asking = timeout(self.patience() / 4, patience::process(&mut connection));
             let error = match asking.await.unwrap_or_else(|_| Err(patience::silence())) {
-                Ok(process) => return Ok(Line { connection, process }),
+                Ok(process) => {
+                    self.incarnation.meet(process.server);
+                    return Ok(Line { connection, process });
+                }
                 Err(error) => error,
             };
             // It may have ended since it was last used.

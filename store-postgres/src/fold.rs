@@ -14,12 +14,11 @@ use crate::statement::{Statement, Taker};
 impl Reader {
     /// Shows the events of a stream.
     pub(crate) async fn fold_stream(&self, read: &ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
-        let mut folding = Folding::new(each, self.kinds.of_rows());
+        let mut folding = Folding::new(each, self);
         self.database.read_into(OPERATION, || self.folding(read), &mut folding).await?;
         if folding.unknown.is_some() {
             // Committed before the event that uses it.
             Box::pin(self.kinds.reload(&self.database)).await?;
-            folding.kinds = self.kinds.of_rows();
             Box::pin(self.database.read_into(OPERATION, || self.folding(read), &mut folding)).await?;
         }
         let Folding { shown, unknown, mark, failed, .. } = folding;
@@ -75,7 +74,10 @@ struct Folding<'a> {
     /// How many events were shown, and how many rows of this attempt have come: a broken read begins anew.
     shown: u64,
     rows: u64,
+    known: &'a Reader,
     kinds: KindsOfRows,
+    /// Which server was asked first.
+    server: Option<i64>,
     /// A kind that must be learned first.
     unknown: Option<i32>,
     /// What the stream ends in, if it is closed.
@@ -84,8 +86,9 @@ struct Folding<'a> {
 }
 
 impl<'a> Folding<'a> {
-    fn new(each: &'a mut EachEvent<'a>, kinds: KindsOfRows) -> Self {
-        Self { each, shown: 0, rows: 0, kinds, unknown: None, mark: None, failed: None }
+    fn new(each: &'a mut EachEvent<'a>, known: &'a Reader) -> Self {
+        let kinds = KindsOfRows::default();
+        Self { each, shown: 0, rows: 0, known, kinds, server: None, unknown: None, mark: None, failed: None }
     }
 
     fn try_row(&mut self, row: &PgRow) -> Result<(), StoreError> {
@@ -115,6 +118,14 @@ impl<'a> Folding<'a> {
 impl Taker for Folding<'_> {
     fn begin(&mut self) {
         (self.rows, self.unknown, self.mark) = (0, None, None);
+        self.kinds = self.known.kinds.of_rows();
+        let server = self.known.database.incarnation.server();
+        if self.shown > 0 && self.server != Some(server) {
+            // It may lack what was shown, or have others in its place.
+            let source = "another server took over while the events were read";
+            self.failed = Some(StoreError::Unavailable { operation: OPERATION, source: source.into() });
+        }
+        self.server = Some(server);
     }
 
     fn row(&mut self, row: PgRow) {

@@ -9,6 +9,7 @@ use sqlx::Row;
 
 use crate::database::Database;
 use crate::error::{During, damaged};
+use crate::incarnation::Incarnation;
 use crate::statement::Statement;
 
 const OPERATION: &str = "reading the kinds of events";
@@ -22,9 +23,13 @@ pub(crate) struct Kind {
     pub(crate) schema_version: u32,
 }
 
-/// The kinds that are known to be committed. Kinds are never changed or deleted, so this only ever lags behind.
-#[derive(Debug, Default)]
-pub(crate) struct Kinds(RwLock<Arc<Table>>);
+/// The kinds that are known to be committed on the server that is asked now. Kinds are never changed or deleted there, so this only
+/// ever lags behind.
+#[derive(Debug)]
+pub(crate) struct Kinds {
+    incarnation: Incarnation,
+    table: RwLock<Arc<Table>>,
+}
 
 /// Category, type and schema version.
 type Name<'a> = (&'a str, &'a str, u32);
@@ -38,12 +43,15 @@ impl Kind {
 /// What was known at some time.
 #[derive(Clone, Debug, Default)]
 struct Table {
+    /// Which server has them.
+    server: i64,
     by_id: HashMap<i32, Arc<Kind>, RandomState>,
     /// In the order of their names.
     by_name: Vec<Arc<Kind>>,
 }
 
 /// Finds the kinds of rows, most of which have that of the row before.
+#[derive(Default)]
 pub(crate) struct KindsOfRows {
     table: Arc<Table>,
     before: Option<Arc<Kind>>,
@@ -60,18 +68,23 @@ impl KindsOfRows {
 }
 
 impl Kinds {
-    fn look<T>(&self, with: impl FnOnce(&Table) -> T) -> T {
-        with(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn new(incarnation: Incarnation) -> Self {
+        Self { incarnation, table: RwLock::default() }
+    }
+
+    /// What is known of the server that is asked now; nothing of one that was asked before.
+    fn look<T>(&self, with: impl FnOnce(&Arc<Table>) -> T) -> Option<T> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        (table.server == self.incarnation.server()).then(|| with(&table))
     }
 
     /// By what is known now.
     pub(crate) fn of_rows(&self) -> KindsOfRows {
-        let table = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
-        KindsOfRows { table, before: None }
+        KindsOfRows { table: self.look(Arc::clone).unwrap_or_default(), before: None }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.look(|table| table.by_id.len())
+        self.look(|table| table.by_id.len()).unwrap_or(0)
     }
 
     pub(crate) fn find(&self, category: &str, event: &EventData) -> Option<i32> {
@@ -80,6 +93,7 @@ impl Kinds {
             let at = table.by_name.binary_search_by(|kind| kind.name().cmp(&name)).ok()?;
             Some(table.by_name[at].id)
         })
+        .flatten()
     }
 
     /// The kinds that an item of a query asks for by type and category, or nothing if it asks for neither.
@@ -94,17 +108,22 @@ impl Kinds {
         self.look(|table| {
             let mut ids: Vec<i32> = table.by_id.iter().filter(|(_, kind)| wanted(kind)).map(|(id, _)| *id).collect();
             ids.sort_unstable();
-            Some(ids)
+            ids
         })
+        .or(Some(Vec::new()))
     }
 
     /// Learns the kinds that are committed.
     pub(crate) async fn reload(&self, database: &Database) -> Result<(), StoreError> {
         let select = Statement::new(&database.schema, include_str!("sql/select_kinds.sql"));
         let rows = database.read(OPERATION, select).await?;
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let table = Arc::make_mut(&mut table);
         for row in rows {
+            let server = row.try_get(4).during(OPERATION)?;
+            if table.server != server {
+                *table = Table { server, ..Table::default() };
+            }
             let id: i32 = row.try_get(0).during(OPERATION)?;
             let category: &str = row.try_get(1).during(OPERATION)?;
             let event_type: &str = row.try_get(2).during(OPERATION)?;

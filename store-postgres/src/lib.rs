@@ -96,6 +96,7 @@ mod fold;
 mod identity;
 mod import;
 mod import_batch;
+mod incarnation;
 mod kinds;
 mod lifecycle;
 mod listen;

@@ -58,7 +58,7 @@ impl Lone {
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let Writer { database, kinds, wake, .. } = &self.writer;
         let mut told = Told(Some(wake.clone()));
-        let (mut line, newest) = (database.at_hand(), wake.newest());
+        let (mut line, newest) = (database.at_hand(), database.incarnation.newest());
         let tried = match (&mut line, plain::event(&database.schema, &append, kinds)) {
             (Some(Line { connection, process }), Some(event)) => {
                 Some((*process, database.patiently(*process, pin!(event.run(connection))).await))

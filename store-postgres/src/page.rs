@@ -4,9 +4,11 @@ use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreE
 
 use crate::database::Database;
 use crate::decoding::Decoding;
+use crate::incarnation::Safe;
 use crate::kinds::Kinds;
 use crate::lifecycle::{self, ARCHIVED};
 use crate::query::{Compiled, Range, of_kind, order};
+use crate::read::Reader;
 use crate::row::COLUMNS;
 use crate::statement::Statement;
 
@@ -137,6 +139,8 @@ pub(crate) async fn stream_page(
 pub(crate) struct Cursor {
     query: Query,
     compiled: Compiled,
+    /// Which server the range is safe to read on.
+    server: i64,
     range: Range,
     direction: Direction,
     limit: Option<u64>,
@@ -144,12 +148,13 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Starts reading, up to the head at most, whose events are all of known kinds.
-    pub(crate) fn new(read: recount_core::ReadAll, head: Position, kinds: &Kinds) -> Self {
+    /// Starts reading, up to what is safe at most, whose events are all of known kinds.
+    pub(crate) fn new(read: recount_core::ReadAll, safe: Safe, kinds: &Kinds) -> Self {
         Self {
             compiled: Compiled::new(&read.query, kinds),
             query: read.query,
-            range: Range { after: read.after, to: read.to.min(head) },
+            server: safe.server,
+            range: Range { after: read.after, to: read.to.min(safe.last) },
             direction: read.direction,
             limit: read.limit,
             size: PageSize::default(),
@@ -161,16 +166,21 @@ impl Cursor {
     }
 
     /// Reads the next page, which may be empty, and moves on.
-    pub(crate) async fn next_page(
-        &mut self,
-        database: &Database,
-        kinds: &Kinds,
-    ) -> Result<Vec<RecordedEvent>, StoreError> {
+    pub(crate) async fn next_page(&mut self, reader: &Reader) -> Result<Vec<RecordedEvent>, StoreError> {
+        let Reader { database, kinds } = reader;
         // After filtering here, any number of rows can be needed for a wanted event.
         let filtering = matches!(self.compiled, Compiled::Scan);
         let limit = self.size.limit(self.limit.filter(|_| !filtering));
         let statement = self.statement(database, limit);
         let page = Decoding::new(kinds).read(database, statement, limit, self.size).await?;
+        if database.incarnation.server() != self.server {
+            // On this one less may be safe, and kinds may have other numbers.
+            let safe = reader.look().await?;
+            self.server = safe.server;
+            self.range.to = self.range.to.min(safe.last);
+            self.compiled = Compiled::new(&self.query, kinds);
+            return Ok(Vec::new());
+        }
         self.size.learn(&page);
         let last = page.events.last().filter(|_| !page.exhausted).map(|event| event.position);
         match (self.direction, last) {

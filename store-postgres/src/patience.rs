@@ -15,6 +15,8 @@ pub(crate) struct Process {
     pub(crate) id: i32,
     /// When it was started, in microseconds since 1970.
     pub(crate) started: i64,
+    /// When the server was, see [`Incarnation`](crate::incarnation::Incarnation).
+    pub(crate) server: i64,
 }
 
 /// An answer that doesn't come.
@@ -87,6 +89,6 @@ impl Database {
 /// The server process behind a connection.
 pub(crate) async fn process(connection: &mut PgConnection) -> Result<Process, sqlx::Error> {
     let select = sqlx::query_as(include_str!("sql/select_own_process.sql"));
-    let (id, started) = select.fetch_one(connection).await?;
-    Ok(Process { id, started })
+    let (id, started, server) = select.fetch_one(connection).await?;
+    Ok(Process { id, started, server })
 }

@@ -1,6 +1,6 @@
 //! Learning of appends by other instances, soon after they happen, and telling them of one's own.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::database::Database;
+use crate::incarnation::Incarnation;
 use crate::listen::listen;
 use crate::read::Reader;
 use crate::state;
@@ -30,20 +31,22 @@ pub(crate) struct Wake {
     changed: Arc<Notify>,
     /// Tell the other instances.
     tell: Arc<Notify>,
-    newest: Arc<AtomicU64>,
+    incarnation: Incarnation,
     head: Weak<watch::Sender<Position>>,
     /// Whether there are others, as far as anybody was ever heard.
     others: Arc<AtomicBool>,
 }
 
 impl Wake {
-    pub(crate) fn new(head: &Arc<watch::Sender<Position>>) -> Self {
-        Self { head: Arc::downgrade(head), ..Self::default() }
+    pub(crate) fn new(head: &Arc<watch::Sender<Position>>, incarnation: Incarnation) -> Self {
+        Self { head: Arc::downgrade(head), incarnation, ..Self::default() }
     }
 
     /// Something was appended, up to here as far as is known.
     pub(crate) fn appended(&self, position: Option<Position>) {
-        self.newest.fetch_max(position.map_or(0, Position::get), Ordering::Relaxed);
+        if let Some(position) = position {
+            self.incarnation.wrote(position);
+        }
         if self.head.upgrade().is_some_and(|head| is_watched(&head)) {
             self.changed.notify_one();
         }
@@ -64,11 +67,6 @@ impl Wake {
         if newcomer {
             self.tell.notify_one();
         }
-    }
-
-    /// The newest position that this instance has written; whatever it writes from now on comes after that.
-    pub(crate) fn newest(&self) -> Position {
-        Position::new(self.newest.load(Ordering::Relaxed))
     }
 }
 
@@ -125,13 +123,9 @@ fn is_watched(head: &watch::Sender<Position>) -> bool {
     head.receiver_count() > 1
 }
 
-/// Tells watchers of a head, unless they know of a later one.
+/// Tells watchers of another head. An earlier one, too: that of a server that lacks the last events.
 fn announce(head: &watch::Sender<Position>, position: Position) {
-    head.send_if_modified(|known| {
-        let later = position > *known;
-        *known = position.max(*known);
-        later
-    });
+    head.send_if_modified(|known| std::mem::replace(known, position) != position);
 }
 
 /// Notifies other instances, if there are any, from a transaction of its own: within an append's it would hold up all others.

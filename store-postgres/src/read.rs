@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
@@ -14,18 +13,19 @@ use tracing::Instrument;
 
 use crate::database::Database;
 use crate::error::{During, damaged};
+use crate::incarnation::Safe;
 use crate::kinds::Kinds;
 use crate::page::{Cursor, OPERATION, PageSize, stream_page};
 use crate::statement::Statement;
+
+/// How often the head is asked for while servers take over from each other.
+const ATTEMPTS: usize = 3;
 
 /// What reading takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) database: Database,
     pub(crate) kinds: Arc<Kinds>,
-    /// The furthest that was ever safe to read; the kinds of all that are known. An append that looked at the sequence long ago may only now take its lock, from
-    /// there on: that draws the head back for the moment, though what lies between was safe and stays so.
-    pub(crate) safe: Arc<AtomicU64>,
 }
 
 /// A read under way: each step gives a page and what is left, if anything.
@@ -117,24 +117,33 @@ impl Reader {
 
     /// The last position of an event that everybody can see.
     pub(crate) async fn head(&self) -> Result<Position, StoreError> {
-        Ok(self.look().await?.1)
+        Ok(self.look().await?.last)
     }
 
-    /// Up to where statements after this one see everything that will ever be there, and the last event of that. All of its kinds
-    /// are known then.
-    async fn look(&self) -> Result<(Position, Position), StoreError> {
+    /// The last event up to which statements after this one see everything that will ever be there. All kinds up to it are known
+    /// then.
+    pub(crate) async fn look(&self) -> Result<Safe, StoreError> {
         const OPERATION: &str = "reading the head";
-        let before = i64::try_from(self.safe.load(Ordering::Acquire)).unwrap_or(i64::MAX);
-        let select = Statement::new(&self.database.schema, include_str!("sql/head.sql")).bind(before);
-        let rows = self.database.read(OPERATION, select).await?;
-        let row = rows.first().ok_or_else(|| damaged("the head answers nothing"))?;
-        let position = |column| row.try_get::<i64, _>(column).map(|at| at.max(0).cast_unsigned()).during(OPERATION);
-        let (safe, last, kinds) = (position(0)?, position(1)?, position(2)?);
-        if (self.kinds.len() as u64) < kinds {
-            self.kinds.reload(&self.database).await?;
+        let Database { schema, incarnation, .. } = &self.database;
+        let ask = || Statement::new(schema, include_str!("sql/head.sql")).bind(incarnation.safe().last.as_i64());
+        for _ in 0..ATTEMPTS {
+            let mut rows = Vec::new();
+            self.database.read_into(OPERATION, ask, &mut rows).await?;
+            let row = rows.first().ok_or_else(|| damaged("the head answers nothing"))?;
+            let number = |column| row.try_get::<i64, _>(column).during(OPERATION);
+            let (last, kinds, server) = (number(0)?, number(1)?, number(2)?);
+            if i64::try_from(self.kinds.len()).is_ok_and(|known| known < kinds) {
+                self.kinds.reload(&self.database).await?;
+            }
+            // Unless another server took over meanwhile.
+            if server == incarnation.server() {
+                let safe = Safe { server, last: Position::new(last.max(0).cast_unsigned()) };
+                incarnation.remember(safe);
+                return Ok(safe);
+            }
         }
-        self.safe.fetch_max(safe, Ordering::AcqRel);
-        Ok((Position::new(safe), Position::new(last)))
+        let source = "the server is another one each time that it is asked";
+        Err(StoreError::Unavailable { operation: OPERATION, source: source.into() })
     }
 }
 
@@ -148,14 +157,14 @@ impl Pages for AllPages {
         let mut cursor = match self {
             Self::Rest(cursor) => cursor,
             Self::Start(read) => {
-                let safe = Position::new(reader.safe.load(Ordering::Acquire));
-                let safe = if read.to <= safe { safe } else { reader.look().await?.0 };
+                let safe = reader.database.incarnation.safe();
+                let safe = if read.to <= safe.last { safe } else { reader.look().await? };
                 Cursor::new(read, safe, &reader.kinds)
             }
         };
         // A page can be empty: what it looked at was of other kinds.
         while !cursor.is_done() {
-            let events = cursor.next_page(&reader.database, &reader.kinds).await?;
+            let events = cursor.next_page(&reader).await?;
             if !events.is_empty() {
                 return Ok((events, (!cursor.is_done()).then_some(Self::Rest(cursor))));
             }

@@ -17,7 +17,6 @@ pub(crate) async fn append(
     transaction: &mut Transaction<'_, Postgres>,
     append: &Append,
 ) -> Result<Appended, AppendError> {
-    reader.kinds.learn(&reader.database, std::iter::once(append)).await?;
     let mut savepoint = transaction.begin().await.during(OPERATION)?;
     let outcome = write(reader, &mut savepoint, append).await;
     if outcome.is_ok() {
@@ -40,13 +39,8 @@ pub(crate) async fn append(
 
 async fn write(reader: &Reader, connection: &mut PgConnection, append: &Append) -> Result<Appended, Failed> {
     let schema = &reader.database.schema;
-    // What is looked at after the locks must be newer than they are.
-    let isolation = Statement::new(schema, include_str!("sql/select_isolation.sql")).run(connection).await?;
-    let isolation: &str = isolation.first().map_or(Ok(""), |row| row.try_get(0))?;
-    if isolation != "read committed" {
-        let source = format!("the transaction is {isolation}: begin it as read committed, the usual level");
-        return Err(StoreError::Backend { operation: OPERATION, source: source.into() }.into());
-    }
+    check(reader, connection).await?;
+    reader.kinds.learn(&reader.database, std::iter::once(append)).await?;
     let appends = [append];
     let statement = batch::statement(schema, &appends, &reader.kinds)?;
     let rows = statement.run(connection).await?;
@@ -57,6 +51,29 @@ async fn write(reader: &Reader, connection: &mut PgConnection, append: &Append) 
         notify.run(connection).await?;
     }
     Ok(appended)
+}
+
+/// Fails unless the append can be made in this transaction.
+async fn check(reader: &Reader, connection: &mut PgConnection) -> Result<(), Failed> {
+    let Reader { database, kinds } = reader;
+    let rows = Statement::new(&database.schema, include_str!("sql/select_isolation.sql")).run(connection).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    // What is looked at after the locks must be newer than they are.
+    let isolation: &str = row.try_get(0)?;
+    if isolation != "read committed" {
+        let source = format!("the transaction is {isolation}: begin it as read committed, the usual level");
+        return Err(StoreError::Backend { operation: OPERATION, source: source.into() }.into());
+    }
+    let server: i64 = row.try_get(1)?;
+    if server != database.incarnation.server() {
+        // Another one took over, which this store hasn't noticed yet. There kinds may have other numbers.
+        kinds.reload(database).await?;
+    }
+    if server != database.incarnation.server() {
+        let source = "the transaction is on another server than the store; repeat it";
+        return Err(StoreError::Unavailable { operation: OPERATION, source: source.into() }.into());
+    }
+    Ok(())
 }
 
 async fn duplicate(

@@ -174,7 +174,7 @@ impl Writer {
                 return None;
             }
         };
-        let newest = self.wake.newest();
+        let newest = self.database.incarnation.newest();
         let answer = match self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
             Ok(()) => self.call(line, batch).await,
             Err(error) => Err(Failed::Answer(error)),

@@ -4,14 +4,16 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use futures_util::StreamExt;
+use serde::Serialize;
 use tracing::Instrument;
 
 use super::engine::encode;
 use super::request::{Request, request_options};
 use super::{DispatchError, LoadError, Receipt};
+use crate::trace::{Token, TokenSink, trace};
 use crate::{
     Append, AppendCondition, AppendError, Context, Decision, Event, ExpectedVersion, Idempotency, IdempotencyKey,
-    Position, Query, ReadAll, Recount, StreamAppend, StreamVersion,
+    Metadata, Position, Query, ReadAll, Recount, StreamAppend, StreamVersion,
 };
 
 /// A decision that is made and recorded when it is awaited.
@@ -23,24 +25,41 @@ pub struct Decide<'a, D> {
     recount: &'a Recount,
     decision: D,
     request: Request,
+    /// What a keyed decision asks for.
+    content: Option<Result<Vec<u8>, serde_json::Error>>,
 }
 
 impl<'a, D: Decision> Decide<'a, D> {
     pub(crate) fn new(recount: &'a Recount, decision: D) -> Self {
-        Self { recount, decision, request: Request::new() }
+        Self { recount, decision, request: Request::new(), content: None }
     }
 
     request_options!();
+
+    /// Makes the decision idempotent: the same key with the same decision returns the first outcome and adds nothing, for
+    /// ever. "Nothing needed to happen" is kept as an outcome, and a refusal if [asked for](Self::keep_refusal). The same
+    /// key with another decision is [refused](AppendError::KeyReused): its content is what `Serialize` writes of
+    /// it, under the name of its type, without fields that are `None`. The key is unique in the store.
+    pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self
+    where
+        D: Serialize,
+    {
+        let mut content = Vec::new();
+        let traced = trace(&self.decision, &mut Content(&mut content));
+        self.content = Some(traced.map(|()| content));
+        self.request.key = Some(key);
+        self
+    }
 
     async fn run(self) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
         let inner = &self.recount.inner;
         inner.names.claim_events::<D::Event>().map_err(LoadError::from)?;
         let boundary = self.decision.boundary().map_err(LoadError::from)?.within(&D::Event::query());
-        let idempotency = self.request.key.clone().map(|key| name(key, &boundary));
+        let idempotency = self.name()?;
         if let Some(named) = &idempotency
             && let Some(first) = inner.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
-            return Ok(inner.first_outcome(first.repeat(named)?).await?);
+            return inner.first_outcome(named, first.repeat(named)?).await;
         }
         let metadata = self.request.metadata();
         let mut backoff = inner.retry.backoff();
@@ -50,8 +69,11 @@ impl<'a, D: Decision> Decide<'a, D> {
             let (state, after) = self.fold(&boundary).await?;
             let context =
                 Context { now: (inner.clock)(), stream: None, version: StreamVersion::EMPTY, metadata: &metadata };
-            let events = self.decision.decide(&state, &context).map_err(DispatchError::Rejected)?;
-            if events.is_empty() {
+            let events = match self.decision.decide(&state, &context) {
+                Ok(events) => events,
+                Err(refusal) => return self.refuse(refusal, idempotency.as_ref(), &metadata).await,
+            };
+            if events.is_empty() && idempotency.is_none() {
                 return Ok(Receipt::nothing(StreamVersion::EMPTY));
             }
             let condition = AppendCondition { fail_if: boundary.clone(), after };
@@ -70,19 +92,52 @@ impl<'a, D: Decision> Decide<'a, D> {
                     }
                 }
             }
-            match inner.store.append(append).await {
-                Ok(first) if first.repeated => return Ok(inner.first_outcome(first).await?),
-                Ok(appended) => {
+            match (inner.store.append(append).await, &idempotency) {
+                (Ok(first), Some(named)) if first.repeated => return inner.first_outcome(named, first).await,
+                (Ok(appended), _) => {
                     let version = appended.streams.last().map_or(StreamVersion::EMPTY, |stream| stream.version);
-                    return Ok(Receipt { version, position: Some(appended.position), events, repeated: false });
+                    return Ok(Receipt {
+                        version,
+                        position: (!events.is_empty()).then_some(appended.position),
+                        events,
+                        repeated: false,
+                    });
                 }
-                Err(AppendError::Conflict(conflict)) if conflict.can_retry() => match backoff.next() {
+                (Err(AppendError::Conflict(conflict)), _) if conflict.can_retry() => match backoff.next() {
                     Some(pause) => tokio::time::sleep(pause).await,
                     None => return Err(DispatchError::Contended { attempts, source: conflict }),
                 },
-                Err(error) => return Err(error.into()),
+                (Err(error), _) => return Err(error.into()),
             }
         }
+    }
+
+    fn name(&self) -> Result<Option<Idempotency>, DispatchError<D::Error>> {
+        match (&self.request.key, &self.content) {
+            (Some(key), Some(Ok(content))) => Ok(Some(Idempotency::new(key.clone(), content))),
+            (Some(_), Some(Err(error))) => Err(DispatchError::Malformed {
+                command: std::any::type_name::<D>().to_owned(),
+                source: serde::ser::Error::custom(error),
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// The outcome of a decision that was refused.
+    async fn refuse(
+        &self,
+        refusal: D::Error,
+        idempotency: Option<&Idempotency>,
+        metadata: &Metadata,
+    ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
+        let inner = &self.recount.inner;
+        if let Some(named) = idempotency.filter(|_| self.request.keeps_refusal) {
+            let request = std::any::type_name::<D>();
+            if let Some(first) = inner.keep_refusal(request, named, &refusal, metadata).await? {
+                return inner.first_outcome(named, first).await;
+            }
+        }
+        Err(DispatchError::Rejected(refusal))
     }
 
     /// What the events of the boundary say, and how far that reaches.
@@ -104,9 +159,15 @@ impl<'a, D: Decision> Decide<'a, D> {
     }
 }
 
-/// The content of a keyed decision is its boundary: that is what it asks about.
-fn name(key: IdempotencyKey, boundary: &Query) -> Idempotency {
-    Idempotency::new(key, format!("{boundary:?}").as_bytes())
+/// Takes the tokens of a decision; fields that are `None` are left out, so that an optional field can be added later.
+struct Content<'a>(&'a mut Vec<u8>);
+
+impl TokenSink for Content<'_> {
+    const OMITS_NONE: bool = true;
+
+    fn token(&mut self, token: Token<'_>) {
+        self.0.token(token);
+    }
 }
 
 impl<'a, D: Decision> IntoFuture for Decide<'a, D> {

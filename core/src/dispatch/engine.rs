@@ -1,5 +1,6 @@
 //! The loop behind every command: load, decide, append; on a conflict catch up and decide again.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,14 @@ use futures_util::StreamExt;
 use futures_util::future::join;
 
 use super::cache::Warm;
+use super::kept::{is_closed, nothing};
 use super::queue::Outcome;
 use super::request::Request;
 use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::recount::Inner;
 use crate::{
     AnyCommand, Append, AppendError, Appended, Apply, Conflict, Context, Event, EventData, ExpectedVersion,
-    Idempotency, Metadata, ReadStream, StreamAppended, StreamId, StreamVersion, Violation,
+    Idempotency, Metadata, Position, ReadStream, StreamAppended, StreamId, StreamVersion, Violation,
 };
 
 /// A command with what belongs to it.
@@ -22,6 +24,8 @@ pub(super) struct Wish<'a, A> {
     pub(super) stream: &'a StreamId,
     pub(super) metadata: Metadata,
     pub(super) idempotency: Option<Idempotency>,
+    /// Whether a refusal is kept under the idempotency key.
+    pub(super) keeps_refusal: bool,
 }
 
 impl Inner {
@@ -37,7 +41,7 @@ impl Inner {
         if let Some(named) = &idempotency
             && let Some(first) = self.store.find_append(&named.key).await.map_err(AppendError::from)?
         {
-            let (receipt, warm) = Box::pin(self.repeated::<A>(&stream, first.repeat(named)?)).await?;
+            let (receipt, warm) = Box::pin(self.repeated::<A>(&stream, named, first.repeat(named)?)).await?;
             return Ok((receipt, finish(&warm.state)));
         }
         let known = self.cache.find::<A>(&stream);
@@ -57,7 +61,7 @@ impl Inner {
         } else {
             (None, prepare())
         };
-        let wish = Wish { command, stream: &stream, metadata, idempotency };
+        let wish = Wish { command, stream: &stream, metadata, idempotency, keeps_refusal: request.keeps_refusal };
         match turn {
             Some(mut turn) => self.run_alone(&wish, finish, &mut turn, loaded).await,
             // In boxes, here and below: most commands carry nothing of what is seldom needed.
@@ -85,7 +89,7 @@ impl Inner {
         turn: &mut Option<Warm<A>>,
         mut loaded: Option<Warm<A>>,
     ) -> Outcome<A, Warm<A>> {
-        let Wish { command, stream, metadata, idempotency } = wish;
+        let Wish { command, stream, metadata, idempotency, keeps_refusal } = wish;
         let mut backoff = None;
         let mut attempts = 0;
         let mut may_guess = true;
@@ -124,11 +128,18 @@ impl Inner {
                     Ok(events) => break events,
                     Err(error) => {
                         *turn = Some(warm);
+                        if let Some(named) = idempotency.as_ref().filter(|_| *keeps_refusal) {
+                            let request = format!("{} {}", A::NAME, command.name());
+                            let kept = Box::pin(self.keep_refusal(&request, named, &error, metadata)).await?;
+                            if let Some(first) = kept {
+                                return Box::pin(self.repeated(stream, named, first)).await;
+                            }
+                        }
                         return Err(DispatchError::Rejected(error));
                     }
                 }
             };
-            if events.is_empty() {
+            if events.is_empty() && idempotency.is_none() {
                 return Ok((Receipt::nothing(warm.version), warm));
             }
             let data = encode(&events, metadata)?;
@@ -138,22 +149,31 @@ impl Inner {
                 let append = Append::to((*stream).clone(), expected, data);
                 self.store.append(Append { idempotency: idempotency.clone(), ..append })
             };
-            let conflict = match appending.await {
-                Ok(first) if first.repeated => return Box::pin(self.repeated(stream, first)).await,
-                Ok(appended) => {
+            let mut appended = appending.await;
+            if events.is_empty()
+                && let (Err(error), Some(named)) = (&appended, idempotency)
+                && is_closed(error)
+            {
+                appended = self.store.append(nothing(named)).await;
+            }
+            let conflict = match (appended, idempotency) {
+                (Ok(first), Some(named)) if first.repeated => {
+                    return Box::pin(self.repeated(stream, named, first)).await;
+                }
+                (Ok(appended), _) => {
                     warm.take(&events);
                     snapshot::keep(&*self.store, stream, &mut warm).await;
-                    let position = Some(appended.position);
+                    let position = (!events.is_empty()).then_some(appended.position);
                     return Ok((Receipt { version: warm.version, position, events, repeated: false }, warm));
                 }
-                Err(AppendError::Conflict(_)) if guessed => {
+                (Err(AppendError::Conflict(_)), _) if guessed => {
                     tracing::debug!(%stream, "this aggregate is not new after all, loading it");
                     self.cache.met::<A>(false);
                     (may_guess, attempts) = (false, 0);
                     continue 'attempt;
                 }
-                Err(AppendError::Conflict(conflict)) if conflict.can_retry() => conflict,
-                Err(error) => return Err(error.into()),
+                (Err(AppendError::Conflict(conflict)), _) if conflict.can_retry() => conflict,
+                (Err(error), _) => return Err(error.into()),
             };
             if command.creates() {
                 return Err(already_exists(conflict));
@@ -207,21 +227,33 @@ impl Inner {
         Ok(Some(warm))
     }
 
-    /// The receipt of an append that was made earlier under the same key, and the state now.
-    async fn repeated<A: Apply>(&self, stream: &StreamId, first: Appended) -> Outcome<A, Warm<A>> {
-        let receipt = self.first_outcome(first).await?;
-        Ok((receipt, self.load(stream).await?))
+    /// The outcome that the request had earlier under the same key, and the state now.
+    async fn repeated<A: Apply>(&self, stream: &StreamId, named: &Idempotency, first: Appended) -> Outcome<A, Warm<A>> {
+        let mut receipt = self.first_outcome(named, first).await?;
+        let warm = self.load(stream).await?;
+        if receipt.version == StreamVersion::EMPTY {
+            // Nothing happened, to a stream that took no appends any more.
+            receipt.version = warm.version;
+        }
+        Ok((receipt, warm))
     }
 
-    /// The receipt of an append that was made earlier under the same key.
-    pub(super) async fn first_outcome<E: Event>(&self, first: Appended) -> Result<Receipt<E>, LoadError> {
+    /// The outcome that the request had earlier under the same key.
+    pub(super) async fn first_outcome<E: Event, R: Error + 'static>(
+        &self,
+        named: &Idempotency,
+        first: Appended,
+    ) -> Result<Receipt<E>, DispatchError<R>> {
+        if let Some(refusal) = self.kept_refusal(&first).await? {
+            return Err(DispatchError::RefusedEarlier { key: named.key.clone(), refusal });
+        }
         let mut events = Vec::new();
-        for StreamAppended { stream, version, count } in &first.streams {
+        for StreamAppended { stream, version, count } in first.streams.iter().filter(|part| part.count > 0) {
             let before = StreamVersion::new(version.get().saturating_sub(*count));
             let read = ReadStream { to: *version, ..ReadStream::new(stream.clone()).after(before) };
             let mut recorded = self.store.read_stream(read);
             while let Some(event) = recorded.next().await {
-                let event = event?;
+                let event = event.map_err(LoadError::from)?;
                 events.push(E::from_recorded(&event).map_err(|source| LoadError::Decode {
                     stream: stream.clone(),
                     version: event.version,
@@ -230,7 +262,8 @@ impl Inner {
             }
         }
         let version = first.streams.last().map_or(StreamVersion::EMPTY, |stream| stream.version);
-        Ok(Receipt { version, position: Some(first.position), events, repeated: true })
+        let position = Some(first.position).filter(|position| *position > Position::START);
+        Ok(Receipt { version, position, events, repeated: true })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use crate::{
-    AppendError, Conflict, DecodeError, EncodeError, NameCollision, NameError, StoreError, StreamId, StreamVersion,
+    AppendError, Conflict, DecodeError, EncodeError, IdempotencyKey, NameCollision, NameError, StoreError, StreamId,
+    StreamVersion,
 };
 
 /// Why an aggregate can't be loaded.
@@ -44,6 +45,15 @@ pub enum DispatchError<E: Error + 'static> {
     /// The domain refused it.
     #[error(transparent)]
     Rejected(E),
+    /// The domain refused it when it was first asked for under this idempotency key, and the refusal was
+    /// [kept](crate::Dispatch::keep_refusal).
+    #[error("{refusal} (refused when it was first asked for, under idempotency key {key})")]
+    RefusedEarlier {
+        /// The key.
+        key: IdempotencyKey,
+        /// The text of the domain's error.
+        refusal: String,
+    },
     /// The command creates an aggregate that is there already.
     #[error("stream {stream} exists already, at version {version}")]
     AlreadyExists {
@@ -104,6 +114,7 @@ impl<E: Error + 'static> DispatchError<E> {
     pub(crate) fn map_rejection<F: Error + 'static>(self, map: impl FnOnce(E) -> F) -> DispatchError<F> {
         match self {
             Self::Rejected(error) => DispatchError::Rejected(map(error)),
+            Self::RefusedEarlier { key, refusal } => DispatchError::RefusedEarlier { key, refusal },
             Self::AlreadyExists { stream, version } => DispatchError::AlreadyExists { stream, version },
             Self::Contended { attempts, source } => DispatchError::Contended { attempts, source },
             Self::Load(error) => DispatchError::Load(error),

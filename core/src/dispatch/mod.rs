@@ -6,6 +6,7 @@ mod decide;
 mod engine;
 mod error;
 mod group;
+mod kept;
 mod load;
 mod queue;
 mod receipt;
@@ -24,7 +25,7 @@ pub use decide::Decide;
 pub use error::{DispatchError, LoadError};
 pub use load::Load;
 pub use receipt::Receipt;
-use request::{Request, request_options};
+use request::{Request, key_options, request_options};
 pub use retry::Retry;
 pub use route::{DispatchJson, Rejection};
 pub(crate) use route::{Route, Routes};
@@ -54,6 +55,7 @@ where
     }
 
     request_options!();
+    key_options!();
 
     /// Dispatches, and returns the state after it too.
     ///

@@ -11,12 +11,14 @@ use crate::{EventId, IdempotencyKey, Metadata};
 pub(crate) struct Request {
     pub(crate) metadata: Metadata,
     pub(crate) key: Option<IdempotencyKey>,
+    /// Whether a refusal is kept under the key.
+    pub(crate) keeps_refusal: bool,
 }
 
 impl Request {
     /// Inherits the metadata of the scope it is made in.
     pub(crate) fn new() -> Self {
-        Self { metadata: Metadata::current(), key: None }
+        Self { metadata: Metadata::current(), key: None, keeps_refusal: false }
     }
 
     /// Every event belongs to a conversation; the first one starts it.
@@ -33,10 +35,13 @@ impl Request {
 /// The options that commands and decisions share; needs a field `request: Request`.
 macro_rules! request_options {
     () => {
-        /// Makes repetition harmless: the same key with the same content returns the first outcome and adds nothing,
-        /// for ever. The key is unique in the store.
-        pub fn idempotency_key(mut self, key: crate::IdempotencyKey) -> Self {
-            self.request.key = Some(key);
+        /// Keeps a refusal under the idempotency key, too: a repetition is refused with
+        /// [`RefusedEarlier`](crate::DispatchError::RefusedEarlier), whatever has changed since. Unless this is set a refused
+        /// request leaves its key free, and is decided anew when it is repeated. Without a key it has no effect.
+        ///
+        /// The refusal is an event of type `recount.refused` in the stream `recount.refused/KEY`.
+        pub fn keep_refusal(mut self) -> Self {
+            self.request.keeps_refusal = true;
             self
         }
 
@@ -54,3 +59,19 @@ macro_rules! request_options {
     };
 }
 pub(crate) use request_options;
+
+/// The option of commands to have an idempotency key.
+macro_rules! key_options {
+    () => {
+        /// Makes the command idempotent: the same key with the same command returns the first outcome and adds nothing, for
+        /// ever. "Nothing needed to happen" is kept as an outcome, and a refusal if [asked for](Self::keep_refusal). The
+        /// same key with another command is [refused](crate::AppendError::KeyReused); fields that are added later
+        /// don't make it another one while they have the value that they have when they are missing. The key is
+        /// unique in the store.
+        pub fn idempotency_key(mut self, key: crate::IdempotencyKey) -> Self {
+            self.request.key = Some(key);
+            self
+        }
+    };
+}
+pub(crate) use key_options;

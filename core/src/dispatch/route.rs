@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use schemars::Schema;
 
-use super::request::{Request, request_options};
+use super::request::{Request, key_options, request_options};
 use super::{DispatchError, Receipt};
 use crate::{Apply, BoxError, CommandRoute, EventData, Recount};
 
@@ -65,6 +65,7 @@ impl<'a> DispatchJson<'a> {
     }
 
     request_options!();
+    key_options!();
 
     async fn run(self) -> Answer {
         let routes = &self.recount.inner.routes;

@@ -44,9 +44,15 @@ pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &
     if warm.version.get() - warm.snapshot.get() < snapshot.every {
         return;
     }
-    let (Ok(key), Ok(state)) = (key(stream), (snapshot.encode)(&warm.state)) else {
-        tracing::warn!(%stream, "state can't be encoded as a snapshot");
-        return;
+    let Ok(key) = key(stream) else { return };
+    let state = match (snapshot.encode)(&warm.state) {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::warn!(%stream, %error, "state can't be kept as a snapshot");
+            // Not for each command again: an older snapshot, and the events after it, do as well.
+            warm.snapshot = warm.version;
+            return;
+        }
     };
     let mut value = BytesMut::with_capacity(HEADER + state.len());
     value.put_u32_le(snapshot.version);

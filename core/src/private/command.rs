@@ -1,8 +1,10 @@
 //! The work of a derived `Command` and `Aggregate`.
 
+use serde::ser::Error as _;
 use serde_json::Error as JsonError;
 
 use super::payload::{Content, Payload, Whole, read};
+use crate::loss::{loss, unequal};
 use crate::{Aggregate, Apply, Command, HandleWith};
 
 /// The command as JSON.
@@ -24,12 +26,19 @@ pub fn command_from_json<C: Payload>(json: &[u8]) -> Result<C, JsonError> {
     Ok(command)
 }
 
-/// The state as JSON.
+/// The state as JSON, which was read back and gave an equal state.
 ///
 /// # Errors
-/// If a field has no JSON form.
+/// If a field has no JSON form, or would not come back equal.
 pub fn state_to_json<A: Payload>(state: &A) -> Result<Vec<u8>, JsonError> {
-    serde_json::to_vec(&Whole(state))
+    let json = serde_json::to_vec(&Whole(state))?;
+    let read = state_from_json::<A>(&json);
+    let lost = match &read {
+        Ok(read) => loss(&Whole(state), &json, Ok(&Whole(read))),
+        Err(error) => loss::<_, ()>(&Whole(state), &json, Err(error)),
+    };
+    let lost = lost.or_else(|| state.differing(read.as_ref().ok()?).map(unequal));
+    lost.map_or(Ok(json), |loss| Err(JsonError::custom(loss)))
 }
 
 /// Reads a state.

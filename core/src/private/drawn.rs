@@ -3,6 +3,8 @@
 use recount_schema::draws;
 use serde_json::Value;
 
+use super::event::event_loss;
+use super::payload::Payload;
 use crate::error::chain;
 use crate::{EncodeError, Event, EventVariant};
 
@@ -13,9 +15,7 @@ const TRIES: usize = 4096;
 
 /// An event that does not keep what it reads.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "`{name}` reads\n\n    {payload}\n\nand writes\n\n    {written}\n\nof it, but {what}: see what its types write, and its attributes of serde"
-)]
+#[error("`{name}` reads\n\n    {payload}\n\nand writes\n\n    {written}\n\nof it, but {what}")]
 pub(super) struct Lossy {
     name: String,
     payload: String,
@@ -24,7 +24,11 @@ pub(super) struct Lossy {
 }
 
 /// Different payloads of an event that it reads; none that it would not write, unless it is retired.
-pub(super) fn drawn<E: Event>(variant: &EventVariant, name: &str, schema: &Value) -> Result<Vec<String>, Lossy> {
+pub(super) fn drawn<E: Event + Payload>(
+    variant: &EventVariant,
+    name: &str,
+    schema: &Value,
+) -> Result<Vec<String>, Lossy> {
     let version = variant.schema_version;
     let mut read = Vec::new();
     for payload in draws(schema, &format!("{name} {version}")).take(TRIES) {
@@ -33,52 +37,36 @@ pub(super) fn drawn<E: Event>(variant: &EventVariant, name: &str, schema: &Value
             continue;
         }
         let Ok(event) = E::decode(name, version, payload.as_bytes()) else { continue };
-        let written = match event.encode() {
-            Ok(written) => written.payload,
-            Err(EncodeError::Retired { .. }) => {
-                read.push(payload);
-                continue;
+        let lossy = |written: &[u8], what| {
+            let written = String::from_utf8_lossy(written).into_owned();
+            Lossy { name: name.to_owned(), payload: payload.clone(), written, what }
+        };
+        match event.encode() {
+            Ok(written) => {
+                let written = written.payload;
+                if let Some(what) = lost(variant, &event, &written) {
+                    return Err(lossy(&written, what));
+                }
+            }
+            Err(EncodeError::Retired { .. }) => {}
+            Err(EncodeError::Lossy { field, reason, .. }) => {
+                return Err(lossy(b"nothing", format!("`{field}` {reason}")));
             }
             // Such as an empty text where a tag is made of it: it is never stored.
             Err(_) => continue,
-        };
-        let again = match E::decode(variant.event_type, version, &written) {
-            Ok(event) => {
-                event.encode().map(|again| again.payload).map_err(|error| format!("does not write it again: {error}"))
-            }
-            Err(error) => Err(format!("can't read that: {}", chain(&error))),
-        };
-        let what = match again {
-            Ok(again) if same(&written, &again) => {
-                read.push(payload);
-                if read.len() == ENOUGH {
-                    break;
-                }
-                continue;
-            }
-            Ok(again) => format!("makes {} of that", String::from_utf8_lossy(&again)),
-            Err(what) => what,
-        };
-        let written = String::from_utf8_lossy(&written).into_owned();
-        return Err(Lossy { name: name.to_owned(), payload, written, what });
+        }
+        read.push(payload);
+        if read.len() == ENOUGH {
+            break;
+        }
     }
     Ok(read)
 }
 
-/// Whether two payloads say the same. A hash set writes its values in any order.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    let sorted = |payload| serde_json::from_slice(payload).map(sorted).ok();
-    a == b || sorted(a) == sorted(b)
-}
-
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(object) => object.into_iter().map(|(key, value)| (key, sorted(value))).collect(),
-        Value::Array(values) => {
-            let mut values: Vec<_> = values.into_iter().map(sorted).collect();
-            values.sort_by_key(Value::to_string);
-            values.into()
-        }
-        other => other,
+/// What is lost of an event by writing and reading it.
+fn lost<E: Event + Payload>(variant: &EventVariant, event: &E, written: &[u8]) -> Option<String> {
+    match E::decode(variant.event_type, variant.schema_version, written) {
+        Ok(again) => event_loss(event, written, Ok(&again)).map(|loss| loss.to_string()),
+        Err(error) => Some(format!("can't read that: {}", chain(&error))),
     }
 }

@@ -1,9 +1,9 @@
 //! The work of a derived `Event`.
 
-use serde::de::DeserializeOwned;
-
 use super::listed::Listed;
 use super::payload::{Content, Payload, read};
+use crate::loss::{Loss, loss, unequal};
+use crate::shape::{Equal, Fidelity};
 use crate::text::any_same;
 use crate::{DecodeError, EncodeError, Event, EventData, EventType, EventVariant, NameError, Tag, codec};
 
@@ -18,13 +18,54 @@ pub fn variants(listed: Option<&[Listed]>) -> Vec<EventVariant> {
 /// # Errors
 /// See [`Event::encode`].
 pub fn encode<E: Event + Payload>(event: &E, index: usize, tags: Vec<Tag>) -> Result<EventData, EncodeError> {
-    let variant = writable(E::LISTED, index)?;
-    stored(variant, codec::to_json(variant.event_type, &Content(event))?, tags)
+    let Listed { variant, fidelity, .. } = writable(E::LISTED, index)?;
+    let payload = codec::to_json_unchecked(variant.event_type, &Content(event))?;
+    // Of types that are always exact, the comparison isn't even compiled.
+    if const { !all_exact(E::LISTED) } && !fidelity.vouches(&payload) {
+        check_kept(event, index, variant.event_type, &payload)?;
+    }
+    stored(variant, payload, tags)
 }
 
-fn writable(listed: Option<&'static [Listed]>, index: usize) -> Result<&'static EventVariant, EncodeError> {
-    let variant = &listed.unwrap_or_default()[index].variant;
-    if variant.retired { Err(EncodeError::Retired { event_type: variant.event_type }) } else { Ok(variant) }
+/// That the event comes back equal.
+fn check_kept<E: Payload>(event: &E, index: usize, name: &'static str, payload: &[u8]) -> Result<(), EncodeError> {
+    let read = codec::read_whole(payload, |json| read::<E, _>(u32::try_from(index).unwrap_or(u32::MAX), json));
+    match event_loss(event, payload, read.as_ref()) {
+        Some(loss) => Err(EncodeError::lossy(name, loss)),
+        None => Ok(()),
+    }
+}
+
+/// What is lost of an event that was written as this payload, and read back.
+pub(super) fn event_loss<E: Payload>(event: &E, payload: &[u8], read: Result<&E, &serde_json::Error>) -> Option<Loss> {
+    let lost = match read {
+        Ok(read) => loss(&Content(event), payload, Ok(&Content(read))),
+        Err(error) => loss::<_, ()>(&Content(event), payload, Err(error)),
+    };
+    lost.or_else(|| event.differing(read.ok()?).map(unequal))
+}
+
+/// Whether a type's own equality tells two values apart.
+pub fn differs<T>(equal: Equal<T>, first: &T, second: &T) -> bool {
+    equal.is_some_and(|equal| !equal(first, second))
+}
+
+const fn all_exact(listed: Option<&[Listed]>) -> bool {
+    let Some(listed) = listed else { return false };
+    let mut i = 0;
+    while i < listed.len() {
+        if !matches!(listed[i].fidelity, Fidelity::Exact) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+fn writable(listed: Option<&'static [Listed]>, index: usize) -> Result<&'static Listed, EncodeError> {
+    let listed = &listed.unwrap_or_default()[index];
+    let EventVariant { retired, event_type, .. } = listed.variant;
+    if retired { Err(EncodeError::Retired { event_type }) } else { Ok(listed) }
 }
 
 fn stored(variant: &EventVariant, payload: bytes::Bytes, tags: Vec<Tag>) -> Result<EventData, EncodeError> {
@@ -60,24 +101,6 @@ fn is(variant: &EventVariant, event_type: &str) -> bool {
 pub fn decode<E: Payload>(index: usize, event_type: &str, version: u32, payload: &[u8]) -> Result<E, DecodeError> {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     codec::from_json_with(event_type, version, payload, |json| read(index, json))
-}
-
-/// Reads an old version and makes the next of it.
-///
-/// # Errors
-/// [`DecodeError::Payload`] if the payload does not have its shape.
-pub fn upcast_stored<A: DeserializeOwned, B>(
-    upcast: fn(A) -> B,
-    event_type: &str,
-    version: u32,
-    payload: &[u8],
-) -> Result<B, DecodeError> {
-    codec::from_json(event_type, version, payload).map(upcast)
-}
-
-/// Makes the next version of an old one.
-pub fn upcast_next<A, B>(old: A, upcast: fn(A) -> B) -> B {
-    upcast(old)
 }
 
 /// Adds what a part of a union reads.

@@ -2,7 +2,7 @@
 
 use schemars::Schema;
 
-use crate::shape::Form;
+use crate::shape::{Fidelity, Form};
 use crate::text::{any_same, hash, same};
 use crate::{EventVariant, RustType};
 
@@ -13,12 +13,14 @@ pub struct Listed {
     pub name: &'static str,
     /// What is stored.
     pub variant: EventVariant,
+    /// Whether its payload always comes back equal.
+    pub(super) fidelity: Fidelity,
     /// Stands for the stored name where many are compared: comparing texts at compile time is slow.
     hash: u64,
 }
 
 impl Listed {
-    const NONE: Self = Self::new("", "", 0, &[], Schema::default, Form::Opaque);
+    const NONE: Self = Self::new("", "", 0, &[], Schema::default, Form::Opaque, Fidelity::Unknown);
 
     /// A variant that is read and written.
     #[must_use]
@@ -29,6 +31,7 @@ impl Listed {
         aliases: &'static [&'static str],
         schema: fn() -> Schema,
         form: Form,
+        fidelity: Fidelity,
     ) -> Self {
         let variant = EventVariant {
             event_type,
@@ -40,7 +43,7 @@ impl Listed {
             upcasters: &[],
             rust_type: RustType::of::<()>,
         };
-        Self { name, variant, hash: hash(event_type) }
+        Self { name, variant, fidelity, hash: hash(event_type) }
     }
 
     /// The same variant, with the functions that read its older versions.

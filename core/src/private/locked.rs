@@ -5,6 +5,7 @@ use std::path::Path;
 use recount_schema::{Lock, LockError, LockedEvent, LockedVersion, PATH, SAMPLES, choose};
 
 use super::drawn::{Lossy, drawn};
+use super::payload::Payload;
 use crate::error::chain;
 use crate::{Event, EventVariant};
 
@@ -19,7 +20,7 @@ const SEEN: &str = "RECOUNT_SCHEMA_SEEN";
 /// # Panics
 /// If a sample can't be read any more, or whatever else makes the lock wrong: it is the body of a test.
 #[allow(clippy::panic, reason = "a test that panics has failed")]
-pub fn check_schema<E: Event>(manifest_directory: &str, rust_type: &str) {
+pub fn check_schema<E: Event + Payload>(manifest_directory: &str, rust_type: &str) {
     let directory = Path::new(manifest_directory);
     let mode = std::env::var(VARIABLE).unwrap_or_default();
     let seen = std::env::var_os(SEEN).map_or(Ok(()), |file| recount_schema::add_line(Path::new(&file), rust_type));
@@ -52,7 +53,7 @@ enum Failure {
     NoSample(String),
 }
 
-fn check<E: Event>(directory: &Path, rust_type: &str, mode: &str) -> Result<(), Failure> {
+fn check<E: Event + Payload>(directory: &Path, rust_type: &str, mode: &str) -> Result<(), Failure> {
     match mode {
         "lock" => Lock::update(directory, |lock| lock_type::<E>(lock, rust_type)),
         "check" | "" => {
@@ -114,7 +115,7 @@ fn bare(schema: &serde_json::Value) -> serde_json::Value {
     }
 }
 
-fn up_to_date<E: Event>(lock: &Lock, rust_type: &str) -> Result<(), Failure> {
+fn up_to_date<E: Event + Payload>(lock: &Lock, rust_type: &str) -> Result<(), Failure> {
     let mut next = lock.clone();
     lock_type::<E>(&mut next, rust_type)?;
     // More samples are welcome, but nobody waits for them.
@@ -130,7 +131,7 @@ fn up_to_date<E: Event>(lock: &Lock, rust_type: &str) -> Result<(), Failure> {
     }
 }
 
-fn lock_type<E: Event>(lock: &mut Lock, rust_type: &str) -> Result<(), Failure> {
+fn lock_type<E: Event + Payload>(lock: &mut Lock, rust_type: &str) -> Result<(), Failure> {
     for variant in E::variants() {
         let name = released(lock, &variant).map_or(variant.event_type, |(name, _)| name).to_owned();
         let locked = lock.events.entry(name.clone()).or_default();
@@ -144,7 +145,7 @@ fn lock_type<E: Event>(lock: &mut Lock, rust_type: &str) -> Result<(), Failure> 
 }
 
 /// What is stored now, with the samples that were locked before: they stay, and only what they don't show is added.
-fn lock_version<E: Event>(
+fn lock_version<E: Event + Payload>(
     variant: &EventVariant,
     name: &str,
     before: Option<&LockedVersion>,

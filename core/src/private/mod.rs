@@ -7,17 +7,17 @@ mod listed;
 mod locked;
 mod payload;
 mod schema;
+mod upcast;
 
-pub use crate::shape::{Probe, Unknown};
+pub use crate::shape::{Equality, NoEquality, Probe, Unknown};
 pub use crate::text::any_same;
 pub use command::{
     assert_aggregate, assert_apply, assert_handler, command_from_json, command_to_json, state_from_json, state_to_json,
 };
-pub use event::{
-    add_variants, decode, encode, encode_only, find, push_tag, reads, upcast_next, upcast_stored, variants,
-};
+pub use event::{add_variants, decode, differs, encode, encode_only, find, push_tag, reads, variants};
 pub use listed::{Listed, Part, contains, count, join, listed, must_read, overlaps};
 pub use locked::check_schema;
 pub use payload::Payload;
 pub use schema::{payload_schema, variant_schema};
+pub use upcast::{IntoUpcast, Upcast, upcast_last, upcast_next, upcast_stored};
 pub use {schemars, serde, serde_json, smol_str};

@@ -21,6 +21,12 @@ pub trait Payload: Sized {
     /// # Errors
     /// If a field can't be read.
     fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+
+    /// The first field that differs in a value that is written the same. Only fields whose type says so themselves, by
+    /// `PartialEq`, and only those for which it isn't known at compile time that they never differ.
+    fn differing(&self, _: &Self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A value as serde's derive writes it.

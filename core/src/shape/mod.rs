@@ -1,11 +1,14 @@
 //! How values are stored, as data: what the lock of event schemas compares, also at compile time.
 
+mod fidelity;
 mod hash;
 mod impls;
 mod json;
 mod reads;
 #[cfg(test)]
 mod tests;
+
+pub use fidelity::Fidelity;
 
 /// A type whose values have a known form in JSON. Derive it for the value types within your events.
 ///
@@ -33,6 +36,22 @@ mod tests;
 pub trait Shape {
     /// What is written and read.
     const FORM: Form;
+
+    /// Whether every value is read back as the same value.
+    ///
+    /// The derive sees it in the attributes and field types. A type with a `Serialize` of its own that promises it saves
+    /// its events the reading back:
+    ///
+    /// ```
+    /// # use recount_core::Shape;
+    /// # use recount_core::shape::{Fidelity, Form};
+    /// # struct Price;
+    /// impl Shape for Price {
+    ///     const FORM: Form = Form::Leaf("price");
+    ///     const FIDELITY: Fidelity = Fidelity::Exact;
+    /// }
+    /// ```
+    const FIDELITY: Fidelity = Fidelity::Unknown;
 }
 
 /// The form of JSON values that a type writes and reads.
@@ -98,7 +117,7 @@ pub enum Tagging {
     Untagged,
 }
 
-/// Finds the form of a type: its [`Shape`] if it has one, as associated constants of the type itself come first.
+/// Finds the form and the fidelity of a type: its [`Shape`] if it has one, as associated constants of the type itself come first.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
@@ -106,13 +125,41 @@ pub struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
 impl<T: Shape + ?Sized> Probe<T> {
     /// The form of `T`.
     pub const FORM: Form = T::FORM;
+    /// The fidelity of `T`.
+    pub const FIDELITY: Fidelity = T::FIDELITY;
 }
 
-/// The form of every other type.
+/// The form and the fidelity of every other type.
 #[doc(hidden)]
 pub trait Unknown {
     /// That nothing is known.
     const FORM: Form = Form::Opaque;
+    /// That nothing is known.
+    const FIDELITY: Fidelity = Fidelity::Unknown;
 }
 
 impl<T: ?Sized> Unknown for Probe<T> {}
+
+/// Compares two values.
+#[doc(hidden)]
+pub type Equal<T> = Option<fn(&T, &T) -> bool>;
+
+/// Finds the `PartialEq` of a type, if it has one, in the way of [`Probe`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Equality<T>(std::marker::PhantomData<T>);
+
+impl<T: PartialEq> Equality<T> {
+    /// Whether the second value is the first one; a value that is not equal to itself tells nothing.
+    #[allow(clippy::eq_op, reason = "a NaN is not equal to itself")]
+    pub const EQUAL: Equal<T> = Some(|first, second| first == second || first != first);
+}
+
+/// The comparison of every other type.
+#[doc(hidden)]
+pub trait NoEquality<T> {
+    /// That there is none.
+    const EQUAL: Equal<T> = None;
+}
+
+impl<T> NoEquality<T> for Equality<T> {}

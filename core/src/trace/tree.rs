@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Error;
 
-use super::{Token, TokenSink, trace};
+use super::build::Builder;
+use super::{BOOL, FLOAT, SIGNED, TEXT, UNSIGNED, trace};
 
 /// A value as a tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,17 @@ pub(crate) struct Difference {
     pub(crate) second: String,
 }
 
+/// What JSON, or serde's buffer for flattened fields and tagged enums, does not keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Suspect {
+    /// A NaN or an infinity.
+    NotFinite(String),
+    /// An integer of 128 bits.
+    Wide,
+    /// A map whose keys are no text.
+    Keys,
+}
+
 impl Tree {
     /// # Errors
     /// What the value's own `Serialize` reports.
@@ -54,6 +66,43 @@ impl Tree {
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a map".to_owned(),
             Self::Struct(name, _) => (*name).to_owned(),
+        }
+    }
+
+    /// The first part, at this place or within it, that is not kept everywhere.
+    pub(crate) fn suspect(&self, place: &str) -> Option<(String, Suspect)> {
+        self.find_suspect(place, &mut String::new())
+    }
+
+    fn find_suspect(&self, place: &str, path: &mut String) -> Option<(String, Suspect)> {
+        let found = match self {
+            Self::Leaf { token, shown } => suspect(token, shown),
+            Self::Map(all) => all.iter().any(|(key, _)| key.is_number()).then_some(Suspect::Keys),
+            _ => None,
+        };
+        if let Some(found) = found.filter(|_| path.starts_with(place)) {
+            return Some((path.clone(), found));
+        }
+        match self {
+            Self::Leaf { .. } => None,
+            Self::Around(_, inner) => inner.find_suspect(place, path),
+            Self::List(all) => all.iter().enumerate().find_map(|(index, part)| {
+                within(path, |path| _ = write!(path, "[{index}]"), |path| part.find_suspect(place, path))
+            }),
+            Self::Map(all) => all.iter().find_map(|(key, part)| {
+                within(path, |path| push_key(path, key), |path| part.find_suspect(place, path))
+            }),
+            Self::Struct(_, all) => all.iter().find_map(|(name, part)| {
+                within(path, |path| push_field(path, name), |path| part.find_suspect(place, path))
+            }),
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        match self {
+            Self::Leaf { token, .. } => matches!(token.first(), Some(&(SIGNED | UNSIGNED | FLOAT | BOOL))),
+            Self::Around(_, inner) => inner.is_number(),
+            _ => false,
         }
     }
 
@@ -97,6 +146,17 @@ impl Tree {
         push_sized(&mut all, name.as_bytes());
         parts.iter().for_each(|part| push_sized(&mut all, part));
         all
+    }
+}
+
+fn suspect(token: &[u8], shown: &str) -> Option<Suspect> {
+    match token {
+        [SIGNED | UNSIGNED, 128, ..] => Some(Suspect::Wide),
+        [FLOAT, _, bits @ ..] => {
+            let value = f64::from_bits(u64::from_le_bytes(bits.try_into().ok()?));
+            (!value.is_finite()).then(|| Suspect::NotFinite(shown.to_owned()))
+        }
+        _ => None,
     }
 }
 
@@ -182,96 +242,5 @@ fn push_key(path: &mut String, key: &Tree) {
 }
 
 fn text_of(token: &[u8]) -> Option<&str> {
-    (token.first() == Some(&0)).then(|| std::str::from_utf8(token.get(9..)?).ok()).flatten()
-}
-
-#[derive(Default)]
-struct Builder {
-    root: Option<Tree>,
-    open: Vec<Open>,
-}
-
-enum Open {
-    Around(&'static str),
-    List(Vec<Tree>),
-    Map(Vec<(Tree, Tree)>, Option<Tree>),
-    Struct(&'static str, Vec<(&'static str, Tree)>, Option<&'static str>),
-}
-
-impl Builder {
-    fn complete(&mut self, mut tree: Tree) {
-        loop {
-            match self.open.pop() {
-                None => {
-                    self.root = Some(tree);
-                    return;
-                }
-                Some(Open::Around(name)) => {
-                    tree = Tree::Around(name, Box::new(tree));
-                    continue;
-                }
-                Some(Open::List(mut all)) => {
-                    all.push(tree);
-                    self.open.push(Open::List(all));
-                }
-                Some(Open::Map(all, None)) => self.open.push(Open::Map(all, Some(tree))),
-                Some(Open::Map(mut all, Some(key))) => {
-                    all.push((key, tree));
-                    self.open.push(Open::Map(all, None));
-                }
-                Some(Open::Struct(name, mut all, field)) => {
-                    all.push((field.unwrap_or_default(), tree));
-                    self.open.push(Open::Struct(name, all, None));
-                }
-            }
-            return;
-        }
-    }
-
-    fn close(&mut self) {
-        match self.open.pop() {
-            Some(Open::List(all)) => self.complete(Tree::List(all)),
-            Some(Open::Map(all, _)) => self.complete(Tree::Map(all)),
-            Some(Open::Struct(name, all, _)) => self.complete(Tree::Struct(name, all)),
-            Some(Open::Around(_)) | None => {}
-        }
-    }
-}
-
-impl TokenSink for Builder {
-    fn token(&mut self, token: Token<'_>) {
-        match token {
-            Token::Some => self.open.push(Open::Around("Some")),
-            Token::Newtype(name) | Token::Variant(name) => self.open.push(Open::Around(name)),
-            Token::Seq | Token::Tuple => self.open.push(Open::List(Vec::new())),
-            Token::Map => self.open.push(Open::Map(Vec::new(), None)),
-            Token::Struct(name) => self.open.push(Open::Struct(name, Vec::new(), None)),
-            Token::Field(name) => {
-                if let Some(Open::Struct(_, _, field)) = self.open.last_mut() {
-                    *field = Some(name);
-                }
-            }
-            Token::End => self.close(),
-            leaf => {
-                let mut bytes = Vec::new();
-                bytes.token(leaf);
-                self.complete(Tree::Leaf { token: bytes, shown: shown(leaf) });
-            }
-        }
-    }
-}
-
-fn shown(token: Token<'_>) -> String {
-    match token {
-        Token::Bool(value) => value.to_string(),
-        Token::Signed(value, bits) => format!("{value}_i{bits}"),
-        Token::Unsigned(value, bits) => format!("{value}_u{bits}"),
-        Token::Float(value, bits) => format!("{value}_f{bits}"),
-        Token::Char(_) => "a char".to_owned(),
-        Token::Bytes(_) => "bytes".to_owned(),
-        Token::None => "None".to_owned(),
-        Token::Unit => "()".to_owned(),
-        Token::UnitStruct(name) | Token::UnitVariant(name) => name.to_owned(),
-        _ => "text".to_owned(),
-    }
+    (token.first() == Some(&TEXT)).then(|| std::str::from_utf8(token.get(9..)?).ok()).flatten()
 }

@@ -13,6 +13,7 @@ use crate::mirror::{Place, carried, check_attributes};
 use crate::names::{
     ALIAS, CRATE, EVENT, NAME, ONLY, RETIRED, TAG, UNION, UNLOCKED, UPCAST, VERSION, name_problem, snake_case,
 };
+use crate::readable;
 use crate::shape::{krate, member, only_type, refuse_generics, refuse_self};
 use crate::wire::{self, Rules, Serde};
 
@@ -130,10 +131,12 @@ fn read_variant<'a>(
     let aliases = aliases.map(|name| Name { text: name.value(), span: name.span() }).collect();
     let retired = args.take(RETIRED, errors).is_some_and(|arg| arg.flag(errors));
     let rules = Serde::of(attrs).rules("rename_all").unwrap_or(rules);
+    let wires = wire::fields(fields, rules, false);
+    readable::fields(fields, &wires, false, errors);
     Variant {
         ident,
         fields,
-        wires: wire::fields(fields, rules, false),
+        wires,
         carried: carried(attrs),
         // Without a name there is an error already; the variant's own keeps the rest of the checks going.
         name: name.unwrap_or_else(|| Name { text: ident.unraw().to_string(), span: ident.span() }),

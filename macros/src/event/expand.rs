@@ -6,8 +6,10 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::model::{Event, Variant};
+use crate::differing::differing;
 use crate::form;
 use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
+use crate::readable;
 use crate::shape::{all_at, at};
 
 /// The methods are `#[inline]` for the sake of compile time: like generic code they are then compiled where they are
@@ -20,17 +22,20 @@ pub(crate) fn event(
 ) -> TokenStream {
     let (krate, ident) = (&event.krate, event.ident);
     let mirror = mirror(event, variants);
-    let payload = payload_impl(krate, ident);
+    let compared: Vec<_> = variants.iter().map(|variant| (variant.ident, variant.fields)).collect();
+    let payload = payload_impl(krate, ident, &differing(krate, event.is_enum, &compared));
     let listed = variants.iter().enumerate().map(|(index, variant)| listed(event, index, variant));
     let encode = encode(event, variants);
     let decode = decode(event, variants);
     let scope = form::scope(krate);
+    let checks = variants.iter().map(|variant| readable::forms(krate, variant.fields, &variant.wires));
     quote! {
         #comparisons
         #test
         #[allow(deprecated)]
         const _: () = {
             #scope
+            #(#checks)*
             #mirror
             #payload
             #[automatically_derived]
@@ -91,10 +96,11 @@ fn listed(event: &Event<'_>, index: usize, variant: &Variant<'_>) -> TokenStream
     };
     let retired = variant.retired.then(|| quote!(.retired()));
     let form = form::of_fields(krate, variant.fields, &variant.wires);
-    let functions = variant.upcasts.iter().map(|path| quote!(#path).to_string().replace(' ', ""));
+    let fidelity = form::fidelity(krate, variant.fields, &variant.wires);
+    let functions = variant.upcasts.iter().map(path_text);
     let upcasters = (!variant.upcasts.is_empty()).then(|| quote!(.upcasters(&[#(#functions),*])));
     quote! {
-        #krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form)
+        #krate::__private::Listed::new(#rust_name, #name, #version, &[#(#aliases),*], #schema, #form, #fidelity)
             .of(#krate::RustType::of::<Self>)
             #retired
             #upcasters
@@ -172,26 +178,33 @@ fn decode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
     }
 }
 
-/// Reads an old version and runs it through the functions. Their types are fixed from left to right, so that a link
-/// that doesn't fit is reported at its second function; what an upcaster can't read, at that upcaster.
+/// Reads an old version and runs it through the functions. What does not fit the next one, or is not the
+/// event at the end, is reported at the function that returns it; what can't be read, at the function that takes it.
 fn upcast(krate: &TokenStream, functions: &[syn::Path]) -> TokenStream {
-    let count = functions.len();
     let steps = functions.iter().enumerate().map(|(i, function)| {
-        let span = at(function.span());
+        let (span, name) = (at(function.span()), path_text(function));
         let krate = all_at(span, krate);
-        let to = if i + 1 == count { quote_spanned!(span=> Self) } else { quote_spanned!(span=> _) };
         if i == 0 {
-            let read = quote_spanned!(span=> #krate::__private::upcast_stored::<_, #to>);
-            quote!(let __event = #read(#function, __type, __version, __payload)?;)
+            let read = quote_spanned!(span=> #krate::__private::upcast_stored);
+            quote!(let __event = #read(#function, #name, __type, __version, __payload)?;)
         } else {
-            let next = quote_spanned!(span=> #krate::__private::upcast_next::<_, #to>);
-            quote!(let __event = #next(__event, #function);)
+            let next = quote_spanned!(span=> #krate::__private::upcast_next);
+            let before = quote_spanned!(at(functions[i - 1].span())=> __event);
+            quote!(let __event = #next(#function, #name, #before)?;)
         }
     });
+    let span = at(functions.last().map_or_else(proc_macro2::Span::call_site, Spanned::span));
+    let krate = all_at(span, krate);
+    let last = quote_spanned!(span=> #krate::__private::upcast_last::<Self, _>(__event));
     quote! {
         #(#steps)*
-        ::core::result::Result::Ok(__event)
+        #last
     }
+}
+
+/// A path as the user writes it.
+pub(crate) fn path_text(path: &syn::Path) -> String {
+    quote!(#path).to_string().replace(' ', "")
 }
 
 /// A test beside the type, in crates with a lock: it decodes the samples, and writes the lock when asked to.

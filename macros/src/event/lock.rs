@@ -12,6 +12,7 @@ use syn::Fields;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
+use super::expand::path_text;
 use super::model::{Event, Variant};
 use crate::errors::Errors;
 use crate::form;
@@ -250,10 +251,6 @@ fn cure(event: &Event<'_>, variant: &Variant<'_>, version: u32, form: &Form) -> 
          {declaration}\n\
          fn {function}(old: {old}) -> {rust_type} {{ … }}\n"
     )
-}
-
-fn path_text(path: &syn::Path) -> String {
-    quote!(#path).to_string().replace(' ', "")
 }
 
 fn listed(fields: &[Field]) -> String {

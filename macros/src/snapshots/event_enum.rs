@@ -36,6 +36,39 @@ const _: () = {
         ) -> ::core::result::Result<Self, __D::Error> {
             __Payload::deserialize(__deserializer)
         }
+        fn differing(
+            &self,
+            __other: &Self,
+        ) -> ::core::option::Option<&'static ::core::primitive::str> {
+            #[allow(unused_imports)]
+            use ::recount::__private::NoEquality as _;
+            match (self, __other) {
+                (
+                    Self::Deposited { branch: __first1, .. },
+                    Self::Deposited { branch: __second1, .. },
+                ) => {
+                    if ::recount::__private::differs(
+                        ::recount::__private::Equality::<BranchId>::EQUAL,
+                        __first1,
+                        __second1,
+                    ) {
+                        return ::core::option::Option::Some("branch");
+                    }
+                    ::core::option::Option::None
+                }
+                (Self::Moved { 0: __first0, .. }, Self::Moved { 0: __second0, .. }) => {
+                    if ::recount::__private::differs(
+                        ::recount::__private::Equality::<BranchId>::EQUAL,
+                        __first0,
+                        __second0,
+                    ) {
+                        return ::core::option::Option::Some("[0]");
+                    }
+                    ::core::option::Option::None
+                }
+                _ => ::core::option::Option::None,
+            }
+        }
     }
     #[automatically_derived]
     impl ::recount::Event for AccountEvent {
@@ -58,6 +91,7 @@ const _: () = {
                                 },
                             ],
                         ),
+                        ::recount::__private::Probe::<String>::FIDELITY,
                     )
                     .of(::recount::RustType::of::<Self>),
                 ::recount::__private::Listed::new(
@@ -84,6 +118,12 @@ const _: () = {
                                 },
                             ],
                         ),
+                        ::recount::shape::Fidelity::all(
+                            &[
+                                ::recount::__private::Probe::<i64>::FIDELITY,
+                                ::recount::__private::Probe::<BranchId>::FIDELITY,
+                            ],
+                        ),
                     )
                     .of(::recount::RustType::of::<Self>)
                     .upcasters(&["v1", "v2"]),
@@ -94,6 +134,7 @@ const _: () = {
                         &[],
                         ::recount::__private::variant_schema::<__Payload, 2usize>,
                         ::recount::shape::Form::Object(&[]),
+                        ::recount::shape::Fidelity::Exact,
                     )
                     .of(::recount::RustType::of::<Self>)
                     .retired(),
@@ -107,6 +148,12 @@ const _: () = {
                             &[
                                 ::recount::__private::Probe::<BranchId>::FORM,
                                 ::recount::__private::Probe::<u8>::FORM,
+                            ],
+                        ),
+                        ::recount::shape::Fidelity::all(
+                            &[
+                                ::recount::__private::Probe::<BranchId>::FIDELITY,
+                                ::recount::__private::Probe::<u8>::FIDELITY,
                             ],
                         ),
                     )
@@ -156,22 +203,25 @@ const _: () = {
                 __version,
             )? {
                 (1usize, 1u32) => {
-                    let __event = ::recount::__private::upcast_stored::<
-                        _,
-                        _,
-                    >(v1, __type, __version, __payload)?;
-                    let __event = ::recount::__private::upcast_next::<
-                        _,
-                        Self,
-                    >(__event, v2);
-                    ::core::result::Result::Ok(__event)
+                    let __event = ::recount::__private::upcast_stored(
+                        v1,
+                        "v1",
+                        __type,
+                        __version,
+                        __payload,
+                    )?;
+                    let __event = ::recount::__private::upcast_next(v2, "v2", __event)?;
+                    ::recount::__private::upcast_last::<Self, _>(__event)
                 }
                 (1usize, 2u32) => {
-                    let __event = ::recount::__private::upcast_stored::<
-                        _,
-                        Self,
-                    >(v2, __type, __version, __payload)?;
-                    ::core::result::Result::Ok(__event)
+                    let __event = ::recount::__private::upcast_stored(
+                        v2,
+                        "v2",
+                        __type,
+                        __version,
+                        __payload,
+                    )?;
+                    ::recount::__private::upcast_last::<Self, _>(__event)
                 }
                 (__index, __version) => {
                     ::recount::__private::decode(__index, __type, __version, __payload)

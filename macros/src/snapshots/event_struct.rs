@@ -2,6 +2,11 @@
 const _: () = {
     #[allow(unused_imports)]
     use my::recount::__private::Unknown as _;
+    const _: () = ::core::assert!(
+        ! (my::recount::__private::Probe:: < Option < CustomerId > > ::FORM)
+        .confuses_none(),
+        "`Some(None)` and `None` are both stored as null, so the one would come back as the other: use an enum that tells them apart, or `#[serde(with = \"…\")]`"
+    );
     #[derive(
         my::recount::__private::serde::Serialize,
         my::recount::__private::serde::Deserialize,
@@ -32,6 +37,25 @@ const _: () = {
             __deserializer: __D,
         ) -> ::core::result::Result<Self, __D::Error> {
             __Payload::deserialize(__deserializer)
+        }
+        fn differing(
+            &self,
+            __other: &Self,
+        ) -> ::core::option::Option<&'static ::core::primitive::str> {
+            #[allow(unused_imports)]
+            use my::recount::__private::NoEquality as _;
+            match (self, __other) {
+                (Self { customer: __first0, .. }, Self { customer: __second0, .. }) => {
+                    if my::recount::__private::differs(
+                        my::recount::__private::Equality::<Option<CustomerId>>::EQUAL,
+                        __first0,
+                        __second0,
+                    ) {
+                        return ::core::option::Option::Some("customer");
+                    }
+                    ::core::option::Option::None
+                }
+            }
         }
     }
     #[automatically_derived]
@@ -64,6 +88,14 @@ const _: () = {
                                     flat: false,
                                     form: my::recount::__private::Probe::<u32>::FORM,
                                 },
+                            ],
+                        ),
+                        my::recount::shape::Fidelity::all(
+                            &[
+                                my::recount::__private::Probe::<
+                                    Option<CustomerId>,
+                                >::FIDELITY,
+                                my::recount::__private::Probe::<u32>::FIDELITY,
                             ],
                         ),
                     )

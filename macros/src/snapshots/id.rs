@@ -78,6 +78,9 @@ const _: () = {
     #[automatically_derived]
     impl ::recount::Shape for AccountId {
         const FORM: ::recount::shape::Form = ::recount::__private::Probe::<String>::FORM;
+        const FIDELITY: ::recount::shape::Fidelity = ::recount::__private::Probe::<
+            String,
+        >::FIDELITY;
     }
     #[automatically_derived]
     impl ::recount::ToTags for AccountId {

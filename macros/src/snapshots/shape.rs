@@ -43,5 +43,6 @@ const _: () = {
                 },
             ],
         );
+        const FIDELITY: ::recount::shape::Fidelity = ::recount::shape::Fidelity::Unknown;
     }
 };

@@ -1,6 +1,6 @@
 //! Old events: upcasters, aliases, retired types.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests is a test")]
 
 extern crate recount_core as recount;
 
@@ -126,4 +126,90 @@ fn a_struct_has_versions_too() {
     assert_eq!(Sold::decode("sold", 1, b"4").unwrap(), Sold { cds: 4 });
     assert_eq!(Sold::decode("shop.sold", 2, br#"{"cds":5}"#).unwrap(), Sold { cds: 5 });
     assert!(matches!(Sold { cds: 1 }.encode(), Err(EncodeError::Retired { .. })));
+}
+
+/// Upcasters that can fail beside those that can't, in one chain.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event(name = "payment")]
+enum PaymentEvent {
+    #[event(version = 4, upcast(paid::v1, paid::v2, paid::v3), alias = "payment.done")]
+    Paid { cents: u32 },
+    #[event(version = 2, upcast(cancelled_v1), retired)]
+    Cancelled { why: String },
+    #[event(version = 2, upcast(panics_at_zero))]
+    Divided { by: u32 },
+}
+
+mod paid {
+    use super::PaymentEvent;
+
+    pub(crate) fn v1(euros: i64) -> i64 {
+        euros * 100
+    }
+    pub(crate) fn v2(cents: i64) -> Result<u64, std::num::TryFromIntError> {
+        u64::try_from(cents)
+    }
+    pub(crate) fn v3(cents: u64) -> Result<PaymentEvent, String> {
+        match u32::try_from(cents) {
+            Ok(cents) => Ok(PaymentEvent::Paid { cents }),
+            Err(_) => Err(format!("{cents} cents are too many")),
+        }
+    }
+}
+
+fn cancelled_v1(why: Option<String>) -> Result<PaymentEvent, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(PaymentEvent::Cancelled { why: why.ok_or("it says no reason")? })
+}
+
+fn panics_at_zero(by: u32) -> PaymentEvent {
+    assert!(by > 0, "divided by {by}");
+    PaymentEvent::Divided { by }
+}
+
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event(union)]
+enum Anything {
+    Payment(PaymentEvent),
+    Account(AccountEvent),
+}
+
+/// What the failing function is called, and what it says.
+#[track_caller]
+fn fails(name: &str, version: u32, payload: &str, function: &str, reason: &str) {
+    let alone = PaymentEvent::decode(name, version, payload.as_bytes()).unwrap_err();
+    let in_union = Anything::decode(name, version, payload.as_bytes()).unwrap_err();
+    for error in [alone, in_union] {
+        match &error {
+            DecodeError::Upcast { event_type, schema_version, function: failed, source } => {
+                assert_eq!((event_type.as_str(), *schema_version, failed.as_str()), (name, version, function));
+                assert_eq!(source.to_string(), reason);
+            }
+            other => panic!("{other:?}"),
+        }
+        let said = error.to_string();
+        assert!([name, &version.to_string(), function].iter().all(|part| said.contains(part)), "{said}");
+    }
+}
+
+#[test]
+fn an_upcaster_can_refuse_what_the_next_version_cannot_hold() {
+    let read = |version, payload: &str| PaymentEvent::decode("payment.paid", version, payload.as_bytes()).unwrap();
+    assert_eq!(read(1, "3"), PaymentEvent::Paid { cents: 300 });
+    assert_eq!(read(2, "301"), PaymentEvent::Paid { cents: 301 });
+    assert_eq!(read(3, "302"), PaymentEvent::Paid { cents: 302 });
+    let negative = "out of range integral type conversion attempted";
+    fails("payment.paid", 1, "-3", "paid::v2", negative);
+    fails("payment.paid", 2, "-3", "paid::v2", negative);
+    fails("payment.done", 1, "-1", "paid::v2", negative);
+    fails("payment.done", 3, "5000000000", "paid::v3", "5000000000 cents are too many");
+    fails("payment.cancelled", 1, "null", "cancelled_v1", "it says no reason");
+    let cancelled = PaymentEvent::decode("payment.cancelled", 1, b"\"x\"").unwrap();
+    assert_eq!(cancelled, PaymentEvent::Cancelled { why: "x".into() });
+}
+
+#[test]
+fn an_upcaster_that_panics_fails_its_event_only() {
+    fails("payment.divided", 1, "0", "panics_at_zero", "it panicked: divided by 0");
+    let read = PaymentEvent::decode("payment.divided", 1, b"2").unwrap();
+    assert_eq!(read, PaymentEvent::Divided { by: 2 });
 }

@@ -1,1 +1,1 @@
-SELECT safe, last, kinds FROM {schema}.head($1)
+SELECT last, kinds, server FROM {schema}.head($1)

@@ -122,6 +122,26 @@ impl Postgres {
         Ok(())
     }
 
+    /// Ends the server in order, keeps a copy of its data for [`restore`](Self::restore), and starts it again.
+    pub fn back_up(&mut self) -> Result<()> {
+        self.stop();
+        run::output(Command::new("cp").arg("-a").arg(self.data()).arg(self.copy()))?;
+        self.start_again()
+    }
+
+    /// Ends the server at once, and starts it with the data that was backed up: as a replica that takes over and lacks the
+    /// last commits, or as after a restore.
+    pub fn restore(&mut self) -> Result<()> {
+        self.kill();
+        fs::remove_dir_all(self.data())?;
+        run::output(Command::new("cp").arg("-a").arg(self.copy()).arg(self.data()))?;
+        self.start_again()
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.directory.join("copy")
+    }
+
     /// What the server wrote to its log since it was last started.
     #[must_use]
     pub fn log(&self) -> String {

@@ -1,0 +1,73 @@
+//! Outcomes that are kept under an idempotency key although no event of the domain tells them: refusals.
+//!
+//! A kept refusal is an event of type [`REFUSED`] in a stream of its own, appended under the key. The store's rule that a
+//! key has one outcome then decides between it and any effect, whichever comes first.
+
+use std::error::Error;
+
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use super::{DispatchError, LoadError};
+use crate::recount::Inner;
+use crate::{
+    Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, Metadata, ReadStream,
+    StoreError, StreamAppend, StreamId, codec,
+};
+
+/// The type of the event that keeps a refusal, and the category of its stream, whose id is the key.
+const REFUSED: &str = "recount.refused";
+
+#[derive(Serialize, Deserialize)]
+struct Refused {
+    /// The aggregate and command, or the decision.
+    request: String,
+    /// The text of the domain's error.
+    refusal: String,
+}
+
+impl Inner {
+    /// Keeps a refusal as the outcome of the request. Returns the first outcome if there was another one before.
+    pub(super) async fn keep_refusal<E: Error + 'static>(
+        &self,
+        request: &str,
+        idempotency: &Idempotency,
+        refusal: &E,
+        metadata: &Metadata,
+    ) -> Result<Option<Appended>, DispatchError<E>> {
+        let stream = StreamId::new(REFUSED, idempotency.key.as_str()).map_err(LoadError::from)?;
+        let refused = Refused { request: request.to_owned(), refusal: refusal.to_string() };
+        let mut event = EventData::new(EventType::from_static(REFUSED), codec::to_json(REFUSED, &refused)?);
+        event.metadata = metadata.clone();
+        let append = Append {
+            streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }],
+            idempotency: Some(idempotency.clone()),
+            condition: None,
+        };
+        let first = self.store.append(append).await?;
+        Ok(first.repeated.then_some(first))
+    }
+
+    /// The refusal that was the first outcome, if it was one.
+    pub(super) async fn kept_refusal(&self, first: &Appended) -> Result<Option<String>, LoadError> {
+        let Some(kept) = first.streams.first().filter(|part| part.stream.category() == REFUSED) else {
+            return Ok(None);
+        };
+        let damaged = |what: String| StoreError::Damaged { what: format!("the refusal in {}: {what}", kept.stream) };
+        let event = self.store.read_stream(ReadStream::new(kept.stream.clone())).next().await;
+        let event = event.ok_or_else(|| damaged("there is no event".to_owned()))??;
+        let refused: Refused =
+            codec::from_json(REFUSED, 1, &event.data.payload).map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(refused.refusal))
+    }
+}
+
+/// An append that records only that nothing happened, for a stream that takes no appends any more.
+pub(super) fn nothing(idempotency: &Idempotency) -> Append {
+    Append { idempotency: Some(idempotency.clone()), ..Append::default() }
+}
+
+/// Whether the append failed because a stream of it is archived or erased: what it says of the stream won't change.
+pub(super) fn is_closed(error: &AppendError) -> bool {
+    matches!(error, AppendError::Conflict(conflict) if !conflict.can_retry())
+}

@@ -1,0 +1,108 @@
+//! Old versions of events, made into the newest by a chain of functions.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::de::DeserializeOwned;
+
+use crate::{BoxError, DecodeError, codec};
+
+/// What a function of a chain may return: what the next one takes, or a `Result` of it.
+#[diagnostic::on_unimplemented(
+    message = "an upcaster makes one event of one event: `{Self}` is neither `{T}` nor `Result<{T}, _>`",
+    label = "needs `{T}` or `Result<{T}, _>`, but the upcaster returns `{Self}`",
+    note = "one stored event stays one event, so an upcaster can't return a `Vec`, an `Option` or a tuple of events: return a variant \
+            that holds it all; if a value can't become the new version, return `Err` with the reason"
+)]
+pub trait IntoUpcast<T> {
+    /// # Errors
+    /// Why the old event can't become the next version.
+    fn into_upcast(self) -> Result<T, BoxError>;
+}
+
+impl<T> IntoUpcast<T> for T {
+    fn into_upcast(self) -> Result<T, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<T, E: Into<BoxError>> IntoUpcast<T> for Result<T, E> {
+    fn into_upcast(self) -> Result<T, BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// What a function of the chain returned, and which event it is about.
+#[derive(Debug)]
+pub struct Upcast<'a, R> {
+    returned: R,
+    event: Stored<'a>,
+    function: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stored<'a> {
+    event_type: &'a str,
+    schema_version: u32,
+}
+
+impl Stored<'_> {
+    fn failure(self, function: &str, source: BoxError) -> DecodeError {
+        DecodeError::Upcast {
+            event_type: self.event_type.to_owned(),
+            schema_version: self.schema_version,
+            function: function.to_owned(),
+            source,
+        }
+    }
+
+    /// Calls a function. Its panic is this event's failure, not the end of the task that reads it.
+    fn call<A, R>(self, function: fn(A) -> R, name: &str, old: A) -> Result<R, DecodeError> {
+        catch_unwind(AssertUnwindSafe(|| function(old)))
+            .map_err(|panic| self.failure(name, format!("it panicked: {}", message(&*panic)).into()))
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// Reads an old version and calls the first function.
+///
+/// # Errors
+/// [`DecodeError::Payload`] if the payload does not have its shape, [`DecodeError::Upcast`] if the function panics.
+pub fn upcast_stored<'a, A: DeserializeOwned, R>(
+    function: fn(A) -> R,
+    name: &'static str,
+    event_type: &'a str,
+    schema_version: u32,
+    payload: &[u8],
+) -> Result<Upcast<'a, R>, DecodeError> {
+    let event = Stored { event_type, schema_version };
+    let old = codec::from_json(event_type, schema_version, payload)?;
+    Ok(Upcast { returned: event.call(function, name, old)?, event, function: name })
+}
+
+/// Calls the next function with what the one before returned.
+///
+/// # Errors
+/// [`DecodeError::Upcast`] if the function before returned an error, or this one panics.
+pub fn upcast_next<'a, A, R, P: IntoUpcast<A>>(
+    function: fn(A) -> R,
+    name: &'static str,
+    before: Upcast<'a, P>,
+) -> Result<Upcast<'a, R>, DecodeError> {
+    let event = before.event;
+    let old = upcast_last(before)?;
+    Ok(Upcast { returned: event.call(function, name, old)?, event, function: name })
+}
+
+/// What the last function returned.
+///
+/// # Errors
+/// [`DecodeError::Upcast`] if that is an error.
+pub fn upcast_last<T, R: IntoUpcast<T>>(last: Upcast<'_, R>) -> Result<T, DecodeError> {
+    let Upcast { returned, event, function } = last;
+    returned.into_upcast().map_err(|source| event.failure(function, source))
+}
