@@ -97,14 +97,21 @@ pub struct Context<'a> {
     pub metadata: &'a Metadata,
 }
 
-/// How an aggregate's state is kept. A snapshot is only a shortcut: one that is missing, of another version or unreadable is ignored.
+/// How an aggregate's state is kept. A snapshot is only a shortcut: one that is missing, of another version or shape, or
+/// unreadable is ignored, and the events are replayed.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<A> {
     /// After how many events a new one is kept.
     pub every: u64,
-    /// The version of the state's shape and meaning: change it, and older snapshots are ignored.
+    /// The version of the state's meaning: change it where [`Apply`] makes something else of the same events, and older snapshots are
+    /// ignored.
     pub version: u32,
-    /// Writes the state.
+    /// A number for the state's shape. A snapshot of another shape is ignored: a field that was added would hold its default there.
+    ///
+    /// The derive makes it of the state's fields, their types and attributes, of what these types read, also within each
+    /// other, and of the versions of the events.
+    pub shape: fn() -> u64,
+    /// Writes the state. It fails if the state would not come back equal; then it is not kept.
     pub encode: fn(&A) -> Result<Vec<u8>, JsonError>,
     /// Reads the state.
     pub decode: fn(&[u8]) -> Result<A, JsonError>,

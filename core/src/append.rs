@@ -1,5 +1,7 @@
 //! Appending: what to write, what it may collide with, and how it ends.
 
+use std::ops::Range;
+
 use uuid::Uuid;
 
 use crate::{AppendError, EventData, IdempotencyKey, InvalidAppend, Position, Query, StreamId, StreamVersion};
@@ -21,6 +23,36 @@ pub struct Append {
     pub condition: Option<AppendCondition>,
     /// Makes a repetition of this append return the first outcome and write nothing.
     pub idempotency: Option<Idempotency>,
+    /// Requests that share this append, each with a key of its own: if one of the keys is known, nothing is written, and the
+    /// append fails with [`AppendError::KeysKnown`].
+    pub slices: Vec<KeyedSlice>,
+}
+
+/// The part of an append that is the outcome of one request: some events of one stream, or none of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedSlice {
+    /// The request.
+    pub idempotency: Idempotency,
+    /// The index of the stream in [`Append::streams`].
+    pub stream: usize,
+    /// The indexes of the events in [`StreamAppend::events`].
+    pub events: Range<usize>,
+}
+
+impl KeyedSlice {
+    /// The outcome of the request whose slice this is of an append that went through: the stream's version after the events
+    /// of the slice, and the position of the last event of the whole append, or `START` if the slice has none.
+    #[must_use]
+    pub fn outcome(&self, whole: &Appended) -> Option<NamedAppend> {
+        let part = whole.streams.get(self.stream)?;
+        let before = part.version.get().saturating_sub(part.count);
+        let (end, count) = (self.events.end as u64, self.events.len() as u64);
+        let streams =
+            vec![StreamAppended { stream: part.stream.clone(), version: StreamVersion::new(before + end), count }];
+        let position = if count > 0 { whole.position } else { Position::START };
+        let appended = Appended { position, streams, repeated: false };
+        Some(NamedAppend { digest: self.idempotency.digest, appended })
+    }
 }
 
 /// The events for one stream of an [`Append`].
@@ -183,7 +215,7 @@ impl Append {
     /// # Errors
     /// [`InvalidAppend`] names the first thing that is wrong.
     pub fn validate(&self) -> Result<(), InvalidAppend> {
-        let keyed = self.idempotency.is_some();
+        let keyed = self.idempotency.is_some() || !self.slices.is_empty();
         if self.streams.is_empty() && !keyed {
             return Err(InvalidAppend::Empty("the request".into()));
         }
@@ -200,8 +232,25 @@ impl Append {
         if let Some(stream) = twice(self.streams.iter().map(|append| &append.stream)) {
             return Err(InvalidAppend::StreamTwice(stream.clone()));
         }
+        self.validate_slices()?;
         let ids = self.streams.iter().flat_map(|append| &append.events).map(|event| event.id);
         twice(ids).map_or(Ok(()), |id| Err(InvalidAppend::EventTwice(id)))
+    }
+
+    fn validate_slices(&self) -> Result<(), InvalidAppend> {
+        for KeyedSlice { idempotency, stream, events } in &self.slices {
+            let held = self.streams.get(*stream).map_or(0, |append| append.events.len());
+            if *stream >= self.streams.len() || events.start > events.end || events.end > held {
+                return Err(InvalidAppend::SliceOutside(idempotency.key.clone()));
+            }
+        }
+        twice(self.keys()).map_or(Ok(()), |key| Err(InvalidAppend::KeyTwice(key.clone())))
+    }
+
+    /// All its idempotency keys.
+    pub fn keys(&self) -> impl Iterator<Item = &IdempotencyKey> {
+        let slices = self.slices.iter().map(|slice| &slice.idempotency);
+        self.idempotency.iter().chain(slices).map(|idempotency| &idempotency.key)
     }
 }
 

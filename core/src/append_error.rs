@@ -20,6 +20,12 @@ pub enum AppendError {
         /// The key.
         key: IdempotencyKey,
     },
+    /// Requests that share the append were recorded before: leave them out, and ask for each by its key.
+    #[error("{} of the requests that share an append were recorded before", .keys.len())]
+    KeysKnown {
+        /// The keys that are known, of the append's slices.
+        keys: Vec<IdempotencyKey>,
+    },
     /// The store already holds an event with this id.
     #[error("event id {id} is already recorded: every event needs an id of its own")]
     DuplicateEvent {
@@ -93,6 +99,12 @@ pub enum InvalidAppend {
     /// An event id is used twice.
     #[error("event id {0} stands twice in one append: every event needs an id of its own")]
     EventTwice(EventId),
+    /// An idempotency key is used twice.
+    #[error("idempotency key {0} stands twice in one append: give each request a key of its own")]
+    KeyTwice(IdempotencyKey),
+    /// A slice names events that the append doesn't have.
+    #[error("the slice of idempotency key {0} names a stream or events that the append does not have")]
+    SliceOutside(IdempotencyKey),
     /// A payload is too large.
     #[error(
         "the payload of a {event_type} event has {size} bytes, the limit is {limit}: store large content elsewhere and refer to it"

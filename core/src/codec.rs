@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::loss::loss;
+use crate::loss::{loss, unwritable};
 use crate::{DecodeError, EncodeError};
 
 type Reader<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
@@ -37,12 +37,16 @@ pub fn to_json<T: Serialize + DeserializeOwned>(event_type: &'static str, value:
 /// The value as JSON. That it can be read back is the caller's promise.
 ///
 /// # Errors
-/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`].
+/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`]; [`EncodeError::Lossy`] if a map
+/// has keys that JSON can't have.
 pub fn to_json_unchecked<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
     let refuse = |source| EncodeError::Payload { event_type, source };
     let mut json = PAPER.take();
     json.clear();
-    serde_json::to_writer(&mut json, value).map_err(|e| refuse(e.into()))?;
+    serde_json::to_writer(&mut json, value).map_err(|error| match unwritable(value) {
+        Some(loss) => EncodeError::lossy(event_type, loss),
+        None => refuse(error.into()),
+    })?;
     if depth(&json) > MAX_DEPTH {
         return Err(refuse(format!("it nests deeper than {MAX_DEPTH} levels").into()));
     }

@@ -54,8 +54,8 @@ mod version;
 
 pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};
 pub use append::{
-    Append, AppendCondition, Appended, CONFLICT_EVENTS, ExpectedVersion, Idempotency, MAX_EVENTS, MAX_PAYLOAD,
-    NamedAppend, StreamAppend, StreamAppended,
+    Append, AppendCondition, Appended, CONFLICT_EVENTS, ExpectedVersion, Idempotency, KeyedSlice, MAX_EVENTS,
+    MAX_PAYLOAD, NamedAppend, StreamAppend, StreamAppended,
 };
 pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
 pub use checkpoint::{Checkpoint, EventAt, StoreId};

@@ -34,6 +34,16 @@ pub(crate) fn loss<T: Serialize + ?Sized, R: Serialize>(
     }
 }
 
+/// Why a value can't be written at all, if a map's keys are to blame.
+pub(crate) fn unwritable<T: Serialize + ?Sized>(value: &T) -> Option<Loss> {
+    let field = named(Tree::of(value).ok()?.unwritable_keys()?);
+    let reason =
+        "is a map with a key that has no form in JSON, where keys are text: let the keys be text, numbers or an enum \
+                  without content, or store a list of pairs"
+            .to_owned();
+    Some(Loss { field, reason })
+}
+
 /// What is lost although both values have the same tokens: the types' own equality knows.
 pub(crate) fn unequal(field: &str) -> Loss {
     let reason = "would come back as another value, although both are written the same: if it is an `untagged` enum, \

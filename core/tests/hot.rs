@@ -212,18 +212,28 @@ async fn what_one_may_be_to_blame_for_is_everyones_own_outcome() {
     assert_eq!(refusal(refused.await.unwrap()), TooLittle { balance: 1 });
 }
 
+/// Dispatches under a key in a task, which waits for its turn when this returns.
+async fn waiting_keyed<C>(recount: &Recount, command: C, name: &str) -> JoinHandle<Outcome>
+where
+    C: recount_core::Command<Aggregate = Account>,
+    Account: recount_core::HandleWith<C>,
+{
+    let (recount, key) = (recount.clone(), key(name));
+    let task = tokio::spawn(async move { recount.dispatch(command).idempotency_key(key).and_load().await });
+    yield_now().await;
+    task
+}
+
+fn key(name: &str) -> IdempotencyKey {
+    IdempotencyKey::new(name).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
-async fn keyed_and_creating_commands_have_appends_of_their_own_in_their_place() {
+async fn creating_commands_have_appends_of_their_own_in_their_place() {
     let (recount, store) = slow_bank(0, Retry::default()).await;
     let first = waiting(&recount, deposit("ada", 1)).await;
     let before = [waiting(&recount, deposit("ada", 2)).await, waiting(&recount, deposit("ada", 2)).await];
-    let keyed = tokio::spawn({
-        let recount = recount.clone();
-        async move {
-            recount.dispatch(deposit("ada", 4)).idempotency_key(IdempotencyKey::new("k").unwrap()).and_load().await
-        }
-    });
-    yield_now().await;
+    let keyed = waiting_keyed(&recount, deposit("ada", 4), "k").await;
     let creating = waiting(&recount, Open { account: account("ada"), owner: "Ada".into() }).await;
     let after = [waiting(&recount, deposit("ada", 8)).await, waiting(&recount, deposit("ada", 8)).await];
     let version = |outcome: Outcome| outcome.unwrap().0.version.get();
@@ -234,5 +244,75 @@ async fn keyed_and_creating_commands_have_appends_of_their_own_in_their_place() 
     }
     assert_eq!(versions, [3, 4, 5, 6, 7]);
     assert!(matches!(creating.await.unwrap(), Err(DispatchError::AlreadyExists { .. })));
-    assert_eq!((store.calls(Operation::Append), balance(&store).await), (5, 25));
+    assert_eq!((store.calls(Operation::Append), balance(&store).await), (4, 25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_with_keys_share_an_append_and_each_keeps_its_own_outcome() {
+    let (recount, store) = slow_bank(1, Retry::default()).await;
+    let mut tasks = vec![waiting(&recount, deposit("ada", 100)).await];
+    for cents in 1..6 {
+        tasks.push(waiting_keyed(&recount, deposit("ada", cents), &cents.to_string()).await);
+    }
+    tasks.push(waiting_keyed(&recount, Look { account: account("ada") }, "look").await);
+    let mut receipts = Vec::new();
+    for task in tasks {
+        receipts.push(task.await.unwrap().unwrap().0);
+    }
+    assert_eq!((store.calls(Operation::Append), store.calls(Operation::FindAppend)), (2, 0));
+    // Another process, after more has happened: each key tells its own outcome.
+    let _ = recount.dispatch(deposit("ada", 7)).await.unwrap();
+    let other = Recount::new(store.inner().clone());
+    for (cents, first) in (1..6).zip(&receipts[1..]) {
+        let again = other.dispatch(deposit("ada", cents)).idempotency_key(key(&cents.to_string())).await.unwrap();
+        assert_eq!(again, Receipt { repeated: true, ..first.clone() });
+    }
+    let again = other.dispatch(Look { account: account("ada") }).idempotency_key(key("look")).await.unwrap();
+    assert_eq!(again, Receipt { repeated: true, ..receipts[6].clone() });
+    let reused = other.dispatch(deposit("ada", 9)).idempotency_key(key("3")).await.unwrap_err();
+    assert!(matches!(reused, DispatchError::Append(AppendError::KeyReused { .. })), "{reused}");
+    assert_eq!(balance(&store).await, 1 + 100 + 15 + 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_command_in_a_group_gets_its_first_outcome_and_the_others_go_on() {
+    let (recount, store) = slow_bank(10, Retry::default()).await;
+    let other = Recount::new(store.inner().clone());
+    let known = other.dispatch(withdraw("ada", 10)).idempotency_key(key("known")).await.unwrap();
+    let _ = other.dispatch(deposit("ada", 1)).await.unwrap();
+    let first = waiting(&recount, deposit("ada", 1)).await;
+    let tasks = [
+        waiting_keyed(&recount, deposit("ada", 2), "a").await,
+        // Accepted by the state, but known; refused by the state, but known; the same key twice in one group.
+        waiting_keyed(&recount, withdraw("ada", 10), "known").await,
+        waiting_keyed(&recount, deposit("ada", 3), "b").await,
+        waiting_keyed(&recount, deposit("ada", 3), "b").await,
+    ];
+    let _ = first.await.unwrap().unwrap();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap().unwrap().0);
+    }
+    assert_eq!(outcomes[1], Receipt { repeated: true, ..known });
+    assert_eq!(outcomes[3], Receipt { repeated: true, ..outcomes[2].clone() });
+    assert!(!outcomes[0].repeated && !outcomes[2].repeated);
+    assert_eq!(balance(&store).await, 1 + 1 + 2 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_key_is_taken_out_of_its_group() {
+    let (recount, store) = slow_bank(100, Retry::default()).await;
+    let other = Recount::new(store.inner().clone());
+    let known = other.dispatch(deposit("ada", 5)).idempotency_key(key("known")).await.unwrap();
+    let first = waiting(&recount, deposit("ada", 1)).await;
+    let (before, repeated) = (
+        waiting_keyed(&recount, deposit("ada", 2), "a").await,
+        waiting_keyed(&recount, deposit("ada", 5), "known").await,
+    );
+    let after = waiting_keyed(&recount, deposit("ada", 3), "b").await;
+    for task in [first, before, after] {
+        assert!(!task.await.unwrap().unwrap().0.repeated);
+    }
+    assert_eq!(repeated.await.unwrap().unwrap().0, Receipt { repeated: true, ..known });
+    assert_eq!(balance(&store).await, 100 + 5 + 1 + 2 + 3);
 }

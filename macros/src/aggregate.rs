@@ -8,9 +8,11 @@ use syn::{Data, DeriveInput, Path, Type};
 use crate::args::{Arg, Args};
 use crate::differing::differing;
 use crate::errors::Errors;
+use crate::form;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMANDS, CRATE, ERROR, EVENT, EVERY, ID, NAME, SNAPSHOT, VERSION};
 use crate::shape::{at, krate, refuse_generics};
+use crate::state;
 
 struct Aggregate<'a> {
     krate: TokenStream,
@@ -199,12 +201,18 @@ fn keep(krate: &TokenStream, input: &DeriveInput, snapshot: &Snapshot) -> (Token
         }
         Data::Union(_) => TokenStream::new(),
     };
+    let (shape, fidelity, scope) = (state::shape(krate, input), state::fidelity(krate, input), form::scope(krate));
     let constant = quote! {
         const SNAPSHOT: ::core::option::Option<#krate::Snapshot<Self>> =
             ::core::option::Option::Some(#krate::Snapshot {
                 every: #every,
                 version: #version,
-                encode: #krate::__private::state_to_json::<Self>,
+                shape: #shape,
+                encode: |__state| {
+                    #scope
+                    const __FIDELITY: #krate::shape::Fidelity = #fidelity;
+                    #krate::__private::state_to_json::<Self>(__state, __FIDELITY)
+                },
                 decode: #krate::__private::state_from_json::<Self>,
             });
     };

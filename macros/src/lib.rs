@@ -19,6 +19,7 @@ mod names;
 mod readable;
 mod shape;
 mod spelling;
+mod state;
 #[cfg(test)]
 mod testing;
 mod value;
@@ -90,6 +91,14 @@ mod wire;
 /// Each may return a `Result` instead. An old value that the new version can't hold is then an error of that event, as if its payload
 /// could not be read: loading fails, a projection stops there, and the error (`DecodeError::Upcast`) names the function. So does an
 /// upcaster that panics. One event becomes one event, never none or several.
+///
+/// # What is not written
+///
+/// `encode` refuses an event that could not be read back as an equal one, and names the field, such as `items[2].price`
+/// (`EncodeError::Lossy`): a NaN or an infinity; `Some(None)` and `Some(())`; maps with keys other than text and 128-bit integers
+/// within flattened fields and enums with `tag` or `untagged`; variants of an `untagged` enum that read as an earlier one; a skipped field that
+/// does not hold its default. Where attributes and types show it, it does not compile. Types that are `Shape` and neither of these cost
+/// nothing; others are read back and compared for each event: derive `Shape` for your value types.
 ///
 /// # On a field
 ///
@@ -237,8 +246,13 @@ pub fn command(input: TokenStream) -> TokenStream {
 /// | `event = AccountEvent` | what can happen (required) |
 /// | `error = AccountError` | why a command can be refused (required) |
 /// | `commands(Open, Deposit)` | the commands that can be asked for by name; each needs its `impl Handle` |
-/// | `snapshot(every = 500, version = 1)` | keeps the state after so many events; a new `version` makes older ones be ignored |
+/// | `snapshot(every = 500, version = 1)` | keeps the state after so many events; a snapshot of another shape or `version` is ignored |
 /// | `crate = "path"` | where recount is, if not at `::recount` |
+///
+/// A snapshot carries the shape of its state: a field that was added, renamed or given another type, also within the types of fields, makes
+/// older snapshots be replayed past. What can't be seen is another meaning of the same shape: where `apply` makes something else
+/// of the same events, write the next `version`. Nor is seen what changes within a field's type with a `Deserialize` of its own, or one that is
+/// `untagged`, has a `tag` or is flattened within another, unless it derives `Shape`.
 ///
 /// Only with `snapshot` do the fields need serde's `Serialize` and `Deserialize`; `#[serde(…)]` on fields and variants
 /// is respected then, as are `rename_all`, `rename_all_fields` and `deny_unknown_fields` on the type.

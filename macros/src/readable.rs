@@ -98,6 +98,18 @@ fn wraps_unknown(ty: &Type) -> bool {
     }
 }
 
+/// Whether it may be a map with keys that are not plain.
+fn mentions_map(ty: &Type) -> bool {
+    match ty {
+        Type::Tuple(tuple) => tuple.elems.iter().any(mentions_map),
+        Type::Array(array) => mentions_map(&array.elem),
+        _ => {
+            let arguments = arguments(ty);
+            arguments.len() > 1 && !is_plain(arguments[0]) || arguments.into_iter().any(mentions_map)
+        }
+    }
+}
+
 /// The types in the angle brackets of a type.
 fn arguments(ty: &Type) -> Vec<&Type> {
     let Type::Path(path) = ty else { return Vec::new() };
@@ -145,6 +157,11 @@ fn form(krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>], wire: &Wire<'_
     }
     if option_of_null(ty).is_none() && wraps_unknown(ty) {
         checks.extend(check(quote!(confuses_none()), NONE_TWICE));
+    }
+    if !arguments(ty).is_empty() && mentions_map(ty) {
+        let message = "the keys of this map have no form in JSON, where keys are text: let them be text, numbers or an enum without \
+                       content, or store a list of pairs";
+        checks.extend(check(quote!(has_unwritable_keys()), message));
     }
     if wire.flat && matches!(fields, Fields::Named(_)) {
         let message = "serde can't read maps with keys other than text, or 128-bit integers, within a flattened field: let the \

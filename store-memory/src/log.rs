@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashSet};
 use recount_core::{
     Append, AppendCondition, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, EventAt, EventId,
-    ExpectedVersion, Idempotency, IdempotencyKey, NamedAppend, Position, Query, RecordedEvent, StoreError,
+    ExpectedVersion, Idempotency, IdempotencyKey, KeyedSlice, NamedAppend, Position, Query, RecordedEvent, StoreError,
     StreamAppend, StreamAppended, StreamId, StreamVersion, Timestamp, Violation,
 };
 use tokio::sync::watch;
@@ -52,6 +52,7 @@ pub(crate) struct Prepared {
     streams: Vec<PreparedStream>,
     condition: Option<AppendCondition>,
     idempotency: Option<Idempotency>,
+    slices: Vec<KeyedSlice>,
 }
 
 struct PreparedStream {
@@ -63,7 +64,7 @@ struct PreparedStream {
 
 impl Prepared {
     pub(crate) fn new(append: Append) -> Self {
-        let Append { streams, condition, idempotency } = append;
+        let Append { streams, condition, idempotency, slices } = append;
         let recorded_at = now();
         let prepare = |StreamAppend { stream, expected, events }| {
             let (position, version) = (Position::START, StreamVersion::EMPTY);
@@ -71,7 +72,7 @@ impl Prepared {
                 |data| Arc::new(RecordedEvent { position, stream: stream.clone(), version, recorded_at, data });
             PreparedStream { events: mapped(events, record), stream, expected }
         };
-        Self { streams: mapped(streams, prepare), condition, idempotency }
+        Self { streams: mapped(streams, prepare), condition, idempotency, slices }
     }
 }
 
@@ -159,6 +160,11 @@ impl Log {
         {
             return first.repeat(named);
         }
+        let keys = append.slices.iter().map(|slice| &slice.idempotency.key);
+        let keys: Vec<_> = keys.filter(|key| self.appends.contains_key(*key)).cloned().collect();
+        if !keys.is_empty() {
+            return Err(AppendError::KeysKnown { keys });
+        }
         if append.condition.is_some() {
             self.index();
         }
@@ -168,13 +174,18 @@ impl Log {
         }
         self.take_ids(&append)?;
         let before = self.head();
-        let named = append.idempotency;
+        let (named, slices) = (append.idempotency, append.slices);
         let streams = mapped(append.streams, |stream| self.write(stream));
         let head = self.head();
         let position = if head > before { head } else { Position::START };
         let appended = Appended { position, streams, repeated: false };
         if let Some(named) = named {
             self.appends.insert(named.key, NamedAppend { digest: named.digest, appended: appended.clone() });
+        }
+        for slice in slices {
+            if let Some(outcome) = slice.outcome(&appended) {
+                self.appends.insert(slice.idempotency.key, outcome);
+            }
         }
         if let Some(watchers) = &self.head.0
             && head > before

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use recount_core::{
-    Append, AppendCondition, AppendError, Appended, Conflict, EventData, ExpectedVersion, NamedAppend, Position,
-    StoreError, StreamAppended, StreamId, StreamVersion, Violation,
+    Append, AppendCondition, AppendError, Appended, Conflict, EventData, ExpectedVersion, Idempotency, IdempotencyKey,
+    KeyedSlice, NamedAppend, Position, StoreError, StreamAppended, StreamId, StreamVersion, Violation,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -41,6 +41,9 @@ struct Columns<'a> {
     key_append: Vec<i32>,
     key_name: Vec<&'a str>,
     key_digest: Vec<Uuid>,
+    key_part: Vec<i32>,
+    key_end: Vec<i32>,
+    key_count: Vec<i32>,
     condition_append: Vec<i32>,
     condition_after: Vec<i64>,
     condition_items: Vec<String>,
@@ -115,6 +118,9 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
         .bind(c.key_append)
         .bind(c.key_name)
         .bind(c.key_digest)
+        .bind(c.key_part)
+        .bind(c.key_end)
+        .bind(c.key_count)
         .bind(c.condition_append)
         .bind(c.condition_after)
         .bind(c.condition_items)
@@ -136,6 +142,7 @@ impl<'a> Columns<'a> {
         numbers: &mut HashMap<&'a StreamId, i32>,
         locks: &mut Locks<'_>,
     ) -> Result<(), StoreError> {
+        let before = self.part_append.len();
         for part in &append.streams {
             let stream = *numbers.entry(&part.stream).or_insert_with(|| {
                 self.streams.push(part.stream.as_str());
@@ -164,10 +171,11 @@ impl<'a> Columns<'a> {
             }
         }
         if let Some(named) = &append.idempotency {
-            locks.key(&named.key);
-            self.key_append.push(this);
-            self.key_name.push(named.key.as_str());
-            self.key_digest.push(named.digest);
+            self.add_key(this, named, (0, 0, 0), locks);
+        }
+        for KeyedSlice { idempotency, stream, events } in &append.slices {
+            let slice = (number(before + stream), count(events.end), count(events.len()));
+            self.add_key(this, idempotency, slice, locks);
         }
         if let Some(condition) = &append.condition {
             for item in &condition.fail_if.items {
@@ -187,6 +195,17 @@ impl<'a> Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
+    /// Adds a key of an append, of all of it or of a slice: a part, the end of the slice, and how many events it has.
+    fn add_key(&mut self, this: i32, named: &'a Idempotency, slice: (i32, i32, i32), locks: &mut Locks<'_>) {
+        locks.key(&named.key);
+        self.key_append.push(this);
+        self.key_name.push(named.key.as_str());
+        self.key_digest.push(named.digest);
+        self.key_part.push(slice.0);
+        self.key_end.push(slice.1);
+        self.key_count.push(slice.2);
+    }
+
     /// Adds the alternatives of a condition in the simple form, if they all have it.
     fn add_simple(&mut self, this: i32, condition: &'a AppendCondition, kinds: &Kinds) -> bool {
         if !condition.fail_if.items.iter().all(|item| matches!(item.tags.len(), 1 | 2)) {
@@ -213,12 +232,13 @@ struct Answer {
     condition: Vec<Option<i64>>,
     heads: Vec<i64>,
     positions: Vec<i64>,
-    known: HashMap<i32, NamedAppend>,
+    /// By append: its keys that are known, and their outcomes.
+    known: HashMap<i32, Vec<(String, NamedAppend)>>,
 }
 
 impl Answer {
     fn read(row: &PgRow) -> Result<Self, StoreError> {
-        let known: Vec<i32> = row.try_get(4).during(OPERATION)?;
+        let known: Vec<i32> = row.try_get(5).during(OPERATION)?;
         let mut answer = Self {
             accepted: row.try_get(0).during(OPERATION)?,
             condition: row.try_get(1).during(OPERATION)?,
@@ -227,15 +247,33 @@ impl Answer {
             known: HashMap::new(),
         };
         if !known.is_empty() {
-            let digests: Vec<Uuid> = row.try_get(5).during(OPERATION)?;
-            let positions: Vec<i64> = row.try_get(6).during(OPERATION)?;
-            let streams: Vec<String> = row.try_get(7).during(OPERATION)?;
-            for (((append, digest), position), streams) in known.into_iter().zip(digests).zip(positions).zip(streams) {
-                answer.known.insert(append, outcome::decode(digest, position, &streams)?);
+            let names: Vec<String> = row.try_get(4).during(OPERATION)?;
+            let digests: Vec<Uuid> = row.try_get(6).during(OPERATION)?;
+            let positions: Vec<i64> = row.try_get(7).during(OPERATION)?;
+            let streams: Vec<String> = row.try_get(8).during(OPERATION)?;
+            let outcomes = digests.into_iter().zip(positions).zip(streams);
+            for ((append, name), ((digest, position), streams)) in known.into_iter().zip(names).zip(outcomes) {
+                let outcome = outcome::decode(digest, position, &streams)?;
+                answer.known.entry(append).or_default().push((name, outcome));
             }
         }
         Ok(answer)
     }
+}
+
+/// The outcome of an append some of whose keys are known: the first one's if it is its own, else which they are.
+fn known(append: &Append, known: &[(String, NamedAppend)]) -> Result<Appended, AppendError> {
+    if let Some(named) = &append.idempotency
+        && let Some((_, first)) = known.iter().find(|(name, _)| name == named.key.as_str())
+    {
+        return first.clone().repeat(named);
+    }
+    let is_known = |key: &&IdempotencyKey| known.iter().any(|(name, _)| name == key.as_str());
+    let keys: Vec<_> = append.slices.iter().map(|slice| &slice.idempotency.key).filter(is_known).cloned().collect();
+    if keys.is_empty() {
+        return Err(damaged("an append without a key is known by one").into());
+    }
+    Err(AppendError::KeysKnown { keys })
 }
 
 /// How each of the appends ended.
@@ -250,12 +288,8 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
         part += append.streams.len();
         let heads = answer.heads.get(first..part).ok_or_else(incomplete)?;
         let condition = answer.condition.get(index).copied().ok_or_else(incomplete)?;
-        if let Some(known) = answer.known.get(&number(index)) {
-            let outcome = match &append.idempotency {
-                Some(named) => known.clone().repeat(named),
-                None => Err(damaged("an append without a key is known by one").into()),
-            };
-            outcomes.push(outcome);
+        if let Some(keys) = answer.known.get(&number(index)) {
+            outcomes.push(known(append, keys));
         } else if *answer.accepted.get(index).ok_or_else(incomplete)? {
             written += append.event_count();
             let position = match written.checked_sub(1) {

@@ -105,6 +105,7 @@ impl PostgresBuilder {
         let database = Database::new(make(pool, true), schema.clone());
         migrate::migrate(&database).await?;
         let identity = identity::identify(&database).await?;
+        let database = database.of(identity);
         let kinds = Arc::new(Kinds::new(database.incarnation.clone()));
         let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds) };
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
@@ -119,7 +120,7 @@ impl PostgresBuilder {
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
         Ok(PostgresStore::new(Opened {
-            parts: Parts { identity, requests, lone, reader, head, wake, read_model },
+            parts: Parts { identity: identity.store, requests, lone, reader, head, wake, read_model },
             writers,
             push,
         }))

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::error::{Cause, Class};
+use crate::identity::Identity;
 use crate::incarnation::Incarnation;
 use crate::patience::{self, Process};
 use crate::schema::Schema;
@@ -30,6 +31,8 @@ pub(crate) struct Database {
     pub(crate) pool: PgPool,
     pub(crate) schema: Schema,
     pub(crate) incarnation: Incarnation,
+    /// Of an open store; nothing of a read model.
+    pub(crate) identity: Option<Identity>,
     resting: Arc<Resting>,
 }
 
@@ -79,7 +82,13 @@ impl Resting {
 
 impl Database {
     pub(crate) fn new(pool: PgPool, schema: Schema) -> Self {
-        Self { pool, schema, incarnation: Incarnation::default(), resting: Arc::default() }
+        Self { pool, schema, incarnation: Incarnation::default(), identity: None, resting: Arc::default() }
+    }
+
+    /// The same for statements that fail in any other than this store.
+    pub(crate) fn of(self, identity: Identity) -> Self {
+        let schema = self.schema.of(identity.store, identity.index);
+        Self { schema, identity: Some(identity), ..self }
     }
 
     pub(crate) async fn close(&self) {
@@ -219,7 +228,10 @@ impl Database {
         let started = Instant::now();
         let mut attempt = 1;
         loop {
-            let mut line = self.line(attempt > 1).await.map_err(|cause| cause.store_error(operation))?;
+            let mut line = match self.line(attempt > 1).await {
+                Ok(line) => line,
+                Err(cause) => return Err(self.failure(&cause, operation).await),
+            };
             taker.begin();
             let running = statement().run_into(&mut line.connection, taker);
             let ran = self.patiently(line.process, pin!(running)).await;
@@ -239,6 +251,7 @@ impl Database {
             match class {
                 Class::Ended | Class::Contention if attempt < ATTEMPTS => attempt += 1,
                 Class::Lost if again && attempt < ATTEMPTS && started.elapsed() < self.patience() => attempt += 1,
+                Class::Unfamiliar => return Err(self.failure(&cause, operation).await),
                 _ if again => return Err(cause.store_error(operation)),
                 _ => return Err(cause.commit_error(operation)),
             }

@@ -59,6 +59,8 @@ impl From<AppendError> for Failed {
 pub(crate) enum Class {
     /// A row stood in the way of another with the same key.
     Unique,
+    /// A number was drawn that a row has already.
+    Behind,
     /// The statement was undone because others were in the way: it can be repeated at once.
     Contention,
     /// The server ended the connection and said so: nothing was committed.
@@ -71,6 +73,8 @@ pub(crate) enum Class {
     Exhausted,
     Corrupt,
     Closed,
+    /// Something isn't there, or isn't what it was: another store may have come in place of this one.
+    Unfamiliar,
     Other,
 }
 
@@ -88,6 +92,7 @@ impl Cause {
         };
         let code = error.code().unwrap_or_default();
         match &*code {
+            "23505" if matches!(error.constraint(), Some("events_by_position" | "kinds_pkey")) => Class::Behind,
             "23505" => Class::Unique,
             "40001" | "40P01" => Class::Contention,
             "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Class::Ended,
@@ -96,9 +101,17 @@ impl Cause {
             "53100" => Class::Full,
             "22003" | "2200H" => Class::Exhausted,
             "XX001" | "XX002" => Class::Corrupt,
+            // Of 22P02 see `NOT_THIS`.
+            "3D000" | "3F000" | "22P02" | "XX000" => Class::Unfamiliar,
+            code if code.starts_with("42") => Class::Unfamiliar,
             code if code.starts_with("08") => Class::Lost,
             _ => Class::Other,
         }
+    }
+
+    /// Whether the database itself is gone.
+    pub(crate) fn is_database_gone(&self) -> bool {
+        matches!(&*self.0, sqlx::Error::Database(error) if error.code().as_deref() == Some("3D000"))
     }
 
     /// Whether no connection was to be had in time.
@@ -116,8 +129,14 @@ impl Cause {
             Class::Full => StoreError::StorageFull { operation, source },
             Class::Exhausted => StoreError::Exhausted { what: format!("{operation}: {self}") },
             Class::Corrupt => StoreError::Damaged { what: format!("{operation}: {self}") },
+            Class::Behind => StoreError::Damaged {
+                what: format!(
+                    "{operation}: {self}: a sequence of the schema is behind its rows, since it was set back or restored without \
+                     them; restart the program, which sets it forward when it opens the store"
+                ),
+            },
             Class::Closed => StoreError::Closed,
-            Class::Unique | Class::Other => StoreError::Backend { operation, source },
+            Class::Unique | Class::Unfamiliar | Class::Other => StoreError::Backend { operation, source },
         }
     }
 

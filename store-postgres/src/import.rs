@@ -9,7 +9,7 @@ use recount_core::{AppendError, BoxError, EventId, InvalidAppend, RecordedEvent,
 
 use crate::database::pause;
 use crate::error::{Class, Failed};
-use crate::import_batch::{OPERATION, Session};
+use crate::import_batch::Session;
 use crate::store::PostgresStore;
 
 /// What one transaction writes at most: about 100 ms, for which other appends may have to wait.
@@ -189,7 +189,7 @@ async fn write(session: &mut Session<'_>, events: &[RecordedEvent]) -> Result<Im
         match class {
             Class::Unique if attempt < ATTEMPTS => {}
             Class::Contention | Class::Ended | Class::Lost if patient => {}
-            _ => return Err(cause.store_error(OPERATION).into()),
+            _ => return Err(session.failure(&cause).await.into()),
         }
         attempt += 1;
         tokio::time::sleep(pause(attempt)).await;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::copy::{Placed, Rows};
 use crate::database::Line;
-use crate::error::{Class, Failed, damaged};
+use crate::error::{Cause, Class, Failed, damaged};
 use crate::import::Imported;
 use crate::lifecycle::ERASED;
 use crate::locks::Locks;
@@ -54,6 +54,10 @@ impl<'a> Session<'a> {
 
     pub(crate) fn patience(&self) -> Duration {
         self.reader.database.patience()
+    }
+
+    pub(crate) async fn failure(&self, cause: &Cause) -> StoreError {
+        self.reader.database.failure(cause, OPERATION).await
     }
 
     /// Makes sure that the kinds of all these events are known, and so committed.
@@ -100,6 +104,8 @@ impl<'a> Session<'a> {
                 self.copy(include_str!("sql/copy_tags.sql"), &placed, Rows::tags).await?;
             }
         }
+        // The rows went to tables of these names, whatever they were.
+        self.say(include_str!("sql/check_store.sql")).await?;
         self.say("COMMIT").await?;
         if newest.is_some() {
             self.wake.appended(newest);

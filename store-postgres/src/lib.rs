@@ -115,6 +115,7 @@ mod request;
 mod resolve;
 mod row;
 mod schema;
+mod sequences;
 mod state;
 mod statement;
 mod store;

@@ -5,6 +5,7 @@ use sqlx::Row;
 
 use crate::database::Database;
 use crate::error::During;
+use crate::read::Reader;
 use crate::statement::Statement;
 
 /// The versions of the marks that closed streams end in.
@@ -52,8 +53,10 @@ async fn close(
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)
 }
 
-pub(crate) async fn health(database: &Database) -> Result<(), StoreError> {
+/// Fails unless the store takes writes, and its sequence of positions is where it should be.
+pub(crate) async fn health(reader: &Reader) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
-    let prove = Statement::new(&database.schema, include_str!("sql/prove_writable.sql"));
-    database.read(OPERATION, prove).await.map(drop)
+    let prove = Statement::new(&reader.database.schema, include_str!("sql/prove_writable.sql"));
+    reader.database.read(OPERATION, prove).await?;
+    reader.look().await.map(drop)
 }

@@ -3,17 +3,17 @@
 use std::pin::pin;
 
 use recount_core::StoreError;
-use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::time::timeout;
 
 use crate::database::Database;
 use crate::error::{Cause, Class, During};
-use crate::patience;
 use crate::schema::Schema;
+use crate::{patience, sequences};
 
 /// The scripts that lead from one schema version to the next, from version 0, nothing.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001.sql")];
-const OPERATION: &str = "migrating the database";
+pub(crate) const OPERATION: &str = "migrating the database";
 
 /// All migrations as one script.
 pub(crate) fn script(schema: &Schema) -> String {
@@ -25,8 +25,41 @@ pub(crate) fn script(schema: &Schema) -> String {
         let insert = schema.text(include_str!("sql/insert_version.sql"));
         script.push_str(&format!("{};\n", insert.trim_end().replace("$1", &(index + 1).to_string())));
     }
+    script.push_str(install_functions(schema).trim_end());
+    script.push_str(";\n");
     script.push_str("COMMIT;\n");
     script
+}
+
+/// Makes the functions, for the name that the schema has now.
+fn install_functions(schema: &Schema) -> String {
+    let functions = include_str!("../migrations/functions.sql");
+    schema.text(&include_str!("sql/install_functions.sql").replace("{functions}", functions))
+}
+
+/// Makes the functions for the schema's name if they were made for another one: their texts name it, so they would go on using what has that
+/// name now.
+async fn rename(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
+    if name(connection, schema).await? == schema.name() {
+        return Ok(());
+    }
+    let mut transaction = connection.begin().await.during(OPERATION)?;
+    lock(&mut transaction, schema).await?;
+    let before = name(&mut transaction, schema).await?;
+    if before != schema.name() {
+        let install = AssertSqlSafe(install_functions(schema));
+        sqlx::raw_sql(install).execute(&mut *transaction).await.during(OPERATION)?;
+        let update = sqlx::query(schema.sql(include_str!("sql/name_schema.sql"))).bind(schema.name());
+        update.execute(&mut *transaction).await.during(OPERATION)?;
+        tracing::warn!(before, now = schema.name(), "the schema was renamed: its functions are made anew");
+    }
+    transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))
+}
+
+/// The name of the schema that the functions were made for.
+async fn name(connection: &mut PgConnection, schema: &Schema) -> Result<String, StoreError> {
+    let select = sqlx::query(schema.sql(include_str!("sql/select_store_name.sql")));
+    select.fetch_one(connection).await.and_then(|row| row.try_get(0)).during(OPERATION)
 }
 
 /// The schema version, 0 if there is nothing yet, if this program may use it.
@@ -47,7 +80,12 @@ async fn version(connection: &mut PgConnection, schema: &Schema) -> Result<usize
 /// to do it needs no rights beyond reading.
 #[tracing::instrument(level = "debug", skip_all, fields(schema = ?database.schema))]
 pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
-    patiently(database, async |connection, schema| bring_up(connection, schema).await).await
+    patiently(database, async |connection, schema| {
+        bring_up(connection, schema).await?;
+        rename(connection, schema).await?;
+        sequences::heal(connection, schema).await
+    })
+    .await
 }
 
 /// Does it on a connection of its own, which a server that falls silent doesn't hold up for ever.
@@ -94,6 +132,8 @@ async fn bring_up(connection: &mut PgConnection, schema: &Schema) -> Result<(), 
             insert.bind(number).execute(&mut *transaction).await.during(OPERATION)?;
             tracing::info!(version = number, "migrated the database");
         }
+        let install = AssertSqlSafe(install_functions(schema));
+        sqlx::raw_sql(install).execute(&mut *transaction).await.during(OPERATION)?;
         transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))?;
     }
     Ok(())
@@ -125,7 +165,7 @@ async fn add_checkpoints(connection: &mut PgConnection, schema: &Schema) -> Resu
     Ok(())
 }
 
-async fn lock(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
+pub(crate) async fn lock(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(schema.migration_key());
     lock.execute(connection).await.map(drop).during(OPERATION)
 }

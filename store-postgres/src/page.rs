@@ -111,7 +111,7 @@ pub(crate) async fn stream_page(
     let direction = order(read.direction);
     let select = |page: &mut Statement, columns: &str| {
         page.push(schema, "SELECT ").push(schema, columns);
-        page.push(schema, " FROM {schema}.events AS e WHERE e.stream = ").place(read.stream.as_str());
+        page.push(schema, " FROM {schema}.events AS e WHERE {this} AND e.stream = ").place(read.stream.as_str());
         page.push(schema, " AND e.version > $1 AND e.version <= $2 ORDER BY e.version ").push(schema, direction);
         page.push(schema, " LIMIT $3");
     };
@@ -206,7 +206,7 @@ impl Cursor {
             page.push(schema, "SELECT ").push(schema, columns).push(schema, " FROM ");
             match &self.compiled {
                 Compiled::Kind(kind) => {
-                    page.push(schema, "{schema}.events AS e WHERE ");
+                    page.push(schema, "{schema}.events AS e WHERE {this} AND ");
                     page.push(schema, &of_kind("e", &kind.to_string(), self.direction)).push(schema, " LIMIT $3");
                 }
                 Compiled::Sources(sources) => {
@@ -219,11 +219,14 @@ impl Cursor {
                     }
                     page.push(schema, ") AS u ORDER BY position ").push(schema, direction);
                     page.push(schema, " LIMIT $3) AS p CROSS JOIN LATERAL ");
-                    page.push(schema, "(SELECT x.* FROM {schema}.events AS x WHERE x.position = p.position) AS e");
+                    page.push(
+                        schema,
+                        "(SELECT x.* FROM {schema}.events AS x WHERE x.position = p.position AND {this}) AS e",
+                    );
                     page.push(schema, " ORDER BY ").push(schema, &by);
                 }
                 Compiled::All | Compiled::Scan | Compiled::Nothing => {
-                    page.push(schema, "{schema}.events AS e WHERE e.position > $1 AND e.position <= $2");
+                    page.push(schema, "{schema}.events AS e WHERE {this} AND e.position > $1 AND e.position <= $2");
                     page.push(schema, " ORDER BY ").push(schema, &by).push(schema, " LIMIT $3");
                 }
             }

@@ -22,7 +22,9 @@ const OPERATION: &str = "appending";
 
 /// The stream and its events, if there is nothing else to the append.
 fn only(append: &Append) -> Option<&StreamAppend> {
-    let ([part], None, None) = (&*append.streams, &append.condition, &append.idempotency) else { return None };
+    let ([part], None, None, []) = (&*append.streams, &append.condition, &append.idempotency, &*append.slices) else {
+        return None;
+    };
     Some(part)
 }
 

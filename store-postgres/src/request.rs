@@ -58,10 +58,9 @@ impl Footprint {
         let alone = guards.iter().any(Option::is_none);
         let tags = || append.streams.iter().flat_map(|part| &part.events).flat_map(|event| &event.tags);
         if self.requests > 0 {
-            let key = append.idempotency.as_ref().map(|named| &named.key);
             let clash = alone
                 || self.alone
-                || key.is_some_and(|key| self.keys.contains(key))
+                || append.keys().any(|key| self.keys.contains(key))
                 || guards.iter().flatten().any(|tag| self.written.contains(*tag))
                 || (!self.guarded.is_empty() && tags().any(|tag| self.guarded.contains(tag)));
             if clash {
@@ -72,7 +71,7 @@ impl Footprint {
         self.alone |= alone;
         self.written.extend(tags().cloned());
         self.guarded.extend(guards.into_iter().flatten().cloned());
-        self.keys.extend(append.idempotency.as_ref().map(|named| named.key.clone()));
+        self.keys.extend(append.keys().cloned());
         true
     }
 }

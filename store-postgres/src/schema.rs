@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
-use recount_core::{StoreError, StreamId};
+use recount_core::{StoreError, StoreId, StreamId};
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::types::Oid;
 
 use crate::lifecycle::{ARCHIVED, ERASED};
 
@@ -16,9 +17,14 @@ pub(crate) struct Schema {
     name: String,
     quoted: String,
     statements: Arc<RwLock<HashMap<Template, Arc<str>, RandomState>>>,
+    /// What tells statements that they are in the right store; nothing while it is opened.
+    this: Arc<str>,
     /// What all locks of one purpose begin with, hashed, in the order of [`Lock`].
     locks: [u64; 4],
 }
+
+/// What the server says is no boolean, where a statement meets another store.
+const NOT_THIS: &str = "not the store that was opened";
 
 /// Where a text of this program is, and how long.
 type Template = (usize, usize);
@@ -40,7 +46,28 @@ impl Schema {
         }
         let lock = |purpose| feed(feed(feed(feed(feed(BASIS, "recount/"), purpose), "/"), name), "/");
         let locks = ["streams", "tags", "keys", "state"].map(lock);
-        Ok(Self { name: name.to_owned(), quoted: format!("\"{name}\""), statements: Arc::default(), locks })
+        Ok(Self {
+            name: name.to_owned(),
+            quoted: format!("\"{name}\""),
+            statements: Arc::default(),
+            this: "true".into(),
+            locks,
+        })
+    }
+
+    /// The same schema for statements that fail in any other than this store: `{this}` in them.
+    ///
+    /// The index of the store's identity has a name of its own, and a number that it hasn't after a dump was restored. Both are constants: the
+    /// server compares them when it plans a statement, and plans it again when a name may mean something else.
+    #[must_use]
+    pub(crate) fn of(&self, store: StoreId, index: Oid) -> Self {
+        let Oid(index) = index;
+        let this = format!(
+            "CASE WHEN '{}.store_{}'::regclass::oid = {index} THEN true ELSE '{NOT_THIS}'::text::boolean END",
+            self.quoted,
+            store.0.simple()
+        );
+        Self { this: this.into(), statements: Arc::default(), ..self.clone() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -69,6 +96,7 @@ impl Schema {
             return text;
         }
         text.replace("{name}", &self.name)
+            .replace("{this}", &self.this)
             .replace("{position_key}", &self.position_key().to_string())
             .replace("{gate_key}", &self.key("gate").to_string())
             .replace("{archived}", &ARCHIVED.to_string())

@@ -272,7 +272,8 @@ impl EventStore for PostgresStore {
     }
 
     async fn health(&self) -> Result<(), StoreError> {
-        lifecycle::health(self.database()?).await
+        self.check_open()?;
+        lifecycle::health(&self.0.parts.reader).await
     }
 
     async fn close(&self) {

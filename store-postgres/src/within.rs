@@ -33,7 +33,7 @@ pub(crate) async fn append(
                 None => cause.store_error(OPERATION).into(),
             })
         }
-        Err(Failed::Call(cause)) => Err(cause.store_error(OPERATION).into()),
+        Err(Failed::Call(cause)) => Err(reader.database.failure(&cause, OPERATION).await.into()),
     }
 }
 

@@ -147,10 +147,12 @@ impl Writer {
                         return fail(batch, &cause, Cause::store_error);
                     }
                 }
-                Class::Contention | Class::Ended | Class::Busy | Class::Corrupt | Class::Closed => {
+                Class::Contention | Class::Ended | Class::Busy | Class::Behind | Class::Corrupt | Class::Closed => {
                     return fail(batch, &cause, Cause::store_error);
                 }
-                Class::Unique | Class::Exhausted | Class::Full | Class::Other if batch.len() > 1 => {
+                Class::Unique | Class::Exhausted | Class::Full | Class::Unfamiliar | Class::Other
+                    if batch.len() > 1 =>
+                {
                     return Box::pin(self.one_by_one(line, batch, cause.store_error(OPERATION))).await;
                 }
                 Class::Unique => match Box::pin(self.duplicate(&batch)).await {
@@ -160,6 +162,7 @@ impl Writer {
                     Ok(None) => return fail(batch, &cause, Cause::store_error),
                     Err(error) => return answer(batch, error.into()),
                 },
+                Class::Unfamiliar => return self.explain(batch, &cause).await,
                 Class::Exhausted | Class::Full | Class::Other => return fail(batch, &cause, Cause::store_error),
             }
         }
@@ -170,7 +173,7 @@ impl Writer {
         let process = match self.connect(line).await {
             Ok(process) => process,
             Err(cause) => {
-                fail(take(batch), &cause, Cause::store_error);
+                Box::pin(self.explain(take(batch), &cause)).await;
                 return None;
             }
         };
@@ -204,6 +207,13 @@ impl Writer {
             }
         } else if let Some(work) = batch.pop() {
             work.fail(error);
+        }
+    }
+
+    /// Fails them, and says if it is because another store is in this one's place.
+    async fn explain(&self, batch: Vec<Work>, cause: &Cause) {
+        for work in batch {
+            work.fail(self.database.failure(cause, OPERATION).await);
         }
     }
 

@@ -37,8 +37,7 @@ impl<'a> Names<'a> {
                 Work::Append(append, _) => {
                     let mentioned = append.streams.iter().map(|append| &append.stream);
                     names.streams.extend(mentioned.filter(|stream| streams.insert(*stream)));
-                    let key = append.idempotency.iter().map(|named| &named.key);
-                    names.appends.extend(key.filter(|key| appends.insert(*key)));
+                    names.appends.extend(append.keys().filter(|key| appends.insert(*key)));
                 }
                 Work::State(change, _) => {
                     if state.insert(&change.key) {

@@ -77,6 +77,11 @@ impl<'a> Plan<'a> {
         {
             return Ok(first.clone().repeat(named));
         }
+        let keys = append.slices.iter().map(|slice| &slice.idempotency.key);
+        let keys: Vec<_> = keys.filter(|key| self.known.appends.contains_key(*key)).cloned().collect();
+        if !keys.is_empty() {
+            return Ok(Err(AppendError::KeysKnown { keys }));
+        }
         let mut violations: Vec<_> = append.streams.iter().filter_map(|append| self.violation(append)).collect();
         if let Some(condition) = &append.condition {
             let planned =
@@ -169,11 +174,21 @@ impl<'a> Plan<'a> {
         let position = if append.event_count() > 0 { self.counters.position } else { Position::START };
         let appended = Appended { position, streams, repeated: false };
         if let Some(named) = &append.idempotency {
-            self.appends.push((&named.key, named.digest, outcome::encode(&appended)?));
-            let first = NamedAppend { digest: named.digest, appended: appended.clone() };
-            self.known.appends.insert(named.key.clone(), first);
+            self.name(&named.key, NamedAppend { digest: named.digest, appended: appended.clone() })?;
+        }
+        for slice in &append.slices {
+            if let Some(outcome) = slice.outcome(&appended) {
+                self.name(&slice.idempotency.key, outcome)?;
+            }
         }
         Ok(appended)
+    }
+
+    /// Keeps an outcome under its key.
+    fn name(&mut self, key: &'a IdempotencyKey, outcome: NamedAppend) -> Result<(), StoreError> {
+        self.appends.push((key, outcome.digest, outcome::encode(&outcome.appended)?));
+        self.known.appends.insert(key.clone(), outcome);
+        Ok(())
     }
 
     fn kind(&mut self, category: &str, data: &EventData, ledger: &Ledger) -> i64 {

@@ -56,11 +56,6 @@ impl<'a, D: Decision> Decide<'a, D> {
         inner.names.claim_events::<D::Event>().map_err(LoadError::from)?;
         let boundary = self.decision.boundary().map_err(LoadError::from)?.within(&D::Event::query());
         let idempotency = self.name()?;
-        if let Some(named) = &idempotency
-            && let Some(first) = inner.store.find_append(&named.key).await.map_err(AppendError::from)?
-        {
-            return inner.first_outcome(named, first.repeat(named)?).await;
-        }
         let metadata = self.request.metadata();
         let mut backoff = inner.retry.backoff();
         let mut attempts = 0;
@@ -131,11 +126,20 @@ impl<'a, D: Decision> Decide<'a, D> {
         metadata: &Metadata,
     ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
         let inner = &self.recount.inner;
-        if let Some(named) = idempotency.filter(|_| self.request.keeps_refusal) {
-            let request = std::any::type_name::<D>();
-            if let Some(first) = inner.keep_refusal(request, named, &refusal, metadata).await? {
-                return inner.first_outcome(named, first).await;
-            }
+        let first = match idempotency {
+            None => None,
+            Some(named) if self.request.keeps_refusal => inner
+                .keep_refusal(std::any::type_name::<D>(), named, &refusal, metadata)
+                .await?
+                .map(|first| (named, first)),
+            // It may have been recorded when it was first asked for: without an append only the key tells.
+            Some(named) => match inner.store.find_append(&named.key).await.map_err(AppendError::from)? {
+                Some(first) => Some((named, first.repeat(named)?)),
+                None => None,
+            },
+        };
+        if let Some((named, first)) = first {
+            return inner.first_outcome(named, first).await;
         }
         Err(DispatchError::Rejected(refusal))
     }

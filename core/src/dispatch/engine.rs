@@ -38,12 +38,6 @@ impl Inner {
     ) -> Outcome<A, T> {
         let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
         let idempotency = name(command, request.key.as_ref())?;
-        if let Some(named) = &idempotency
-            && let Some(first) = self.store.find_append(&named.key).await.map_err(AppendError::from)?
-        {
-            let (receipt, warm) = Box::pin(self.repeated::<A>(&stream, named, first.repeat(named)?)).await?;
-            return Ok((receipt, finish(&warm.state)));
-        }
         let known = self.cache.find::<A>(&stream);
         if known.is_none() {
             self.names.claim_aggregate::<A>().map_err(LoadError::from)?;
@@ -77,7 +71,17 @@ impl Inner {
         turn: &mut Option<Warm<A>>,
         loaded: Option<Warm<A>>,
     ) -> Outcome<A, T> {
-        let (receipt, warm) = self.decide_and_append(wish, turn, loaded).await?;
+        let (receipt, warm) = match (self.decide_and_append(wish, turn, loaded).await, &wish.idempotency) {
+            // Keeping the refusal was an append, which found no earlier outcome.
+            (Err(error @ DispatchError::Rejected(_)), Some(_)) if wish.keeps_refusal => return Err(error),
+            // It may have succeeded when it was first asked for: without an append only the key tells.
+            (Err(error), Some(named)) if error.is_of_the_state() => {
+                let first = self.store.find_append(&named.key).await.map_err(AppendError::from)?;
+                let Some(first) = first else { return Err(error) };
+                Box::pin(self.repeated::<A>(wish.stream, named, first.repeat(named)?)).await?
+            }
+            (outcome, _) => outcome?,
+        };
         let finished = finish(&warm.state);
         *turn = Some(warm);
         Ok((receipt, finished))

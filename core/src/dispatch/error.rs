@@ -110,6 +110,15 @@ impl<E: Error + 'static> DispatchError<E> {
         }
     }
 
+    /// Whether an attempt ended because of the state that it found, without asking for an append.
+    pub(crate) fn is_of_the_state(&self) -> bool {
+        match self {
+            Self::Rejected(_) | Self::AlreadyExists { .. } | Self::Encode(_) => true,
+            Self::Load(error) => !matches!(error, LoadError::Store(error) if error.is_transient()),
+            _ => false,
+        }
+    }
+
     /// The same failure with the domain's refusal turned into another type.
     pub(crate) fn map_rejection<F: Error + 'static>(self, map: impl FnOnce(E) -> F) -> DispatchError<F> {
         match self {

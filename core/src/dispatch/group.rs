@@ -17,8 +17,8 @@ use super::queue::{Job, Outcome, Waiting};
 use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::recount::Inner;
 use crate::{
-    Aggregate, Append, AppendError, Apply, Context, EventData, ExpectedVersion, MAX_EVENTS, MAX_PAYLOAD, StoreError,
-    StreamId, StreamVersion,
+    Aggregate, Append, AppendError, Apply, Context, EventData, ExpectedVersion, Idempotency, IdempotencyKey,
+    KeyedSlice, MAX_EVENTS, MAX_PAYLOAD, Metadata, StoreError, StreamId, StreamVersion,
 };
 
 /// A turn that outlives the call that got it.
@@ -40,7 +40,7 @@ impl Inner {
         finish: fn(&A) -> T,
         slot: &Slot<A>,
     ) -> Outcome<A, T> {
-        let shares = wish.idempotency.is_none() && !wish.command.creates() && Handle::try_current().is_ok();
+        let shares = !wish.command.creates() && Handle::try_current().is_ok();
         if !shares {
             let place = slot.queue.join(None);
             let mut turn = slot.turn.lock().await;
@@ -49,7 +49,9 @@ impl Inner {
         }
         let (reply, mut replied) = oneshot::channel();
         let caller = Box::new(Waiting { finish, reply });
-        let job = Job { command: wish.command.boxed(), metadata: wish.metadata.clone(), caller };
+        let Wish { command, metadata, idempotency, .. } = wish;
+        let (metadata, idempotency) = (metadata.clone(), idempotency.clone());
+        let job = Job { command: command.boxed(), metadata, idempotency, caller };
         let place = slot.queue.join(Some(job));
         tokio::select! {
             biased;
@@ -113,14 +115,14 @@ impl Inner {
                 Some(warm) => (warm, attempts == 1),
                 None => (self.load(stream).await?, false),
             };
-            let (decided, data, mut after) = loop {
+            let mut group = loop {
                 jobs.retain(|job| !job.caller.is_gone());
                 let Some(group) = self.decide_group(stream, jobs, &warm) else {
                     jobs.drain(..).for_each(|job| job.caller.go_alone());
                     return Ok(());
                 };
                 // An append finds out whether the state was the newest; a "no" of everybody must look for itself.
-                if group.1.is_empty() && cached {
+                if group.is_empty() && cached {
                     self.catch_up(stream, &mut warm).await?;
                     cached = false;
                 } else {
@@ -128,21 +130,29 @@ impl Inner {
                 }
             };
             let mut position = None;
-            if !data.is_empty() {
-                let append = Append::to(stream.clone(), ExpectedVersion::Exact(warm.version), data);
-                match self.store.append(append).await {
+            if !group.is_empty() {
+                let append = Append::to(stream.clone(), ExpectedVersion::Exact(warm.version), group.data);
+                match self.store.append(Append { slices: group.slices, ..append }).await {
                     Ok(appended) => position = Some(appended.position),
                     Err(AppendError::Conflict(conflict)) if conflict.can_retry() => {
                         let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
                         *turn = self.after_conflict(stream, warm, conflict, attempts, pause).await?;
                         continue;
                     }
+                    // Requests that are repeated: alone they find their first outcome, and the others are decided without them.
+                    Err(AppendError::KeysKnown { keys }) => {
+                        let known =
+                            |job: &mut Job<A>| job.idempotency.as_ref().is_some_and(|named| keys.contains(&named.key));
+                        jobs.extract_if(.., known).for_each(|job| job.caller.go_alone());
+                        *turn = Some(warm);
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                 }
-                snapshot::keep(&*self.store, stream, &mut after).await;
+                snapshot::keep(&*self.store, stream, &mut group.after).await;
             }
             // Each caller sees the state after its own command.
-            for (job, decided) in jobs.drain(..).zip(decided) {
+            for (job, decided) in jobs.drain(..).zip(group.decided) {
                 match decided {
                     Decided::Events(events) => {
                         warm.take(&events);
@@ -154,46 +164,89 @@ impl Inner {
                     Decided::Alone => job.caller.go_alone(),
                 }
             }
-            *turn = Some(after);
+            *turn = Some(group.after);
             return Ok(());
         }
     }
 
-    /// Decides the commands one after the other, each on the state after the one before: what each comes to, the events
-    /// of all, and the state after all. Nothing if the domain panics: it shall do so in the task of whose command it is.
-    #[expect(clippy::type_complexity, reason = "a name for it would say less")]
-    fn decide_group<A: Apply>(
-        &self,
-        stream: &StreamId,
-        jobs: &[Job<A>],
-        warm: &Warm<A>,
-    ) -> Option<(Vec<Decided<A>>, Vec<EventData>, Warm<A>)> {
-        let mut warm = warm.clone();
-        let (mut decided, mut group, mut size) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()), 0);
+    /// Decides the commands one after the other, each on the state after the one before. Returns `None` if the handler
+    /// panics: each command is then decided alone, so that the panic surfaces in its own caller's task.
+    fn decide_group<A: Apply>(&self, stream: &StreamId, jobs: &[Job<A>], warm: &Warm<A>) -> Option<Group<A>> {
+        let mut group = Group::new(warm.clone(), jobs.len());
         let decide = || {
-            for Job { command, metadata, .. } in jobs {
-                let context = Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata };
-                decided.push(match command.handle(&warm.state, &context) {
-                    Err(error) => Decided::Not(DispatchError::Rejected(error)),
-                    Ok(events) => match encode(&events, metadata) {
-                        Err(error) => Decided::Not(error.into()),
-                        Ok(data) => {
-                            let more: usize = data.iter().map(|event| event.payload.len()).sum();
-                            if size + more > MAX_PAYLOAD || group.len() + data.len() > MAX_EVENTS {
-                                Decided::Alone
-                            } else {
-                                size += more;
-                                group.extend(data);
-                                warm.take(&events);
-                                Decided::Events(events)
-                            }
-                        }
-                    },
-                });
+            for Job { command, metadata, idempotency, .. } in jobs {
+                let context =
+                    Context { now: (self.clock)(), stream: Some(stream), version: group.after.version, metadata };
+                let outcome = command.handle(&group.after.state, &context);
+                group.add(outcome, metadata, idempotency.as_ref());
             }
         };
         catch_unwind(AssertUnwindSafe(decide)).ok()?;
-        Some((decided, group, warm))
+        Some(group)
+    }
+}
+
+/// What several commands for one aggregate come to, and the append that records it.
+struct Group<A: Aggregate> {
+    decided: Vec<Decided<A>>,
+    data: Vec<EventData>,
+    /// The outcomes of the commands that have idempotency keys.
+    slices: Vec<KeyedSlice>,
+    /// The size of all payloads in bytes.
+    size: usize,
+    /// The state after all commands.
+    after: Warm<A>,
+}
+
+impl<A: Apply> Group<A> {
+    fn new(after: Warm<A>, jobs: usize) -> Self {
+        let (decided, data) = (Vec::with_capacity(jobs), Vec::with_capacity(jobs));
+        Self { decided, data, slices: Vec::new(), size: 0, after }
+    }
+
+    /// Whether there is nothing to record.
+    fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.slices.is_empty()
+    }
+
+    fn add(
+        &mut self,
+        outcome: Result<Vec<A::Event>, A::Error>,
+        metadata: &Metadata,
+        idempotency: Option<&Idempotency>,
+    ) {
+        let decided = match outcome {
+            // It may have succeeded when it was first asked for, which its key tells.
+            Err(_) if idempotency.is_some() => Decided::Alone,
+            Err(error) => Decided::Not(DispatchError::Rejected(error)),
+            Ok(_) if idempotency.is_some_and(|named| self.has(&named.key)) => Decided::Alone,
+            Ok(events) => match encode(&events, metadata) {
+                Err(_) if idempotency.is_some() => Decided::Alone,
+                Err(error) => Decided::Not(error.into()),
+                Ok(data) => self.take(events, data, idempotency),
+            },
+        };
+        self.decided.push(decided);
+    }
+
+    fn has(&self, key: &IdempotencyKey) -> bool {
+        self.slices.iter().any(|slice| slice.idempotency.key == *key)
+    }
+
+    fn take(&mut self, events: Vec<A::Event>, data: Vec<EventData>, idempotency: Option<&Idempotency>) -> Decided<A> {
+        let more: usize = data.iter().map(|event| event.payload.len()).sum();
+        if self.size + more > MAX_PAYLOAD || self.data.len() + data.len() > MAX_EVENTS {
+            return Decided::Alone;
+        }
+        self.size += more;
+        let start = self.data.len();
+        self.data.extend(data);
+        if let Some(named) = idempotency {
+            let slice = KeyedSlice { idempotency: named.clone(), stream: 0, events: start..self.data.len() };
+            self.slices.push(slice);
+        }
+        self.after.take(&events);
+        Decided::Events(events)
     }
 }
 

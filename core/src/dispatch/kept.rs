@@ -42,7 +42,7 @@ impl Inner {
         let append = Append {
             streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }],
             idempotency: Some(idempotency.clone()),
-            condition: None,
+            ..Append::default()
         };
         let first = self.store.append(append).await?;
         Ok(first.repeated.then_some(first))

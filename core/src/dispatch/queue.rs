@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::{DispatchError, Receipt};
-use crate::{Aggregate, AnyCommand, Metadata};
+use crate::{Aggregate, AnyCommand, Idempotency, Metadata};
 
 /// How many commands share an append at most.
 const SHARE: usize = 256;
@@ -18,6 +18,7 @@ pub(super) type Outcome<A, T> = Result<(Receipt<<A as Aggregate>::Event>, T), Di
 pub(super) struct Job<A: Aggregate> {
     pub(super) command: Box<dyn AnyCommand<A>>,
     pub(super) metadata: Metadata,
+    pub(super) idempotency: Option<Idempotency>,
     pub(super) caller: Box<dyn Caller<A>>,
 }
 

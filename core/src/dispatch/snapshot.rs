@@ -1,14 +1,14 @@
 //! Snapshots: an aggregate's state kept in the state store, a shortcut that is never trusted more than the events.
 //!
-//! Stored under `snapshot/<category>/<id>` as the shape version (u32), the stream version (u64), both little-endian,
-//! and the encoded state.
+//! Stored under `snapshot/<category>/<id>` as the snapshot's version (u32), the stream version (u64) and the state's shape
+//! (u64), all little-endian, and the encoded state.
 
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::cache::Warm;
 use crate::{Apply, ExpectedRevision, NameError, StateKey, Store, StreamId, StreamVersion};
 
-const HEADER: usize = 4 + 8;
+const HEADER: usize = 4 + 8 + 8;
 
 fn key(stream: &StreamId) -> Result<StateKey, NameError> {
     StateKey::new(format!("snapshot/{stream}"))
@@ -29,6 +29,10 @@ pub(super) async fn find<A: Apply>(store: &dyn Store, stream: &StreamId) -> Opti
         return None;
     }
     let version = StreamVersion::new(value.get_u64_le());
+    if value.get_u64_le() != (snapshot.shape)() {
+        tracing::debug!(%stream, "snapshot is of another shape, replaying the stream");
+        return None;
+    }
     match (snapshot.decode)(&value) {
         Ok(state) => Some(Warm { state, version, snapshot: version }),
         Err(error) => {
@@ -57,6 +61,7 @@ pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &
     let mut value = BytesMut::with_capacity(HEADER + state.len());
     value.put_u32_le(snapshot.version);
     value.put_u64_le(warm.version.get());
+    value.put_u64_le((snapshot.shape)());
     value.put_slice(&state);
     match store.put(&key, value.freeze(), ExpectedRevision::Any, None).await {
         Ok(_) => warm.snapshot = warm.version,

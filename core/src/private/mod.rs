@@ -7,6 +7,7 @@ mod listed;
 mod locked;
 mod payload;
 mod schema;
+mod state;
 mod upcast;
 
 pub use crate::shape::{Equality, NoEquality, Probe, Unknown};
@@ -19,5 +20,6 @@ pub use listed::{Listed, Part, contains, count, join, listed, must_read, overlap
 pub use locked::check_schema;
 pub use payload::Payload;
 pub use schema::{payload_schema, variant_schema};
+pub use state::{Deserialized, NotDeserialized, StateShape};
 pub use upcast::{IntoUpcast, Upcast, upcast_last, upcast_next, upcast_stored};
 pub use {schemars, serde, serde_json, smol_str};

@@ -102,6 +102,34 @@ impl Form {
         }
     }
 
+    /// Whether it has a map whose keys have no text form, so that only an empty one can be written.
+    #[must_use]
+    pub const fn has_unwritable_keys(&self) -> bool {
+        match self {
+            Self::Map(key, value) => key.is_no_key() || value.has_unwritable_keys(),
+            Self::Option(form) | Self::List(form) => form.has_unwritable_keys(),
+            Self::Tuple(forms) => {
+                let mut i = 0;
+                while i < forms.len() {
+                    if forms[i].has_unwritable_keys() {
+                        return true;
+                    }
+                    i += 1;
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    const fn is_no_key(&self) -> bool {
+        match self {
+            Self::Leaf(name) => same(name, "null"),
+            Self::List(_) | Self::Tuple(_) | Self::Map(..) | Self::Object(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether a value of this form can't be read where serde has to buffer it: within flattened fields. There the keys of maps
     /// are text, and numbers have 64 bits.
     #[must_use]

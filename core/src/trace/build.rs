@@ -12,6 +12,7 @@ pub(super) struct Builder {
 
 enum Open {
     Around(&'static str),
+    Variant(&'static str),
     List(Vec<Tree>),
     Map(Vec<(Tree, Tree)>, Option<Tree>),
     Struct(&'static str, Vec<(&'static str, Tree)>, Option<&'static str>),
@@ -27,6 +28,10 @@ impl Builder {
                 }
                 Some(Open::Around(name)) => {
                     tree = Tree::Around(name, Box::new(tree));
+                    continue;
+                }
+                Some(Open::Variant(name)) => {
+                    tree = Tree::Variant(name, Box::new(tree));
                     continue;
                 }
                 Some(Open::List(mut all)) => {
@@ -52,7 +57,7 @@ impl Builder {
             Some(Open::List(all)) => self.complete(Tree::List(all)),
             Some(Open::Map(all, _)) => self.complete(Tree::Map(all)),
             Some(Open::Struct(name, all, _)) => self.complete(Tree::Struct(name, all)),
-            Some(Open::Around(_)) | None => {}
+            Some(Open::Around(_) | Open::Variant(_)) | None => {}
         }
     }
 }
@@ -61,7 +66,8 @@ impl TokenSink for Builder {
     fn token(&mut self, token: Token<'_>) {
         match token {
             Token::Some => self.open.push(Open::Around("Some")),
-            Token::Newtype(name) | Token::Variant(name) => self.open.push(Open::Around(name)),
+            Token::Newtype(name) => self.open.push(Open::Around(name)),
+            Token::Variant(name) => self.open.push(Open::Variant(name)),
             Token::Seq | Token::Tuple => self.open.push(Open::List(Vec::new())),
             Token::Map => self.open.push(Open::Map(Vec::new(), None)),
             Token::Struct(name) => self.open.push(Open::Struct(name, Vec::new(), None)),

@@ -20,6 +20,8 @@ const SIGNED: u8 = 8;
 const UNSIGNED: u8 = 9;
 const FLOAT: u8 = 10;
 const BOOL: u8 = 12;
+const NONE: u8 = 13;
+const UNIT: u8 = 15;
 
 /// A token of serde's data model. A variant's token is followed by those of its content, if it has any.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,9 +110,9 @@ impl Token<'_> {
                 out(&u32::from(value).to_le_bytes());
             }
             Self::Bool(value) => out(&[BOOL, u8::from(value)]),
-            Self::None => out(&[13]),
+            Self::None => out(&[NONE]),
             Self::Some => out(&[14]),
-            Self::Unit => out(&[15]),
+            Self::Unit => out(&[UNIT]),
             Self::Seq => out(&[16]),
             Self::Tuple => out(&[17]),
             Self::Map => out(&[18]),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Error;
 
 use super::build::Builder;
-use super::{BOOL, FLOAT, SIGNED, TEXT, UNSIGNED, trace};
+use super::{BOOL, FLOAT, NONE, SIGNED, TEXT, UNIT, UNSIGNED, trace};
 
 /// A value as a tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +16,10 @@ pub(crate) enum Tree {
         token: Vec<u8>,
         shown: String,
     },
-    /// A value around another one: `Some`, a newtype or a variant.
+    /// A value around another one: `Some`, or a newtype.
     Around(&'static str, Box<Tree>),
+    /// A variant with its content.
+    Variant(&'static str, Box<Tree>),
     List(Vec<Tree>),
     Map(Vec<(Tree, Tree)>),
     Struct(&'static str, Vec<(&'static str, Tree)>),
@@ -62,7 +64,7 @@ impl Tree {
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Leaf { shown, .. } => shown.clone(),
-            Self::Around(name, inner) => format!("{name}({})", inner.shown()),
+            Self::Around(name, inner) | Self::Variant(name, inner) => format!("{name}({})", inner.shown()),
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a map".to_owned(),
             Self::Struct(name, _) => (*name).to_owned(),
@@ -71,29 +73,49 @@ impl Tree {
 
     /// The first part, at this place or within it, that is not kept everywhere.
     pub(crate) fn suspect(&self, place: &str) -> Option<(String, Suspect)> {
-        self.find_suspect(place, &mut String::new())
-    }
-
-    fn find_suspect(&self, place: &str, path: &mut String) -> Option<(String, Suspect)> {
-        let found = match self {
+        self.find(place, &mut String::new(), &|part| match part {
             Self::Leaf { token, shown } => suspect(token, shown),
             Self::Map(all) => all.iter().any(|(key, _)| key.is_number()).then_some(Suspect::Keys),
             _ => None,
-        };
-        if let Some(found) = found.filter(|_| path.starts_with(place)) {
+        })
+    }
+
+    /// The first map with a key that JSON can't have.
+    pub(crate) fn unwritable_keys(&self) -> Option<String> {
+        self.find("", &mut String::new(), &|part| match part {
+            Self::Map(all) => all.iter().any(|(key, _)| !key.is_key()).then_some(()),
+            _ => None,
+        })
+        .map(|(path, ())| path)
+    }
+
+    fn is_key(&self) -> bool {
+        match self {
+            Self::Leaf { token, .. } => {
+                !matches!(token.first(), Some(&(NONE | UNIT)))
+                    && suspect(token, "").is_none_or(|found| found == Suspect::Wide)
+            }
+            Self::Around(_, inner) => inner.is_key(),
+            _ => false,
+        }
+    }
+
+    /// The first part, at this place or within it, of which something is found.
+    fn find<T>(&self, place: &str, path: &mut String, found: &dyn Fn(&Self) -> Option<T>) -> Option<(String, T)> {
+        if let Some(found) = found(self).filter(|_| path.starts_with(place)) {
             return Some((path.clone(), found));
         }
         match self {
             Self::Leaf { .. } => None,
-            Self::Around(_, inner) => inner.find_suspect(place, path),
+            Self::Around(_, inner) | Self::Variant(_, inner) => inner.find(place, path, found),
             Self::List(all) => all.iter().enumerate().find_map(|(index, part)| {
-                within(path, |path| _ = write!(path, "[{index}]"), |path| part.find_suspect(place, path))
+                within(path, |path| _ = write!(path, "[{index}]"), |path| part.find(place, path, found))
             }),
-            Self::Map(all) => all.iter().find_map(|(key, part)| {
-                within(path, |path| push_key(path, key), |path| part.find_suspect(place, path))
-            }),
+            Self::Map(all) => all
+                .iter()
+                .find_map(|(key, part)| within(path, |path| push_key(path, key), |path| part.find(place, path, found))),
             Self::Struct(_, all) => all.iter().find_map(|(name, part)| {
-                within(path, |path| push_field(path, name), |path| part.find_suspect(place, path))
+                within(path, |path| push_field(path, name), |path| part.find(place, path, found))
             }),
         }
     }
@@ -111,7 +133,9 @@ impl Tree {
             return None;
         }
         let inner = match (self, other) {
-            (Self::Around(a, first), Self::Around(b, second)) if a == b && !first.is_bare() => {
+            (Self::Around(a, first), Self::Around(b, second)) | (Self::Variant(a, first), Self::Variant(b, second))
+                if a == b && !first.is_bare() =>
+            {
                 first.compare(second, path)
             }
             (Self::List(first), Self::List(second)) if first.len() == second.len() => {
@@ -135,6 +159,7 @@ impl Tree {
         let (kind, name, mut parts) = match self {
             Self::Leaf { token, .. } => (0, "", vec![token.clone()]),
             Self::Around(name, inner) => (1, *name, vec![inner.canonical()]),
+            Self::Variant(name, inner) => (5, *name, vec![inner.canonical()]),
             Self::List(all) => (2, "", all.iter().map(Self::canonical).collect()),
             Self::Map(all) => (3, "", all.iter().map(|(key, value)| joined(&key.canonical(), value)).collect()),
             Self::Struct(name, all) => {

@@ -46,7 +46,39 @@ const _: () = {
         const SNAPSHOT: ::core::option::Option<::recount::Snapshot<Self>> = ::core::option::Option::Some(::recount::Snapshot {
             every: 500u64,
             version: 1u32,
-            encode: ::recount::__private::state_to_json::<Self>,
+            shape: || {
+                #[allow(unused_imports)]
+                use ::recount::__private::Unknown as _;
+                #[allow(unused_imports)]
+                use ::recount::__private::NotDeserialized as _;
+                static __SHAPE: ::std::sync::OnceLock<::core::primitive::u64> = ::std::sync::OnceLock::new();
+                *__SHAPE
+                    .get_or_init(|| {
+                        const __STATE: ::recount::__private::StateShape = ::recount::__private::StateShape {
+                            declared: 9569535270569454036u64,
+                            forms: &[
+                                ::recount::__private::Probe::<bool>::FORM.hash(),
+                                ::recount::__private::Probe::<i64>::FORM.hash(),
+                            ],
+                            probes: &[
+                                ::recount::__private::Deserialized::<bool>::SHAPE,
+                                ::recount::__private::Deserialized::<i64>::SHAPE,
+                            ],
+                        };
+                        __STATE.number::<<Self as ::recount::Aggregate>::Event>()
+                    })
+            },
+            encode: |__state| {
+                #[allow(unused_imports)]
+                use ::recount::__private::Unknown as _;
+                const __FIDELITY: ::recount::shape::Fidelity = ::recount::shape::Fidelity::all(
+                    &[
+                        ::recount::__private::Probe::<bool>::FIDELITY,
+                        ::recount::__private::Probe::<i64>::FIDELITY,
+                    ],
+                );
+                ::recount::__private::state_to_json::<Self>(__state, __FIDELITY)
+            },
             decode: ::recount::__private::state_from_json::<Self>,
         });
         fn commands() -> ::std::vec::Vec<::recount::CommandRoute<Self>> {

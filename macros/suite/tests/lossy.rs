@@ -215,6 +215,39 @@ fn options_of_what_is_null_are_refused() {
     refused(&Valued::Sized { limits }, "limits.a", "None");
 }
 
+/// A value type without `Shape`, with keys of all kinds.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+struct Keyed {
+    by_pair: BTreeMap<(u8, u8), u8>,
+    by_option: BTreeMap<Option<u8>, u8>,
+    by_name: BTreeMap<Day, u8>,
+    by_flag: BTreeMap<bool, u8>,
+    by_wide: BTreeMap<i128, char>,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Day {
+    Monday,
+    Later(u8),
+}
+
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event(name = "keyed")]
+struct AllKeyed {
+    all: Vec<Keyed>,
+}
+
+#[test]
+fn keys_that_json_does_not_have_are_refused_with_their_field() {
+    let keyed = |keyed: Keyed| AllKeyed { all: vec![Keyed::default(), keyed] };
+    let none = Keyed::default;
+    kept(&keyed(Keyed { by_flag: [(true, 1)].into(), by_wide: [(i128::MIN, 'x')].into(), ..none() }));
+    kept(&keyed(Keyed { by_name: [(Day::Monday, 1)].into(), ..none() }));
+    refused(&keyed(Keyed { by_pair: [((1, 2), 1)].into(), ..none() }), "all[1].by_pair", "keys");
+    refused(&keyed(Keyed { by_option: [(None, 1)].into(), ..none() }), "all[1].by_option", "keys");
+    refused(&keyed(Keyed { by_name: [(Day::Later(1), 1)].into(), ..none() }), "all[1].by_name", "keys");
+}
+
 fn is_five(value: &u8) -> bool {
     *value == 5
 }

@@ -1,1 +1,1 @@
-DELETE FROM {schema}.state WHERE expires_at <= {schema}.now_us()
+DELETE FROM {schema}.state WHERE {this} AND expires_at <= {schema}.now_us()

@@ -1,1 +1,2 @@
 SELECT last, kinds, server FROM {schema}.head($1)
+WHERE {this}

@@ -1,3 +1,3 @@
 SELECT value, revision, key FROM {schema}.state
-WHERE key >= $1 AND key <= $2 AND key > $3 AND (expires_at IS NULL OR expires_at > {schema}.now_us())
+WHERE {this} AND key >= $1 AND key <= $2 AND key > $3 AND (expires_at IS NULL OR expires_at > {schema}.now_us())
 ORDER BY key LIMIT $4

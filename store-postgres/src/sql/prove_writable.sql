@@ -1,1 +1,1 @@
-UPDATE {schema}.health SET checked_at = clock_timestamp()
+UPDATE {schema}.health SET checked_at = clock_timestamp() WHERE {this}

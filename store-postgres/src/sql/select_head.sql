@@ -1,1 +1,1 @@
-SELECT version FROM {schema}.events WHERE stream = $1 ORDER BY version DESC LIMIT 1
+SELECT version FROM {schema}.events WHERE stream = $1 AND {this} ORDER BY version DESC LIMIT 1

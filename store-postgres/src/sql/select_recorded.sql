@@ -1,1 +1,1 @@
-SELECT event_id, position, version FROM {schema}.events WHERE event_id = ANY ($1) AND position > $2
+SELECT event_id, position, version FROM {schema}.events WHERE event_id = ANY ($1) AND position > $2 AND {this}

@@ -1,1 +1,2 @@
-SELECT id, schema_name FROM {schema}.store
+SELECT s.id, ('{schema}.store_' || replace(s.id::text, '-', ''))::regclass::oid
+FROM {schema}.store AS s

@@ -1,1 +1,2 @@
 SELECT written, revision FROM {schema}.write_state($1, $2, $3, $4, $5)
+WHERE {this}

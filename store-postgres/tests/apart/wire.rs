@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use recount_core::{
     Append, AppendCondition, AppendError, Appended, Conflict, EventData, EventId, EventType, ExpectedRevision,
-    ExpectedVersion, Idempotency, IdempotencyKey, Metadata, Position, Query, QueryItem, RecordedEvent, Revision,
-    StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Violation,
+    ExpectedVersion, Idempotency, IdempotencyKey, KeyedSlice, Metadata, Position, Query, QueryItem, RecordedEvent,
+    Revision, StoreError, StreamAppend, StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Violation,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,21 @@ pub enum Answer {
 pub struct Request {
     streams: Vec<(Stream, Version, Vec<Data>)>,
     condition: Option<(Position, Vec<Item>)>,
-    idempotency: Option<(String, Uuid)>,
+    idempotency: Option<Named>,
+    slices: Vec<(Named, usize, std::ops::Range<usize>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Named(String, Uuid);
+
+impl Named {
+    fn of(named: &Idempotency) -> Self {
+        Self(named.key.to_string(), named.digest)
+    }
+
+    fn into_idempotency(self) -> Idempotency {
+        Idempotency { key: IdempotencyKey::new(self.0).unwrap(), digest: self.1 }
+    }
 }
 
 #[derive(Serialize, Deserialize, Debug)]
@@ -119,6 +133,7 @@ pub struct Outcome {
 pub enum Refusal {
     Conflict(Vec<Violated>),
     KeyReused(String),
+    KeysKnown(Vec<String>),
     DuplicateEvent(EventId),
     Failed(Failure),
 }
@@ -165,12 +180,17 @@ impl Ask {
         Self::Append(Request {
             streams: streams.collect(),
             condition: append.condition.as_ref().map(|c| (c.after, c.fail_if.items.iter().map(item).collect())),
-            idempotency: append.idempotency.as_ref().map(|named| (named.key.to_string(), named.digest)),
+            idempotency: append.idempotency.as_ref().map(Named::of),
+            slices: append
+                .slices
+                .iter()
+                .map(|slice| (Named::of(&slice.idempotency), slice.stream, slice.events.clone()))
+                .collect(),
         })
     }
 
     pub fn into_append(self, blobs: &Blobs) -> Append {
-        let Self::Append(Request { streams, condition, idempotency }) = self else { panic!("no append") };
+        let Self::Append(Request { streams, condition, idempotency, slices }) = self else { panic!("no append") };
         let streams = streams.into_iter().map(|(stream, expected, events)| StreamAppend {
             stream: stream.into(),
             expected: expected.into(),
@@ -187,8 +207,11 @@ impl Ask {
                 fail_if: Query { items: items.into_iter().map(item).collect() },
                 after,
             }),
-            idempotency: idempotency
-                .map(|(key, digest)| Idempotency { key: IdempotencyKey::new(key).unwrap(), digest }),
+            idempotency: idempotency.map(Named::into_idempotency),
+            slices: slices
+                .into_iter()
+                .map(|(named, stream, events)| KeyedSlice { idempotency: named.into_idempotency(), stream, events })
+                .collect(),
         }
     }
 }
@@ -296,6 +319,7 @@ impl Refusal {
                 Self::Conflict(conflict.violations.iter().map(|violation| Violated::of(violation, blobs)).collect())
             }
             AppendError::KeyReused { key } => Self::KeyReused(key.to_string()),
+            AppendError::KeysKnown { keys } => Self::KeysKnown(keys.iter().map(ToString::to_string).collect()),
             AppendError::DuplicateEvent { id } => Self::DuplicateEvent(*id),
             AppendError::Store(error) => Self::Failed(Failure::of(error)),
             other => panic!("{other:?}"),
@@ -309,6 +333,9 @@ impl Refusal {
                 Conflict { violations }.into()
             }
             Self::KeyReused(key) => AppendError::KeyReused { key: IdempotencyKey::new(key).unwrap() },
+            Self::KeysKnown(keys) => {
+                AppendError::KeysKnown { keys: keys.into_iter().map(|key| IdempotencyKey::new(key).unwrap()).collect() }
+            }
             Self::DuplicateEvent(id) => AppendError::DuplicateEvent { id },
             Self::Failed(failure) => StoreError::from(failure).into(),
         }

@@ -39,6 +39,15 @@ impl Fresh {
         format!("{host}/{}?{options}", self.name)
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A connection to another database of the server.
+    pub async fn server(&self) -> PgConnection {
+        PgConnection::connect(&self.server).await.unwrap()
+    }
+
     pub async fn store(&self) -> PostgresStore {
         PostgresStore::open(&self.url()).await.unwrap()
     }

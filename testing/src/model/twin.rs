@@ -171,6 +171,7 @@ impl<'a> Twin<'a> {
             }
             Err(AppendError::Invalid(error)) => ("invalid append", error.to_string()),
             Err(error @ AppendError::KeyReused { .. }) => ("key reused", error.to_string()),
+            Err(AppendError::KeysKnown { keys }) => ("keys known", format!("{keys:?}")),
             Err(error @ AppendError::DuplicateEvent { .. }) => ("duplicate event", error.to_string()),
             Err(error) => ("failed append", error.to_string()),
         }

@@ -61,6 +61,7 @@ pub mod payload;
 mod promises;
 pub mod probe;
 pub mod read;
+pub mod shared_keys;
 pub mod state;
 pub mod subscribe;
 pub mod support;

@@ -55,6 +55,13 @@ macro_rules! __store_promises {
                 racing_repetitions_happen_once
                 a_key_is_remembered_after_reopening
             }
+            shared_keys {
+                each_request_of_a_shared_append_has_its_own_outcome
+                a_shared_append_with_a_known_key_writes_nothing
+                a_request_of_a_shared_append_is_repeated_alone
+                slices_that_cannot_be_are_refused
+                racing_shared_appends_record_each_request_once
+            }
             read {
                 an_unknown_stream_differs_from_an_empty_range
                 a_stream_is_read_between_any_bounds
@@ -204,6 +211,7 @@ mod tests {
             include_str!("order.rs"),
             include_str!("payload.rs"),
             include_str!("read.rs"),
+            include_str!("shared_keys.rs"),
             include_str!("state.rs"),
             include_str!("subscribe.rs"),
             include_str!("watch.rs"),

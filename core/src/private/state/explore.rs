@@ -1,0 +1,137 @@
+//! Runs a type's `Deserialize` until nothing new is learnt.
+//!
+//! One run sees one variant of each enum, and ends at the first value that the type refuses. So there are more: each tries the next
+//! variant, or another value for the one that was refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::join;
+use super::probe::{Probe, Refused};
+
+/// How often a type is run at most.
+const RUNS: usize = 512;
+
+/// Texts that one or another type takes.
+pub(super) const TEXTS: &[&str] = &[
+    "a",
+    "1",
+    "2000-01-01",
+    "2000-01-01T00:00:00Z",
+    "2000-01-01T00:00:00",
+    "00:00:00",
+    "00000000-0000-0000-0000-000000000000",
+    "127.0.0.1",
+    "::1",
+    "127.0.0.1:1",
+    "P1D",
+    "EUR",
+    "en",
+    "https://a.a",
+    "a@a.aa",
+    "",
+];
+
+/// Numbers that one or another type takes.
+pub(super) const NUMBERS: &[u8] = &[1, 0, 2, 10, 100];
+
+/// How much a type may ask for in one run.
+const STEPS: usize = 10_000;
+
+/// What is known of a type so far. A place is named by the hash of the way to it.
+#[derive(Debug, Default)]
+pub(super) struct Explorer {
+    /// What was asked for at which place.
+    seen: BTreeSet<u64>,
+    /// Which of the texts or numbers is given at a place, and how many there are.
+    values: BTreeMap<u64, (usize, usize)>,
+    /// Which variant of an enum is given, and how many there are.
+    variants: BTreeMap<u64, (usize, usize)>,
+    /// Fields that are other names of one that was given already.
+    duplicates: BTreeSet<u64>,
+    run: Run,
+}
+
+#[derive(Debug, Default)]
+struct Run {
+    steps: usize,
+    /// The last place that was given a text or number.
+    value: Option<u64>,
+    /// The last field that was named and not asked for.
+    field: Option<u64>,
+    /// The enums that were met.
+    enums: Vec<u64>,
+}
+
+impl Explorer {
+    /// A number for all that the type asks for.
+    pub(super) fn explore(mut self, run: impl Fn(Probe<'_>) -> Result<(), Refused>) -> u64 {
+        for _ in 0..RUNS {
+            self.run = Run::default();
+            let refused = run(Probe::new(&mut self)).is_err();
+            if !(refused && (self.leave_out_field() || self.next_value()) || self.next_variant()) {
+                break;
+            }
+        }
+        self.seen.iter().fold(0, |number, seen| join(number, *seen))
+    }
+
+    /// Notes what is asked for, unless that is too much.
+    pub(super) fn note(&mut self, place: u64, what: u64) -> Result<(), Refused> {
+        self.seen.insert(join(place, what));
+        self.run.steps += 1;
+        if self.run.steps > STEPS { Err(Refused) } else { Ok(()) }
+    }
+
+    /// Which of so many values to give at this place.
+    pub(super) fn value(&mut self, place: u64, count: usize) -> usize {
+        self.run.value = Some(place);
+        self.values.entry(place).or_insert((0, count)).0.min(count - 1)
+    }
+
+    /// Which of so many variants of this enum to give. Within itself an enum goes on with the next ones, to come to an end.
+    pub(super) fn variant(&mut self, named: u64, count: usize, within_itself: usize) -> usize {
+        self.run.enums.push(named);
+        let (at, _) = self.variants.entry(named).or_insert((0, count));
+        (*at + within_itself) % count.max(1)
+    }
+
+    /// Whether the field is given. It may be another name of an earlier one.
+    pub(super) fn gives_field(&mut self, field: u64) -> bool {
+        let given = !self.duplicates.contains(&field);
+        if given {
+            self.run.field = Some(field);
+        }
+        given
+    }
+
+    /// The field that was named is asked for.
+    pub(super) fn takes_field(&mut self) {
+        self.run.field = None;
+    }
+
+    /// Whether it was a field that was refused: it is left out from now on.
+    fn leave_out_field(&mut self) -> bool {
+        self.run.field.is_some_and(|field| self.duplicates.insert(field))
+    }
+
+    /// Whether there is another value for the one that was refused.
+    fn next_value(&mut self) -> bool {
+        let tried = self.run.value.and_then(|place| self.values.get_mut(&place));
+        tried.is_some_and(|(at, count)| {
+            *at = (*at + 1).min(*count);
+            at < count
+        })
+    }
+
+    /// Whether an enum has a variant that was not seen: the last one that was met first, as it may be within the others.
+    fn next_variant(&mut self) -> bool {
+        let enums = std::mem::take(&mut self.run.enums);
+        enums.iter().rev().any(|named| {
+            self.variants.get_mut(named).is_some_and(|(at, count)| {
+                let more = *at + 1 < *count;
+                *at += usize::from(more);
+                more
+            })
+        })
+    }
+}

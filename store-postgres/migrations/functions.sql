@@ -1,0 +1,488 @@
+-- The functions, whose texts name the schema. They are made again if the schema gets another name.
+--
+-- Statements that look or write name the index of the store's identity, {mark}. The server resolves names anew whenever one may mean
+-- something else, so a statement fails if its schema was renamed and another store came in its place, even in the middle
+-- of a function. It costs nothing: the test is done when the statement is planned.
+
+-- The position up to which everything that will ever be there is committed, for statements that come after this one.
+-- The sequence must be read before the locks: whoever draws a position up to it then holds his lock or has ended.
+CREATE OR REPLACE FUNCTION {schema}.safe_head() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    head bigint;
+    behind bigint;
+BEGIN
+    SELECT last_value INTO head FROM {schema}.position_sequence;
+    -- How far the lowest lock is behind, with 31 bits of what was the last value when it was taken. A lock that
+    -- seems more than 2^30 behind was taken since and is ahead.
+    SELECT max(distance) INTO behind
+    FROM (
+        SELECT (head - objid::bigint) & 2147483647 AS distance FROM pg_catalog.pg_locks
+        WHERE locktype = 'advisory' AND classid = {position_key}::oid AND objsubid = 2
+            AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    ) AS locks
+    WHERE distance < 1073741824;
+    RETURN head - coalesce(behind, 0);
+END
+$$;
+
+-- The last event that is safe to read, how many kinds there are, and which server says so.
+--
+-- What was safe before stays so: an append that looked at the sequence long ago may only now take its lock, from there on. But the caller
+-- must have it from this server and from a committed row. A number that was drawn and came to nothing is no such
+-- thing: in a crash the sequence forgets it, and it is drawn again.
+CREATE OR REPLACE FUNCTION {schema}.head(safe_before bigint, OUT last bigint, OUT kinds bigint, OUT server bigint)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    newest bigint;
+    safe bigint;
+BEGIN
+    -- Before the sequence, which only goes forward then.
+    newest := (SELECT e.position FROM {schema}.events AS e ORDER BY e.position DESC LIMIT 1);
+    IF newest > (SELECT last_value FROM {schema}.position_sequence) THEN
+        RAISE EXCEPTION 'the sequence % is behind the events, of which the last has the position %',
+            '{schema}.position_sequence', newest USING ERRCODE = 'data_corrupted';
+    END IF;
+    safe := greatest({schema}.safe_head(), safe_before);
+    SELECT greatest(
+        (SELECT e.position FROM {schema}.events AS e WHERE e.position <= safe ORDER BY e.position DESC LIMIT 1),
+        -- Of a stream that is erased, by its mark.
+        (SELECT -m.position FROM {schema}.events AS m WHERE m.position >= -safe ORDER BY m.position LIMIT 1),
+        0
+    ), (SELECT count(*) FROM {schema}.kinds), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+    INTO last, kinds, server WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+END
+$$;
+
+-- The position of the last event behind a position that an append condition excludes.
+CREATE OR REPLACE FUNCTION {schema}.last_match(after bigint, items jsonb) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    item jsonb;
+    item_types text[];
+    item_category text;
+    item_tags text[];
+    item_kinds integer[];
+    found_position bigint;
+    last bigint := after;
+BEGIN
+    FOR item IN SELECT value FROM jsonb_array_elements(items) LOOP
+        item_types := ARRAY(SELECT jsonb_array_elements_text(item -> 'types'));
+        item_tags := ARRAY(SELECT jsonb_array_elements_text(item -> 'tags'));
+        item_category := item ->> 'category';
+        item_kinds := NULL;
+        IF cardinality(item_types) > 0 OR item_category IS NOT NULL THEN
+            item_kinds := ARRAY(
+                SELECT k.kind FROM {schema}.kinds AS k
+                WHERE (cardinality(item_types) = 0 OR k.type = ANY (item_types))
+                    AND (item_category IS NULL OR k.category = item_category)
+            );
+        END IF;
+        IF cardinality(item_tags) > 0 THEN
+            SELECT t.position INTO found_position FROM {schema}.tags AS t
+            WHERE t.tag = item_tags[1] AND t.position > last AND (item_kinds IS NULL OR t.kind = ANY (item_kinds))
+                AND (cardinality(item_tags) = 1 OR cardinality(item_tags) - 1 = (
+                    SELECT count(*) FROM {schema}.tags AS x
+                    WHERE x.tag = ANY (item_tags[2:]) AND x.position = t.position
+                ))
+            ORDER BY t.position DESC LIMIT 1;
+        ELSIF item_kinds IS NULL THEN
+            SELECT e.position INTO found_position FROM {schema}.events AS e
+            WHERE e.position > last ORDER BY e.position DESC LIMIT 1;
+        ELSE
+            SELECT max(f.position) INTO found_position FROM unnest(item_kinds) AS k(kind)
+            CROSS JOIN LATERAL (
+                -- Compared as rows, so that no other index will do.
+                SELECT e.position FROM {schema}.events AS e
+                WHERE (e.kind, e.position) > (k.kind, last) AND (e.kind, e.position) < (k.kind + 1, 0)
+                ORDER BY e.kind DESC, e.position DESC LIMIT 1
+            ) AS f;
+        END IF;
+        last := greatest(last, found_position);
+    END LOOP;
+    RETURN CASE WHEN last > after THEN last END;
+END
+$$;
+
+-- What appends lock, in one order everywhere, so that nobody waits in a circle: first that no other append asks about
+-- everything, or that there is no other append at all if this one does; then the names; last the position. Names are
+-- locked against everybody, unless `exclusive` says which of them only against those who do.
+CREATE OR REPLACE FUNCTION {schema}.lock_gate() RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT pg_advisory_xact_lock_shared({gate_key}) IS NOT NULL
+$$;
+CREATE OR REPLACE FUNCTION {schema}.lock_names(locks bigint[], exclusive boolean[], alone boolean) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    held text;
+    lock bigint;
+BEGIN
+    -- Assignments, because they need no plan.
+    IF alone THEN
+        held := pg_advisory_xact_lock({gate_key})::text;
+        RETURN true;
+    END IF;
+    held := {schema}.lock_gate()::text;
+    IF false = ANY (exclusive) THEN
+        PERFORM CASE
+            WHEN l.exclusive THEN pg_advisory_xact_lock(l.lock)::text ELSE pg_advisory_xact_lock_shared(l.lock)::text
+        END
+        FROM unnest(locks, exclusive) AS l(lock, exclusive);
+    ELSE
+        FOREACH lock IN ARRAY locks LOOP
+            held := pg_advisory_xact_lock(lock)::text;
+        END LOOP;
+    END IF;
+    RETURN true;
+END
+$$;
+-- First the lock, then the numbers: see safe_head.
+CREATE OR REPLACE FUNCTION {schema}.lock_position() RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT pg_advisory_xact_lock_shared(
+        {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
+    ) IS NOT NULL
+$$;
+
+-- Appends a batch. Each append of it succeeds or conflicts on its own and sees those before it.
+--
+-- Every statement in here has a snapshot of its own, so what comes after the locks sees whatever was committed by
+-- those who held them before.
+CREATE OR REPLACE FUNCTION {schema}.append_batch(
+    appends integer,
+    -- The distinct streams, and the parts of the appends, each for one of them, in order.
+    streams text[], part_append integer[], part_stream integer[], part_expected bigint[], part_count integer[],
+    -- The events, in order: of which part, and which one of it, from 1.
+    event_part integer[], event_index integer[], event_stream text[], event_kind integer[], event_id uuid[],
+    event_tags text[], event_metadata text[], event_payload bytea[],
+    tag_part integer[], tag_index integer[], tag_kind integer[], tag_name text[],
+    -- What to lock, in order, and whether against everybody, not only against those who do. All at once if `alone`.
+    locks bigint[], lock_exclusive boolean[], alone boolean,
+    -- The keys: each of a whole append (part 0), or of some events of one of its parts: up to which one, and how many.
+    key_append integer[], key_name text[], key_digest uuid[], key_part integer[], key_end integer[], key_count integer[],
+    condition_append integer[], condition_after bigint[], condition_items text[],
+    -- Whether all its alternatives are in the simple form that follows: up to two tags, and kinds, if any are asked
+    -- for, right if the caller knows all kinds there are.
+    condition_simple boolean[], simple_append integer[], simple_after bigint[], simple_tag text[], simple_other text[],
+    simple_kinds text[], kinds_known bigint,
+    -- Per append: whether it was written, and what its condition found.
+    OUT accepted boolean[], OUT condition_position bigint[],
+    -- Per part: where the stream was.
+    OUT part_head bigint[],
+    -- The positions of what was written, in order.
+    OUT positions bigint[],
+    -- Keys that are known, and of which append.
+    OUT known_name text[], OUT known_append integer[], OUT known_digest uuid[], OUT known_position bigint[], OUT known_streams text[]
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    parts integer := cardinality(part_append);
+    heads bigint[];
+    known boolean[] := array_fill(false, ARRAY[appends]);
+    first_part integer[] := array_fill(1, ARRAY[appends]);
+    last_part integer[] := array_fill(0, ARRAY[appends]);
+    part_rank bigint[] := array_fill(-1::bigint, ARRAY[parts]);
+    -- How many events were written up to the end of each append.
+    append_end bigint[] := array_fill(0::bigint, ARRAY[appends]);
+    part integer := 1;
+    stream integer;
+    total bigint := 0;
+    ok boolean;
+    held boolean;
+    seen record;
+    all_known boolean := false;
+    a integer;
+BEGIN
+    accepted := array_fill(false, ARRAY[appends]);
+    condition_position := array_fill(NULL::bigint, ARRAY[appends]);
+    part_head := array_fill(0::bigint, ARRAY[parts]);
+    positions := '{}';
+    known_append := '{}';
+
+    held := {schema}.lock_names(locks, lock_exclusive, alone);
+
+    IF cardinality(key_append) > 0 THEN
+        FOR seen IN
+            SELECT k.append, k.name, n.digest, n.position, n.streams
+            FROM unnest(key_append, key_name) AS k(append, name)
+            CROSS JOIN LATERAL (SELECT * FROM {schema}.appends AS s WHERE s.key = k.name) AS n
+        LOOP
+            known[seen.append] := true;
+            known_name := known_name || seen.name;
+            known_append := known_append || seen.append;
+            known_digest := known_digest || seen.digest;
+            known_position := known_position || seen.position;
+            known_streams := known_streams || seen.streams::text;
+        END LOOP;
+    END IF;
+
+    SELECT array_agg(coalesce(h.version, 0) ORDER BY s.n) INTO heads
+    FROM unnest(streams) WITH ORDINALITY AS s(name, n)
+    LEFT JOIN LATERAL (
+        SELECT e.version FROM {schema}.events AS e WHERE e.stream = s.name ORDER BY e.version DESC LIMIT 1
+    ) AS h ON true
+    WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+
+    IF cardinality(simple_append) > 0 THEN
+        all_known := kinds_known = (SELECT count(*) FROM {schema}.kinds);
+        IF all_known THEN
+            FOR seen IN
+                SELECT c.append, max(f.position) AS position
+                FROM unnest(simple_append, simple_after, simple_tag, simple_other, simple_kinds)
+                    AS c(append, after, tag, other, kinds)
+                CROSS JOIN LATERAL (
+                    SELECT t.position FROM {schema}.tags AS t
+                    WHERE t.tag = c.tag AND t.position > c.after
+                        AND (c.kinds IS NULL OR t.kind = ANY (c.kinds::integer[]))
+                        AND (c.other IS NULL OR (
+                            SELECT count(*) FROM {schema}.tags AS o WHERE o.tag = c.other AND o.position = t.position
+                        ) = 1)
+                    ORDER BY t.position DESC LIMIT 1
+                ) AS f
+                GROUP BY c.append
+            LOOP
+                condition_position[seen.append] := seen.position;
+            END LOOP;
+        END IF;
+    END IF;
+    FOR i IN 1 .. cardinality(condition_append) LOOP
+        a := condition_append[i];
+        IF NOT known[a] AND NOT (condition_simple[i] AND all_known) THEN
+            condition_position[a] := {schema}.last_match(condition_after[i], condition_items[i]::jsonb);
+        END IF;
+    END LOOP;
+
+    FOR append IN 1 .. appends LOOP
+        ok := condition_position[append] IS NULL AND NOT known[append];
+        first_part[append] := part;
+        WHILE part <= parts AND part_append[part] = append LOOP
+            stream := part_stream[part];
+            part_head[part] := heads[stream];
+            IF heads[stream] >= {archived}
+                OR part_expected[part] >= 0 AND part_expected[part] <> heads[stream]
+                OR part_expected[part] = -2 AND heads[stream] = 0
+            THEN
+                ok := false;
+            END IF;
+            part := part + 1;
+        END LOOP;
+        last_part[append] := part - 1;
+        IF ok THEN
+            accepted[append] := true;
+            FOR p IN first_part[append] .. part - 1 LOOP
+                part_rank[p] := total;
+                total := total + part_count[p];
+                heads[part_stream[p]] := heads[part_stream[p]] + part_count[p];
+            END LOOP;
+            append_end[append] := total;
+        END IF;
+    END LOOP;
+
+    IF total > 0 THEN
+        held := {schema}.lock_position();
+        positions := ARRAY(SELECT nextval('{schema}.position_sequence') FROM generate_series(1, total));
+
+        -- Numbered rows take their values from the arrays: to unnest so many takes longer.
+        INSERT INTO {schema}.events (position, version, event_id, kind, stream, tags, metadata, payload)
+        SELECT positions[part_rank[event_part[i]] + event_index[i]], part_head[event_part[i]] + event_index[i],
+            event_id[i], event_kind[i], event_stream[i], event_tags[i], event_metadata[i], event_payload[i]
+        FROM generate_series(1, cardinality(event_part)) AS i
+        WHERE part_rank[event_part[i]] >= 0 AND '{schema}.{mark}'::regclass IS NOT NULL;
+
+        IF cardinality(tag_part) > 0 THEN
+            INSERT INTO {schema}.tags (tag, position, kind)
+            SELECT t.name, positions[part_rank[t.part] + t.index], t.kind
+            FROM unnest(tag_part, tag_index, tag_kind, tag_name) AS t(part, index, kind, name)
+            WHERE part_rank[t.part] >= 0 AND '{schema}.{mark}'::regclass IS NOT NULL;
+        END IF;
+    END IF;
+
+    IF cardinality(key_append) > 0 THEN
+        INSERT INTO {schema}.appends (key, digest, position, streams)
+        SELECT key_name[i], key_digest[i],
+            -- An outcome without events has no position.
+            CASE WHEN o.count > 0 THEN positions[append_end[key_append[i]]] ELSE 0 END, o.streams
+        FROM generate_series(1, cardinality(key_append)) AS i
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(c.count), 0) AS count, coalesce(jsonb_agg(jsonb_build_object(
+                'stream', streams[part_stream[c.p]], 'version', part_head[c.p] + c.up_to, 'count', c.count
+            ) ORDER BY c.p), '[]') AS streams
+            FROM (
+                SELECT p, part_count[p] AS up_to, part_count[p] AS count
+                FROM generate_series(first_part[key_append[i]], last_part[key_append[i]]) AS p WHERE key_part[i] = 0
+                UNION ALL
+                SELECT key_part[i], key_end[i], key_count[i] WHERE key_part[i] > 0
+            ) AS c
+        ) AS o
+        WHERE accepted[key_append[i]] AND '{schema}.{mark}'::regclass IS NOT NULL;
+    END IF;
+END
+$$;
+
+-- Appends events that are each of an append of its own, and of a stream of its own, without keys and conditions: the same
+-- locks, looks and order as in append_batch, in as few statements as that takes. Answers the positions, none where it conflicts, then
+-- where the streams were: one array, which takes less time to hand out than columns.
+CREATE OR REPLACE FUNCTION {schema}.append_each(
+    locks bigint[], lock_exclusive boolean[],
+    expected bigint[], streams text[], kinds integer[], ids uuid[], event_tags text[],
+    event_metadata text[], payloads bytea[], tag_event integer[], tag_name text[]
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    held boolean;
+    positions bigint[];
+    heads bigint[];
+BEGIN
+    held := {schema}.lock_names(locks, lock_exclusive, false);
+    held := {schema}.lock_position();
+    WITH written AS (
+        INSERT INTO {schema}.events (version, event_id, kind, stream, tags, metadata, payload)
+        SELECT coalesce(h.version, 0) + 1, ids[i], kinds[i], streams[i], event_tags[i], event_metadata[i],
+            payloads[i]
+        FROM (SELECT generate_series(1, cardinality(streams)) AS i) AS s
+        LEFT JOIN LATERAL (
+            -- What is before the expected version is of no interest, and there may be much of it.
+            SELECT e.version FROM {schema}.events AS e WHERE e.stream = streams[i] AND e.version >= expected[i]
+            ORDER BY e.version DESC LIMIT 1
+        ) AS h ON true
+        WHERE '{schema}.{mark}'::regclass IS NOT NULL AND coalesce(h.version, 0) < {archived} AND (
+            coalesce(h.version, 0) = expected[i]
+            -- Any, or any but 0.
+            OR expected[i] < 0 AND coalesce(h.version, 0) >= -1 - expected[i]
+        )
+        RETURNING position
+    )
+    SELECT array_agg(w.position) INTO positions FROM written AS w;
+    IF cardinality(positions) IS DISTINCT FROM cardinality(streams) OR 0 > ANY (expected) THEN
+        -- Some conflict, or may be anywhere: where they all are now tells.
+        SELECT array_agg(CASE WHEN h.written THEN h.position END ORDER BY s.n),
+            array_agg(coalesce(h.version - h.written::integer, 0) ORDER BY s.n)
+        INTO positions, heads
+        FROM unnest(streams) WITH ORDINALITY AS s(name, n)
+        LEFT JOIN LATERAL (
+            SELECT e.version, e.position, coalesce(e.position = ANY (positions), false) AS written
+            FROM {schema}.events AS e WHERE e.stream = s.name ORDER BY e.version DESC LIMIT 1
+        ) AS h ON true
+        WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+    END IF;
+
+    IF cardinality(tag_event) > 0 THEN
+        INSERT INTO {schema}.tags (tag, position, kind)
+        SELECT t.name, positions[t.event], kinds[t.event]
+        FROM unnest(tag_event, tag_name) AS t(event, name)
+        WHERE positions[t.event] IS NOT NULL AND '{schema}.{mark}'::regclass IS NOT NULL;
+    END IF;
+    RETURN positions || coalesce(heads, expected);
+END
+$$;
+
+-- Appends events to one stream, with the same locks, looks and order as append_batch, in as few statements as that takes.
+-- Answers as append_each does: the last position, or none if it conflicts, and where the stream was.
+CREATE OR REPLACE FUNCTION {schema}.append_stream(
+    locks bigint[], lock_exclusive boolean[],
+    expected bigint, name text, kinds integer[], ids uuid[], event_tags text[], event_metadata text[],
+    payloads bytea[], tag_event integer[], tag_name text[]
+) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    held boolean;
+    head bigint;
+BEGIN
+    held := {schema}.lock_names(locks, lock_exclusive, false);
+    head := coalesce(
+        (
+            SELECT e.version FROM {schema}.events AS e WHERE e.stream = name AND '{schema}.{mark}'::regclass IS NOT NULL
+            ORDER BY e.version DESC LIMIT 1
+        ), 0
+    );
+    IF head >= {archived} OR expected >= 0 AND expected <> head OR expected = -2 AND head = 0 THEN
+        RETURN ARRAY[NULL, head];
+    END IF;
+
+    held := {schema}.lock_position();
+    INSERT INTO {schema}.events (version, event_id, kind, stream, tags, metadata, payload)
+    SELECT head + i, ids[i], kinds[i], name, event_tags[i], event_metadata[i], payloads[i]
+    FROM generate_series(1, cardinality(ids)) AS i
+    WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+    IF cardinality(tag_event) > 0 THEN
+        INSERT INTO {schema}.tags (tag, position, kind)
+        SELECT t.name, e.position, e.kind
+        FROM unnest(tag_event, tag_name) AS t(event, name)
+        JOIN {schema}.events AS e ON e.stream = append_stream.name AND e.version = head + t.event
+        WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+    END IF;
+    RETURN ARRAY[currval('{schema}.position_sequence'), head];
+END
+$$;
+
+-- The lock of a stream, as a parameter of a statement that appends one event. The server checks parameters when it takes them, and that is
+-- before the statement has its snapshot: so all locks of an append are held by then, in their one order, and the statement sees
+-- whatever was committed by those who held them before. That saves the function around it.
+DO $$ BEGIN
+    IF to_regtype('{schema}.locked_stream') IS NULL THEN
+        CREATE DOMAIN {schema}.locked_stream AS bigint CHECK (
+            CASE WHEN {schema}.lock_gate() THEN
+                CASE WHEN pg_advisory_xact_lock(VALUE) IS NOT NULL THEN {schema}.lock_position() END
+            END
+        );
+    END IF;
+END $$;
+
+-- Closes a stream with this mark, see events. Answers where it was before, or nothing if there is no such stream.
+CREATE OR REPLACE FUNCTION {schema}.close_stream(name text, lock bigint, mark bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    head bigint;
+    last bigint;
+BEGIN
+    PERFORM {schema}.lock_names(ARRAY[lock], ARRAY[true], false);
+    SELECT e.version, abs(e.position) INTO head, last FROM {schema}.events AS e
+    WHERE e.stream = name AND '{schema}.{mark}'::regclass IS NOT NULL ORDER BY e.version DESC LIMIT 1;
+    IF head IS NULL OR head >= mark THEN
+        RETURN head;
+    END IF;
+    IF mark = {erased} THEN
+        PERFORM set_config('recount.erasing', 'yes', true);
+        DELETE FROM {schema}.tags AS t USING {schema}.events AS e,
+            LATERAL jsonb_array_elements_text(e.tags::jsonb) AS g(tag)
+        WHERE e.stream = name AND e.tags IS NOT NULL AND t.tag = g.tag AND t.position = e.position
+            AND '{schema}.{mark}'::regclass IS NOT NULL;
+        DELETE FROM {schema}.events AS e WHERE e.stream = name AND '{schema}.{mark}'::regclass IS NOT NULL;
+        PERFORM set_config('recount.erasing', '', true);
+    END IF;
+    INSERT INTO {schema}.events (position, version, recorded_at, event_id, kind, stream, payload)
+    SELECT -last, mark, clock_timestamp(), gen_random_uuid(), 0, name, '' WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+    RETURN head;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION {schema}.now_us() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+$$;
+
+-- Writes an entry of the state, or deletes it if there is no value. Expected: -1 any, -2 absent, else the revision.
+CREATE OR REPLACE FUNCTION {schema}.write_state(
+    name text, lock bigint, new_value bytea, expected bigint, time_to_live bigint, OUT written boolean, OUT revision bigint
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    now_at bigint;
+    new_revision bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(lock);
+    now_at := {schema}.now_us();
+    SELECT s.revision INTO revision FROM {schema}.state AS s
+    WHERE s.key = name AND (s.expires_at IS NULL OR s.expires_at > now_at) AND '{schema}.{mark}'::regclass IS NOT NULL;
+    written := expected = -1 OR (expected = -2 AND revision IS NULL) OR coalesce(expected = revision, false);
+    IF NOT written THEN
+        RETURN;
+    END IF;
+    IF new_value IS NULL THEN
+        DELETE FROM {schema}.state AS s WHERE s.key = name AND '{schema}.{mark}'::regclass IS NOT NULL;
+    ELSE
+        new_revision := nextval('{schema}.revision_sequence');
+        IF new_revision <= revision THEN
+            RAISE EXCEPTION 'the sequence % is behind the state, whose entry % has the revision %',
+                '{schema}.revision_sequence', name, revision USING ERRCODE = 'data_corrupted';
+        END IF;
+        INSERT INTO {schema}.state (key, value, revision, expires_at)
+        SELECT name, new_value, new_revision, now_at + time_to_live WHERE '{schema}.{mark}'::regclass IS NOT NULL
+        ON CONFLICT (key) DO UPDATE
+        SET value = excluded.value, revision = excluded.revision, expires_at = excluded.expires_at;
+        revision := new_revision;
+    END IF;
+END
+$$;
+

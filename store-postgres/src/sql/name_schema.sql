@@ -1,0 +1,1 @@
+UPDATE {schema}.store SET schema_name = $1

@@ -1,0 +1,1 @@
+SELECT setval(format('{schema}.%s', $1)::regclass, $2)
