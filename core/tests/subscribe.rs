@@ -95,6 +95,37 @@ async fn it_heals_and_neither_misses_nor_repeats() {
     assert_eq!(take(&mut subscription, 10).await, places(1..=10));
 }
 
+/// What answers after an interruption may be a backup: it is compared before anything is delivered, however soon that is.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_comes_back_with_another_history_ends_it() {
+    let memory = MemoryStore::new();
+    let store = FaultyStore::new(memory.clone());
+    let recount = Recount::new(store.clone());
+    let empty = memory.backup().unwrap();
+    for _ in 0..3 {
+        let _ = recount.dispatch(deposit("ada", 1)).await.unwrap();
+    }
+    let mut subscription = recount.subscribe(Query::all(), Position::START);
+    assert_eq!(take(&mut subscription, 3).await, places(1..=3));
+    // It fails between two pages of a read, and what is asked then has other events.
+    store.fail(Operation::ReadAll, 1, Fault::After);
+    let _ = recount.dispatch(deposit("ada", 1)).await.unwrap();
+    assert_eq!(take(&mut subscription, 1).await, places(4..=4));
+    memory.restore(&empty).unwrap();
+    for _ in 0..9 {
+        elsewhere(&memory, "bob", &[AccountEvent::Opened { owner: "Bob".into() }]).await;
+    }
+    let error = loop {
+        match subscription.next().await.unwrap() {
+            Ok(Delivery::CaughtUp(_)) => {}
+            Ok(Delivery::Event(event)) => panic!("an event at {} of another history", event.position),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::WentBack { .. }), "{error}");
+    assert!(subscription.next().await.is_none());
+}
+
 #[tokio::test]
 async fn it_ends_when_the_store_is_closed() {
     let (recount, store) = bank();

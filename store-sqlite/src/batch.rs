@@ -7,7 +7,6 @@ use recount_core::{AppendError, EventId, StoreError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row, SqliteConnection};
 
-use crate::connection::WriteGuard;
 use crate::error::{Cause, During};
 use crate::inline::Inlines;
 use crate::ledger::Ledger;
@@ -17,6 +16,7 @@ use crate::request::{Answer, Work};
 use crate::row::{encode_metadata, encode_tags};
 use crate::rows::{RowWriter, ScriptError, Template, Texts};
 use crate::transaction::{self, Transaction};
+use crate::write_lock::WriteGuard;
 
 pub(crate) const OPERATION: &str = "writing";
 

@@ -8,7 +8,7 @@ use recount_core::{Position, Projection, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::Batcher;
-use crate::connection::{Settings, WriteLock};
+use crate::connection::Settings;
 use crate::inline::Inlines;
 use crate::kinds::Kinds;
 use crate::ledger::Ledger;
@@ -16,6 +16,7 @@ use crate::push::Push;
 use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
 use crate::store::{Opened, Parts, SqliteStore};
+use crate::write_lock::WriteLock;
 use crate::writer::{Limits, Writer};
 use crate::{identity, migrate, path};
 

@@ -1,21 +1,16 @@
-//! Connections: one that writes, shared in turn, and a few that read.
+//! How connections are made: one that writes, and a few that read.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use recount_core::StoreError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
-use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
-use tokio::time::Instant;
+use sqlx::{ConnectOptions, SqliteConnection};
 
 use crate::error::Cause;
 use crate::identity::identify;
 use crate::place::Place;
-use crate::transaction::depth;
 
 /// How the connections to one file are made.
 #[derive(Clone, Debug)]
@@ -95,7 +90,7 @@ impl Settings {
     }
 
     /// As [`open`](Self::open), after a connection was given up: only the same file with the same store.
-    async fn reopen(&self) -> Result<SqliteConnection, StoreError> {
+    pub(crate) async fn reopen(&self) -> Result<SqliteConnection, StoreError> {
         const OPERATION: &str = "opening the database again";
         self.place.check_database(OPERATION)?;
         let mut connection = Self { create: false, ..self.clone() }.open().await?;
@@ -133,173 +128,6 @@ impl Settings {
                     .row_buffer_size(256)
                     .thread_name(|_| "recount-sqlite-reader".to_owned()),
             )
-    }
-}
-
-/// The one connection of this process that writes to the file. Whoever wants it waits in line: first come, first served.
-#[derive(Clone, Debug)]
-pub(crate) struct WriteLock {
-    settings: Arc<Settings>,
-    slot: Arc<Mutex<Slot>>,
-    state: Arc<State>,
-}
-
-/// What is known of the lock without holding it.
-#[derive(Debug, Default)]
-struct State {
-    closed: AtomicBool,
-    /// Who got the last turn, and when.
-    holder: std::sync::Mutex<Option<(Holder, Instant)>>,
-}
-
-/// Who takes a turn.
-#[derive(Clone, Debug)]
-pub(crate) enum Holder {
-    /// The task that writes.
-    Writer,
-    /// The transaction of a projection.
-    Projection(Box<str>),
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Writer => f.write_str("the writer of the store"),
-            Self::Projection(name) => write!(f, "projection {name}, whose handler has not returned"),
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Slot {
-    connection: Option<SqliteConnection>,
-    /// How many connections there were before this one.
-    generation: u64,
-}
-
-/// The turn of one user of the write connection.
-#[derive(Debug)]
-pub(crate) struct WriteGuard {
-    slot: OwnedMutexGuard<Slot>,
-    settings: Arc<Settings>,
-}
-
-/// The write connection, during the turn of one user.
-pub(crate) type TurnConnection = OwnedMappedMutexGuard<Slot, SqliteConnection>;
-
-impl WriteLock {
-    pub(crate) fn new(settings: Arc<Settings>, connection: SqliteConnection) -> Self {
-        let slot = Slot { connection: Some(connection), ..Slot::default() };
-        Self { settings, slot: Arc::new(Mutex::new(slot)), state: Arc::default() }
-    }
-
-    /// The files that were opened.
-    pub(crate) fn place(&self) -> &Arc<Place> {
-        &self.settings.place
-    }
-
-    /// How long to wait for other processes.
-    pub(crate) fn patience(&self) -> Duration {
-        self.settings.patience
-    }
-
-    /// Waits for its turn, until the patience since this instant ends.
-    pub(crate) async fn lock(&self, since: Instant, who: Holder) -> Result<WriteGuard, StoreError> {
-        let deadline = since.checked_add(self.patience()).unwrap_or(since);
-        let turn = tokio::time::timeout_at(deadline, Arc::clone(&self.slot).lock_owned()).await;
-        let slot = turn.map_err(|_| self.occupied())?;
-        if self.state.closed.load(Ordering::Acquire) {
-            return Err(StoreError::Closed);
-        }
-        *self.state.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some((who, Instant::now()));
-        Ok(WriteGuard { slot, settings: Arc::clone(&self.settings) })
-    }
-
-    /// Somebody else has had the turn for too long.
-    fn occupied(&self) -> StoreError {
-        let holder = self.state.holder.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.settings.path.display();
-        let source = match &*holder {
-            Some((holder, since)) => {
-                format!("{path} has been locked for {:.1} s by {holder}", since.elapsed().as_secs_f64())
-            }
-            None => format!("{path} is locked"),
-        };
-        StoreError::Unavailable { operation: "waiting to write", source: source.into() }
-    }
-
-    /// Copies the log into the database and closes the connection for good.
-    pub(crate) async fn close(&self) {
-        self.state.closed.store(true, Ordering::Release);
-        let Ok(mut slot) = tokio::time::timeout(self.patience(), self.slot.lock()).await else {
-            let error = self.occupied();
-            tracing::warn!(%error, "the connection that writes is still in use, and stays open until it isn't");
-            return;
-        };
-        if let Some(mut connection) = slot.connection.take() {
-            let checkpoint = sqlx::raw_sql(include_str!("sql/checkpoint.sql")).execute(&mut connection).await;
-            if let Err(error) = checkpoint.and(connection.close().await) {
-                tracing::warn!(%error, "the write-ahead log stays beside the database and is taken in at the next open");
-            }
-        }
-    }
-}
-
-impl WriteGuard {
-    /// The connection, without a transaction; it is opened anew if it was given up.
-    pub(crate) async fn connect(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        if let Some(connection) = &mut self.slot.connection
-            && depth(connection) > 0
-        {
-            // The last user's transaction was dropped: either its rollback is under way, or it failed.
-            let answer = connection.ping().await;
-            if answer.is_err() || depth(connection) > 0 {
-                self.give_up().await;
-            }
-        }
-        if self.slot.connection.is_none() {
-            self.slot.connection = Some(self.settings.reopen().await?);
-            self.slot.generation += 1;
-        } else if self.place().is_suspect() {
-            self.place().check("writing")?;
-        }
-        self.get().ok_or(StoreError::Closed)
-    }
-
-    /// The files that were opened.
-    pub(crate) fn place(&self) -> &Place {
-        &self.settings.place
-    }
-
-    /// The connection by itself, for as long as the turn takes.
-    pub(crate) async fn into_connection(mut self) -> Result<TurnConnection, StoreError> {
-        self.connect().await?;
-        OwnedMutexGuard::try_map(self.slot, |slot| slot.connection.as_mut()).map_err(|_| StoreError::Closed)
-    }
-
-    /// The connection, if it was not given up.
-    pub(crate) fn get(&mut self) -> Option<&mut SqliteConnection> {
-        self.slot.connection.as_mut()
-    }
-
-    /// How long to wait for other processes.
-    pub(crate) fn patience(&self) -> Duration {
-        self.settings.patience
-    }
-
-    /// Tells one connection from the next.
-    pub(crate) fn generation(&self) -> u64 {
-        self.slot.generation
-    }
-
-    /// Closes the connection after a failure whose consequences are unknown: SQLite undoes what was open,
-    /// and the next user starts afresh.
-    pub(crate) async fn give_up(&mut self) {
-        if let Some(connection) = self.slot.connection.take()
-            && let Err(error) = connection.close().await
-        {
-            tracing::debug!(%error, "closing a failed connection");
-        }
     }
 }
 

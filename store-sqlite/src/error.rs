@@ -91,6 +91,10 @@ impl Cause {
         primary_code(&self.error) == Some(code::CANTOPEN)
     }
 
+    pub(crate) fn is_not_a_database(&self) -> bool {
+        primary_code(&self.error) == Some(code::NOTADB)
+    }
+
     /// Whether a row stood in the way of another with the same key.
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(extended_code(&self.error), Some(code::CONSTRAINT_UNIQUE | code::CONSTRAINT_PRIMARYKEY))

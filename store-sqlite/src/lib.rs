@@ -117,6 +117,7 @@ mod rows;
 mod state;
 mod store;
 mod transaction;
+mod write_lock;
 mod writer;
 
 pub use config::SqliteBuilder;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use recount_core::{StoreError, StreamId};
 use sqlx::{Row, SqliteConnection};
 
-use crate::connection::WriteGuard;
 use crate::error::During;
 use crate::ledger::{Ledger, StreamState};
 use crate::request::Task;
 use crate::transaction::Transaction;
+use crate::write_lock::WriteGuard;
 
 /// How much a check of the store's health writes.
 const HEALTH_BYTES: i64 = 64 * 1024;

@@ -33,6 +33,9 @@ pub(crate) async fn inspect(settings: &Settings) -> Result<(), StoreError> {
         Ok(found) => found.check(&settings.path).map(drop),
         // Another process is just creating it, or removed it again: opening to write decides.
         Err(cause) if cause.is_cannot_open() => Ok(()),
+        Err(cause) if cause.is_not_a_database() => {
+            Err(damaged(format!("{} is not a SQLite database", settings.path.display())))
+        }
         Err(cause) => Err(cause.at(&settings.path).store_error("inspecting the database")),
     }
 }

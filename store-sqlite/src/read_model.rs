@@ -9,12 +9,13 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use tokio::time::Instant;
 
-use crate::connection::{Holder, Settings, TurnConnection, WriteLock};
+use crate::connection::Settings;
 use crate::error::During;
 use crate::handling::{handling, refuse_inside};
 use crate::identity::uuid;
 use crate::path;
 use crate::transaction::{Transaction, depth};
+use crate::write_lock::{Holder, TurnConnection, WriteLock};
 
 const OPERATION: &str = "writing the read model";
 

@@ -21,13 +21,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::config::SqliteBuilder;
-use crate::connection::WriteLock;
 use crate::error::During;
 use crate::handling::refuse_inside;
 use crate::push::Push;
 use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
 use crate::request::{Asked, Reply, Request, StateChange, Task, Work};
+use crate::write_lock::WriteLock;
 use crate::{identity, outcome, state};
 
 /// Events in one durable SQLite file.

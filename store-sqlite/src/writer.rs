@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::batch::{Batcher, Blame};
-use crate::connection::{Holder, WriteGuard, WriteLock};
 use crate::error::SharedError;
 use crate::lifecycle;
 use crate::push::{HeadSender, announce};
 use crate::request::{Asked, Request, Work};
+use crate::write_lock::{Holder, WriteGuard, WriteLock};
 
 /// How long closing waits for the last readers.
 const LAST_READERS: Duration = Duration::from_secs(5);

@@ -1,5 +1,6 @@
 //! Running projections: one task each, an owner for all, progress for everybody.
 
+mod batch;
 mod progress;
 mod task;
 
@@ -87,7 +88,7 @@ impl Projections {
     }
 
     /// Waits until everything up to this position is in every read model: reading your own writes.
-    /// Also when nothing happened yet the read models are set up then.
+    /// Returns only after `setup` has run and the checkpoint was found in the store, even if the store is empty.
     ///
     /// # Errors
     /// The progress of a projection that stopped before it got there.

@@ -7,12 +7,13 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use super::batch::{Batch, Decoded, Failure, collect, decode, failed_on};
 use super::{Progress, Status};
 use crate::error::chain;
 use crate::projection::{OneFailed, one_by_one};
 use crate::{
-    BoxError, Checkpoint, CheckpointError, Delivery, Event, NameCollision, Position, Projection, ReadModel,
-    RecordedEvent, Retry, Store, StoreError, Subscription,
+    BoxError, Checkpoint, CheckpointError, Event, NameCollision, Position, Projection, ReadModel, RecordedEvent, Retry,
+    Store, StoreError, Subscription,
 };
 
 /// How long the stored checkpoint may lag behind while only unselected events pass by.
@@ -247,79 +248,4 @@ fn is_lost_history(error: &(dyn std::error::Error + Send + Sync + 'static)) -> b
 /// Waits for the signal to stop, or for the owner to be gone.
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
-}
-
-/// What goes into one transaction.
-struct Batch {
-    events: Vec<RecordedEvent>,
-    to: Position,
-    caught_up: bool,
-}
-
-/// The first delivery and whatever else is there already, up to the read model's batch.
-fn collect<R: ReadModel>(first: Delivery, deliveries: &mut Subscription) -> Result<Batch, BoxError> {
-    let mut batch = Batch { events: Vec::new(), to: first.position(), caught_up: false };
-    let mut next = Some(first);
-    while let Some(delivery) = next.take() {
-        batch.to = delivery.position();
-        match delivery {
-            Delivery::CaughtUp(_) => batch.caught_up = true,
-            Delivery::Event(event) => {
-                batch.caught_up = false;
-                batch.events.push(event);
-            }
-        }
-        if batch.events.len() < R::BATCH && !batch.caught_up {
-            next = deliveries.next().now_or_never().flatten().transpose()?;
-        }
-    }
-    Ok(batch)
-}
-
-/// A failure within a transaction.
-enum Failure {
-    /// No event is to blame.
-    Whole(BoxError),
-    /// One of them is, but which one isn't known.
-    Many(BoxError),
-    /// This one is, and so many before it went well.
-    One { at: usize, error: BoxError },
-}
-
-impl Failure {
-    fn into_error(self) -> BoxError {
-        match self {
-            Self::Whole(error) | Self::Many(error) | Self::One { error, .. } => error,
-        }
-    }
-}
-
-type Decoded<'e, P> = (<P as Projection>::Event, &'e RecordedEvent);
-
-/// The events up to the first that can't be decoded, and what is wrong with that.
-fn decode<E: Event>(events: &[RecordedEvent]) -> (Vec<(E, &RecordedEvent)>, Option<BoxError>) {
-    let mut decoded = Vec::with_capacity(events.len());
-    for recorded in events {
-        match E::from_recorded(recorded) {
-            Ok(event) => decoded.push((event, recorded)),
-            Err(error) => return (decoded, Some(failed_on(recorded, error.into()))),
-        }
-    }
-    (decoded, None)
-}
-
-fn failed_on(recorded: &RecordedEvent, error: BoxError) -> BoxError {
-    let event = format!(
-        "{} at position {} ({}, version {})",
-        recorded.data.event_type, recorded.position, recorded.stream, recorded.version
-    );
-    Box::new(EventFailed { event, source: error })
-}
-
-/// A handler failed on an event.
-#[derive(Debug, thiserror::Error)]
-#[error("event {event} failed")]
-struct EventFailed {
-    event: String,
-    source: BoxError,
 }
