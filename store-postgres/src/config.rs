@@ -115,8 +115,8 @@ impl PostgresBuilder {
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let queue = Arc::new(Mutex::new(queue));
         let closed = Arc::new(AtomicBool::new(false));
-        let writer = Writer { database, kinds, queue, limits, wake: wake.clone(), closed };
-        let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run())).collect();
+        let writer = Writer { database, kinds, limits, wake: wake.clone(), closed };
+        let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run(Arc::clone(&queue)))).collect();
         let lone = Lone::new(writer);
         let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
         Ok(PostgresStore::new(Opened {

@@ -31,9 +31,7 @@ pub(crate) struct Safe {
 impl Incarnation {
     /// A connection was made to this server. To be called before anything is asked by it.
     pub(crate) fn meet(&self, server: i64) {
-        if self.0.server.swap(server, Ordering::AcqRel) != server {
-            self.0.newest.store(0, Ordering::Relaxed);
-        }
+        self.0.server.store(server, Ordering::Release);
     }
 
     pub(crate) fn server(&self) -> i64 {

@@ -54,19 +54,22 @@ pub(crate) async fn resolve(
     Ok(undone)
 }
 
-type Found = HashMap<Uuid, (Position, StreamVersion)>;
+/// Position, version and stream of events, by their ids.
+type Found = HashMap<Uuid, (Position, StreamVersion, String)>;
 
-/// The last events of all parts, as far as they were recorded.
+/// The events of all parts, as far as they were recorded.
 async fn find(database: &Database, process: Process, newest: Position, batch: &[Work]) -> Result<Found, StoreError> {
     end(database, process).await?;
     let parts = batch.iter().flat_map(|work| &work.append.streams);
-    let ids: Vec<Uuid> = parts.filter_map(|part| part.events.last()).map(|event| event.id.0).collect();
+    let ids: Vec<Uuid> = parts.flat_map(|part| &part.events).map(|event| event.id.0).collect();
     let select = Statement::new(&database.schema, include_str!("sql/select_recorded.sql"));
     // What was recorded before this batch began is of another append.
     let rows = database.read(OPERATION, select.bind(ids).bind(newest.as_i64())).await?;
     let place = |row: &sqlx::postgres::PgRow| {
         let (position, version): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
-        Ok((row.try_get(0)?, (Position::new(position.cast_unsigned()), StreamVersion::new(version.cast_unsigned()))))
+        let (position, version) =
+            (Position::new(position.cast_unsigned()), StreamVersion::new(version.cast_unsigned()));
+        Ok((row.try_get(0)?, (position, version, row.try_get(3)?)))
     };
     rows.iter().map(place).collect::<Result<_, sqlx::Error>>().during(OPERATION)
 }
@@ -82,13 +85,20 @@ pub(crate) async fn end(database: &Database, process: Process) -> Result<(), Sto
     }
 }
 
+/// What the append did, if all of its events are there as it wrote them. Some may be of another append, which it is refused for.
 fn appended(work: &Work, found: &Found) -> Option<Appended> {
     let mut last = None;
     let mut streams = Vec::with_capacity(work.append.streams.len());
     for part in &work.append.streams {
-        let (position, version) = *found.get(&part.events.last()?.id.0)?;
-        last = Some(position);
-        streams.push(StreamAppended { stream: part.stream.clone(), version, count: part.events.len() as u64 });
+        let mut before: Option<StreamVersion> = None;
+        for event in &part.events {
+            let (position, version, stream) = found.get(&event.id.0)?;
+            if stream != part.stream.as_str() || before.is_some_and(|before| before.next() != *version) {
+                return None;
+            }
+            (last, before) = (Some(*position), Some(*version));
+        }
+        streams.push(StreamAppended { stream: part.stream.clone(), version: before?, count: part.events.len() as u64 });
     }
     Some(Appended { position: last?, streams, repeated: false })
 }

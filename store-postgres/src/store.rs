@@ -30,10 +30,14 @@ use crate::schema::Schema;
 use crate::statement::Statement;
 use crate::{identity, lifecycle, migrate, outcome, state, within};
 
+/// Why a store fails whose tasks are gone.
+const RUNTIME_ENDED: &str =
+    "the tokio runtime that opened this store has ended: open a store in the runtime that uses it";
+
 /// Events in a schema of a Postgres database.
 ///
 /// A cheap handle: clones share a pool and the tasks that write. Dropping the last one ends them after what was asked
-/// for is done; [`close`](EventStore::close) waits for that. See the [crate] for what is guaranteed.
+/// for is done; [`close`](EventStore::close) waits for that. They end with the runtime that opened the store, too: then every call fails. See the [crate] for what is guaranteed.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
@@ -166,17 +170,27 @@ impl PostgresStore {
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
-        if self.0.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+        if self.0.closed.load(Ordering::Acquire) {
+            Err(StoreError::Closed)
+        } else if self.0.parts.requests.is_closed() {
+            // The tasks that write have ended, though nobody closed the store.
+            Err(StoreError::Backend { operation: "using the store", source: RUNTIME_ENDED.into() })
+        } else {
+            Ok(())
+        }
     }
 
     /// Leaves an append to the writers.
     async fn queue(&self, append: Append) -> Result<Appended, AppendError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Append(Work { append, reply });
-        self.0.parts.requests.send(request).await.map_err(|_| StoreError::Closed)?;
+        if self.0.parts.requests.send(request).await.is_err() {
+            self.check_open()?;
+            return Err(StoreError::Closed.into());
+        }
         // Without an answer the writer's runtime was shut down, at whatever point.
-        answer.await.unwrap_or_else(|lost| {
-            Err(StoreError::OutcomeUnknown { operation: "appending", source: Box::new(lost) }.into())
+        answer.await.unwrap_or_else(|_| {
+            Err(StoreError::OutcomeUnknown { operation: "appending", source: RUNTIME_ENDED.into() }.into())
         })
     }
 
@@ -290,7 +304,13 @@ impl EventStore for PostgresStore {
             }
             drop(push);
             self.0.parts.read_model.close().await;
-            self.0.parts.reader.database.close().await;
+            let database = &self.0.parts.reader.database;
+            // Connections that were in use when their runtime ended may never come back.
+            if asked.is_ok() {
+                database.close().await;
+            } else if tokio::time::timeout(database.patience(), database.close()).await.is_err() {
+                tracing::warn!("connections of a runtime that has ended are not closed");
+            }
         }
         // Whoever closes second waits as well.
         self.0.parts.requests.closed().await;

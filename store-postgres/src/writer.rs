@@ -37,7 +37,6 @@ pub(crate) struct Limits {
 pub(crate) struct Writer {
     pub(crate) database: Database,
     pub(crate) kinds: Arc<Kinds>,
-    pub(crate) queue: Arc<Mutex<mpsc::Receiver<Request>>>,
     pub(crate) limits: Limits,
     pub(crate) wake: Wake,
     /// Set once what comes from the queue is to be refused.
@@ -45,8 +44,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Works until the store is closed or dropped, and what was asked for before that is done.
-    pub(crate) async fn run(self) {
+    /// Works until the store is closed or dropped, and what was asked for before that is done. Only the tasks that do this have the
+    /// queue: if the runtime ends under them it goes, too, and so do those who wait for an answer.
+    pub(crate) async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Request>>>) {
         let mut line = None;
         let mut next = None;
         loop {
@@ -54,7 +54,7 @@ impl Writer {
             next = match next.take() {
                 Some(first) => {
                     // If the other writer waits at the queue, it is empty.
-                    match self.queue.try_lock() {
+                    match queue.try_lock() {
                         Ok(mut queue) => self.gather(first, &mut queue, &mut batch),
                         Err(_) => {
                             batch.push(first);
@@ -63,7 +63,7 @@ impl Writer {
                     }
                 }
                 None => {
-                    let mut queue = self.queue.lock().await;
+                    let mut queue = queue.lock().await;
                     let Some(first) = self.wait(&mut queue).await else { return };
                     // Those who were just answered ask again before the next batch is taken; nobody is waited for.
                     tokio::task::yield_now().await;

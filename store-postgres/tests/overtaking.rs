@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use common::hesitate::{AFTER_INSERT, BEFORE_INSERT, HESITATE, IN_COMMIT, THEN_UNDO};
 use common::process::{self, Killed};
 use common::{execute_on, stream};
 use futures_util::StreamExt;
@@ -32,30 +33,6 @@ const EVENTS: usize = 200_000;
 const PACE: Duration = Duration::from_secs(40);
 /// How far a reader may be behind the newest commit whose predecessors have ended.
 const BEHIND: Duration = Duration::from_secs(2);
-
-// What the actor of an event makes the database do: one of these, plus milliseconds.
-const BEFORE_INSERT: u32 = 1_000;
-const AFTER_INSERT: u32 = 2_000;
-const IN_COMMIT: u32 = 3_000;
-const THEN_UNDO: u32 = 4_000;
-
-const HESITATE: &str = "
-    CREATE FUNCTION asked(metadata text) RETURNS int LANGUAGE sql IMMUTABLE AS $$
-        SELECT coalesce((metadata::json ->> 'actor')::int, 0)
-    $$;
-    CREATE FUNCTION hesitate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        PERFORM pg_sleep((asked(NEW.metadata) % 1000) / 1000.0);
-        IF asked(NEW.metadata) >= 4000 THEN
-            RAISE EXCEPTION 'undone, as asked for';
-        END IF;
-        RETURN NEW;
-    END $$;
-    CREATE TRIGGER before_insert BEFORE INSERT ON recount.events FOR EACH ROW
-        WHEN (asked(NEW.metadata) BETWEEN 1000 AND 1999) EXECUTE FUNCTION hesitate();
-    CREATE TRIGGER after_insert AFTER INSERT ON recount.events FOR EACH ROW
-        WHEN (asked(NEW.metadata) BETWEEN 2000 AND 2999) EXECUTE FUNCTION hesitate();
-    CREATE CONSTRAINT TRIGGER in_commit AFTER INSERT ON recount.events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-        WHEN (asked(NEW.metadata) >= 3000) EXECUTE FUNCTION hesitate();";
 
 /// The head without the locks: what others do who read behind the last position.
 const NAIVE: &str = "CREATE OR REPLACE FUNCTION recount.safe_head() RETURNS bigint LANGUAGE sql VOLATILE AS

@@ -17,8 +17,17 @@ const DISPOSABLE: &str = "RECOUNT_TEST_POSTGRES_DISPOSABLE";
 
 /// What runs again on the newest version of Postgres, by test program and filter: what the store asks of the server, not how the
 /// store is wrapped.
-const NEWEST: &[(&str, Option<&str>)] =
-    &[("suite", Some("itself::")), ("server", None), ("order", None), ("overtaking", None), ("transaction", None)];
+const NEWEST: &[(&str, Option<&str>)] = &[
+    ("suite", Some("itself::")),
+    ("server", None),
+    ("order", None),
+    ("overtaking", None),
+    ("campaign", None),
+    ("taken_back", None),
+    ("replaced", None),
+    ("sequences", None),
+    ("transaction", None),
+];
 
 pub(crate) type Environment = Vec<(&'static str, String)>;
 

@@ -1,8 +1,14 @@
 //! Archive, erase, close, reopen.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use recount_core::ExpectedVersion::Any;
-use recount_core::{AppendError, ExpectedRevision, Query, ReadAll, ReadStream, StateError, StoreError, StreamId};
+use recount_core::{
+    AppendError, ExpectedRevision, Query, ReadAll, ReadStream, StateError, Store, StoreError, StreamId,
+};
+use tokio::runtime::Runtime;
 
 use super::Harness;
 use super::support::*;
@@ -162,5 +168,93 @@ pub async fn closing_finishes_the_appends_under_way(h: &dyn Harness) {
         }
         assert_eq!(everything(&*store).await.len(), sum);
         store.close().await;
+    }
+}
+
+/// How soon a store whose runtime ended answers.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Opens the store in a runtime of its own.
+fn open_elsewhere(h: &dyn Harness) -> (Arc<dyn Store>, Runtime) {
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            (runtime.block_on(h.open()), runtime)
+        });
+        opening.join().unwrap()
+    })
+}
+
+/// Ends the runtime with all tasks in it.
+fn end(runtime: Runtime) {
+    std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5))).join().unwrap();
+}
+
+/// That it comes in time, and what an error says was done: nothing, or that it isn't known.
+async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, StoreError>>) -> bool {
+    match tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| panic!("{what} hangs")) {
+        Ok(_) => true,
+        Err(StoreError::Closed | StoreError::Backend { .. } | StoreError::OutcomeUnknown { .. }) => false,
+        Err(error) => panic!("{what}: {error:?}"),
+    }
+}
+
+fn of_append<T>(outcome: Result<T, AppendError>) -> Result<T, StoreError> {
+    outcome.map_err(|error| match error {
+        AppendError::Store(error) => error,
+        error => panic!("{error:?}"),
+    })
+}
+
+/// A store may need the runtime that opened it. Used from another one after that has ended, it answers all the same: as ever, or with
+/// an error.
+pub async fn a_store_whose_runtime_ended_answers_in_time(h: &dyn Harness) {
+    let (store, runtime) = open_elsewhere(h);
+    fill(&*store, &stream("s"), 2).await;
+    end(runtime);
+    let appends = (0..4).map(|n| {
+        let (store, to) = (&store, stream(&n.to_string()));
+        async move { in_time("an append", async { of_append(append(&**store, &to, Any, events(1)).await) }).await }
+    });
+    let written = futures_util::future::join_all(appends).await.into_iter().filter(|written| *written).count();
+    in_time("the head", store.head()).await;
+    in_time("a read", collect_stream(&*store, ReadStream::new(stream("s")))).await;
+    in_time("a fold", store.fold_stream(ReadStream::new(stream("s")), &mut |_| {})).await;
+    in_time("health", store.health()).await;
+    let key = recount_core::StateKey::new("k").unwrap();
+    in_time("the state", store.get(&key)).await;
+    in_time("archiving", store.archive(&stream("s"))).await;
+    let mut watch = store.watch();
+    let _ = tokio::time::timeout(Duration::from_millis(100), watch.changed()).await;
+    tokio::time::timeout(ANSWER, store.close()).await.expect("closing hangs");
+    drop(store);
+    if h.is_durable() {
+        let others = everything(&*h.open().await).await.into_iter().filter(|event| event.stream != stream("s"));
+        assert_eq!(others.count(), written, "what is there is what was acknowledged");
+    }
+}
+
+/// The same for what was asked for before the runtime ended.
+pub async fn appends_under_way_when_the_runtime_ends_are_answered_in_time(h: &dyn Harness) {
+    let (store, runtime) = open_elsewhere(h);
+    let appending: Vec<_> = (0..64)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let to = stream(&n.to_string());
+                in_time("an append", async { of_append(append(&*store, &to, Any, events(1)).await) }).await
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    end(runtime);
+    let mut written = 0;
+    for appending in appending {
+        written += usize::from(appending.await.unwrap());
+    }
+    tokio::time::timeout(ANSWER, store.close()).await.expect("closing hangs");
+    drop(store);
+    if h.is_durable() {
+        assert!(everything(&*h.open().await).await.len() >= written, "an acknowledged append is lost");
     }
 }
