@@ -66,6 +66,11 @@ pub(crate) struct CheckedNames {
 }
 
 impl CheckedNames {
+    /// None checked yet, and these names claimed already.
+    pub(crate) fn beside(names: StoredNames) -> Self {
+        Self { names: Mutex::new(names), ..Self::default() }
+    }
+
     pub(crate) fn claim_aggregate<A: Aggregate>(&self) -> Result<(), NameCollision> {
         self.once::<A>(StoredNames::claim_aggregate::<A>)
     }

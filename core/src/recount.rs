@@ -176,6 +176,7 @@ impl RecountBuilder {
     #[must_use]
     pub fn build(self) -> Recount {
         let Self { store, warm_aggregates, retry, clock, routes } = self;
+        let names = CheckedNames::beside(store.names());
         Recount {
             inner: Arc::new(Inner {
                 store,

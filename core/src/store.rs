@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     Append, AppendError, Appended, EachEvent, EventAt, EventRef, EventStream, IdempotencyKey, NamedAppend, Position,
-    ReadAll, ReadStream, StateStore, StoreError, StoreId, StreamId,
+    ReadAll, ReadStream, StateStore, StoreError, StoreId, StoredNames, StreamId,
 };
 
 /// A store of events. What it promises is tested by the conformance suite in `recount-testing`:
@@ -24,6 +24,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// The store's identity: drawn when the store was created, the same for all its instances, and kept by backups.
     /// Known since the store was opened.
     fn identity(&self) -> StoreId;
+
+    /// The stored names of the events that the store itself decodes, for inline projections.
+    fn names(&self) -> StoredNames {
+        StoredNames::default()
+    }
 
     /// Appends events atomically.
     ///
@@ -123,6 +128,9 @@ macro_rules! forward {
         impl<T: EventStore + ?Sized> EventStore for $pointer<T> {
             fn identity(&self) -> StoreId {
                 (**self).identity()
+            }
+            fn names(&self) -> StoredNames {
+                (**self).names()
             }
             async fn append(&self, append: Append) -> Result<Appended, AppendError> {
                 (**self).append(append).await

@@ -130,12 +130,13 @@ impl SqliteBuilder {
         let sender = Arc::new(sender);
         let push = Push::start(&settings.path, reader.pool.clone(), Arc::clone(&sender), poll);
         let lock = WriteLock::new(Arc::clone(&settings), connection);
+        let names = inlines.names().clone();
         let batcher = Batcher::new(Ledger::new(kinds), inlines);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let writer = tokio::spawn(
             Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),
         );
-        let parts = Parts { identity, requests, reader, head, lock, path: settings.path.clone() };
+        let parts = Parts { identity, names, requests, reader, head, lock, path: settings.path.clone() };
         Ok(SqliteStore::new(Opened { parts, writer, push }))
     }
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use recount_core::{BoxError, Direction, Event, Position, Projection, Query, ReadAll, RecordedEvent, StoreError};
+use recount_core::{
+    BoxError, Direction, Event, NameCollision, Position, Projection, Query, ReadAll, RecordedEvent, StoreError,
+    StoredNames,
+};
 use sqlx::{Row, SqliteConnection};
 
 use crate::connection::Settings;
@@ -52,6 +55,10 @@ impl<P: Projection<ReadModel = SqliteReadModel>> Inline for P {
 #[derive(Default)]
 pub(crate) struct Inlines {
     entries: Vec<Entry>,
+    /// The stored names of the events that they decode.
+    names: StoredNames,
+    /// The first of them whose events have another one's names.
+    collision: Option<(&'static str, NameCollision)>,
     bounds: Bounds,
 }
 
@@ -143,12 +150,18 @@ impl Entry {
 }
 
 impl Inlines {
+    pub(crate) fn names(&self) -> &StoredNames {
+        &self.names
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     pub(crate) fn add<P: Projection<ReadModel = SqliteReadModel>>(&mut self, projection: P) {
         let query = P::Event::query();
+        let claimed = self.names.claim_events::<P::Event>();
+        self.collision = self.collision.take().or(claimed.err().map(|collision| (P::NAME, collision)));
         self.entries.push(Entry { projection: Box::new(projection), query, checkpoint: Position::START });
     }
 
@@ -159,6 +172,9 @@ impl Inlines {
         kinds: &Kinds,
         settings: &Settings,
     ) -> Result<(), StoreError> {
+        if let Some((projection, collision)) = self.collision.take() {
+            return Err(StoreError::Projection { projection: projection.to_owned(), source: collision.into() });
+        }
         let patience = settings.patience;
         self.bounds = Bounds { place: Arc::clone(&settings.place), patience };
         for entry in &mut self.entries {

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedRevision,
     ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
-    StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
+    StateError, StateKey, StateStore, StoreError, StoreId, StoredNames, StreamId, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite};
@@ -65,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) lock: WriteLock,
     pub(crate) path: PathBuf,
+    /// The stored names of the events that inline projections decode.
+    pub(crate) names: StoredNames,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -154,6 +156,10 @@ impl SqliteStore {
 impl EventStore for SqliteStore {
     fn identity(&self) -> StoreId {
         self.0.parts.identity
+    }
+
+    fn names(&self) -> StoredNames {
+        self.0.parts.names.clone()
     }
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {

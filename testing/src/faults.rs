@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
     NamedAppend, Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError,
-    StoreId, StreamId,
+    StoreId, StoredNames, StreamId,
 };
 use tokio::sync::watch;
 
@@ -220,6 +220,9 @@ fn lost_answer(operation: Operation) -> StoreError {
 impl<S: EventStore> EventStore for FaultyStore<S> {
     fn identity(&self) -> StoreId {
         self.store.identity()
+    }
+    fn names(&self) -> StoredNames {
+        self.store.names()
     }
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         self.around(Operation::Append, self.store.append(append)).await
