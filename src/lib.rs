@@ -78,6 +78,7 @@
 //! * Every subscriber sees every event it asks for, once, in the order of positions.
 //! * On a read model with transactions each event takes effect exactly once, whatever crashes when.
 //! * An event of any released version reads, or the program says which version it lacks. Nothing is filled in silently.
+//! * What is written reads back equal: an event with a value that JSON does not keep, such as `NaN`, is refused.
 //! * Dropping any future leaves everything usable, and what it was doing done or not done.
 //!
 //! # What is not guaranteed
@@ -85,7 +86,6 @@
 //! * A handler with effects outside its read model (a mail, a call) may run again after a crash: make those idempotent.
 //! * Order holds within a store, not between stores; times are the store's clock, and clocks step back.
 //! * Without an idempotency key, nobody knows whether a command took effect when its answer was lost.
-//! * `NaN` and infinities have no JSON form: `serde_json` writes them as `null`.
 //!
 //! # Features
 //!

@@ -74,7 +74,8 @@ impl PostgresBuilder {
     /// How long to wait for a connection, for a server that restarts, or for an answer that got lost in the network, before a call
     /// fails as [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise.
     ///
-    /// What the server works at is waited for, however long it takes: after half of this time the store asks, by another
+    /// What the server works at is waited for, however long it takes, except for a lock: for that six times as long at most, since its
+    /// holder may wait for this very call, such as a transaction that appended and now appends past itself. After half of this time the store asks, by another
     /// connection, whether it does. If it doesn't, the call is repeated where that is harmless; if nobody answers, it fails. So
     /// silence ends after this time. An append asks after the whole of it, and after as long again looks what became of it: silence ends after
     /// three times this.

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use recount_core::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{Connection, Executor, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Postgres};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -22,6 +22,9 @@ use crate::statement::{Statement, Taker};
 
 /// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
 const ATTEMPTS: usize = 10;
+/// For how many times the patience a statement waits for a lock: who holds it may be waiting for this statement himself, as a transaction
+/// that appends past itself.
+const LOCK_PATIENCES: u32 = 6;
 /// A connection that was idle for longer is asked whether it still lives.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -282,7 +285,15 @@ pub(crate) fn pool(options: PgConnectOptions, size: u32, patience: Duration, tun
         })
         .after_connect(move |connection, _| {
             let script = if tuned { include_str!("sql/tune.sql") } else { include_str!("sql/durable.sql") };
-            async move { connection.execute(script).await.map(drop) }.boxed()
+            async move {
+                connection.execute(script).await?;
+                if tuned {
+                    let wait = format!("SET lock_timeout = {}", (patience * LOCK_PATIENCES).as_millis());
+                    connection.execute(AssertSqlSafe(wait)).await?;
+                }
+                Ok(())
+            }
+            .boxed()
         })
         .connect_lazy_with(options)
 }

@@ -53,10 +53,11 @@ async fn close(
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)
 }
 
-/// Fails unless the store takes writes, and its sequence of positions is where it should be.
+/// Fails unless the store takes writes, has room for them, and its sequence of positions is where it should be.
 pub(crate) async fn health(reader: &Reader) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
-    let prove = Statement::new(&reader.database.schema, include_str!("sql/prove_writable.sql"));
-    reader.database.read(OPERATION, prove).await?;
+    for proof in [include_str!("sql/prove_writable.sql"), include_str!("sql/prove_room.sql")] {
+        reader.database.read(OPERATION, Statement::new(&reader.database.schema, proof)).await?;
+    }
     reader.look().await.map(drop)
 }

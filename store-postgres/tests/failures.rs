@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -230,11 +231,26 @@ async fn an_append_into_a_dead_network_has_an_unknown_outcome_in_time() {
     assert_eq!(idle_in_transaction(&server).await, 0);
 }
 
+/// Leaves no room for a table of this file: returns the file, and where it was put meanwhile.
+async fn fill_up(mut server: Postgres, path: &str) -> (Postgres, PathBuf, PathBuf) {
+    let (file, aside) = (server.data().join(path), server.data().join(format!("{path}.aside")));
+    let (full, kept) = (file.clone(), aside.clone());
+    let filling = tokio::task::spawn_blocking(move || {
+        // In order, so that no recovery touches the file.
+        server.stop();
+        std::fs::rename(&full, &kept).unwrap();
+        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+        server.start_again().unwrap();
+        server
+    });
+    (filling.await.unwrap(), file, aside)
+}
+
 /// No room on the disk, which the kernel says itself: `/dev/full` stands in for the file of a table. That works without rights to
 /// mount anything, unlike a small file system; and a limit on the size of files would be another error than a full disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_a_clear_error_until_there_is_room() {
-    let mut server = server(&[]).await;
+    let server = server(&[]).await;
     let store = PostgresStore::open(&server.url()).await.unwrap();
     let tagged = |name: &str| {
         let data = EventData::new(EventType::new("t").unwrap(), "{}");
@@ -244,22 +260,7 @@ async fn a_full_disk_is_a_clear_error_until_there_is_room() {
     let mut shell = PgConnection::connect(&server.url()).await.unwrap();
     let path: String =
         sqlx::query_scalar("SELECT pg_relation_filepath('recount.tags')").fetch_one(&mut shell).await.unwrap();
-    let (file, aside) = (server.data().join(&path), server.data().join(format!("{path}.aside")));
-    // In order, so that no recovery touches the file.
-    server = tokio::task::spawn_blocking(move || {
-        server.stop();
-        server
-    })
-    .await
-    .unwrap();
-    std::fs::rename(&file, &aside).unwrap();
-    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
-    server = tokio::task::spawn_blocking(move || {
-        server.start_again().unwrap();
-        server
-    })
-    .await
-    .unwrap();
+    let (server, file, aside) = fill_up(server, &path).await;
 
     for _ in 0..3 {
         let outcome = within(Duration::from_secs(20), store.append(tagged("x"))).await;
@@ -283,4 +284,44 @@ async fn a_full_disk_is_a_clear_error_until_there_is_room() {
     within(Duration::from_secs(20), store.append(tagged("x"))).await.unwrap();
     assert_eq!(read(&store, "a").await.len(), 1);
     assert_eq!(idle_in_transaction(&server).await, 0);
+}
+
+/// A few bytes still fit where an event doesn't.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_without_room_for_an_event_is_not_healthy() {
+    let server = server(&[]).await;
+    let store = PostgresStore::open(&server.url()).await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    for _ in 0..3 {
+        store.health().await.unwrap();
+    }
+    let head = store.head().await.unwrap();
+    assert_eq!(read(&store, "a").await.len(), 1);
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    execute_on(&mut shell, "VACUUM recount.events").await.unwrap();
+    let large = "SELECT pg_relation_filepath(reltoastrelid) FROM pg_class WHERE oid = 'recount.events'::regclass";
+    let path: String = sqlx::query_scalar(large).fetch_one(&mut shell).await.unwrap();
+    let (server, file, aside) = fill_up(server, &path).await;
+    let large = EventData::new(EventType::new("t").unwrap(), noise(200_000));
+    let large = Append::to(stream("a"), ExpectedVersion::Any, vec![large]);
+    let outcome = within(Duration::from_secs(20), store.append(large)).await;
+    assert!(matches!(outcome, Err(AppendError::Store(StoreError::StorageFull { .. }))), "{outcome:?}");
+    let health = within(Duration::from_secs(20), store.health()).await;
+    assert!(matches!(health, Err(StoreError::StorageFull { .. })), "{health:?}");
+
+    std::fs::remove_file(&file).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    execute_on(&mut shell, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'recount'")
+        .await
+        .unwrap();
+    within(Duration::from_secs(20), store.health()).await.unwrap();
+    assert_eq!(store.head().await.unwrap(), head);
+    assert_eq!(read(&store, "a").await.len(), 1);
+}
+
+/// Bytes that don't get shorter.
+fn noise(count: usize) -> bytes::Bytes {
+    let mut random = fastrand::Rng::with_seed(7);
+    std::iter::repeat_with(|| random.u8(..)).take(count).collect()
 }

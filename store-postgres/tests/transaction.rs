@@ -7,8 +7,11 @@ mod common;
 use std::time::Duration;
 
 use common::{Fresh, append, events, read, read_all, stream};
-use recount_core::{Append, AppendError, EventStore, ExpectedVersion, IdempotencyKey, StreamVersion, Violation};
-use sqlx::{Connection, Executor};
+use recount_core::{
+    Append, AppendError, EventStore, ExpectedVersion, IdempotencyKey, StoreError, StreamVersion, Violation,
+};
+use recount_store_postgres::PostgresStore;
+use sqlx::{Connection, Executor, PgPool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_come_and_go_with_the_transaction() {
@@ -126,4 +129,27 @@ async fn a_deadlock_says_that_it_can_be_tried_again() {
             "one of them is ended: {failed:?}"
         );
     }
+}
+
+/// Who appends past a transaction of his own waits for himself: not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_waits_for_its_own_transaction_fails_in_time() {
+    let fresh = Fresh::new().await;
+    let patience = Duration::from_millis(500);
+    let store = PostgresStore::builder(&fresh.url()).patience(patience).open().await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    let pool = PgPool::connect(&fresh.url()).await.unwrap();
+    let mut transaction = pool.begin().await.unwrap();
+    store.append_in(&mut transaction, append("a", 1)).await.unwrap();
+    let started = std::time::Instant::now();
+    let (lone, together) = tokio::join!(store.append(append("a", 1)), store.append(append("a", 2)));
+    for outcome in [lone, together] {
+        let Err(AppendError::Store(error @ StoreError::Unavailable { .. })) = outcome else { panic!("{outcome:?}") };
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("lock timeout"), "{source}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    transaction.commit().await.unwrap();
+    store.append(append("a", 1)).await.unwrap();
+    assert_eq!(read(&store, "a").await.len(), 3);
 }

@@ -1,0 +1,1 @@
+SELECT {schema}.prove_room() WHERE {this}
