@@ -184,7 +184,7 @@ impl RecountBuilder {
                 retry,
                 clock,
                 routes,
-                names: CheckedNames::default(),
+                names,
             }),
         }
     }

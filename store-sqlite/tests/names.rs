@@ -47,12 +47,12 @@ async fn an_inline_projection_and_a_type_of_the_same_name_are_refused() {
     let recount = Recount::new(builder().inline(Takes::<Placed>::NEW).open().await.unwrap());
     let same = Arc::new(Fold::new((), |(), _: &Placed, _| {}));
     let other = Arc::new(Fold::new((), |(), _: &elsewhere::Placed, _| {}));
-    let projections = recount.projections().add(same, InMemory::new()).start();
-    projections.wait_for(Position::START).await.unwrap();
-    projections.shutdown().await;
     let projections = recount.projections().add(other, InMemory::new()).start();
     let stopped = projections.wait_for(Position::START).await.unwrap_err();
     assert!(matches!(&stopped.status, Status::Stopped { error } if error.contains("order.placed")), "{stopped:?}");
+    projections.shutdown().await;
+    let projections = recount.projections().add(same, InMemory::new()).start();
+    projections.wait_for(Position::START).await.unwrap();
     projections.shutdown().await;
     recount.close().await;
     let both = builder().inline(Takes::<Placed>::NEW).inline(Takes::<elsewhere::Placed>::NEW).open().await.unwrap_err();
