@@ -211,6 +211,25 @@ async fn an_append_whose_answer_vanishes_is_found_out() {
     assert_eq!(idle_in_transaction(&server).await, 0);
 }
 
+/// Its last event is recorded already, by another instance: the append is not done for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_answer_vanishes_is_not_taken_for_another_one() {
+    let server = server(&[]).await;
+    let (proxy, url) = behind_a_proxy(&server).await;
+    let store = PostgresStore::builder(&url).patience(Duration::from_secs(2)).open().await.unwrap();
+    warm(&store).await;
+    let recorded = common::event();
+    let other = PostgresStore::open(&server.url()).await.unwrap();
+    other.append(Append::to(stream("a"), ExpectedVersion::Any, vec![recorded.clone()])).await.unwrap();
+    proxy.silent.store(true, Ordering::SeqCst);
+    let events = vec![common::event(), recorded];
+    let outcome =
+        within(Duration::from_secs(30), store.append(Append::to(stream("a"), ExpectedVersion::Any, events))).await;
+    proxy.silent.store(false, Ordering::SeqCst);
+    assert!(matches!(outcome, Err(AppendError::DuplicateEvent { .. })), "{outcome:?}");
+    assert_eq!(read(&other, "a").await.len(), 1);
+}
+
 /// Nobody answers any more: the outcome is unknown, in time, and all goes on when the network is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_into_a_dead_network_has_an_unknown_outcome_in_time() {
