@@ -39,13 +39,15 @@ impl<'a, D: Decision> Decide<'a, D> {
     /// Makes the decision idempotent: the same key with the same decision returns the first outcome and adds nothing, for
     /// ever. "Nothing needed to happen" is kept as an outcome, and a refusal if [asked for](Self::keep_refusal). The same
     /// key with another decision is [refused](AppendError::KeyReused): its content is what `Serialize` writes of
-    /// it, under the name of its type, without fields that are `None`. The key is unique in the store.
+    /// it, under the name of its type, without fields that are `None`. Give decisions of one name in different modules
+    /// different names with `#[serde(rename = "…")]`, and use sorted collections: a `HashSet` is written in another order
+    /// each time. The key is unique in the store.
     pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self
     where
         D: Serialize,
     {
         let mut content = Vec::new();
-        let traced = trace(&self.decision, &mut Content(&mut content));
+        let traced = trace(&self.decision, &mut Content { tokens: &mut content, decision: name_of::<D>() });
         self.content = Some(traced.map(|()| content));
         self.request.key = Some(key);
         self
@@ -164,13 +166,29 @@ impl<'a, D: Decision> Decide<'a, D> {
 }
 
 /// Takes the tokens of a decision; fields that are `None` are left out, so that an optional field can be added later.
-struct Content<'a>(&'a mut Vec<u8>);
+struct Content<'a> {
+    tokens: &'a mut Vec<u8>,
+    /// The name of the decision's type.
+    decision: &'static str,
+}
+
+/// The name of a type without its module and parameters.
+fn name_of<T>() -> &'static str {
+    let path = std::any::type_name::<T>();
+    let path = path.split_once('<').map_or(path, |(path, _)| path);
+    path.rsplit_once("::").map_or(path, |(_, name)| name)
+}
 
 impl TokenSink for Content<'_> {
     const OMITS_NONE: bool = true;
 
     fn token(&mut self, token: Token<'_>) {
-        self.0.token(token);
+        let named = matches!(token, Token::Struct(_) | Token::Newtype(_) | Token::UnitStruct(_));
+        if self.tokens.is_empty() && !named {
+            // A variant, or a decision that is written as the value within it.
+            self.tokens.token(Token::Struct(self.decision));
+        }
+        self.tokens.token(token);
     }
 }
 

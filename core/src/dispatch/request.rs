@@ -66,8 +66,9 @@ macro_rules! key_options {
         /// Makes the command idempotent: the same key with the same command returns the first outcome and adds nothing, for
         /// ever. "Nothing needed to happen" is kept as an outcome, and a refusal if [asked for](Self::keep_refusal). The
         /// same key with another command is [refused](crate::AppendError::KeyReused); fields that are added later
-        /// don't make it another one while they have the value that they have when they are missing. The key is
-        /// unique in the store.
+        /// don't make it another one while they have the value that they have when they are missing. A command with a value
+        /// that JSON doesn't tell from another, such as a NaN, is [malformed](crate::DispatchError::Malformed). Use
+        /// a `BTreeSet` instead of a `HashSet`, which is written in another order each time. The key is unique in the store.
         pub fn idempotency_key(mut self, key: crate::IdempotencyKey) -> Self {
             self.request.key = Some(key);
             self
