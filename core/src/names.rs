@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
+use crate::dispatch::kept::{REFUSED, Refused};
 use crate::{Aggregate, Event, EventVariant, RustType};
 
 /// Two types of the program claim one stored name: each would read what the other wrote.
@@ -66,8 +67,9 @@ pub(crate) struct CheckedNames {
 }
 
 impl CheckedNames {
-    /// None checked yet, and these names claimed already.
-    pub(crate) fn beside(names: StoredNames) -> Self {
+    /// None checked yet, and these names claimed already, beside recount's own.
+    pub(crate) fn beside(mut names: StoredNames) -> Self {
+        names.aggregates.entry(REFUSED).or_insert(RustType::of::<Refused>());
         Self { names: Mutex::new(names), ..Self::default() }
     }
 
