@@ -244,6 +244,16 @@ async fn a_request_that_changed_nothing_changes_nothing_later() {
 }
 
 #[tokio::test]
+async fn nothing_of_an_aggregate_that_was_new_stays_at_its_beginning() {
+    let (_, one, other) = processes();
+    let first = one.dispatch(release()).idempotency_key(key("k")).await.unwrap();
+    let _ = one.dispatch(book("ada")).await.unwrap();
+    let again = other.dispatch(release()).idempotency_key(key("k")).await.unwrap();
+    assert_eq!((first.version.get(), first.repeated), (0, false));
+    assert_eq!((again.version, again.position, again.repeated), (first.version, first.position, true));
+}
+
+#[tokio::test]
 async fn a_decision_that_changed_nothing_changes_nothing_later() {
     let (store, one, other) = processes();
     let _ = one.decide(reserve("ada")).await.unwrap();

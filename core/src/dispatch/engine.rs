@@ -233,10 +233,11 @@ impl Inner {
 
     /// The outcome that the request had earlier under the same key, and the state now.
     async fn repeated<A: Apply>(&self, stream: &StreamId, named: &Idempotency, first: Appended) -> Outcome<A, Warm<A>> {
+        // Nothing happened, to a stream that took no appends any more.
+        let closed = first.streams.is_empty();
         let mut receipt = self.first_outcome(named, first).await?;
         let warm = self.load(stream).await?;
-        if receipt.version == StreamVersion::EMPTY {
-            // Nothing happened, to a stream that took no appends any more.
+        if closed {
             receipt.version = warm.version;
         }
         Ok((receipt, warm))
