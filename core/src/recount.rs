@@ -178,14 +178,7 @@ impl RecountBuilder {
         let Self { store, warm_aggregates, retry, clock, routes } = self;
         let names = CheckedNames::beside(store.names());
         Recount {
-            inner: Arc::new(Inner {
-                store,
-                cache: WarmCache::new(warm_aggregates),
-                retry,
-                clock,
-                routes,
-                names,
-            }),
+            inner: Arc::new(Inner { store, cache: WarmCache::new(warm_aggregates), retry, clock, routes, names }),
         }
     }
 }
