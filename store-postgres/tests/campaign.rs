@@ -8,19 +8,17 @@
 mod common;
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::hesitate::{HESITATE, IN_COMMIT, THEN_UNDO};
-use common::process::{self, Killed};
-use common::{execute_on, stream};
-use futures_util::StreamExt;
+use common::readers::{self, Readers};
+use common::{execute_on, process, restart, stream};
 use recount_core::{
-    Append, AppendError, Delivery, EventData, EventStore, ExpectedVersion, IdempotencyKey, Position, Query, Recount,
-    StoreError,
+    Append, AppendError, EventData, EventStore, ExpectedVersion, IdempotencyKey, RecordedEvent, StoreError,
 };
 use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
@@ -54,52 +52,13 @@ const REMEMBER_DRAWN: &str = "
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
     if process::part().as_deref() == Some("read") {
-        read().await;
+        readers::read(Duration::from_millis(10), record).await;
     }
 }
 
-/// Two subscribers on instances of their own, each of which writes down what it sees.
-async fn read() {
-    let (url, directory) = (process::told("URL"), PathBuf::from(process::told("DIRECTORY")));
-    let (head, end) = tokio::sync::watch::channel(None::<u64>);
-    let subscribers: Vec<_> = (0..2)
-        .map(|number| {
-            let (url, end) = (url.clone(), end.clone());
-            let file = std::fs::File::create(directory.join(number.to_string())).unwrap();
-            tokio::spawn(async move {
-                let store = PostgresStore::builder(&url).poll(Duration::from_millis(10)).open().await.unwrap();
-                process::say("ready");
-                subscribe(store, BufWriter::new(file), end).await;
-            })
-        })
-        .collect();
-    let told = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).unwrap();
-        line.trim().parse().unwrap()
-    });
-    head.send(Some(told.await.unwrap())).unwrap();
-    for subscriber in subscribers {
-        subscriber.await.unwrap();
-    }
-    process::say("ended");
-}
-
-async fn subscribe(store: PostgresStore, mut seen: impl Write, mut end: tokio::sync::watch::Receiver<Option<u64>>) {
-    let mut subscription = Recount::new(store).subscribe(Query::all(), Position::START);
-    loop {
-        let delivery = tokio::select! {
-            delivery = subscription.next() => delivery.unwrap().unwrap(),
-            Ok(()) = end.changed() => continue,
-        };
-        if let Delivery::Event(event) = &delivery {
-            seen.write_all(&event.position.get().to_le_bytes()).unwrap();
-            seen.write_all(event.data.id.0.as_bytes()).unwrap();
-        }
-        if end.borrow().is_some_and(|end| delivery.position().get() >= end) {
-            break seen.flush().unwrap();
-        }
-    }
+fn record(seen: &mut dyn Write, event: &RecordedEvent) {
+    seen.write_all(&event.position.get().to_le_bytes()).unwrap();
+    seen.write_all(event.data.id.0.as_bytes()).unwrap();
 }
 
 fn seen(file: &Path) -> Vec<(i64, Uuid)> {
@@ -210,15 +169,6 @@ async fn kill_backends(url: String, mut random: fastrand::Rng, kills: Arc<Atomic
     }
 }
 
-async fn crash(mut server: Postgres) -> Postgres {
-    let crashed = tokio::task::spawn_blocking(move || {
-        server.kill();
-        server.start_again().unwrap();
-        server
-    });
-    crashed.await.unwrap()
-}
-
 /// What a run came to.
 #[derive(Debug, Default)]
 struct Report {
@@ -248,12 +198,7 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
     drop(shell);
     let directory = std::env::temp_dir().join(format!("recount-campaign-{}-{seed}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let told = [("URL", url.clone()), ("DIRECTORY", directory.display().to_string())];
-    let mut reader = Killed(process::spawn("read", &told));
-    let mut heard = BufReader::new(reader.0.stdout.take().unwrap()).lines();
-    for _ in 0..2 {
-        while !heard.next().expect("the readers live").unwrap().contains("ready") {}
-    }
+    let readers = Readers::start(&url, &directory);
 
     let shared = Arc::new(Shared::default());
     let mut writers = Vec::new();
@@ -278,7 +223,7 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
         tokio::time::sleep(STORM).await;
         shared.quiet.store(mutant || random.bool(), Ordering::SeqCst);
         tokio::time::sleep(QUIET).await;
-        server = crash(server).await;
+        server = restart(server).await;
         report.stops += 1;
         shared.storm.store(false, Ordering::SeqCst);
         shared.quiet.store(false, Ordering::SeqCst);
@@ -301,12 +246,7 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
         .fetch_all(&mut checker)
         .await
         .unwrap();
-    writeln!(reader.0.stdin.as_mut().unwrap(), "{}", log.last().unwrap().0).unwrap();
-    let waiting = tokio::task::spawn_blocking(move || {
-        let ended = heard.any(|line| line.unwrap().contains("ended"));
-        assert!(ended && reader.0.wait().unwrap().success(), "a reader failed");
-    });
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("readers come to the end").unwrap();
+    readers.end(log.last().unwrap().0).await;
 
     let there: HashSet<Uuid> = log.iter().map(|(_, id)| *id).collect();
     assert_eq!(there.len(), log.len(), "an event is there twice");

@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{append, read_all, stream};
+use common::{append, read_all, restart, stream};
 use futures_util::StreamExt;
 use recount_core::{
     Append, AppendError, Delivery, EventData, EventStore, EventType, ExpectedVersion, Position, Query, QueryItem,
@@ -32,14 +32,6 @@ async fn with(mut server: Postgres, change: impl FnOnce(&mut Postgres) + Send + 
         server
     });
     changed.await.unwrap()
-}
-
-async fn restart(server: Postgres) -> Postgres {
-    with(server, |server| {
-        server.kill();
-        server.start_again().unwrap();
-    })
-    .await
 }
 
 /// Appends of an event that is there: each draws a position and is undone.

@@ -4,6 +4,7 @@
 pub mod hesitate;
 pub mod process;
 pub mod proxy;
+pub mod readers;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,6 +12,7 @@ use futures_util::TryStreamExt;
 use recount_core::{
     Append, EventData, EventStore, EventType, ExpectedVersion, Query, ReadAll, ReadStream, RecordedEvent, StreamId,
 };
+use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -126,6 +128,16 @@ impl Drop for Fresh {
             eprintln!("the database {} is left: {error}", self.name);
         }
     }
+}
+
+/// Ends the server at once and starts it again.
+pub async fn restart(mut server: Postgres) -> Postgres {
+    let restarted = tokio::task::spawn_blocking(move || {
+        server.kill();
+        server.start_again().unwrap();
+        server
+    });
+    restarted.await.unwrap()
 }
 
 pub fn stream(id: &str) -> StreamId {
