@@ -119,7 +119,8 @@ impl PostgresBuilder {
         let writer = Writer { database, kinds, limits, wake: wake.clone(), closed };
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run(Arc::clone(&queue)))).collect();
         let lone = Lone::new(writer);
-        let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
+        let read_model =
+            PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema).of(identity));
         Ok(PostgresStore::new(Opened {
             parts: Parts { identity: identity.store, requests, lone, reader, head, wake, read_model },
             writers,

@@ -9,11 +9,11 @@ use std::time::Duration;
 use common::{Fresh, append, event, execute_on, read_all, stream};
 use futures_util::{StreamExt, TryStreamExt, stream as streams};
 use recount_core::{
-    Append, AppendCondition, AppendError, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion,
-    IdempotencyKey, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, StateError, StateKey, StateStore,
-    StoreError, StreamAppend, Tag,
+    Append, AppendCondition, AppendError, Checkpoint, CheckpointError, EventData, EventStore, EventType,
+    ExpectedRevision, ExpectedVersion, IdempotencyKey, Position, Query, QueryItem, ReadAll, ReadModel, ReadStream,
+    RecordedEvent, StateError, StateKey, StateStore, StoreError, StreamAppend, Tag,
 };
-use recount_store_postgres::{ImportError, PostgresStore};
+use recount_store_postgres::{ImportError, PostgresReadModel, PostgresStore};
 use sqlx::PgPool;
 
 const RENAME: &str = "ALTER SCHEMA live RENAME TO archive";
@@ -49,6 +49,17 @@ fn several() -> Append {
     let mut append = append("a", 1);
     append.streams.push(StreamAppend { stream: stream("b"), expected: ExpectedVersion::Any, events: vec![event()] });
     append
+}
+
+/// Begins a transaction as a projection does: again where a connection has ended.
+async fn begin(read_model: &PostgresReadModel) -> Result<(), StoreError> {
+    for _ in 0..10 {
+        match read_model.begin("p").await {
+            Err(error) if error.is_transient() => {}
+            begun => return begun.map(drop),
+        }
+    }
+    read_model.begin("p").await.map(drop)
 }
 
 /// What each call of the store comes to, by its name.
@@ -130,6 +141,10 @@ async fn outcomes(
             Err(error) => panic!("{error:?}"),
         },
     ));
+    let read_model = store.read_model();
+    outcomes.push(("begin a read model", begin(&read_model).await.err()));
+    outcomes.push(("read a checkpoint", read_model.checkpoint("p").await.err()));
+    outcomes.push(("look at a position", store.event_at(Position::new(1)).await.err()));
     // The database may be gone.
     if let Ok(mut transaction) = pool.begin().await {
         outcomes.push(("append in", of_append(store.append_in(&mut transaction, append("in", 1)).await.map(drop))));
@@ -301,4 +316,21 @@ async fn a_subscription_on_a_store_that_was_replaced_ends_with_the_error() {
     };
     let error = tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends");
     assert!(matches!(error, StoreError::Replaced { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_does_not_commit_its_checkpoint_to_another_store() {
+    let fresh = Fresh::new().await;
+    let store = open(&fresh, "live").await;
+    let read_model = store.read_model();
+    let at = |position| Checkpoint::from(Position::new(position));
+    let (transaction, _) = read_model.begin("p").await.unwrap();
+    read_model.commit(transaction, "p", Checkpoint::START, at(1)).await.unwrap();
+    let (transaction, checkpoint) = read_model.begin("p").await.unwrap();
+    fresh.execute(RENAME).await.unwrap();
+    let other = open(&fresh, "live").await;
+    let committed = read_model.commit(transaction, "p", checkpoint, at(2)).await;
+    assert!(matches!(committed, Err(CheckpointError::Store(StoreError::Replaced { .. }))), "{committed:?}");
+    assert_eq!(other.read_model().checkpoint("p").await.unwrap(), Checkpoint::START);
+    assert_eq!(open(&fresh, "archive").await.read_model().checkpoint("p").await.unwrap(), at(1));
 }
