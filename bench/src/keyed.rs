@@ -1,4 +1,4 @@
-//! What an idempotency key costs: 32 dispatchers with keys against 32 without, turn by turn on one store.
+//! The cost of idempotency keys: 32 dispatchers with keys against 32 without, in alternation on one store.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,19 +14,19 @@ use crate::figures::{Figures, Floor};
 use crate::rounds::Rounds;
 
 const DISPATCHERS: usize = 32;
-/// How long one side runs before it is the other's turn.
+/// The time that one side runs before the other side runs.
 const TURN: Duration = Duration::from_millis(400);
 const ROUNDS: usize = 7;
 
-/// Distinguishes all keys of the process.
+/// A counter that makes all keys of the process distinct.
 static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
 
-/// What the dispatchers' tills are.
+/// The aggregates of the dispatchers.
 #[derive(Clone, Copy)]
 pub enum Tills {
-    /// Each dispatcher has its own.
+    /// Each dispatcher has its own aggregate.
     Own,
-    /// All have the same one, so that their commands share appends.
+    /// All dispatchers have the same aggregate, so that their commands share appends.
     Hot,
 }
 
@@ -52,7 +52,7 @@ pub async fn compare(
     for round in 0..=ROUNDS {
         let without = turn(recount, tills, false).await?;
         let with = turn(recount, tills, true).await?;
-        // The first one warms up.
+        // The first round is a warm-up.
         if round > 0 {
             keyed.push(with);
             unkeyed.push(without);

@@ -64,7 +64,7 @@ pub enum CatalogueError {
         /// Why.
         source: io::Error,
     },
-    /// Two types of the catalogue have one stored name.
+    /// Two types of the catalogue have the same stored name.
     #[error(transparent)]
     NameCollision(#[from] NameCollision),
     /// The page can't be made.

@@ -28,7 +28,7 @@ pub struct Append {
     pub slices: Vec<KeyedSlice>,
 }
 
-/// The part of an append that is the outcome of one request: some events of one stream, or none of them.
+/// The part of an append that belongs to one request: some events of one stream, or no events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyedSlice {
     /// The request.

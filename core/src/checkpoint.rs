@@ -52,7 +52,7 @@ impl Checkpoint {
     }
 }
 
-/// What a store has at a position: the answer of [`EventStore::event_at`](crate::EventStore::event_at).
+/// The content of a position: the answer of [`EventStore::event_at`](crate::EventStore::event_at).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventAt {
     /// The event with this id.

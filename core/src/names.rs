@@ -1,4 +1,4 @@
-//! Which type of the program each stored name stands for.
+//! The registry of stored names: each event type and aggregate name belongs to one Rust type.
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
@@ -8,11 +8,11 @@ use foldhash::fast::RandomState;
 
 use crate::{Aggregate, Event, EventVariant, RustType};
 
-/// Two types of the program claim one stored name: each would read what the other wrote.
+/// Two types of the program claim one stored name: each would read the other's events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} `{name}` is declared by {first} and by {second}: rename one, or use one type in both places")]
 pub struct NameCollision {
-    /// What has the name: an event type or an aggregate.
+    /// The kind of name: an event type or an aggregate.
     pub kind: &'static str,
     /// The stored name.
     pub name: &'static str,
@@ -66,7 +66,7 @@ pub(crate) struct CheckedNames {
 }
 
 impl CheckedNames {
-    /// None checked yet, and these names claimed already.
+    /// Starts with these names claimed, and no type checked.
     pub(crate) fn beside(names: StoredNames) -> Self {
         Self { names: Mutex::new(names), ..Self::default() }
     }

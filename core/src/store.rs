@@ -83,8 +83,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`] if the store can't be asked.
     async fn head(&self) -> Result<Position, StoreError>;
 
-    /// What is at this position, as committed now: the read by which readers notice that a store lost events that they
-    /// have handled.
+    /// Looks up the event at a position among the committed events. Readers use it to notice that a store lost events
+    /// that they have handled.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be asked.

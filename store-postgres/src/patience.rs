@@ -15,7 +15,7 @@ pub(crate) struct Process {
     pub(crate) id: i32,
     /// When it was started, in microseconds since 1970.
     pub(crate) started: i64,
-    /// When the server was, see [`Incarnation`](crate::incarnation::Incarnation).
+    /// When the server was started, see [`Incarnation`](crate::incarnation::Incarnation).
     pub(crate) server: i64,
 }
 

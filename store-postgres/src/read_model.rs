@@ -81,7 +81,7 @@ impl PostgresReadModel {
     }
 }
 
-/// The checkpoint in the first three columns.
+/// Decodes the checkpoint from the first three columns.
 fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
     let position: i64 = row.try_get(0)?;
     let (store, event): (Option<_>, Option<_>) = (row.try_get(1)?, row.try_get(2)?);

@@ -1,4 +1,4 @@
-//! What an idempotency key costs on Postgres.
+//! The cost of idempotency keys on Postgres.
 
 use anyhow::Result;
 use recount::Recount;

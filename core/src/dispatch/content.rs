@@ -1,8 +1,8 @@
-//! What a request under an idempotency key asks for, in a form that survives compatible additions to its type.
+//! The content of a request under an idempotency key, in a form that compatible additions to its type don't change.
 //!
-//! A caller repeats a request after a deploy: the JSON of the new program has a field more, with the value that it has
-//! when it is left out. The form leaves out each such field. It still tells any two requests apart, because it reads back
-//! to the request that it was made of.
+//! Example: a caller repeats a request after a deploy. The JSON of the new program has one more field, which holds its
+//! default value. The form omits each such field. Two different requests still have different forms, because a form
+//! decodes to the request that it was made from.
 
 use std::collections::BTreeSet;
 

@@ -53,7 +53,7 @@ pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &
         Ok(state) => state,
         Err(error) => {
             tracing::warn!(%stream, %error, "state can't be kept as a snapshot");
-            // Not for each command again: an older snapshot, and the events after it, do as well.
+            // Don't retry for each command: an older snapshot plus the events after it is enough.
             warm.snapshot = warm.version;
             return;
         }

@@ -63,7 +63,7 @@ pub(super) fn drawn<E: Event + Payload>(
     Ok(read)
 }
 
-/// What is lost of an event by writing and reading it.
+/// Encodes and decodes an event, and returns the loss, if any.
 fn lost<E: Event + Payload>(variant: &EventVariant, event: &E, written: &[u8]) -> Option<String> {
     match E::decode(variant.event_type, variant.schema_version, written) {
         Ok(again) => event_loss(event, written, Ok(&again)).map(|loss| loss.to_string()),

@@ -36,7 +36,7 @@ fn check_kept<E: Payload>(event: &E, index: usize, name: &'static str, payload: 
     }
 }
 
-/// What is lost of an event that was written as this payload, and read back.
+/// Decodes the payload of an event, compares it with the event, and returns the loss, if any.
 pub(super) fn event_loss<E: Payload>(event: &E, payload: &[u8], read: Result<&E, &serde_json::Error>) -> Option<Loss> {
     let lost = match read {
         Ok(read) => loss(&Content(event), payload, Ok(&Content(read))),
