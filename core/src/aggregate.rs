@@ -97,8 +97,8 @@ pub struct Context<'a> {
     pub metadata: &'a Metadata,
 }
 
-/// How an aggregate's state is kept. A snapshot is only a shortcut: one that is missing, of another version or shape, or
-/// unreadable is ignored, and the events are replayed.
+/// How an aggregate's state is kept. A snapshot is only a shortcut: if it is missing or unreadable, or has another
+/// version or shape, it is ignored, and the events are replayed.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<A> {
     /// After how many events a new one is kept.

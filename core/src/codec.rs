@@ -37,8 +37,8 @@ pub fn to_json<T: Serialize + DeserializeOwned>(event_type: &'static str, value:
 /// Encodes a value as JSON without decoding it again. The caller promises that it decodes to an equal value.
 ///
 /// # Errors
-/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`]; [`EncodeError::Lossy`] if a map
-/// has keys that JSON can't have.
+/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`];
+/// [`EncodeError::Lossy`] if a map has keys that JSON can't represent.
 pub fn to_json_unchecked<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
     let refuse = |source| EncodeError::Payload { event_type, source };
     let mut json = PAPER.take();

@@ -140,7 +140,7 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::StorageFull { .. })
     }
 
-    /// Whether the store lacks what a reader has handled, so that reading on would pass over events in silence.
+    /// Whether the store lacks events that a reader has handled, so that reading on could skip events silently.
     pub(crate) fn is_lost_history(&self) -> bool {
         matches!(self, Self::WentBack { .. } | Self::OtherStore { .. })
     }

@@ -62,7 +62,8 @@ pub trait Event: Sized + Send + Sync + 'static {
     /// Reads a stored form of any released version: aliases are known, upcasters run.
     ///
     /// # Errors
-    /// [`DecodeError`] if the type or version is unknown, the payload is not of that version's shape, or an upcaster fails.
+    /// [`DecodeError`] if the type or version is unknown, the payload does not have that version's shape, or an
+    /// upcaster fails.
     fn decode(event_type: &str, schema_version: u32, payload: &[u8]) -> Result<Self, DecodeError>;
 
     /// Reads a recorded event.
@@ -198,7 +199,7 @@ pub enum DecodeError {
         /// Why.
         source: BoxError,
     },
-    /// An upcaster refuses the event: its old version holds what the next one can't.
+    /// An upcaster refuses the event, since the next version can't represent the old one's values.
     #[error(
         "a {event_type} event, version {schema_version}, can't become the next version: upcaster {function} failed"
     )]

@@ -254,7 +254,7 @@ pub fn command(input: TokenStream) -> TokenStream {
 /// | `event = AccountEvent` | what can happen (required) |
 /// | `error = AccountError` | why a command can be refused (required) |
 /// | `commands(Open, Deposit)` | the commands that can be asked for by name; each needs its `impl Handle` |
-/// | `snapshot(every = 500, version = 1)` | keeps the state after so many events; a snapshot of another shape or `version` is ignored |
+/// | `snapshot(every = 500, version = 1)` | keeps the state after `every` events; ignores other shapes and versions |
 /// | `crate = "path"` | where recount is, if not at `::recount` |
 ///
 /// A snapshot carries the shape of its state. If a field is added, renamed or given another type, also within the types

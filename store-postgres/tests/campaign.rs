@@ -1,7 +1,7 @@
-//! Rollbacks, refused duplicates, ended backends and crashes of the server, all in one run: subscribers in another process see every
-//! event, once, in order, and what was acknowledged is there.
+//! A campaign of rollbacks, refused duplicates, terminated backends and server crashes. Subscribers in another process
+//! see every event once and in order, and every acknowledged event is in the store.
 //!
-//! `RECOUNT_CAMPAIGN` is how many events a run has, 50,000 unless it says more.
+//! `RECOUNT_CAMPAIGN` sets the number of events of a run; the default is 50,000.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
@@ -30,15 +30,15 @@ const EVENTS: usize = 50_000;
 const STOPS: usize = 10;
 const STORES: usize = 3;
 const WRITERS: usize = 12;
-/// For how long before a crash nothing is committed, but positions are drawn.
+/// The time before a crash in which appends draw positions and commit nothing.
 const STORM: Duration = Duration::from_millis(150);
 const QUIET: Duration = Duration::from_millis(60);
 
-/// What was not flushed goes with the server: nothing writes the log in the background.
+/// Settings under which a crash loses every unflushed write: no background process writes the log.
 const LAZY: [&str; 4] =
     ["wal_writer_delay=10s", "checkpoint_timeout=1h", "bgwriter_lru_maxpages=0", "max_wal_size=4GB"];
 
-/// The store as it was: it remembered positions that were only drawn, also of a server that was started anew.
+/// Installs the behaviour of earlier versions: they remembered uncommitted positions, even across server restarts.
 const REMEMBER_DRAWN: &str = "
     CREATE OR REPLACE FUNCTION recount.head(safe_before bigint, OUT last bigint, OUT kinds bigint, OUT server bigint)
     LANGUAGE plpgsql VOLATILE AS $$ BEGIN
@@ -71,13 +71,13 @@ fn seen(file: &Path) -> Vec<(i64, Uuid)> {
     bytes.chunks(24).map(pair).collect()
 }
 
-/// What the writers share.
+/// The state that the writers share.
 #[derive(Default)]
 struct Shared {
     acknowledged: AtomicUsize,
-    /// Only appends that come to nothing.
+    /// Writers make only appends that fail.
     storm: AtomicBool,
-    /// No appends at all, so that subscribers look at what is drawn last.
+    /// Writers make no appends, so that subscribers ask for the head after the last position was drawn.
     quiet: AtomicBool,
     done: AtomicBool,
 }
@@ -87,7 +87,7 @@ struct Shared {
 struct Outcomes {
     acknowledged: Vec<Vec<Uuid>>,
     unknown: Vec<Vec<Uuid>>,
-    /// Undone, refused, or not attempted.
+    /// Rolled back, refused, or not attempted.
     failed: Vec<Vec<Uuid>>,
     refused: usize,
 }
@@ -102,7 +102,7 @@ async fn write(store: PostgresStore, writer: usize, shared: Arc<Shared>, mut ran
         }
         let duplicate = shared.storm.load(Ordering::SeqCst) || random.u8(..8) == 0;
         let mut events = common::events(random.usize(5..90));
-        // A refused append draws all of its positions before its first event is refused: much is drawn and little is logged.
+        // A refused append draws all of its positions before its first event is refused: it draws many and logs little.
         let of = if duplicate { 0 } else { random.usize(..events.len()) };
         if let (true, Some(recorded)) = (duplicate, &recorded) {
             events[of] = recorded.clone();
@@ -128,7 +128,7 @@ async fn write(store: PostgresStore, writer: usize, shared: Arc<Shared>, mut ran
         let append = if keyed { append.idempotency_key(key) } else { append };
         let outcome = loop {
             match store.append(append.clone()).await {
-                // The key tells what became of it.
+                // The repetition returns the outcome under the key.
                 Err(AppendError::Store(StoreError::OutcomeUnknown { .. })) if keyed => {}
                 outcome => break outcome,
             }
@@ -154,7 +154,7 @@ async fn write(store: PostgresStore, writer: usize, shared: Arc<Shared>, mut ran
     outcomes
 }
 
-/// Ends server processes of writers and readers now and then.
+/// Terminates random server processes of writers and readers.
 async fn kill_backends(url: String, mut random: fastrand::Rng, kills: Arc<AtomicUsize>) {
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name = 'recount' AND state = 'active' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1";
@@ -169,7 +169,7 @@ async fn kill_backends(url: String, mut random: fastrand::Rng, kills: Arc<Atomic
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default)]
 struct Report {
     events: usize,
@@ -181,7 +181,7 @@ struct Report {
     missed: usize,
     doubled: usize,
     out_of_order: usize,
-    /// Seen, but not there in the end.
+    /// Seen by a subscriber, but not in the store at the end.
     phantoms: usize,
 }
 
@@ -274,11 +274,11 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
     report
 }
 
-/// One after the other.
+/// Serializes the tests.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn subscribers_miss_nothing_whatever_is_undone_refused_ended_or_crashes() {
+async fn subscribers_see_every_event_despite_rollbacks_refusals_kills_and_crashes() {
     let _alone = ALONE.lock().await;
     let events = std::env::var("RECOUNT_CAMPAIGN").ok().and_then(|events| events.parse().ok()).unwrap_or(EVENTS);
     let stops = STOPS.max(events / (EVENTS / STOPS));
@@ -291,7 +291,7 @@ async fn subscribers_miss_nothing_whatever_is_undone_refused_ended_or_crashes() 
     assert_eq!(wrong, (0, 0, 0, 0), "missed, doubled, out of order, phantoms");
 }
 
-/// The same campaign finds what a store misses that remembers positions which were only drawn; so it can fail.
+/// The campaign detects missed events: it fails for a store that remembers uncommitted positions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_that_remembers_drawn_positions_misses_events() {
     let _alone = ALONE.lock().await;

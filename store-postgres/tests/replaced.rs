@@ -1,4 +1,4 @@
-//! A store that was opened, and what has its place since: nothing is written to that or read from it, and the error says what is there.
+//! Another store in the place of an open one is neither written nor read, and the error names it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
@@ -51,7 +51,7 @@ fn several() -> Append {
     append
 }
 
-/// Begins a transaction as a projection does: again where a connection has ended.
+/// Begins a transaction as a projection does: retries if the connection has ended.
 async fn begin(read_model: &PostgresReadModel) -> Result<(), StoreError> {
     for _ in 0..10 {
         match read_model.begin("p").await {
@@ -62,7 +62,7 @@ async fn begin(read_model: &PostgresReadModel) -> Result<(), StoreError> {
     read_model.begin("p").await.map(drop)
 }
 
-/// What each call of the store comes to, by its name.
+/// The error, if any, of each call of the store, by the call's name.
 async fn outcomes(
     store: &PostgresStore,
     pool: &PgPool,
@@ -96,7 +96,7 @@ async fn outcomes(
         (
             "lone event",
             match store.append(exactly("lone", 1)).await {
-                // The version has moved on: it was looked at.
+                // A conflict means that the store was read.
                 Ok(_) | Err(AppendError::Conflict(_)) => None,
                 Err(AppendError::Store(error)) => Some(error),
                 Err(error) => panic!("{error:?}"),
@@ -185,7 +185,7 @@ const ROWS: &str = "SELECT (SELECT count(*) FROM live.events) + (SELECT count(*)
     + (SELECT count(*) FROM live.tags) + (SELECT count(*) FROM live.appends) + (SELECT count(*) FROM live.kinds)";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_was_renamed_is_missed_by_every_call() {
+async fn every_call_fails_after_the_schema_was_renamed() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     fresh.execute(RENAME).await.unwrap();
@@ -200,14 +200,14 @@ async fn another_store_in_the_place_of_a_renamed_one_is_neither_written_nor_read
     let other = open(&fresh, "live").await;
     all_fail(&store, &pool, &event, &other.identity().to_string()).await;
     assert_eq!(fresh.number(ROWS).await, 0);
-    // Also by connections that are made later.
+    // New connections fail too.
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'recount'";
     fresh.execute(kill).await.unwrap();
     all_fail(&store, &pool, &event, &other.identity().to_string()).await;
     assert_eq!(fresh.number(ROWS).await, 0);
     other.append(append("a", 1)).await.unwrap();
-    // And what was renamed is a store as before.
+    // The renamed schema still is a working store.
     let renamed = open(&fresh, "archive").await;
     assert_eq!(renamed.identity(), store.identity());
     let before = read_all(&renamed).await.len();
@@ -219,7 +219,7 @@ async fn another_store_in_the_place_of_a_renamed_one_is_neither_written_nor_read
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_was_dropped_or_made_anew_is_missed_by_every_call() {
+async fn every_call_fails_after_the_schema_was_dropped_or_recreated() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     fresh.execute("DROP SCHEMA live CASCADE").await.unwrap();
@@ -231,9 +231,9 @@ async fn a_schema_that_was_dropped_or_made_anew_is_missed_by_every_call() {
     assert_eq!(fresh.number(ROWS).await, 0);
 }
 
-/// The same store, as a dump of it that was restored in its place: it may have gone back in time.
+/// A restored dump in the place of the store counts as another store, since it may have gone back in time.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_dump_of_the_same_store_is_another_one_to_a_program_that_runs() {
+async fn a_restored_dump_counts_as_another_store() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     fresh.execute("DROP SCHEMA live CASCADE").await.unwrap();
@@ -250,7 +250,7 @@ async fn a_restored_dump_of_the_same_store_is_another_one_to_a_program_that_runs
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_was_dropped_or_made_anew_is_missed_by_every_call() {
+async fn every_call_fails_after_the_database_was_dropped_or_recreated() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     let mut server = fresh.server().await;
@@ -263,9 +263,9 @@ async fn a_database_that_was_dropped_or_made_anew_is_missed_by_every_call() {
     assert_eq!(fresh.number(ROWS).await, 0);
 }
 
-/// Appends that wait in the middle while the store is replaced go nowhere.
+/// Appends that wait for a lock while the store is replaced fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn appends_under_way_while_the_store_is_replaced_write_nothing_to_the_other_one() {
+async fn appends_in_flight_while_the_store_is_replaced_write_nothing_to_the_other_one() {
     let fresh = Fresh::new().await;
     let (store, ..) = warm(&fresh).await;
     let kinds = ["lone event", "events", "conditional", "several", "keyed"];
@@ -277,7 +277,7 @@ async fn appends_under_way_while_the_store_is_replaced_write_nothing_to_the_othe
     let appending: Vec<_> = [exactly("under-way", 0), append("a", 3), conditional(), several(), keyed()]
         .into_iter()
         .map(|append| {
-            // Each on a connection of its own.
+            // Each append uses a connection of its own.
             let store = store.clone();
             tokio::spawn(async move { store.append(append).await })
         })
@@ -298,7 +298,7 @@ async fn appends_under_way_while_the_store_is_replaced_write_nothing_to_the_othe
     assert_eq!(fresh.number(ROWS).await, 0);
 }
 
-/// A subscription ends with the error, it doesn't wait for ever.
+/// A subscription ends with the error instead of retrying.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_on_a_store_that_was_replaced_ends_with_the_error() {
     let fresh = Fresh::new().await;

@@ -97,7 +97,7 @@ impl Entry {
     ) -> Result<(), StoreError> {
         let handler =
             handling(Arc::clone(&bounds.place), self.projection.name(), self.projection.on(event, connection));
-        // A handler that panics or doesn't return fails its append; the writer goes on.
+        // A handler that panics or exceeds the timeout fails its append. The writer continues.
         let handled = tokio::time::timeout(bounds.patience, AssertUnwindSafe(handler).catch_unwind()).await;
         let handled = match handled {
             Ok(handled) => handled.unwrap_or_else(|_| Err("the handler panicked".into())),

@@ -130,7 +130,7 @@ impl Place {
         opened.as_ref().map(|opened| opened.path.clone()).unwrap_or_default()
     }
 
-    /// The store in the file; none if it is a file of read models only.
+    /// The store in the file; `None` for a file of read models only.
     pub(crate) fn store(&self) -> Option<StoreId> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|opened| opened.store)
     }

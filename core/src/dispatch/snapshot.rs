@@ -1,7 +1,7 @@
 //! Snapshots: an aggregate's state kept in the state store, a shortcut that is never trusted more than the events.
 //!
-//! Stored under `snapshot/<category>/<id>` as the snapshot's version (u32), the stream version (u64) and the state's shape
-//! (u64), all little-endian, and the encoded state.
+//! Stored under `snapshot/<category>/<id>` as the snapshot's version (u32), the stream version (u64) and the state's
+//! shape (u64), all little-endian, and the encoded state.
 
 use bytes::{Buf, BufMut, BytesMut};
 

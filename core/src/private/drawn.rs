@@ -52,7 +52,7 @@ pub(super) fn drawn<E: Event + Payload>(
             Err(EncodeError::Lossy { field, reason, .. }) => {
                 return Err(lossy(b"nothing", format!("`{field}` {reason}")));
             }
-            // Such as an empty text where a tag is made of it: it is never stored.
+            // The event is never stored, for example since a tag can't be made of an empty text.
             Err(_) => continue,
         }
         read.push(payload);

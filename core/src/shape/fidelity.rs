@@ -61,7 +61,7 @@ fn contains_null(json: &[u8]) -> bool {
 }
 
 impl Form {
-    /// Whether a value of this form can be written as `null`, which an `Option` around it reads as `None`.
+    /// Whether a value of this form can be encoded as `null`, which an `Option` around it decodes as `None`.
     #[must_use]
     pub const fn writes_null(&self) -> bool {
         match self {
@@ -81,7 +81,7 @@ impl Form {
         }
     }
 
-    /// Whether an `Option` is directly within another one, or around `()`: `Some(None)` would come back as `None`.
+    /// Whether an `Option` is directly around another one or around `()`: `Some(None)` would decode as `None`.
     #[must_use]
     pub const fn confuses_none(&self) -> bool {
         match self {
@@ -102,7 +102,7 @@ impl Form {
         }
     }
 
-    /// Whether it has a map whose keys have no text form, so that only an empty one can be written.
+    /// Whether the form has a map whose keys have no text form, so that only an empty map can be encoded.
     #[must_use]
     pub const fn has_unwritable_keys(&self) -> bool {
         match self {
@@ -130,8 +130,8 @@ impl Form {
         }
     }
 
-    /// Whether a value of this form can't be read where serde has to buffer it: within flattened fields. There the keys of maps
-    /// are text, and numbers have 64 bits.
+    /// Whether a value of this form can't be decoded within flattened fields, where serde buffers it: in the buffer map
+    /// keys are text, and numbers have 64 bits.
     #[must_use]
     pub const fn is_unreadable_in_flatten(&self) -> bool {
         match self {

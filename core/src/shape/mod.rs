@@ -133,9 +133,9 @@ impl<T: Shape + ?Sized> Probe<T> {
 /// The form and the fidelity of every other type.
 #[doc(hidden)]
 pub trait Unknown {
-    /// That nothing is known.
+    /// Unknown, for types without [`Shape`].
     const FORM: Form = Form::Opaque;
-    /// That nothing is known.
+    /// Unknown, for types without [`Shape`].
     const FIDELITY: Fidelity = Fidelity::Unknown;
 }
 

@@ -72,7 +72,7 @@ impl Fresh {
         done
     }
 
-    /// Keeps a copy of the store's events, as a backup does.
+    /// Saves a copy of the store's events, like a backup.
     pub async fn save(&self) {
         let copies = ["events", "tags", "appends"].map(|table| {
             format!("DROP TABLE IF EXISTS copy.{table}; CREATE TABLE copy.{table} AS TABLE recount.{table};")
@@ -81,7 +81,7 @@ impl Fresh {
         self.execute(&format!("CREATE SCHEMA IF NOT EXISTS copy; {} {last}", copies.concat())).await.unwrap();
     }
 
-    /// Puts the store back to the copy, beneath the instances that are open.
+    /// Restores the copy while instances of the store are open.
     pub async fn restore(&self) {
         let tables = ["tags", "appends", "events"].map(|table| {
             format!("DELETE FROM recount.{table}; INSERT INTO recount.{table} SELECT * FROM copy.{table};")
@@ -130,7 +130,7 @@ impl Drop for Fresh {
     }
 }
 
-/// Ends the server at once and starts it again.
+/// Kills the server and starts it again.
 pub async fn restart(mut server: Postgres) -> Postgres {
     let restarted = tokio::task::spawn_blocking(move || {
         server.kill();

@@ -1,4 +1,4 @@
-//! Two subscribers in another process, each of which writes down what it sees.
+//! Two subscribers in another process, each of which writes its events to a file.
 
 use std::io::{BufRead, BufReader, BufWriter, Lines, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::process::{self, Killed};
 
-/// The process, as its parent sees it.
+/// The parent's handle of the process.
 pub struct Readers {
     process: Killed,
     heard: Lines<BufReader<ChildStdout>>,
@@ -30,7 +30,7 @@ impl Readers {
         Self { process, heard }
     }
 
-    /// Waits until both have come to this position.
+    /// Waits until both subscribers have reached this position.
     pub async fn end(mut self, head: i64) {
         writeln!(self.process.0.stdin.as_mut().unwrap(), "{head}").unwrap();
         let waiting = tokio::task::spawn_blocking(move || {
@@ -41,7 +41,8 @@ impl Readers {
     }
 }
 
-/// What the process does: two instances of the store, a subscriber on each, and a file with what `record` writes of each event.
+/// The main function of the process: subscribes on two instances of the store, and calls `record` with each
+/// subscriber's file and each event.
 pub async fn read(poll: Duration, record: fn(&mut dyn Write, &RecordedEvent)) {
     let (url, directory) = (process::told("URL"), PathBuf::from(process::told("DIRECTORY")));
     let (head, end) = watch::channel(None::<u64>);
@@ -56,7 +57,7 @@ pub async fn read(poll: Duration, record: fn(&mut dyn Write, &RecordedEvent)) {
             })
         })
         .collect();
-    // The parent says where the end is.
+    // The parent sends the position of the end.
     let told = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).unwrap();

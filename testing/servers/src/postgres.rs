@@ -122,15 +122,15 @@ impl Postgres {
         Ok(())
     }
 
-    /// Ends the server in order, keeps a copy of its data for [`restore`](Self::restore), and starts it again.
+    /// Shuts the server down, copies its data for [`restore`](Self::restore), and starts it again.
     pub fn back_up(&mut self) -> Result<()> {
         self.stop();
         run::output(Command::new("cp").arg("-a").arg(self.data()).arg(self.copy()))?;
         self.start_again()
     }
 
-    /// Ends the server at once, and starts it with the data that was backed up: as a replica that takes over and lacks the
-    /// last commits, or as after a restore.
+    /// Kills the server and starts it with the backup's data. This simulates a restore, or a replica that takes over
+    /// without the last commits.
     pub fn restore(&mut self) -> Result<()> {
         self.kill();
         fs::remove_dir_all(self.data())?;
