@@ -5,8 +5,8 @@ CREATE TABLE {schema}.migrations (
     migrated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Which store this is, and the name that its schema had when the functions were written for it. One row. The name of its index is
--- one that no other store has: by it statements tell that they are in the right one.
+-- The store's identity, and the schema name in the functions' texts. One row. The index is named after the identity, so
+-- that statements that name it fail in every other store.
 CREATE TABLE {schema}.store (
     single boolean NOT NULL DEFAULT true CHECK (single),
     id uuid NOT NULL DEFAULT gen_random_uuid(),
