@@ -67,7 +67,7 @@ fn difference<T: Serialize + ?Sized, R: Serialize>(value: &T, read: &R) -> Optio
              or `#[serde(with = \"…\")]`"
         ),
         _ => format!(
-            "is {first}, which would come back as {second}: see what its type writes, and its attributes of serde"
+            "is {first}, which would come back as {second}: check the `Serialize` of its type and its serde attributes"
         ),
     };
     Some(Loss { field: named(path), reason })
@@ -96,7 +96,7 @@ fn unreadable<T: Serialize + ?Sized>(value: &T, json: &[u8], error: &Error) -> L
         }
         None => Loss {
             field: named(path),
-            reason: format!("can't be read back ({error}): see what its type writes, and its attributes of serde"),
+            reason: format!("can't be read back ({error}): check the `Serialize` of its type and its serde attributes"),
         },
     }
 }

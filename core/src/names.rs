@@ -22,7 +22,7 @@ pub struct NameCollision {
     pub second: RustType,
 }
 
-/// The stored names that an application uses, each with the type that it stands for.
+/// The stored names that an application uses, each with its type.
 #[derive(Clone, Debug, Default)]
 pub struct StoredNames {
     events: HashMap<&'static str, RustType>,

@@ -212,7 +212,7 @@ async fn what_one_may_be_to_blame_for_is_everyones_own_outcome() {
     assert_eq!(refusal(refused.await.unwrap()), TooLittle { balance: 1 });
 }
 
-/// Dispatches under a key in a task, which waits for its turn when this returns.
+/// Dispatches under a key in a task. The task waits in the queue when this returns.
 async fn waiting_keyed<C>(recount: &Recount, command: C, name: &str) -> JoinHandle<Outcome>
 where
     C: recount_core::Command<Aggregate = Account>,

@@ -31,7 +31,7 @@ pub(crate) async fn event_at(database: &Database, position: Position) -> Result<
     const OPERATION: &str = "reading the event at a position";
     let select = Statement::new(&database.schema, include_str!("sql/select_event_at.sql")).bind(position.as_i64());
     let rows = database.read(OPERATION, select).await?;
-    let row = rows.first().ok_or_else(|| damaged("the look at a position answers nothing"))?;
+    let row = rows.first().ok_or_else(|| damaged("the query for the event at a position returned no row"))?;
     Ok(match (row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?) {
         (Some(id), _) => EventAt::Event(EventId(id)),
         (None, true) => EventAt::Erased,

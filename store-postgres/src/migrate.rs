@@ -51,7 +51,7 @@ async fn rename(connection: &mut PgConnection, schema: &Schema) -> Result<(), St
         sqlx::raw_sql(install).execute(&mut *transaction).await.during(OPERATION)?;
         let update = sqlx::query(schema.sql(include_str!("sql/name_schema.sql"))).bind(schema.name());
         update.execute(&mut *transaction).await.during(OPERATION)?;
-        tracing::warn!(before, now = schema.name(), "the schema was renamed: its functions are made anew");
+        tracing::warn!(before, now = schema.name(), "the schema was renamed: its functions are recreated");
     }
     transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))
 }

@@ -141,7 +141,7 @@ impl Reader {
                 return Ok(safe);
             }
         }
-        let source = "the server is another one each time that it is asked";
+        let source = "the server changed during every attempt";
         Err(StoreError::Unavailable { operation: OPERATION, source: source.into() })
     }
 }

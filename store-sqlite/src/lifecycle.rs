@@ -88,7 +88,7 @@ async fn find(
     Ok((row.try_get(0).during(operation)?, StreamState::from_sql(state)))
 }
 
-/// Writes and commits as many bytes as a sizeable append, and deletes them, which leaves the room to the next append.
+/// Commits [`HEALTH_BYTES`] bytes and deletes them again, which leaves the room to the next append.
 async fn health(connection: &mut SqliteConnection, patience: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
     let write = sqlx::query(include_str!("sql/health_1_write.sql")).bind(HEALTH_BYTES);

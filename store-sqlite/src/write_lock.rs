@@ -55,14 +55,14 @@ pub(crate) struct Slot {
     generation: u64,
 }
 
-/// The turn of one user of the write connection.
+/// The guard of the lock, held by one user of the write connection.
 #[derive(Debug)]
 pub(crate) struct WriteGuard {
     slot: OwnedMutexGuard<Slot>,
     settings: Arc<Settings>,
 }
 
-/// The write connection, during the turn of one user.
+/// The write connection, held by one user.
 pub(crate) type TurnConnection = OwnedMappedMutexGuard<Slot, SqliteConnection>;
 
 impl WriteLock {

@@ -165,7 +165,7 @@ impl<'a, D: Decision> Decide<'a, D> {
     }
 }
 
-/// Takes the tokens of a decision; fields that are `None` are left out, so that an optional field can be added later.
+/// Collects the tokens of a decision. Omits fields that are `None`, so that an optional field can be added later.
 struct Content<'a>(&'a mut Vec<u8>);
 
 impl TokenSink for Content<'_> {

@@ -72,7 +72,7 @@ impl Inner {
         loaded: Option<Warm<A>>,
     ) -> Outcome<A, T> {
         let (receipt, warm) = match (self.decide_and_append(wish, turn, loaded).await, &wish.idempotency) {
-            // Keeping the refusal was an append, which found no earlier outcome.
+            // The append of the refusal has checked the key: there was no earlier outcome.
             (Err(error @ DispatchError::Rejected(_)), Some(_)) if wish.keeps_refusal => return Err(error),
             // An earlier attempt may have succeeded. No append checks the key here, so look it up.
             (Err(error), Some(named)) if error.is_of_the_state() => {

@@ -1,6 +1,6 @@
 //! Values as tokens of serde's data model, to compare or hash them without `PartialEq` or `Hash`.
 //!
-//! Tokens say more than JSON does: `Some(None)` is not `None`, a NaN is not null, and a struct is not a map.
+//! Tokens distinguish more than JSON does: `Some(None)` is not `None`, a NaN is not null, and a struct is not a map.
 
 mod build;
 mod serializer;
@@ -14,7 +14,7 @@ use serde_json::Error;
 use serializer::Tracer;
 pub(crate) use tree::{Difference, Suspect, Tree};
 
-// How tokens begin as bytes, where that is looked at.
+// The first bytes of encoded tokens that other code compares.
 const TEXT: u8 = 0;
 const SIGNED: u8 = 8;
 const UNSIGNED: u8 = 9;

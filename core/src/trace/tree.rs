@@ -11,7 +11,7 @@ use super::{BOOL, FLOAT, NONE, SIGNED, TEXT, UNIT, UNSIGNED, trace};
 /// A value as a tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree {
-    /// A value without parts: its token as bytes, and how messages call it.
+    /// A value without parts: its token as bytes, and its name in messages.
     Leaf {
         token: Vec<u8>,
         shown: String,
