@@ -24,7 +24,8 @@ use crate::redacted;
 /// `postgres://`.
 ///
 /// In every part `%XX` stands for a byte, as RFC 3986 defines it; write `%`, `?`, `#` and, in user and password, `@`,
-/// `/` and `:` as `%25`, `%3F`, `%23`, `%40`, `%2F` and `%3A`. Unknown parameters are refused, not ignored.
+/// `/` and `:` as `%25`, `%3F`, `%23`, `%40`, `%2F` and `%3A`. Unknown
+/// parameters and blanks at the ends are refused, not ignored.
 ///
 /// `Display` and `Debug` show no user, no password and no value of a parameter.
 ///
@@ -97,6 +98,9 @@ fn parse(url: &str) -> Result<Address, String> {
             "it contains a control character, such as a line break: leave it out, or write it as %0A".to_owned()
         );
     }
+    if url.trim() != url {
+        return Err("it begins or ends with a blank: leave it out, or write it as %20".to_owned());
+    }
     const FORMS: &str = "use memory://, sqlite://FILE or postgres://HOST/DATABASE";
     if let Some(path) = url.strip_prefix("sqlite:").filter(|rest| !rest.starts_with("//")) {
         return Err(if path == ":memory:" {
@@ -131,11 +135,12 @@ fn sqlite(rest: &str) -> Result<Address, String> {
         ":memory:" => return Err(IN_MEMORY.to_owned()),
         _ => {}
     }
-    let mut create = true;
+    let mut create = None;
     for parameter in parameters.iter().flat_map(|all| all.split('&')).filter(|parameter| !parameter.is_empty()) {
-        match parameter.split_once('=').unwrap_or((parameter, "")) {
-            ("mode", "rwc") => create = true,
-            ("mode", "rw") => create = false,
+        match parameter.split_once('=').ok_or("write parameters as NAME=VALUE, joined by `&`")? {
+            ("mode", _) if create.is_some() => return Err("mode is given twice".to_owned()),
+            ("mode", "rwc") => create = Some(true),
+            ("mode", "rw") => create = Some(false),
             ("mode", "memory") => return Err(IN_MEMORY.to_owned()),
             ("mode", "ro") => return Err("a store can't be opened read-only: use mode=rw or mode=rwc".to_owned()),
             ("mode", _) => {
@@ -149,7 +154,7 @@ fn sqlite(rest: &str) -> Result<Address, String> {
             }
         }
     }
-    Ok(Address::Sqlite { path: PathBuf::from(path), create })
+    Ok(Address::Sqlite { path: PathBuf::from(path), create: create.unwrap_or(true) })
 }
 
 fn decoded(text: &str) -> Result<String, String> {

@@ -80,6 +80,11 @@ async fn an_invalid_address_is_refused_with_the_cure() {
         ("sqlite://shop.db\n", "control character"),
         ("", "no scheme"),
         ("app:hunter2@db", "no scheme"),
+        ("host=db password=hunter2", "no scheme"),
+        ("sqlite://shop.db?hunter2", "NAME=VALUE"),
+        ("sqlite://shop.db?mode=rwc&mode=rw", "twice"),
+        ("sqlite://shop.db ", "%20"),
+        (" memory://", "%20"),
     ] {
         let text = refused(url).await;
         assert!(text.contains(said) && !text.contains("hunter2"), "{url}: {text}");

@@ -24,10 +24,10 @@ pub trait Command: Clone + Send + Sync + 'static {
     /// Which aggregate it is about.
     fn aggregate_id(&self) -> &<Self::Aggregate as Aggregate>::Id;
 
-    /// The command as JSON.
+    /// The command as JSON, which tells it from every other command.
     ///
     /// # Errors
-    /// If a field has no JSON form.
+    /// If a field has no JSON form, or one that is not read as the same value.
     fn to_json(&self) -> Result<Vec<u8>, JsonError>;
 
     /// Reads a command; fields it doesn't have are refused.

@@ -62,7 +62,7 @@ fn difference<T: Serialize + ?Sized, R: Serialize>(value: &T, read: &R) -> Optio
     let Difference { path, first, second } = value.difference(&read)?;
     let reason = match value.suspect(&path) {
         Some((_, Suspect::NotFinite(number))) => not_finite(&number),
-        _ if second == "None" => format!(
+        _ if second == "None" && first.starts_with("Some") => format!(
             "is `{first}`, which would come back as `None`, as both are stored as null: use an enum that tells them apart, \
              or `#[serde(with = \"…\")]`"
         ),

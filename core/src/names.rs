@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
+use crate::dispatch::kept::{REFUSED, Refused};
 use crate::{Aggregate, Event, EventVariant, RustType};
 
 /// Two types of the program claim one stored name: each would read the other's events.
@@ -66,8 +67,9 @@ pub(crate) struct CheckedNames {
 }
 
 impl CheckedNames {
-    /// Starts with these names claimed, and no type checked.
-    pub(crate) fn beside(names: StoredNames) -> Self {
+    /// Starts with these names and recount's own claimed, and no type checked.
+    pub(crate) fn beside(mut names: StoredNames) -> Self {
+        names.aggregates.entry(REFUSED).or_insert(RustType::of::<Refused>());
         Self { names: Mutex::new(names), ..Self::default() }
     }
 

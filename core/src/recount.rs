@@ -103,10 +103,12 @@ impl Recount {
     /// Removes an aggregate for good: its events and its snapshot. Its id is never used again. Again is harmless.
     ///
     /// # Errors
-    /// [`StateError::Store`] if the stream doesn't exist or the store fails; then repeat it.
+    /// [`StateError::Store`] if the stream doesn't exist or the store fails; then repeat it. Also if another type has the
+    /// aggregate's name.
     pub async fn erase<A: Aggregate>(&self, id: &A::Id) -> Result<(), StateError> {
-        let stream =
-            A::stream(id).map_err(|error| crate::StoreError::Backend { operation: "erase", source: error.into() })?;
+        let refuse = |source| crate::StoreError::Backend { operation: "erase", source };
+        self.inner.names.claim_aggregate::<A>().map_err(|error| refuse(error.into()))?;
+        let stream = A::stream(id).map_err(|error| refuse(error.into()))?;
         self.inner.cache.forget::<A>(&stream);
         self.inner.store.erase(&stream).await?;
         snapshot::forget(&*self.inner.store, &stream).await
@@ -164,10 +166,12 @@ impl RecountBuilder {
         self
     }
 
-    /// Makes the commands of this aggregate reachable by name.
+    /// Makes the commands of this aggregate reachable by name. A command that two aggregates of one name have is refused when it
+    /// is dispatched.
     pub fn register<A: Apply>(mut self) -> Self {
         for route in A::commands() {
-            self.routes.insert((A::NAME, route.name), Route::new(route));
+            let (name, route) = ((A::NAME, route.name), Route::new(route));
+            self.routes.entry(name).and_modify(|known| known.meet(A::NAME, &route)).or_insert(route);
         }
         self
     }

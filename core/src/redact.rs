@@ -14,26 +14,30 @@
 /// ```
 #[must_use]
 pub fn redacted(url: &str) -> String {
-    let start = url.find("://").map_or_else(|| url.find(':').map_or(0, |colon| colon + 1), |colon| colon + 3);
-    let (scheme, rest) = url.split_at(start);
-    let mut shown = scheme.to_owned();
-    let rest = match rest.rsplit_once('@') {
-        Some((_, rest)) => {
-            shown.push_str("***@");
-            rest
-        }
-        None => rest,
-    };
-    let Some((place, parameters)) = rest.split_once('?') else { return shown + rest };
-    shown.push_str(place);
-    for (at, parameter) in parameters.split('&').enumerate() {
+    let (scheme, rest) = split_scheme(url);
+    let (credentials, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+    let (rest, fragment) = rest.split_once('#').map_or((rest, ""), |(rest, _)| (rest, "#***"));
+    let (place, parameters) = rest.split_once('?').map_or((rest, None), |(place, rest)| (place, Some(rest)));
+    // `host=db password=…` is how other programs write it, and `/bank&password=…` how it is mistyped.
+    let mut shown = format!("{scheme}{credentials}{}", named(place).unwrap_or_else(|| place.to_owned()));
+    for (at, parameter) in parameters.iter().flat_map(|all| all.split('&')).enumerate() {
         shown.push(if at == 0 { '?' } else { '&' });
-        shown.push_str(parameter.split_once('=').map_or("***", |(name, _)| name));
-        if parameter.contains('=') {
-            shown.push_str("=***");
-        }
+        shown.push_str(&named(parameter).unwrap_or_else(|| "***".to_owned()));
     }
-    shown
+    shown + fragment
+}
+
+/// The scheme with what ends it, and the rest.
+fn split_scheme(url: &str) -> (&str, &str) {
+    let end = url.find("://").map(|at| at + 3).or_else(|| url.find(':').map(|at| at + 1)).unwrap_or(0);
+    let (scheme, rest) = url.split_at(end);
+    let of_scheme = |letter: char| letter.is_ascii_alphanumeric() || "+-.:/".contains(letter);
+    if scheme.chars().all(of_scheme) { (scheme, rest) } else { ("", url) }
+}
+
+/// `NAME=VALUE` without the value.
+fn named(parameter: &str) -> Option<String> {
+    parameter.split_once('=').map(|(name, _)| format!("{name}=***"))
 }
 
 #[cfg(test)]
@@ -52,6 +56,11 @@ mod tests {
             "postgres:app:hunter2@db",
             "app:hunter2@db/bank",
             "nats://hunter2@localhost",
+            "host=localhost password=hunter2",
+            "password=hunter2 host=localhost:5432",
+            "postgres://db/bank&password=hunter2",
+            "postgres://db/bank?password=a#hunter2",
+            "postgres://db/bank#hunter2",
         ] {
             let shown = redacted(url);
             assert!(!shown.contains("hunt") && !shown.contains("er2"), "{url}: {shown}");

@@ -204,3 +204,61 @@ async fn the_first_type_goes_on() {
     let _ = recount.dispatch(place()).await.unwrap();
     assert_eq!(stopped::<orders::OrderEvent>(&recount).await, None);
 }
+
+#[tokio::test]
+async fn an_aggregate_is_not_erased_by_another_of_its_name() {
+    let recount = Recount::new(MemoryStore::new());
+    let id = "a".to_owned();
+    let _ = recount.dispatch(orders::Place { order: id.clone(), cents: 5 }).await.unwrap();
+    let refused = recount.erase::<rankings::Order>(&id).await.unwrap_err();
+    assert!(std::error::Error::source(&refused).unwrap().is::<NameCollision>(), "{refused:?}");
+    assert_eq!(recount.load::<orders::Order>(&id).await.unwrap().cents, 5);
+    recount.erase::<orders::Order>(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_by_name_is_not_taken_over_by_another_aggregate_of_the_name() {
+    /// Another team's order with a command of the same name.
+    mod others {
+        use super::*;
+
+        #[derive(Command, Clone)]
+        #[command(aggregate = Order)]
+        pub struct Place {
+            #[command(id)]
+            pub order: String,
+        }
+
+        #[derive(Aggregate, Clone, Default)]
+        #[aggregate(name = "order", id = String, event = rankings::Ranked, error = Refused, commands(Place))]
+        pub struct Order {}
+
+        impl Apply for Order {
+            fn apply(&mut self, _: &rankings::Ranked) {}
+        }
+
+        impl Handle<Place> for Order {
+            fn handle(&self, _: Place) -> Result<Vec<rankings::Ranked>, Refused> {
+                Ok(vec![])
+            }
+        }
+    }
+    let builder = Recount::builder(MemoryStore::new()).register::<orders::Order>().register::<orders::Order>();
+    let json = br#"{"order":"a","cents":5}"#;
+    let _ = builder.build().dispatch_json("order", "place", json).await.unwrap();
+    let both = Recount::builder(MemoryStore::new()).register::<orders::Order>().register::<others::Order>().build();
+    let refused = both.dispatch_json("order", "place", br#"{"order":"a"}"#).await.unwrap_err();
+    assert!(matches!(refused, DispatchError::Load(LoadError::NameCollision(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_streams_of_kept_refusals_are_no_aggregate() {
+    #[derive(Aggregate, Clone, Default)]
+    #[aggregate(name = "recount.refused", id = String, event = rankings::Ranked, error = Refused)]
+    struct Refusal {}
+    impl Apply for Refusal {
+        fn apply(&mut self, _: &rankings::Ranked) {}
+    }
+    let refused = Recount::new(MemoryStore::new()).load::<Refusal>(&"a".to_owned()).await.err();
+    assert!(matches!(refused, Some(LoadError::NameCollision(_))), "{refused:?}");
+}

@@ -7,9 +7,11 @@ use syn::{Data, DeriveInput, Fields, Path};
 
 use crate::args::Args;
 use crate::errors::Errors;
+use crate::form;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, flattens, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMAND, CRATE, CREATE, ID, NAME, snake_case};
 use crate::shape::{at, krate, refuse_generics, refuse_self};
+use crate::wire::{self, Rules};
 
 struct Command<'a> {
     krate: TokenStream,
@@ -141,6 +143,8 @@ fn expand(command: &Command<'_>) -> TokenStream {
     // serde can't tell unknown fields from flattened ones.
     let strict = (!flattens(all)).then(|| quote!(#[serde(deny_unknown_fields)]));
     let attributes = attributes(krate, ident, Use::Message, &quote!(#carried #strict));
+    let (scope, fidelity) =
+        (form::scope(krate), form::fidelity(krate, all, &wire::fields(all, Rules::default(), false)));
     let (fields, payload) = (fields(all), payload_impl(krate, ident, &TokenStream::new()));
     let id_of = quote_spanned!(at(id.span())=> &self.#id);
     let handled = quote_spanned! {at(aggregate.span())=>
@@ -166,7 +170,9 @@ fn expand(command: &Command<'_>) -> TokenStream {
                 fn to_json(
                     &self,
                 ) -> ::core::result::Result<::std::vec::Vec<::core::primitive::u8>, #krate::__private::serde_json::Error> {
-                    #krate::__private::command_to_json(self)
+                    #scope
+                    const __FIDELITY: #krate::shape::Fidelity = #fidelity;
+                    #krate::__private::command_to_json(self, __FIDELITY)
                 }
 
                 fn from_json(

@@ -31,6 +31,7 @@ const PARAMETERS: &[&str] = &[
     "application_name",
     "options",
 ];
+const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 /// The parameter that names the store's schema. It is recount's own; the driver does not know it.
 const SCHEMA: &str = "schema";
 
@@ -54,6 +55,9 @@ impl Address {
         })?;
         let options: PgConnectOptions = url.parse().during(OPERATION)?;
         let named = options.get_application_name().is_some();
+        // The driver takes the brackets around an IPv6 address for a part of the host's name.
+        let number = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
+        let options = if let Some(host) = number { options.host(&host) } else { options };
         let options = options.disable_statement_logging();
         Ok((if named { options } else { options.application_name("recount") }, schema))
     }
@@ -71,17 +75,20 @@ impl Address {
         if parameters.contains('@') {
             return Err(escape('?', "%3F") + ", and `@` in the value of a parameter as %40");
         }
-        if rest
-            .split_once('?')
-            .map_or(rest, |(place, _)| place)
-            .split_once('/')
-            .is_some_and(|(_, path)| path.contains('@'))
-        {
+        let path = rest.split('?').next().and_then(|place| place.split_once('/')).map_or("", |(_, path)| path);
+        if path.contains('@') {
             return Err(escape('/', "%2F"));
+        }
+        if path.contains(['&', '=']) {
+            return Err("parameters begin with `?`; write `&` and `=` in the database's name as %26 and %3D".to_owned());
         }
         let (mut known, mut schema) = (Vec::new(), None);
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let (name, value) = parameter.split_once('=').ok_or("write parameters as NAME=VALUE, joined by `&`")?;
+            if ["sslmode", "ssl-mode"].contains(&name) && !SSL_MODES.contains(&value) {
+                // The driver's error would show the value.
+                return Err(format!("{name} is one of {}", SSL_MODES.join(", ")));
+            }
             if name == SCHEMA {
                 let value = percent_decode_str(value).decode_utf8();
                 schema = Some(value.map_err(|_| "the schema's name is no UTF-8".to_owned())?.into_owned());
@@ -132,6 +139,13 @@ mod tests {
     }
 
     #[test]
+    fn a_host_may_be_a_number() {
+        for (url, host) in [("postgres://app@[::1]:7/bank", "::1"), ("postgres://app@127.0.0.1/bank", "127.0.0.1")] {
+            assert_eq!(Address::new(url).options().unwrap().0.get_host(), host);
+        }
+    }
+
+    #[test]
     fn a_builder_shows_no_secret() {
         let builder = crate::PostgresStore::builder("postgres://app:hunter2@db/bank?password=hunter2");
         assert!(!format!("{builder:?}").contains("hunter2"), "{builder:?}");
@@ -146,6 +160,10 @@ mod tests {
             "postgres://app:1/hunter2@db/bank",
             "postgres://app:1?hunter2@db/bank",
             "postgres://app:hunter2@db/bank?sslmode=never",
+            "postgres://db/bank?sslmode=hunter2",
+            "postgres://db/bank?hunter2",
+            "postgres://db/bank?password%3Dhunter2",
+            "postgres://db/bank&password=hunter2",
             "postgres://db/bank?passwort=hunter2",
             "postgres://db/bank?password=hunter2&port=x",
             "mysql://app:hunter2@db/bank",

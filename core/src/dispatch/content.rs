@@ -36,7 +36,17 @@ pub(crate) fn canonical(json: &[u8], recode: impl Fn(&[u8]) -> Option<Vec<u8>>) 
 
 /// Whether a number may be too long for a [`Value`], which would round it. Such JSON is not changed.
 fn has_long_number(json: &[u8]) -> bool {
-    json.windows(20).any(|window| window.iter().all(u8::is_ascii_digit))
+    let (mut digits, mut in_text, mut escaped) = (0, false, false);
+    json.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ => {}
+        }
+        digits = if !in_text && byte.is_ascii_digit() { digits + 1 } else { 0 };
+        digits == 20
+    })
 }
 
 /// Whether the value is a usual default. Below the top level only members with such values are candidates.

@@ -40,14 +40,15 @@ impl<'a, D: Decision> Decide<'a, D> {
     /// nothing. An outcome without events is recorded too, and a refusal if [requested](Self::keep_refusal).
     ///
     /// The same key with another decision is [refused](AppendError::KeyReused). Two decisions are the same if they
-    /// have the same type name and the same `Serialize` output, without fields that are `None`. The key is unique in
-    /// the store.
+    /// have the same type name and the same `Serialize` output, without fields that are `None`. Rename decisions that
+    /// share a name in different modules with `#[serde(rename = "…")]`. Use sorted collections: a `HashSet` serializes in
+    /// another order each time. The key is unique in the store.
     pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self
     where
         D: Serialize,
     {
         let mut content = Vec::new();
-        let traced = trace(&self.decision, &mut Content(&mut content));
+        let traced = trace(&self.decision, &mut Content { tokens: &mut content, decision: name_of::<D>() });
         self.content = Some(traced.map(|()| content));
         self.request.key = Some(key);
         self
@@ -166,13 +167,29 @@ impl<'a, D: Decision> Decide<'a, D> {
 }
 
 /// Collects the tokens of a decision. Omits fields that are `None`, so that an optional field can be added later.
-struct Content<'a>(&'a mut Vec<u8>);
+struct Content<'a> {
+    tokens: &'a mut Vec<u8>,
+    /// The name of the decision's type.
+    decision: &'static str,
+}
+
+/// The name of a type without its module and parameters.
+fn name_of<T>() -> &'static str {
+    let path = std::any::type_name::<T>();
+    let path = path.split_once('<').map_or(path, |(path, _)| path);
+    path.rsplit_once("::").map_or(path, |(_, name)| name)
+}
 
 impl TokenSink for Content<'_> {
     const OMITS_NONE: bool = true;
 
     fn token(&mut self, token: Token<'_>) {
-        self.0.token(token);
+        let named = matches!(token, Token::Struct(_) | Token::Newtype(_) | Token::UnitStruct(_));
+        if self.tokens.is_empty() && !named {
+            // A variant, or a decision that is written as the value within it.
+            self.tokens.token(Token::Struct(self.decision));
+        }
+        self.tokens.token(token);
     }
 }
 

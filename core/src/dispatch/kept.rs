@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// The type of the event that keeps a refusal, and the category of its stream, whose id is the key.
-const REFUSED: &str = "recount.refused";
+pub(crate) const REFUSED: &str = "recount.refused";
 
 #[derive(Serialize, Deserialize)]
-struct Refused {
+pub(crate) struct Refused {
     /// The aggregate and command, or the decision.
     request: String,
     /// The text of the domain's error.

@@ -6,7 +6,7 @@ mod decide;
 mod engine;
 mod error;
 mod group;
-mod kept;
+pub(crate) mod kept;
 mod load;
 mod queue;
 mod receipt;

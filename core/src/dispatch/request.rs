@@ -68,8 +68,9 @@ macro_rules! key_options {
         /// [requested](Self::keep_refusal).
         ///
         /// The same key with another command is [refused](crate::AppendError::KeyReused). A field that is added to the
-        /// command later is ignored in this comparison while it holds its default value. The key is unique in the
-        /// store.
+        /// command later is ignored in this comparison while it holds its default value. A command with a value that
+        /// JSON can't tell from another one, such as a NaN, is [malformed](crate::DispatchError::Malformed). Use a
+        /// `BTreeSet` instead of a `HashSet`, which serializes in another order each time. The key is unique in the store.
         pub fn idempotency_key(mut self, key: crate::IdempotencyKey) -> Self {
             self.request.key = Some(key);
             self

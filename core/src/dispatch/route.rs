@@ -10,8 +10,8 @@ use std::sync::Arc;
 use schemars::Schema;
 
 use super::request::{Request, key_options, request_options};
-use super::{DispatchError, Receipt};
-use crate::{Apply, BoxError, CommandRoute, EventData, Recount};
+use super::{DispatchError, LoadError, Receipt};
+use crate::{Apply, BoxError, CommandRoute, EventData, NameCollision, Recount, RustType};
 
 type Answer = Result<Receipt<EventData>, DispatchError<Rejection>>;
 type Run = dyn Fn(&Recount, &[u8], Request) -> AnswerFuture<'static> + Send + Sync;
@@ -21,6 +21,7 @@ type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) schema: fn() -> Schema,
+    aggregate: RustType,
     run: Arc<Run>,
 }
 
@@ -45,7 +46,19 @@ impl Route {
                 Ok(Receipt { version, position, events, repeated })
             })
         };
-        Self { schema, run: Arc::new(run) }
+        Self { schema, aggregate: RustType::of::<A>(), run: Arc::new(run) }
+    }
+
+    /// Meets another route of the same name: if it is to another aggregate, neither is taken.
+    pub(crate) fn meet(&mut self, name: &'static str, other: &Self) {
+        if self.aggregate == other.aggregate {
+            return;
+        }
+        let collision = NameCollision { kind: "aggregate", name, first: self.aggregate, second: other.aggregate };
+        self.run = Arc::new(move |_, _, _| {
+            let refused = LoadError::from(collision.clone());
+            Box::pin(async move { Err(refused.into()) })
+        });
     }
 }
 

@@ -8,12 +8,20 @@ use crate::loss::{loss, unequal};
 use crate::shape::Fidelity;
 use crate::{Aggregate, Apply, Command, HandleWith};
 
-/// The command as JSON.
+/// The command as JSON, which tells it from every other command.
 ///
 /// # Errors
-/// If a field has no JSON form.
-pub fn command_to_json<C: Payload>(command: &C) -> Result<Vec<u8>, JsonError> {
-    serde_json::to_vec(&Content(command))
+/// If a field has no JSON form, or would not come back equal.
+pub fn command_to_json<C: Payload>(command: &C, fidelity: Fidelity) -> Result<Vec<u8>, JsonError> {
+    let json = serde_json::to_vec(&Content(command))?;
+    if fidelity.vouches(&json) {
+        return Ok(json);
+    }
+    let lost = match command_from_json::<C>(&json) {
+        Ok(read) => loss(&Content(command), &json, Ok(&Content(&read))),
+        Err(error) => loss::<_, ()>(&Content(command), &json, Err(&error)),
+    };
+    lost.map_or(Ok(json), |loss| Err(JsonError::custom(loss)))
 }
 
 /// Reads a command.

@@ -49,7 +49,15 @@ const _: () = {
             ::std::vec::Vec<::core::primitive::u8>,
             ::recount::__private::serde_json::Error,
         > {
-            ::recount::__private::command_to_json(self)
+            #[allow(unused_imports)]
+            use ::recount::__private::Unknown as _;
+            const __FIDELITY: ::recount::shape::Fidelity = ::recount::shape::Fidelity::all(
+                &[
+                    ::recount::__private::Probe::<AccountId>::FIDELITY,
+                    ::recount::__private::Probe::<String>::FIDELITY,
+                ],
+            );
+            ::recount::__private::command_to_json(self, __FIDELITY)
         }
         fn from_json(
             __json: &[::core::primitive::u8],

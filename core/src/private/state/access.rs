@@ -65,8 +65,10 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refused> {
         let (field, rest) = self.fields.split_first().ok_or(Refused)?;
         self.fields = rest;
-        self.probe.explorer.takes_field();
-        seed.deserialize(self.probe.part(hash(field)))
+        self.probe.explorer.enters_field(join(self.probe.place, hash(field)));
+        let value = seed.deserialize(self.probe.part(hash(field)))?;
+        self.probe.explorer.leaves_field();
+        Ok(value)
     }
 }
 

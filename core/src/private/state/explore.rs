@@ -1,7 +1,8 @@
 //! Runs a type's `Deserialize` repeatedly, until all variants and values were tried.
 //!
-//! One run sees one variant of each enum, and ends at the first value that the type refuses. The next run tries the
-//! next variant, or another value in place of the refused one.
+//! One run sees one variant of each enum, and ends at the first value that the type refuses. So there are more: each tries the next
+//! variant, or another value for the one that was refused. A field that refuses them all is left out, so that those behind it
+//! are seen: what is missing is only asked for in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,8 +47,8 @@ pub(super) struct Explorer {
     values: BTreeMap<u64, (usize, usize)>,
     /// By enum: the index of the variant to give next, and the number of variants.
     variants: BTreeMap<u64, (usize, usize)>,
-    /// Fields that are aliases of a field that was already given.
-    duplicates: BTreeSet<u64>,
+    /// Fields that are not given: other names of one that was given already, and those that take nothing.
+    left_out: BTreeSet<u64>,
     run: Run,
 }
 
@@ -58,7 +59,9 @@ struct Run {
     value: Option<u64>,
     /// The last field whose name was given and whose value was not yet requested.
     field: Option<u64>,
-    /// The enums of this run, in the order of their requests.
+    /// The fields around the current place. After a refusal, those around what was refused.
+    within: Vec<u64>,
+    /// The enums that were met.
     enums: Vec<u64>,
 }
 
@@ -68,7 +71,8 @@ impl Explorer {
         for _ in 0..RUNS {
             self.run = Run::default();
             let refused = run(Probe::new(&mut self)).is_err();
-            if !(refused && (self.leave_out_field() || self.next_value()) || self.next_variant()) {
+            let more = refused && (self.leave_out_name() || self.next_value()) || self.next_variant();
+            if !(more || refused && self.leave_out_field()) {
                 break;
             }
         }
@@ -98,21 +102,32 @@ impl Explorer {
 
     /// Whether to give the field. A field that is an alias of an earlier one is left out.
     pub(super) fn gives_field(&mut self, field: u64) -> bool {
-        let given = !self.duplicates.contains(&field);
+        let given = !self.left_out.contains(&field);
         if given {
             self.run.field = Some(field);
         }
         given
     }
 
-    /// Records that the type requests the value of the field that was named last.
-    pub(super) fn takes_field(&mut self) {
+    /// The field that was named is asked for.
+    pub(super) fn enters_field(&mut self, field: u64) {
         self.run.field = None;
+        self.run.within.push(field);
     }
 
-    /// Leaves out the field whose name was refused, if any, in all later runs. Returns whether there was one.
+    /// The field took its value.
+    pub(super) fn leaves_field(&mut self) {
+        self.run.within.pop();
+    }
+
+    /// Whether it was a field's name that was refused: it is left out from now on.
+    fn leave_out_name(&mut self) -> bool {
+        self.run.field.is_some_and(|field| self.left_out.insert(field))
+    }
+
+    /// Whether it was refused within a field: it is left out from now on.
     fn leave_out_field(&mut self) -> bool {
-        self.run.field.is_some_and(|field| self.duplicates.insert(field))
+        self.run.within.pop().is_some_and(|field| self.left_out.insert(field))
     }
 
     /// Selects the next sample in place of the refused one. Returns whether there is one.

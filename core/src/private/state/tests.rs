@@ -91,3 +91,39 @@ fn newtypes_aliases_and_types_within_themselves_are_seen_through() {
     assert_ne!(probe_shape::<BTreeMap<u8, plain::Money>>(), probe_shape::<BTreeMap<u8, grown::Money>>());
     assert_eq!(probe_shape::<serde_json::Value>(), probe_shape::<serde_json::Value>());
 }
+
+/// Takes none of the values that are tried.
+struct Picky;
+
+impl<'de> Deserialize<'de> for Picky {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match &*String::deserialize(deserializer)? {
+            "ISIN US0378331005" => Ok(Self),
+            _ => Err(serde::de::Error::custom("no ISIN")),
+        }
+    }
+}
+
+versions! {
+    before {
+        struct Inner { a: u8 }
+        enum Kind { Small, Large { inner: Inner } }
+        pub(super) struct Share { isin: Picky, kind: Kind }
+        pub(super) struct Depot { shares: Vec<Share>, last: Inner }
+        pub(super) struct Ticket { by: BTreeMap<u8, Picky>, last: Inner }
+    }
+    after {
+        struct Inner { a: u8, b: Option<u8> }
+        enum Kind { Small, Large { inner: Inner } }
+        pub(super) struct Share { isin: Picky, kind: Kind }
+        pub(super) struct Depot { shares: Vec<Share>, last: Inner }
+        pub(super) struct Ticket { by: BTreeMap<u8, Picky>, last: Inner }
+    }
+}
+
+#[test]
+fn what_stands_behind_a_field_that_takes_nothing_is_seen() {
+    assert_ne!(probe_shape::<before::Share>(), probe_shape::<after::Share>());
+    assert_ne!(probe_shape::<before::Depot>(), probe_shape::<after::Depot>());
+    assert_ne!(probe_shape::<before::Ticket>(), probe_shape::<after::Ticket>());
+}
