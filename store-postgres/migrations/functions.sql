@@ -1,6 +1,6 @@
 -- The functions, whose texts name the schema. They are made again if the schema gets another name.
 --
--- Statements that look or write name the index of the store's identity, {mark}. The server resolves names anew whenever one may mean
+-- Statements that look or write name the view of the store's identity, {mark}. The server resolves names anew whenever one may mean
 -- something else, so a statement fails if its schema was renamed and another store came in its place, even in the middle
 -- of a function. It costs nothing: the test is done when the statement is planned.
 

@@ -90,7 +90,7 @@ impl Database {
 
     /// The same for statements that fail in any other than this store.
     pub(crate) fn of(self, identity: Identity) -> Self {
-        let schema = self.schema.of(identity.store, identity.index);
+        let schema = self.schema.of(identity.store, identity.mark);
         Self { schema, identity: Some(identity), ..self }
     }
 

@@ -57,13 +57,13 @@ impl Schema {
 
     /// The same schema for statements that fail in any other than this store: `{this}` in them.
     ///
-    /// The index of the store's identity has a name of its own, and a number that it hasn't after a dump was restored. Both are constants: the
+    /// The view of the store's identity has a name of its own, and a number that it hasn't after a dump was restored. Both are constants: the
     /// server compares them when it plans a statement, and plans it again when a name may mean something else.
     #[must_use]
-    pub(crate) fn of(&self, store: StoreId, index: Oid) -> Self {
-        let Oid(index) = index;
+    pub(crate) fn of(&self, store: StoreId, mark: Oid) -> Self {
+        let Oid(mark) = mark;
         let this = format!(
-            "CASE WHEN '{}.store_{}'::regclass::oid = {index} THEN true ELSE '{NOT_THIS}'::text::boolean END",
+            "CASE WHEN '{}.store_{}'::regclass::oid = {mark} THEN true ELSE '{NOT_THIS}'::text::boolean END",
             self.quoted,
             store.0.simple()
         );
@@ -98,7 +98,7 @@ impl Schema {
         text.replace("{name}", &self.name)
             .replace("{this}", &self.this)
             .replace("{position_key}", &self.position_key().to_string())
-            .replace("{gate_key}", &self.key("gate").to_string())
+            .replace("{gate_key}", &self.gate_key().to_string())
             .replace("{archived}", &ARCHIVED.to_string())
             .replace("{erased}", &ERASED.to_string())
     }
@@ -106,6 +106,11 @@ impl Schema {
     /// The advisory lock under which the schema is migrated.
     pub(crate) fn migration_key(&self) -> i64 {
         self.key("migrations")
+    }
+
+    /// The advisory lock that all appends share.
+    pub(crate) fn gate_key(&self) -> i64 {
+        self.key("gate")
     }
 
     /// The channel on which appends are announced.
