@@ -1,6 +1,6 @@
 -- The functions. Their texts contain the schema's name, so they are recreated when the schema is renamed.
 --
--- Every statement that reads or writes names the index on the store's identity, {mark}. The server resolves names again
+-- Every statement that reads or writes names the view of the store's identity, {mark}. The server resolves names again
 -- when one may have changed its meaning. So a statement fails if the schema was renamed and another store has replaced
 -- it, even in the middle of a function. The check has no cost per execution: it is done when the statement is planned.
 

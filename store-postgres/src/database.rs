@@ -90,7 +90,7 @@ impl Database {
 
     /// The same database, with statements that fail in every store but this one.
     pub(crate) fn of(self, identity: Identity) -> Self {
-        let schema = self.schema.of(identity.store, identity.index);
+        let schema = self.schema.of(identity.store, identity.mark);
         Self { schema, identity: Some(identity), ..self }
     }
 

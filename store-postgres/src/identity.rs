@@ -11,11 +11,11 @@ use crate::error::{Cause, Class, During, damaged};
 use crate::patience;
 use crate::statement::Statement;
 
-/// The identity of the store, drawn when its schema was created, and the index that is named after it.
+/// The identity of the store, drawn when its schema was created, and the view that is named after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
     pub(crate) store: StoreId,
-    pub(crate) index: Oid,
+    pub(crate) mark: Oid,
 }
 
 pub(crate) async fn identify(database: &Database) -> Result<Identity, StoreError> {
@@ -23,7 +23,7 @@ pub(crate) async fn identify(database: &Database) -> Result<Identity, StoreError
     let rows = database.read(OPERATION, Statement::new(&database.schema, include_str!("sql/select_store.sql"))).await?;
     let row = rows.first().ok_or_else(|| damaged("the table of the store's identity is empty"))?;
     let store = row.try_get(0).map(StoreId).during(OPERATION)?;
-    Ok(Identity { store, index: row.try_get(1).during(OPERATION)? })
+    Ok(Identity { store, mark: row.try_get(1).during(OPERATION)? })
 }
 
 /// Looks up the event at a position.
@@ -78,7 +78,7 @@ impl Database {
         let id: Option<String> = row.try_get(2)?;
         let id = id.and_then(|id| Uuid::try_parse(&id).ok()).map(StoreId);
         Ok(match (id, row.try_get::<Option<Oid>, _>(1)?) {
-            (Some(id), Some(index)) if id == identity.store && index == identity.index => None,
+            (Some(id), Some(mark)) if id == identity.store && mark == identity.mark => None,
             (Some(id), _) if id == identity.store => {
                 Some("it holds tables that were made anew since, as by restoring a dump".to_owned())
             }

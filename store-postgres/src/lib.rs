@@ -91,7 +91,8 @@
 //!
 //! # What is not guaranteed
 //!
-//! * Reads go to the primary: a replica has the rows but not the locks that order them.
+//! * Everything goes to the primary: a replica has the rows but not the locks that order them. It is
+//!   [unavailable](recount_core::StoreError::Unavailable) until it is promoted.
 //! * Triggers stop mistakes, not malice: who owns the tables can drop them. Who writes to the tables past this store breaks its promises.
 //! * Erased data stays in the server's log, its replicas and backups, and in the table's files until vacuumed.
 //! * One call of more than about 1 GB, all payloads together, is more than the protocol takes.

@@ -47,6 +47,9 @@ async fn rename(connection: &mut PgConnection, schema: &Schema) -> Result<(), St
     lock(&mut transaction, schema).await?;
     let before = name(&mut transaction, schema).await?;
     if before != schema.name() {
+        // Appends that are under way have locks by the old name, which nobody looks at by the new one.
+        let wait = Schema::new(&before)?.sql(include_str!("sql/lock_out_appends.sql"));
+        sqlx::raw_sql(wait).execute(&mut *transaction).await.during(OPERATION)?;
         let install = AssertSqlSafe(install_functions(schema));
         sqlx::raw_sql(install).execute(&mut *transaction).await.during(OPERATION)?;
         let update = sqlx::query(schema.sql(include_str!("sql/name_schema.sql"))).bind(schema.name());

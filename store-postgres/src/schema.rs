@@ -57,14 +57,14 @@ impl Schema {
 
     /// The same schema, with statements that fail in every store but this one: `{this}` in their text.
     ///
-    /// The condition looks up the index on the store's identity by its name, which is unique to the store, and compares
+    /// The condition looks up the view of the store's identity by its name, which is unique to the store, and compares
     /// its OID, which changes when a dump is restored. Both are constants, so the server evaluates the condition only
     /// when it plans the statement. It plans again when a name may have changed its meaning.
     #[must_use]
-    pub(crate) fn of(&self, store: StoreId, index: Oid) -> Self {
-        let Oid(index) = index;
+    pub(crate) fn of(&self, store: StoreId, mark: Oid) -> Self {
+        let Oid(mark) = mark;
         let this = format!(
-            "CASE WHEN '{}.store_{}'::regclass::oid = {index} THEN true ELSE '{NOT_THIS}'::text::boolean END",
+            "CASE WHEN '{}.store_{}'::regclass::oid = {mark} THEN true ELSE '{NOT_THIS}'::text::boolean END",
             self.quoted,
             store.0.simple()
         );
@@ -99,7 +99,7 @@ impl Schema {
         text.replace("{name}", &self.name)
             .replace("{this}", &self.this)
             .replace("{position_key}", &self.position_key().to_string())
-            .replace("{gate_key}", &self.key("gate").to_string())
+            .replace("{gate_key}", &self.gate_key().to_string())
             .replace("{archived}", &ARCHIVED.to_string())
             .replace("{erased}", &ERASED.to_string())
     }
@@ -107,6 +107,11 @@ impl Schema {
     /// The advisory lock under which the schema is migrated.
     pub(crate) fn migration_key(&self) -> i64 {
         self.key("migrations")
+    }
+
+    /// The advisory lock that all appends share.
+    pub(crate) fn gate_key(&self) -> i64 {
+        self.key("gate")
     }
 
     /// The channel on which appends are announced.

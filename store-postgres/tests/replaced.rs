@@ -218,6 +218,41 @@ async fn another_store_in_the_place_of_a_renamed_one_is_neither_written_nor_read
     assert_eq!(read_all(&other).await.len(), 1);
 }
 
+/// What is written by the old name has its locks by that, so nobody reads past it or writes beside it by the new one before it has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_schema_is_opened_behind_the_appends_under_way() {
+    let fresh = Fresh::new().await;
+    let (store, pool, _) = warm(&fresh).await;
+    let mut transaction = pool.begin().await.unwrap();
+    let first = store.append_in(&mut transaction, append("first", 1)).await.unwrap().position;
+    fresh.execute(RENAME).await.unwrap();
+    let committing = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        transaction.commit().await.unwrap();
+    });
+    let renamed = open(&fresh, "archive").await;
+    let second = renamed.append(append("second", 1)).await.unwrap().position;
+    let seen =
+        read_all(&renamed).await.iter().map(|event| event.position).filter(|at| *at >= first).collect::<Vec<_>>();
+    assert_eq!(seen, [first, second], "a reader passes {first}, which is committed later");
+    committing.await.unwrap();
+}
+
+/// Upkeep of the database leaves the store what it is, also to a program that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn upkeep_of_the_database_does_not_make_it_another_store() {
+    let fresh = Fresh::new().await;
+    let (store, pool, event) = warm(&fresh).await;
+    for upkeep in
+        ["REINDEX SCHEMA CONCURRENTLY live", "REINDEX SCHEMA live", "VACUUM FULL live.store", "VACUUM FULL live.events"]
+    {
+        fresh.execute(upkeep).await.unwrap();
+        for (call, failed) in outcomes(&store, &pool, &event).await {
+            assert!(failed.is_none(), "{call} after {upkeep}: {failed:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_fails_after_the_schema_was_dropped_or_recreated() {
     let fresh = Fresh::new().await;
@@ -240,7 +275,7 @@ async fn a_restored_dump_counts_as_another_store() {
     fresh.execute(&PostgresStore::migrations_sql("live").unwrap()).await.unwrap();
     let id = store.identity();
     let rename = format!(
-        "DO $$ BEGIN EXECUTE (SELECT format('ALTER INDEX live.store_%s RENAME TO store_{}', replace(id::text, '-', '')) FROM live.store); END $$;
+        "DO $$ BEGIN EXECUTE (SELECT format('ALTER VIEW live.store_%s RENAME TO store_{}', replace(id::text, '-', '')) FROM live.store); END $$;
         UPDATE live.store SET id = '{id}'",
         id.0.simple()
     );

@@ -181,6 +181,33 @@ async fn a_failover_invalidates_remembered_positions_and_kinds() {
     overtake(&server, &store, &mut seen).await;
 }
 
+/// A replica has the rows, but not the locks of the appends that are under way on its primary: who reads there would pass them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_not_read() {
+    let server = server().await;
+    let open = |url: String| async move { PostgresStore::builder(&url).patience(SOON / 4).open().await };
+    let store = open(server.url()).await.unwrap();
+    let last = store.append(append("a", 3)).await.unwrap().position;
+    let server = with(server, |server| server.demote().unwrap()).await;
+    let refused = |what: &str, outcome: Result<(), StoreError>| match outcome {
+        Err(StoreError::Unavailable { source, .. }) => {
+            assert!(source.to_string().contains("a replica"), "{what}: {source}")
+        }
+        other => panic!("{what}: {other:?}"),
+    };
+    refused("opening", open(server.url()).await.map(drop));
+    refused("the head", store.head().await.map(drop));
+    refused("a read", store.read_all(ReadAll::new(Query::all())).next().await.unwrap().map(drop));
+    refused("health", store.health().await);
+    let mut seen = follow(&store, Position::START);
+    tokio::time::sleep(SOON / 5).await;
+    assert!(seen.try_recv().is_err(), "an event is delivered by a replica");
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    common::execute_on(&mut shell, "SELECT pg_promote()").await.unwrap();
+    while next(&mut seen).await < last {}
+    append_again(&store, "a").await;
+}
+
 /// The same for an append in the caller's transaction, which is on the new server before the store has noticed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_on_a_server_that_took_over_uses_its_kinds() {

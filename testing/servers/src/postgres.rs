@@ -138,6 +138,13 @@ impl Postgres {
         self.start_again()
     }
 
+    /// Ends the server in order, and starts it as a replica, which takes no writes until `SELECT pg_promote()`.
+    pub fn demote(&mut self) -> Result<()> {
+        self.stop();
+        File::create(self.data().join("standby.signal"))?;
+        self.start_again()
+    }
+
     fn copy(&self) -> PathBuf {
         self.directory.join("copy")
     }
@@ -176,9 +183,7 @@ impl Postgres {
         }
         self.server = Some(command.stdout(log.try_clone()?).stderr(log).spawn().context("starting postgres")?);
         let started = Instant::now();
-        while !(self.log().contains("ready to accept connections")
-            && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
-        {
+        while !(self.log().contains("ready to accept") && TcpStream::connect(("127.0.0.1", self.port)).is_ok()) {
             if self.server.as_mut().map(Child::try_wait).transpose()?.is_none_or(|ended| ended.is_some()) {
                 return Ok(false);
             }
