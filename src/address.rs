@@ -18,12 +18,14 @@ use crate::redacted;
 ///
 /// *SQLite*: everything behind `sqlite://` up to a `?` is the path: `sqlite://shop.db` is relative to the working
 /// directory, `sqlite:///var/lib/shop.db` is absolute.
-/// *Postgres*: the parameters are `schema` (the schema that holds the store, `recount` unless given),
-/// `application_name`, `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`, `password`,
-/// `options` and `statement-cache-capacity`, as the driver defines them; `postgresql://` is the same as `postgres://`.
+/// *Postgres*: the parameters are `schema` (the schema that holds the store; `recount` by default),
+/// `application_name`, `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`,
+/// `password`, `options` and `statement-cache-capacity`, as the driver defines them; `postgresql://` is the same as
+/// `postgres://`.
 ///
-/// In every part `%XX` stands for a byte, as RFC 3986 defines it; write `%`, `?`, `#` and, in user and password, `@`, `/`
-/// and `:` as `%25`, `%3F`, `%23`, `%40`, `%2F` and `%3A`. Unknown parameters and blanks at the ends are refused, not ignored.
+/// In every part `%XX` stands for a byte, as RFC 3986 defines it; write `%`, `?`, `#` and, in user and password, `@`,
+/// `/` and `:` as `%25`, `%3F`, `%23`, `%40`, `%2F` and `%3A`. Unknown
+/// parameters and blanks at the ends are refused, not ignored.
 ///
 /// `Display` and `Debug` show no user, no password and no value of a parameter.
 ///
@@ -55,7 +57,7 @@ pub enum Address {
     },
 }
 
-/// Why a text is no store's address. It shows no secrets.
+/// The error of a text that is not the address of a store. It shows no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError {
     address: String,
@@ -72,7 +74,7 @@ impl std::error::Error for AddressError {}
 
 #[cfg(not(all(feature = "memory", feature = "sqlite", feature = "postgres")))]
 impl Address {
-    /// The feature of this crate that brings the store.
+    /// The feature of this crate that includes the store.
     pub(crate) fn feature(&self) -> &'static str {
         match self {
             Self::Memory => "memory",

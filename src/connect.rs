@@ -38,9 +38,9 @@ pub async fn connect(url: &str) -> Result<Recount, ConnectError> {
 pub enum ConnectError {
     /// The address is malformed.
     Address(AddressError),
-    /// This build leaves out the store.
+    /// This build does not include the store.
     FeatureMissing {
-        /// The feature of the crate `recount` that brings it.
+        /// The feature of the crate `recount` that includes the store.
         feature: &'static str,
     },
     /// The store can't be opened.

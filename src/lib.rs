@@ -78,7 +78,8 @@
 //! * Every subscriber sees every event it asks for, once, in the order of positions.
 //! * On a read model with transactions each event takes effect exactly once, whatever crashes when.
 //! * An event of any released version reads, or the program says which version it lacks. Nothing is filled in silently.
-//! * What is written reads back equal: an event with a value that JSON does not keep, such as `NaN`, is refused.
+//! * Every stored event decodes to an equal event: an event with a value that JSON does not preserve, such as `NaN`, is
+//!   refused.
 //! * Dropping any future leaves everything usable, and what it was doing done or not done.
 //!
 //! # What is not guaranteed

@@ -1,4 +1,4 @@
-//! Which addresses name a store, what is said of others, and that no secret is shown.
+//! Valid store addresses, the errors of invalid ones, and the absence of secrets in these errors.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![cfg(all(feature = "memory", feature = "sqlite"))]
@@ -68,7 +68,7 @@ async fn a_parameter_is_obeyed_or_refused_and_never_part_of_the_name() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_refused_with_the_cure() {
+async fn an_invalid_address_is_refused_with_the_cure() {
     for (url, said) in [
         ("sqlite://", "names no file"),
         ("sqlite://:memory:", "memory://"),

@@ -8,6 +8,7 @@ mod dispatch;
 mod domain;
 mod figures;
 mod import;
+mod keyed;
 mod postgres;
 mod raw;
 mod replay;
@@ -81,6 +82,7 @@ async fn core(json: Option<&Path>, directory: Option<PathBuf>) -> Result<()> {
     replay::measure_sqlite(&mut figures, scratch).await?;
     dispatch::measure_memory(&mut figures).await?;
     dispatch::measure_sqlite(&mut figures, &scratch.join("dispatch.db")).await?;
+    keyed::measure(&mut figures, &scratch.join("keyed.db")).await?;
     batch::measure(&mut figures, scratch).await?;
     import::measure(&mut figures, &shop, &scratch.join("shop.db"))?;
     println!("\n{figures}");

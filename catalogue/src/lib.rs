@@ -64,7 +64,7 @@ pub enum CatalogueError {
         /// Why.
         source: io::Error,
     },
-    /// Two types of the catalogue have one stored name.
+    /// Two types of the catalogue have the same stored name.
     #[error(transparent)]
     NameCollision(#[from] NameCollision),
     /// The page can't be made.
@@ -153,7 +153,8 @@ impl Catalogue {
     /// The page: HTML without anything outside of it.
     ///
     /// # Errors
-    /// [`CatalogueError::NameCollision`] if two types have one stored name, [`CatalogueError::Page`] if there is no memory.
+    /// [`CatalogueError::NameCollision`] if two types have the same stored name, [`CatalogueError::Page`] if memory is
+    /// exhausted.
     pub fn page(&self) -> Result<String, CatalogueError> {
         self.check()?;
         Ok(page::render(self)?)
@@ -163,7 +164,7 @@ impl Catalogue {
     /// is made if it isn't there. Files of the same names are replaced, others left as they are.
     ///
     /// # Errors
-    /// [`CatalogueError::NameCollision`] if two types have one stored name; nothing is written then.
+    /// [`CatalogueError::NameCollision`] if two types have the same stored name; nothing is written then.
     /// [`CatalogueError::File`] if a file can't be written.
     pub fn write(&self, directory: &Path) -> Result<(), CatalogueError> {
         self.check()?;

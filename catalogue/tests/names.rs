@@ -1,4 +1,4 @@
-//! A catalogue has one type for each stored name.
+//! A catalogue refuses two types with the same stored name.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
 extern crate recount_core as recount;

@@ -97,21 +97,22 @@ pub struct Context<'a> {
     pub metadata: &'a Metadata,
 }
 
-/// How an aggregate's state is kept. A snapshot is only a shortcut: one that is missing, of another version or shape, or
-/// unreadable is ignored, and the events are replayed.
+/// How an aggregate's state is kept. A snapshot is only a shortcut: if it is missing or unreadable, or has another
+/// version or shape, it is ignored, and the events are replayed.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<A> {
     /// After how many events a new one is kept.
     pub every: u64,
-    /// The version of the state's meaning: change it where [`Apply`] makes something else of the same events, and older snapshots are
-    /// ignored.
+    /// The version of the state's meaning. Change it when [`Apply`] computes another state from the same events: older
+    /// snapshots are then ignored.
     pub version: u32,
-    /// A number for the state's shape. A snapshot of another shape is ignored: a field that was added would hold its default there.
+    /// A number for the state's shape. A snapshot of another shape is ignored: a field that was added would hold its
+    /// default in it.
     ///
-    /// The derive makes it of the state's fields, their types and attributes, of what these types read, also within each
-    /// other, and of the versions of the events.
+    /// The derive computes it from the state's fields with their types and attributes, from the data that these types
+    /// and their own fields deserialize, and from the versions of the events.
     pub shape: fn() -> u64,
-    /// Writes the state. It fails if the state would not come back equal; then it is not kept.
+    /// Encodes the state. Fails if the state would not decode to an equal one; no snapshot is kept then.
     pub encode: fn(&A) -> Result<Vec<u8>, JsonError>,
     /// Reads the state.
     pub decode: fn(&[u8]) -> Result<A, JsonError>,

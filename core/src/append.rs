@@ -16,19 +16,19 @@ pub const CONFLICT_EVENTS: usize = 256;
 /// What to write in one go: all of it becomes visible at once, or nothing does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Append {
-    /// The events, stream by stream; no stream twice. Positions follow this order. At least one stream with at least one event
-    /// each, unless the append has an idempotency key: then it may record no events, only that this was the outcome.
+    /// The events, stream by stream; no stream twice. Positions follow this order. At least one stream with at least
+    /// one event each. Only an append with an idempotency key may have no events; it records the empty outcome.
     pub streams: Vec<StreamAppend>,
     /// What else must hold at that moment.
     pub condition: Option<AppendCondition>,
     /// Makes a repetition of this append return the first outcome and write nothing.
     pub idempotency: Option<Idempotency>,
-    /// Requests that share this append, each with a key of its own: if one of the keys is known, nothing is written, and the
-    /// append fails with [`AppendError::KeysKnown`].
+    /// Requests that share this append, each with a key of its own. If one of the keys is known, nothing is written,
+    /// and the append fails with [`AppendError::KeysKnown`].
     pub slices: Vec<KeyedSlice>,
 }
 
-/// The part of an append that is the outcome of one request: some events of one stream, or none of them.
+/// The part of an append that belongs to one request: some events of one stream, or no events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyedSlice {
     /// The request.
@@ -40,8 +40,8 @@ pub struct KeyedSlice {
 }
 
 impl KeyedSlice {
-    /// The outcome of the request whose slice this is of an append that went through: the stream's version after the events
-    /// of the slice, and the position of the last event of the whole append, or `START` if the slice has none.
+    /// The outcome of this slice's request, from the outcome of the whole append: the stream's version after the events
+    /// of the slice, and the position of the last event of the append, or `START` if the slice has no events.
     #[must_use]
     pub fn outcome(&self, whole: &Appended) -> Option<NamedAppend> {
         let part = whole.streams.get(self.stream)?;
@@ -62,8 +62,8 @@ pub struct StreamAppend {
     pub stream: StreamId,
     /// What the stream must look like.
     pub expected: ExpectedVersion,
-    /// The events. None: only the expectation is checked, which takes an idempotency key; a stream that doesn't exist is not
-    /// created.
+    /// The events. If empty, the append only checks the expected version, and must have an idempotency key. It does not
+    /// create the stream.
     pub events: Vec<EventData>,
 }
 
@@ -124,7 +124,7 @@ impl Idempotency {
 /// An append that went through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The position of its last event; `START` if it recorded none.
+    /// The position of the append's last event; `START` if it has no events.
     pub position: Position,
     /// The version of each stream afterwards and how many events it got, in the order of the append.
     pub streams: Vec<StreamAppended>,
@@ -160,7 +160,7 @@ impl NamedAppend {
 pub struct StreamAppended {
     /// The stream.
     pub stream: StreamId,
-    /// The version of the last event that was appended, or of the stream if none was.
+    /// The version of the last appended event; the stream's version if no event was appended.
     pub version: StreamVersion,
     /// How many events were appended.
     pub count: u64,

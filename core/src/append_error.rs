@@ -20,10 +20,10 @@ pub enum AppendError {
         /// The key.
         key: IdempotencyKey,
     },
-    /// Requests that share the append were recorded before: leave them out, and ask for each by its key.
+    /// Requests that share the append were recorded before. Leave them out, and look up their outcomes by key.
     #[error("{} of the requests that share an append were recorded before", .keys.len())]
     KeysKnown {
-        /// The keys that are known, of the append's slices.
+        /// The known keys of the append's slices.
         keys: Vec<IdempotencyKey>,
     },
     /// The store already holds an event with this id.

@@ -1,4 +1,4 @@
-//! How far a reader is, and in which store.
+//! Checkpoints: the progress of a reader, and the store that it reads.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// How far a reader is: everything up to `position` has been handled.
+/// The progress of a reader: it has handled everything up to `position`.
 ///
 /// It also names the store and the event at that position, so that a reader notices a store that was restored to an
 /// earlier state, failed over to a replica that lacks the last events, or exchanged for another one.
@@ -52,7 +52,7 @@ impl Checkpoint {
     }
 }
 
-/// What a store has at a position: the answer of [`EventStore::event_at`](crate::EventStore::event_at).
+/// The content of a position: the answer of [`EventStore::event_at`](crate::EventStore::event_at).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventAt {
     /// The event with this id.
@@ -63,7 +63,7 @@ pub enum EventAt {
     Nothing,
 }
 
-/// A position whose store and event are not known: only the position itself can be compared with the store's head.
+/// A position without store and event: it can only be compared with the store's head.
 impl From<Position> for Checkpoint {
     fn from(position: Position) -> Self {
         Self { position, ..Self::START }

@@ -20,11 +20,11 @@ thread_local! {
 }
 const MUCH: usize = 64 * 1024;
 
-/// The value as JSON, which was read back and gave an equal value.
+/// Encodes a value as JSON, and checks that the JSON decodes to an equal value.
 ///
 /// # Errors
 /// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`]; [`EncodeError::Lossy`] if
-/// what is written can't be read back, or comes back as another value.
+/// the JSON can't be decoded, or decodes to another value.
 pub fn to_json<T: Serialize + DeserializeOwned>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
     let json = to_json_unchecked(event_type, value)?;
     let read = read_whole(&json, |json| T::deserialize(json));
@@ -34,11 +34,11 @@ pub fn to_json<T: Serialize + DeserializeOwned>(event_type: &'static str, value:
     }
 }
 
-/// The value as JSON. That it can be read back is the caller's promise.
+/// Encodes a value as JSON without decoding it again. The caller promises that it decodes to an equal value.
 ///
 /// # Errors
-/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`]; [`EncodeError::Lossy`] if a map
-/// has keys that JSON can't have.
+/// [`EncodeError::Payload`] if the value has no JSON form or nests deeper than [`MAX_DEPTH`];
+/// [`EncodeError::Lossy`] if a map has keys that JSON can't represent.
 pub fn to_json_unchecked<T: Serialize + ?Sized>(event_type: &'static str, value: &T) -> Result<Bytes, EncodeError> {
     let refuse = |source| EncodeError::Payload { event_type, source };
     let mut json = PAPER.take();
@@ -80,7 +80,7 @@ pub(crate) fn from_json_with<'a, T>(
     })
 }
 
-/// The value that `read` makes of JSON that holds nothing else.
+/// Decodes JSON with `read`, and fails if anything follows the value.
 pub(crate) fn read_whole<'a, T>(
     json: &'a [u8],
     read: impl FnOnce(&mut Reader<'a>) -> serde_json::Result<T>,

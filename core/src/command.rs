@@ -78,8 +78,8 @@ pub trait AnyCommand<A: Aggregate>: Send + Sync {
     /// # Errors
     /// If a field has no JSON form.
     fn to_json(&self) -> Result<Vec<u8>, JsonError>;
-    /// What the command asks for: its JSON without members that have the value which they have when they are left out, so
-    /// that an added optional field doesn't make a repeated request another one.
+    /// The command's content, compared when an idempotency key is used again: its JSON without the members that hold
+    /// their default value. An optional field that is added later leaves the content of earlier requests as it was.
     ///
     /// # Errors
     /// If a field has no JSON form.

@@ -27,7 +27,7 @@ pub enum StoreError {
     /// The store can't be reached or is too busy. Nothing was written.
     #[error("{operation}: the store is unavailable")]
     Unavailable {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
         /// Why.
         source: BoxError,
@@ -36,7 +36,7 @@ pub enum StoreError {
     /// Repeat it with the same idempotency key to find out.
     #[error("{operation}: the outcome is unknown; repeat with the same idempotency key to learn it")]
     OutcomeUnknown {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
         /// Why.
         source: BoxError,
@@ -44,7 +44,7 @@ pub enum StoreError {
     /// There is no room left. Nothing was written; reads work, and writes will when there is room.
     #[error("{operation}: the storage is full; make room and repeat")]
     StorageFull {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
         /// Why.
         source: BoxError,
@@ -69,13 +69,13 @@ pub enum StoreError {
              put it back, or restart the program to use what is there now", held(*expected)
     )]
     Replaced {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
         /// The file, or the database and schema.
         place: String,
         /// The store that was opened. `None`: a read model in a file of its own.
         expected: Option<StoreId>,
-        /// What is at the place now.
+        /// The present content of the place.
         found: String,
     },
     /// A reader's checkpoint is ahead of the store, or names an event that the store has lost: the store was restored
@@ -83,11 +83,11 @@ pub enum StoreError {
     #[error("the store went back in time: {reader} has handled position {}, but {found} (head {head}); restore the \
              missing events, or rebuild what was made of them from an empty read model", .checkpoint.position)]
     WentBack {
-        /// Who reads.
+        /// The reader: a subscription or a projection.
         reader: String,
-        /// How far it was.
+        /// The reader's checkpoint.
         checkpoint: Checkpoint,
-        /// What the store has instead.
+        /// The store's present content at that position.
         found: String,
         /// The store's head.
         head: Position,
@@ -96,9 +96,9 @@ pub enum StoreError {
     #[error("{reader} has handled events of store {expected} up to position {}, but this is store {found}; open the \
              right store, or rebuild what was made of the other one's events", .checkpoint.position)]
     OtherStore {
-        /// Who reads.
+        /// The reader: a subscription or a projection.
         reader: String,
-        /// How far it was.
+        /// The reader's checkpoint.
         checkpoint: Checkpoint,
         /// The store that the checkpoint belongs to.
         expected: StoreId,
@@ -125,7 +125,7 @@ pub enum StoreError {
     /// Anything else that the database reports.
     #[error("{operation} failed")]
     Backend {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
         /// Why.
         source: BoxError,
@@ -140,7 +140,7 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::StorageFull { .. })
     }
 
-    /// Whether the store lacks what a reader has handled, so that reading on would pass over events in silence.
+    /// Whether the store lacks events that a reader has handled, so that reading on could skip events silently.
     pub(crate) fn is_lost_history(&self) -> bool {
         matches!(self, Self::WentBack { .. } | Self::OtherStore { .. })
     }

@@ -56,13 +56,14 @@ pub trait Event: Sized + Send + Sync + 'static {
     /// The stored form, under a new event id and without metadata.
     ///
     /// # Errors
-    /// [`EncodeError`] if the event is retired, or if a value has no JSON form or would not come back equal.
+    /// [`EncodeError`] if the event is retired, or if a value has no JSON form or would not decode to an equal value.
     fn encode(&self) -> Result<EventData, EncodeError>;
 
     /// Reads a stored form of any released version: aliases are known, upcasters run.
     ///
     /// # Errors
-    /// [`DecodeError`] if the type or version is unknown, the payload is not of that version's shape, or an upcaster fails.
+    /// [`DecodeError`] if the type or version is unknown, the payload does not have that version's shape, or an
+    /// upcaster fails.
     fn decode(event_type: &str, schema_version: u32, payload: &[u8]) -> Result<Self, DecodeError>;
 
     /// Reads a recorded event.
@@ -140,14 +141,14 @@ pub enum EncodeError {
         /// Why.
         source: BoxError,
     },
-    /// A value is written as JSON that can't be read back, or that comes back as another value.
+    /// The value's JSON can't be decoded, or decodes to another value.
     #[error("a {event_type} event can't be written, because `{field}` {reason}")]
     Lossy {
         /// The event's type.
         event_type: &'static str,
         /// The path of the field, such as `items[2].price`.
         field: String,
-        /// What is wrong, and what to do about it.
+        /// The problem and its cure.
         reason: String,
     },
     /// The event is a variant that its union leaves out with `only`.
@@ -198,7 +199,7 @@ pub enum DecodeError {
         /// Why.
         source: BoxError,
     },
-    /// An upcaster refuses the event: its old version holds what the next one can't.
+    /// An upcaster refuses the event, since the next version can't represent the old one's values.
     #[error(
         "a {event_type} event, version {schema_version}, can't become the next version: upcaster {function} failed"
     )]
@@ -209,7 +210,7 @@ pub enum DecodeError {
         schema_version: u32,
         /// The function, as the event's `upcast(…)` names it.
         function: String,
-        /// What it returned, or that it panicked.
+        /// The error that the function returned, or its panic.
         source: BoxError,
     },
 }

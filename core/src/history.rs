@@ -6,7 +6,7 @@ use crate::{Checkpoint, EventAt, EventId, Position, Store, StoreError};
 /// Returns the id of the event at the position, if there is one.
 ///
 /// # Errors
-/// [`StoreError::OtherStore`] or [`StoreError::WentBack`] if the store lacks what the reader has handled.
+/// [`StoreError::OtherStore`] or [`StoreError::WentBack`] if the store lacks events that the reader has handled.
 pub(crate) async fn compare(
     store: &dyn Store,
     reader: &str,

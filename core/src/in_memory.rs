@@ -8,7 +8,7 @@ use crate::{Checkpoint, CheckpointError, ReadModel, StoreError};
 /// The read model of projections whose state is their own, such as a map behind a lock. It starts empty with the process,
 /// and so do the checkpoints: every start replays from the first event.
 ///
-/// There is nothing to undo, so a handler that fails must not have changed anything. Clones share the checkpoints.
+/// It has no transactions, so a handler must not change any state before it fails. Clones share the checkpoints.
 #[derive(Clone, Debug, Default)]
 pub struct InMemory {
     checkpoints: Arc<Mutex<HashMap<String, Checkpoint>>>,

@@ -1,24 +1,24 @@
-//! Values that JSON does not keep: what was written is read back, and both values are compared.
+//! Finds values that JSON does not preserve, by comparing the value before encoding and after decoding.
 
 use serde::Serialize;
 use serde_json::Error;
 
 use crate::trace::{Difference, Suspect, Tree, trace};
 
-/// Why a value would not come back as it is, and where in it.
+/// The reason why a value does not survive encoding, and the field that is to blame.
 #[derive(Debug, thiserror::Error)]
 #[error("`{field}` {reason}")]
 pub(crate) struct Loss {
     /// The path of the field, such as `items[2].price`.
     pub(crate) field: String,
-    /// What is wrong, and the cure.
+    /// The problem and its cure.
     pub(crate) reason: String,
 }
 
 /// The stored value's name in messages where no field is to blame.
 const WHOLE: &str = "(the value)";
 
-/// What is lost if `json` was written for the value, and `read` is what was made of it.
+/// Compares a value with `read`, the result of decoding its `json`. `None` if they have the same tokens.
 pub(crate) fn loss<T: Serialize + ?Sized, R: Serialize>(
     value: &T,
     json: &[u8],
@@ -34,7 +34,7 @@ pub(crate) fn loss<T: Serialize + ?Sized, R: Serialize>(
     }
 }
 
-/// Why a value can't be written at all, if a map's keys are to blame.
+/// The loss of a value that has no JSON because of a map's keys; `None` if no map is to blame.
 pub(crate) fn unwritable<T: Serialize + ?Sized>(value: &T) -> Option<Loss> {
     let field = named(Tree::of(value).ok()?.unwritable_keys()?);
     let reason =
@@ -44,7 +44,7 @@ pub(crate) fn unwritable<T: Serialize + ?Sized>(value: &T) -> Option<Loss> {
     Some(Loss { field, reason })
 }
 
-/// What is lost although both values have the same tokens: the types' own equality knows.
+/// The loss of two values that have the same tokens, and differ by `PartialEq`.
 pub(crate) fn unequal(field: &str) -> Loss {
     let reason = "would come back as another value, although both are written the same: if it is an `untagged` enum, \
                   give its variants forms that differ; a skipped field must hold its default"
@@ -67,7 +67,7 @@ fn difference<T: Serialize + ?Sized, R: Serialize>(value: &T, read: &R) -> Optio
              or `#[serde(with = \"…\")]`"
         ),
         _ => format!(
-            "is {first}, which would come back as {second}: see what its type writes, and its attributes of serde"
+            "is {first}, which would come back as {second}: check the `Serialize` of its type and its serde attributes"
         ),
     };
     Some(Loss { field: named(path), reason })
@@ -96,7 +96,7 @@ fn unreadable<T: Serialize + ?Sized>(value: &T, json: &[u8], error: &Error) -> L
         }
         None => Loss {
             field: named(path),
-            reason: format!("can't be read back ({error}): see what its type writes, and its attributes of serde"),
+            reason: format!("can't be read back ({error}): check the `Serialize` of its type and its serde attributes"),
         },
     }
 }
@@ -109,7 +109,7 @@ fn named(path: String) -> String {
     if path.is_empty() { WHOLE.to_owned() } else { path }
 }
 
-/// Where in the JSON, which is a single line, its first `end` bytes end.
+/// The path of the field at byte `end` of the JSON, which is a single line.
 fn path_at(json: &[u8], end: usize) -> String {
     enum Level {
         Object(Option<String>),
@@ -154,7 +154,7 @@ fn path_at(json: &[u8], end: usize) -> String {
     path
 }
 
-/// Where the text ends that starts at a quotation mark.
+/// The index behind the string that starts at a quotation mark.
 fn text_end(json: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = json.get(at) {

@@ -1,4 +1,4 @@
-//! Which type of the program each stored name stands for.
+//! The registry of stored names: each event type and aggregate name belongs to one Rust type.
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
@@ -9,11 +9,11 @@ use foldhash::fast::RandomState;
 use crate::dispatch::kept::{REFUSED, Refused};
 use crate::{Aggregate, Event, EventVariant, RustType};
 
-/// Two types of the program claim one stored name: each would read what the other wrote.
+/// Two types of the program claim one stored name: each would read the other's events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} `{name}` is declared by {first} and by {second}: rename one, or use one type in both places")]
 pub struct NameCollision {
-    /// What has the name: an event type or an aggregate.
+    /// The kind of name: an event type or an aggregate.
     pub kind: &'static str,
     /// The stored name.
     pub name: &'static str,
@@ -23,7 +23,7 @@ pub struct NameCollision {
     pub second: RustType,
 }
 
-/// The stored names that an application uses, each with the type that it stands for.
+/// The stored names that an application uses, each with its type.
 #[derive(Clone, Debug, Default)]
 pub struct StoredNames {
     events: HashMap<&'static str, RustType>,
@@ -67,7 +67,7 @@ pub(crate) struct CheckedNames {
 }
 
 impl CheckedNames {
-    /// None checked yet, and these names claimed already, beside recount's own.
+    /// Starts with these names and recount's own claimed, and no type checked.
     pub(crate) fn beside(mut names: StoredNames) -> Self {
         names.aggregates.entry(REFUSED).or_insert(RustType::of::<Refused>());
         Self { names: Mutex::new(names), ..Self::default() }

@@ -159,8 +159,8 @@ pub trait ReadModel: Send + Sync + 'static {
     /// The connection of an open transaction.
     fn connection(transaction: &mut Self::Transaction) -> &mut Self::Connection;
 
-    /// Runs handlers of a projection while its transaction is open. A read model whose transactions lock a store out
-    /// marks the task here, so that a handler that writes to that store gets an error instead of waiting for itself.
+    /// Runs handlers of a projection while its transaction is open. A read model whose transactions lock the store
+    /// marks the task here, so that a write to that store by the handler fails instead of deadlocking.
     fn handling<F>(&self, projection: &'static str, handlers: F) -> impl Future<Output = F::Output> + Send
     where
         F: Future<Output: Send> + Send,

@@ -87,10 +87,10 @@ impl Recount {
         Load::new(self, id)
     }
 
-    /// The events that the query selects, from after this checkpoint on, and then those to come.
+    /// Subscribes to the events that the query selects: the recorded ones after this checkpoint, and then each new one.
     ///
-    /// Give it the [checkpoint](Subscription::checkpoint) that was stored, and it fails if the store lacks what was
-    /// handled. Of a bare position only the place itself can be compared.
+    /// With a stored [checkpoint](Subscription::checkpoint) the subscription fails if the store lacks the handled
+    /// events. With a bare position it can only compare the position with the store's head.
     pub fn subscribe(&self, query: Query, after: impl Into<Checkpoint>) -> Subscription {
         Subscription::new(Arc::clone(&self.inner.store), "the subscription".to_owned(), query, after.into())
     }

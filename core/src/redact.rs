@@ -1,6 +1,6 @@
-//! Addresses as errors and logs may show them.
+//! Removes secrets from addresses in errors and logs.
 
-/// The URL without its secrets: user, password and the values of its parameters are left out, as `***`.
+/// The URL without its secrets: user, password and the values of its parameters are replaced by `***`.
 ///
 /// It works on malformed URLs too: everything between the scheme and the last `@` is taken for credentials, so a
 /// password that contains unescaped `@`, `/`, `?` or `#` is hidden as a whole.

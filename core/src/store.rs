@@ -36,8 +36,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// with [`repeated`](Appended::repeated) set, before anything else is checked, even if the streams were archived
     /// or erased since. An append that fails leaves its key free.
     ///
-    /// With [`slices`](Append::slices) every slice's outcome is kept under its key, or nothing is written if one of the
-    /// keys is known.
+    /// With [`slices`](Append::slices) the outcome of every slice is recorded under its key. If one of the keys is
+    /// known, nothing is written.
     ///
     /// An archived or erased stream refuses every append, whatever that expects.
     ///
@@ -83,8 +83,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StoreError`] if the store can't be asked.
     async fn head(&self) -> Result<Position, StoreError>;
 
-    /// What is at this position, as committed now: the read by which readers notice that a store lost events that they
-    /// have handled.
+    /// Looks up the event at a position among the committed events. Readers use it to notice that a store lost events
+    /// that they have handled.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be asked.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::history::compare;
 use crate::{Checkpoint, EventStream, Position, Query, ReadAll, RecordedEvent, Retry, Store, StoreError};
 
-/// How long a subscription trusts the store's wake-ups, and that its history is the same, before it looks by itself.
+/// The interval at which a subscription polls the head and compares its checkpoint, without a wake-up by the store.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The events that a query selects, in the order of their positions: those recorded already, then each new one.
@@ -22,8 +22,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The consumer pulls: a slow one delays nobody and holds no more than a page of events. A store that can't be reached
 /// is asked again, with backoff, from where it was left: nothing is missed or repeated.
 ///
-/// A store that lacks what was delivered, or what the checkpoint names, ends the subscription with
-/// [`StoreError::WentBack`] or [`StoreError::OtherStore`]: at the start, and within a second or at the next event while it runs.
+/// If the store lacks delivered events, or the checkpoint's event, the subscription ends with
+/// [`StoreError::WentBack`] or [`StoreError::OtherStore`]: at the start, and within a second or at the next event
+/// while it runs.
 ///
 /// ```
 /// use futures_util::StreamExt;
@@ -46,7 +47,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Subscription {
     store: Arc<dyn Store>,
     reader: String,
-    /// Where a subscriber is that has taken all deliveries so far.
+    /// The checkpoint of a subscriber that has handled all deliveries so far.
     at: Checkpoint,
     deliveries: Pin<Box<dyn Stream<Item = Result<Delivery, StoreError>> + Send>>,
 }
@@ -80,8 +81,8 @@ impl Subscription {
         Self { store, reader, at, deliveries: Box::pin(deliveries(follower)) }
     }
 
-    /// The checkpoint of a subscriber that has handled everything delivered so far: what to store, and to subscribe
-    /// with next time. It names the store and the event at its position.
+    /// The checkpoint of a subscriber that has handled all deliveries so far. Store it, and subscribe with it after a
+    /// restart. It names the store and the event at its position.
     ///
     /// Asks the store only if the last delivery was [`Delivery::CaughtUp`] at an event that the query doesn't select.
     ///
@@ -113,7 +114,7 @@ impl Stream for Subscription {
     }
 }
 
-/// Reads a store from a checkpoint on, and compares now and then whether the store still has what was read.
+/// Reads a store from a checkpoint on, and regularly checks that the store still has the events that were read.
 struct Follower {
     store: Arc<dyn Store>,
     reader: String,
@@ -124,7 +125,7 @@ struct Follower {
     known: Checkpoint,
     /// Whether the query selects the known event.
     selected: bool,
-    /// When the store was last compared with what was read. `None`: it must be before anything is read.
+    /// The time of the last comparison. `None`: a comparison must precede the next read.
     compared: Option<Instant>,
 }
 
@@ -133,14 +134,14 @@ impl Follower {
         Self { store, reader, query, after: after.position, known: after, selected: false, compared: None }
     }
 
-    /// The head to read up to. Compares the store with what was read at first, after a failure, if the head is behind,
-    /// and each second.
+    /// The head to read up to. Compares the store with the last known event at the start, after a failure, if the head
+    /// is behind, and each second.
     async fn head(&mut self, told: Position) -> Result<Position, StoreError> {
         let first = self.compared.is_none();
         if self.compared.is_none_or(|last| last.elapsed() >= LOOK) {
             self.compare().await?;
         }
-        // The head that woke the subscription is enough to go on with. At first it may lag behind.
+        // The head of the wake-up is new enough, except at the start, where it may lag behind.
         if told > self.after && !first {
             return Ok(told);
         }
@@ -151,7 +152,7 @@ impl Follower {
         Ok(head)
     }
 
-    /// Fails if the store lacks what was read.
+    /// Fails if the store lacks events that were read.
     async fn compare(&mut self) -> Result<(), StoreError> {
         let id = compare(&*self.store, &self.reader, &self.known).await?;
         self.known.event = self.known.event.or(id);
@@ -165,7 +166,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether a read can begin with the last delivered event again, which compares without another request.
+    /// Whether a read can begin at the last delivered event, so that it compares the store without another request.
     fn can_repeat(&self) -> bool {
         self.selected && self.known.position == self.after
     }
@@ -175,7 +176,7 @@ impl Follower {
         self.store.read_all(ReadAll { after, to, ..ReadAll::new(self.query.clone()) })
     }
 
-    /// Whether this event is the last delivered one again; if not, compares the store.
+    /// Expects the last delivered event again. Any other event makes it compare the store.
     async fn expect_known(&mut self, event: &RecordedEvent) -> Result<(), StoreError> {
         if event.position == self.after && Some(event.data.id) == self.known.event {
             return Ok(());
@@ -235,7 +236,7 @@ fn deliveries(mut follower: Follower) -> impl Stream<Item = Result<Delivery, Sto
                 }
             }
             if let Some(error) = broken {
-                // What answers next may be another server, or a backup.
+                // The next answer may come from another server, or from a restored backup.
                 follower.compared = None;
                 match pause(&mut pauses, error).await {
                     Ok(()) => continue,

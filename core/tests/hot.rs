@@ -212,7 +212,7 @@ async fn what_one_may_be_to_blame_for_is_everyones_own_outcome() {
     assert_eq!(refusal(refused.await.unwrap()), TooLittle { balance: 1 });
 }
 
-/// Dispatches under a key in a task, which waits for its turn when this returns.
+/// Dispatches under a key in a task. The task waits in the queue when this returns.
 async fn waiting_keyed<C>(recount: &Recount, command: C, name: &str) -> JoinHandle<Outcome>
 where
     C: recount_core::Command<Aggregate = Account>,
@@ -260,7 +260,7 @@ async fn commands_with_keys_share_an_append_and_each_keeps_its_own_outcome() {
         receipts.push(task.await.unwrap().unwrap().0);
     }
     assert_eq!((store.calls(Operation::Append), store.calls(Operation::FindAppend)), (2, 0));
-    // Another process, after more has happened: each key tells its own outcome.
+    // In another process, after further events, each key still returns its own outcome.
     let _ = recount.dispatch(deposit("ada", 7)).await.unwrap();
     let other = Recount::new(store.inner().clone());
     for (cents, first) in (1..6).zip(&receipts[1..]) {
@@ -283,7 +283,7 @@ async fn a_repeated_command_in_a_group_gets_its_first_outcome_and_the_others_go_
     let first = waiting(&recount, deposit("ada", 1)).await;
     let tasks = [
         waiting_keyed(&recount, deposit("ada", 2), "a").await,
-        // Accepted by the state, but known; refused by the state, but known; the same key twice in one group.
+        // A known key whose command the state refuses, and the same key twice in one group.
         waiting_keyed(&recount, withdraw("ada", 10), "known").await,
         waiting_keyed(&recount, deposit("ada", 3), "b").await,
         waiting_keyed(&recount, deposit("ada", 3), "b").await,

@@ -1,4 +1,4 @@
-//! What an idempotency key keeps: every first outcome, of one content.
+//! An idempotency key keeps the first outcome of one request, whether events, nothing or a refusal.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
 
 extern crate recount_core as recount;
@@ -117,7 +117,7 @@ impl Handle<Release> for Seat {
     }
 }
 
-/// The same as a decision: its boundary is the seat, whoever the passenger is.
+/// The same as a decision. Its boundary is the seat, independent of the passenger.
 #[derive(Clone, Serialize)]
 struct Reserve {
     seat: String,
@@ -218,7 +218,7 @@ async fn fields_that_are_added_do_not_make_a_repetition_another_command() {
     let with_meal = next_release::Book { meal: Some(String::new()), ..later("ada") };
     reused(other.dispatch(with_meal).idempotency_key(key("k")).await);
     reused(other.dispatch(next_release::Book { luggage: 1, ..later("ada") }).idempotency_key(key("k")).await);
-    // The newer program's request, repeated by the earlier one, and by name.
+    // The newer program's request, repeated by the earlier program, and by the command's name.
     let first = other.dispatch(later("ada")).idempotency_key(key("l")).await.unwrap();
     let again = one.dispatch(book("ada")).idempotency_key(key("l")).await.unwrap();
     assert_eq!((again.events, again.version, again.repeated), (first.events, first.version, true));
@@ -266,7 +266,7 @@ async fn a_decision_that_changed_nothing_changes_nothing_later() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_of_a_closed_stream_too() {
+async fn an_outcome_without_events_is_kept_for_a_closed_stream_too() {
     let (store, one, other) = processes();
     let _ = one.dispatch(book("ada")).await.unwrap();
     store.archive(&Seat::stream(&"12a".to_owned()).unwrap()).await.unwrap();
@@ -278,7 +278,7 @@ async fn nothing_is_kept_of_a_closed_stream_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_kept_if_that_is_asked_for() {
+async fn a_refusal_is_kept_on_request() {
     let (_, one, other) = processes();
     let _ = one.dispatch(book("ada")).await.unwrap();
     let free = one.dispatch(book("bob")).idempotency_key(key("free")).await;
@@ -288,7 +288,7 @@ async fn a_refusal_is_kept_if_that_is_asked_for() {
     let decided = one.decide(reserve("bob")).idempotency_key(key("d")).keep_refusal().await;
     assert!(matches!(decided, Err(DispatchError::Rejected(_))), "{decided:?}");
     let _ = one.dispatch(release()).await.unwrap();
-    // Repeated when the seat is free: also without asking to keep anything.
+    // Repeated when the seat is free, also without `keep_refusal`.
     let again = other.dispatch(book("bob")).idempotency_key(key("k")).await;
     let Err(DispatchError::RefusedEarlier { key: of, refusal }) = again else { panic!("{again:?}") };
     assert_eq!((of, refusal.as_str()), (key("k"), "seat 12a is taken"));
@@ -303,7 +303,7 @@ async fn a_refusal_is_kept_if_that_is_asked_for() {
 async fn a_refusal_does_not_replace_an_effect_that_came_first() {
     let (store, one, other) = processes();
     let first = one.dispatch(book("ada")).idempotency_key(key("k")).await.unwrap();
-    // Decided in another process before that, and refused: what it would keep comes too late.
+    // Another process decided and refused the same request earlier. It appends its refusal too late.
     let _ = one.dispatch(release()).await.unwrap();
     let _ = one.dispatch(book("bob")).await.unwrap();
     let again = other.dispatch(book("ada")).idempotency_key(key("k")).keep_refusal().await.unwrap();

@@ -1,4 +1,4 @@
-//! What JSON doesn't keep is neither appended nor kept in a snapshot.
+//! Values that JSON does not preserve are neither appended nor kept in a snapshot.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 extern crate recount_core as recount;
@@ -58,7 +58,7 @@ fn measure(values: &[f64]) -> Measure {
     Measure { sensor: id(), values: values.to_vec() }
 }
 
-/// Loads as another process would, or this one after a restart.
+/// Loads without a cache, as another process or a restarted one does.
 async fn load_cold(store: &FaultyStore<MemoryStore>) -> Sensor {
     Recount::new(store.clone()).load::<Sensor>(&id()).await.unwrap()
 }
@@ -111,7 +111,7 @@ async fn a_state_that_could_not_be_read_is_not_kept_as_a_snapshot() {
     assert_eq!(load_cold(&store).await, warm);
     let key = StateKey::new("snapshot/sensor/a").unwrap();
     assert_eq!(store.get(&key).await.unwrap(), None);
-    // Not tried again for each command.
+    // The snapshot is not retried for each command.
     store.reset_calls();
     let _ = recount.dispatch(measure(&[1.0])).await.unwrap();
     assert_eq!(store.calls(Operation::Put), 0);

@@ -59,7 +59,7 @@ mod orders {
     }
 }
 
-/// Another team's module, which uses the same stored names for something else.
+/// Another team's module, which uses the same stored names for other types.
 mod rankings {
     use super::*;
 
@@ -72,7 +72,7 @@ mod rankings {
         },
     }
 
-    /// A type whose current name is another one's earlier name.
+    /// A type whose current name is an alias of another type.
     #[derive(Event, Clone, Debug, PartialEq)]
     #[event(name = "order.withdrawn")]
     pub struct Withdrawn {
@@ -86,7 +86,7 @@ mod rankings {
         Ours(Withdrawn),
     }
 
-    /// The same category for another aggregate, though of other events.
+    /// Another aggregate with the same category, and with other events.
     #[derive(Event, Clone, Debug, PartialEq)]
     #[event(name = "rank")]
     pub struct Ranked {
@@ -170,7 +170,7 @@ async fn a_projection_does_not_read_another_types_events() {
 }
 
 #[tokio::test]
-async fn an_alias_is_a_name_too_also_within_a_union() {
+async fn an_alias_is_claimed_too_also_within_a_union() {
     let recount = application().await;
     for error in [stopped::<rankings::Withdrawn>(&recount).await, stopped::<rankings::Both>(&recount).await] {
         let error = error.expect("it stops");

@@ -1,4 +1,4 @@
-//! A snapshot of another shape than the state has now is replayed past: the events say what a field that was added holds.
+//! A snapshot of another shape is ignored, and the events are replayed: they tell the value of an added field.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 #![allow(missing_docs, unreachable_pub, reason = "the modules stand for programs")]
 
@@ -91,7 +91,7 @@ programs! {
     } |till, cents| { till.cents += cents; till.within.cents += cents };
 
     unchanged {
-        /// Words, visibility and other derives are no part of the shape.
+        /// Doc comments, visibility and other derives are not part of the shape.
         #[derive(Aggregate, Clone, Debug, Default)]
         #[aggregate(name = "till", id = TillId, event = TillEvent, error = Infallible, commands(Pay),
                     snapshot(every = 20, version = 1))]
@@ -204,7 +204,7 @@ async fn a_snapshot_of_the_same_shape_is_used() {
 }
 
 #[tokio::test]
-async fn a_field_that_was_added_holds_what_the_events_say() {
+async fn an_added_field_is_computed_from_the_events() {
     let store = after_25_payments().await;
     let (state, applied) = optional_added::load(&store).await;
     assert_eq!((state.first, state.cents, applied), (Some(1), SUM, 25));
@@ -240,7 +240,7 @@ async fn the_next_snapshot_is_of_the_new_shape() {
     let (state, applied) = optional_added::load(&store).await;
     assert!(applied < 10, "{applied}");
     assert_eq!((state.first, state.cents), (Some(1), SUM + 55));
-    // The old program, still running beside it, replays past that one.
+    // The old program, still running, ignores that snapshot.
     let (state, applied) = first::load(&store).await;
     assert_eq!((state.cents, applied), (SUM + 55, 35));
 }

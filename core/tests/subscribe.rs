@@ -61,7 +61,7 @@ async fn it_starts_behind_the_given_position() {
     }
     let mut subscription = recount.subscribe(Query::all(), Position::new(7));
     assert_eq!(take(&mut subscription, 3).await, places(8..=10));
-    // Beyond the head nothing was handled: the store lacks events, or it is another one.
+    // A position beyond the head means that the store lacks events, or is another one.
     let mut ahead = recount.subscribe(Query::all(), Position::new(11));
     let error = ahead.next().await.unwrap().unwrap_err();
     assert!(matches!(error, StoreError::WentBack { head, .. } if head == Position::new(10)), "{error}");
@@ -95,7 +95,8 @@ async fn it_heals_and_neither_misses_nor_repeats() {
     assert_eq!(take(&mut subscription, 10).await, places(1..=10));
 }
 
-/// What answers after an interruption may be a backup: it is compared before anything is delivered, however soon that is.
+/// After an interruption the store may be a restored backup: it is compared before the next delivery, however soon
+/// that comes.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_comes_back_with_another_history_ends_it() {
     let memory = MemoryStore::new();
@@ -107,7 +108,7 @@ async fn a_store_that_comes_back_with_another_history_ends_it() {
     }
     let mut subscription = recount.subscribe(Query::all(), Position::START);
     assert_eq!(take(&mut subscription, 3).await, places(1..=3));
-    // It fails between two pages of a read, and what is asked then has other events.
+    // The store fails between two pages of a read, and then has other events.
     store.fail(Operation::ReadAll, 1, Fault::After);
     let _ = recount.dispatch(deposit("ada", 1)).await.unwrap();
     assert_eq!(take(&mut subscription, 1).await, places(4..=4));

@@ -68,7 +68,7 @@ fn id(name: &str) -> TillId {
     TillId::from(name.to_owned())
 }
 
-/// Appends what an earlier version of the program wrote.
+/// Appends an event as an earlier version of the program wrote it.
 async fn append_v1(store: &MemoryStore, till: &str, name: &'static str, payload: &'static str) {
     let event = EventData::new(EventType::new(name).unwrap(), payload);
     let stream = StreamId::new("till", till).unwrap();

@@ -1,4 +1,4 @@
-//! The method that finds a field whose value did not come back, although it is written the same.
+//! Generates `Payload::differing`, which finds a field that decodes to another value with the same JSON.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -8,7 +8,8 @@ use syn::{Field, Fields};
 use crate::shape::{at, member};
 use crate::wire::{Serde, is_made_of_plain};
 
-/// `Payload::differing`: compares the fields whose types may write two values the same, if they can be compared. Nothing if there are none.
+/// Generates `Payload::differing`. It compares the fields whose types may write different values as the same JSON, if
+/// the types have `PartialEq`. Empty if there are no such fields.
 pub(crate) fn differing(krate: &TokenStream, is_enum: bool, variants: &[(&Ident, &Fields)]) -> TokenStream {
     let arms: Vec<_> = variants.iter().filter_map(|(ident, fields)| arm(krate, is_enum, ident, fields)).collect();
     if arms.is_empty() {
@@ -64,7 +65,7 @@ fn arm(krate: &TokenStream, is_enum: bool, ident: &Ident, fields: &Fields) -> Op
     })
 }
 
-/// Whether the comparison can tell anything that the tokens don't.
+/// Whether two values with the same tokens can differ, so that a comparison is useful.
 fn is_compared(field: &Field) -> bool {
     let mut serde = Serde::of(&field.attrs);
     let hidden = ["skip", "skip_serializing", "skip_serializing_if"].iter().any(|key| serde.has(key));

@@ -28,7 +28,7 @@ pub(crate) fn of_field(krate: &TokenStream, wire: &Wire<'_>) -> TokenStream {
     quote_spanned!(at(ty.span())=> #krate::__private::Probe::<#ty>::FORM)
 }
 
-/// Whether the fields always come back equal.
+/// Whether JSON preserves every value of the fields.
 pub(crate) fn fidelity(krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>]) -> TokenStream {
     fidelity_by(krate, fields, wires, &mut |ty| probe_fidelity(krate, ty))
 }
@@ -37,7 +37,7 @@ fn probe_fidelity(krate: &TokenStream, ty: &Type) -> TokenStream {
     quote_spanned!(at(ty.span())=> #krate::__private::Probe::<#ty>::FIDELITY)
 }
 
-/// The fidelities of many types, each asked for once: what the compiler has to evaluate costs time.
+/// The fidelities of many types, each named once, since each evaluation costs compile time.
 #[derive(Default)]
 pub(crate) struct Fidelities {
     places: HashMap<String, usize>,
@@ -45,7 +45,7 @@ pub(crate) struct Fidelities {
 }
 
 impl Fidelities {
-    /// Whether the fields always come back equal, by the [table](Self::table).
+    /// Whether JSON preserves every value of the fields, by the [table](Self::table).
     pub(crate) fn of(&mut self, krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>]) -> TokenStream {
         fidelity_by(krate, fields, wires, &mut |ty| {
             let place = *self.places.entry(ty.to_token_stream().to_string()).or_insert_with(|| {
@@ -73,7 +73,7 @@ fn fidelity_by(
     of_type: &mut dyn FnMut(&Type) -> TokenStream,
 ) -> TokenStream {
     let path = quote!(#krate::shape::Fidelity);
-    // A field that is not stored is missing among the wires.
+    // Fields that are not stored have no wire.
     let doubtful = |wire: &Wire<'_>| wire.custom || wire.flat || wire.skips_values;
     if wires.len() < fields.len() || wires.iter().any(doubtful) {
         return quote!(#path::Unknown);

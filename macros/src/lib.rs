@@ -88,17 +88,25 @@ mod wire;
 /// struct that is kept for it, or `serde_json::Value`), each next takes what the one before returns, and the last
 /// returns the event itself, which may be another variant. The compiler checks each link.
 ///
-/// Each may return a `Result` instead. An old value that the new version can't hold is then an error of that event, as if its payload
-/// could not be read: loading fails, a projection stops there, and the error (`DecodeError::Upcast`) names the function. So does an
-/// upcaster that panics. One event becomes one event, never none or several.
+/// Each may return a `Result` instead, for old values that the new version can't represent. An error fails the event,
+/// like a payload that can't be decoded: loading fails, a projection stops there, and the error
+/// (`DecodeError::Upcast`) names the function. A panic in an upcaster has the same effect. One event always becomes
+/// exactly one event.
 ///
-/// # What is not written
+/// # Refused values
 ///
-/// `encode` refuses an event that could not be read back as an equal one, and names the field, such as `items[2].price`
-/// (`EncodeError::Lossy`): a NaN or an infinity; `Some(None)` and `Some(())`; maps with keys other than text and 128-bit integers
-/// within flattened fields and enums with `tag` or `untagged`; variants of an `untagged` enum that read as an earlier one; a skipped field that
-/// does not hold its default. Where attributes and types show it, it does not compile. Types that are `Shape` and neither of these cost
-/// nothing; others are read back and compared for each event: derive `Shape` for your value types.
+/// `encode` refuses an event that would not decode to an equal one. The error (`EncodeError::Lossy`) names the field,
+/// such as `items[2].price`. Such values are:
+///
+/// - a NaN or an infinity,
+/// - `Some(None)` and `Some(())`,
+/// - maps with keys other than text, and 128-bit integers, within flattened fields and enums with `tag` or `untagged`,
+/// - variants of an `untagged` enum that decode as an earlier variant,
+/// - a skipped field that does not hold its default.
+///
+/// If the attributes and types alone show the loss, the derive reports a compile error. Types that implement `Shape`
+/// and can't hold such values need no check. Values of other types are decoded and compared for each event: derive
+/// `Shape` for your value types.
 ///
 /// # On a field
 ///
@@ -246,13 +254,15 @@ pub fn command(input: TokenStream) -> TokenStream {
 /// | `event = AccountEvent` | what can happen (required) |
 /// | `error = AccountError` | why a command can be refused (required) |
 /// | `commands(Open, Deposit)` | the commands that can be asked for by name; each needs its `impl Handle` |
-/// | `snapshot(every = 500, version = 1)` | keeps the state after so many events; a snapshot of another shape or `version` is ignored |
+/// | `snapshot(every = 500, version = 1)` | keeps the state after `every` events; ignores other shapes and versions |
 /// | `crate = "path"` | where recount is, if not at `::recount` |
 ///
-/// A snapshot carries the shape of its state: a field that was added, renamed or given another type, also within the types of fields, makes
-/// older snapshots be replayed past. What can't be seen is another meaning of the same shape: where `apply` makes something else
-/// of the same events, write the next `version`. Nor is seen what changes within a field's type with a `Deserialize` of its own, or one that is
-/// `untagged`, has a `tag` or is flattened within another, unless it derives `Shape`.
+/// A snapshot carries the shape of its state. If a field is added, renamed or given another type, also within the types
+/// of fields, older snapshots are ignored and the events are replayed. The shape does not include:
+///
+/// - the meaning of the state: if `apply` computes another state from the same events, increase `version`,
+/// - changes within a field's type that has a hand-written `Deserialize`, that is `untagged`, has a `tag` or is
+///   flattened within another, unless it derives `Shape`.
 ///
 /// Only with `snapshot` do the fields need serde's `Serialize` and `Deserialize`; `#[serde(…)]` on fields and variants
 /// is respected then, as are `rename_all`, `rename_all_fields` and `deny_unknown_fields` on the type.

@@ -1,4 +1,4 @@
-//! Refuses attributes and types with which a value can be written, but never read back as it was.
+//! Refuses attributes and types whose values can be encoded, but don't decode to an equal value.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
@@ -12,7 +12,7 @@ use crate::wire::{Names, Serde, Wire, is_option, is_plain};
 const NONE_TWICE: &str = "`Some(None)` and `None` are both stored as null, so the one would come back as the other: use an \
                           enum that tells them apart, or `#[serde(with = \"…\")]`";
 
-/// What the attributes of fields show. With a default for the whole type each field may be missing.
+/// Checks the attributes of fields. `defaulted`: the whole type has a default, so each field may be missing.
 pub(crate) fn fields(fields: &Fields, wires: &[Wire<'_>], defaulted: bool, errors: &mut Errors) {
     for field in fields {
         let mut serde = Serde::of(&field.attrs);
@@ -38,7 +38,7 @@ pub(crate) fn fields(fields: &Fields, wires: &[Wire<'_>], defaulted: bool, error
     names(wires, errors);
 }
 
-/// Each stored name belongs to one field, which reads it.
+/// Checks that each stored name belongs to one field, and that this field reads it.
 fn names(wires: &[Wire<'_>], errors: &mut Errors) {
     for (index, wire) in wires.iter().enumerate() {
         if wire.flat {
@@ -68,7 +68,7 @@ fn names(wires: &[Wire<'_>], errors: &mut Errors) {
     }
 }
 
-/// The stored name of a variant is read as that variant.
+/// Checks that the stored name of a variant decodes as that variant.
 pub(crate) fn variant(variant: &syn::Variant, names: &Names, before: &[(&Ident, Names)], errors: &mut Errors) {
     let (ident, name) = (&variant.ident, &names.name);
     if !names.reads_its_name {
@@ -98,7 +98,7 @@ fn wraps_unknown(ty: &Type) -> bool {
     }
 }
 
-/// Whether it may be a map with keys that are not plain.
+/// Whether the type may be a map with keys that are not plain.
 fn mentions_map(ty: &Type) -> bool {
     match ty {
         Type::Tuple(tuple) => tuple.elems.iter().any(mentions_map),
@@ -123,7 +123,7 @@ fn arguments(ty: &Type) -> Vec<&Type> {
     types.collect()
 }
 
-/// An `Option` within the type, directly around another or around `()`.
+/// The first `Option` within the type that is directly around another `Option` or around `()`.
 fn option_of_null(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Group(group) => option_of_null(&group.elem),
@@ -142,7 +142,7 @@ fn option_of_null(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// What only the forms of types show: constants whose evaluation fails.
+/// Generates the checks that need the forms of types: constants whose evaluation fails to compile.
 pub(crate) fn forms(krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>]) -> TokenStream {
     wires.iter().filter(|wire| !wire.custom).map(|wire| form(krate, fields, wires, wire)).collect()
 }

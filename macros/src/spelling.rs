@@ -1,4 +1,4 @@
-//! How serde's `rename_all` spells names.
+//! The spelling rules of serde's `rename_all`.
 
 use syn::ext::IdentExt;
 
@@ -60,7 +60,7 @@ impl Rule {
     }
 }
 
-/// As serde does it: every capital starts a word, unlike in our own names.
+/// As in serde, every capital letter starts a word. This differs from recount's own names.
 fn each_capital(name: &str) -> String {
     let mut snake = String::new();
     for (index, letter) in name.char_indices() {

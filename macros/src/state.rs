@@ -1,4 +1,4 @@
-//! The shape of an aggregate's state, as far as the derive sees it.
+//! Generates the shape of an aggregate's state, from the names, types and attributes of its fields.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
@@ -10,7 +10,7 @@ use crate::names::SERDE;
 use crate::shape::at;
 use crate::wire::{self, Rules};
 
-/// A function that gives the shape as a number.
+/// Generates the function that returns the shape as a number.
 pub(crate) fn shape(krate: &TokenStream, input: &DeriveInput) -> TokenStream {
     let declared = hash(&declaration(input));
     let types = types(input);
@@ -35,7 +35,7 @@ pub(crate) fn shape(krate: &TokenStream, input: &DeriveInput) -> TokenStream {
     }
 }
 
-/// Whether every state comes back equal.
+/// Whether JSON preserves every state.
 pub(crate) fn fidelity(krate: &TokenStream, input: &DeriveInput) -> TokenStream {
     let of = |fields| form::fidelity(krate, fields, &wire::fields(fields, Rules::default(), false));
     match &input.data {
@@ -71,7 +71,7 @@ fn fields(input: &DeriveInput) -> Vec<&Field> {
     }
 }
 
-/// What names, types and attributes say of the stored form, as text.
+/// The names, types and attributes that determine the stored form, as text.
 fn declaration(input: &DeriveInput) -> String {
     let mut text = attributes(&input.attrs);
     match &input.data {
@@ -84,7 +84,7 @@ fn declaration(input: &DeriveInput) -> String {
         }
         Data::Union(_) => {}
     }
-    // How tokens are spaced is up to the compiler.
+    // The spacing of tokens differs between compilers, so remove it.
     text.retain(|letter| !letter.is_whitespace());
     text
 }

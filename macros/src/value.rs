@@ -41,7 +41,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             <_>::default()
         }
     };
-    // Of a type parameter nothing is known before it is given.
+    // The type of a type parameter is unknown here.
     let checks = if input.generics.params.is_empty() { reader.checks } else { TokenStream::new() };
     if !errors.is_empty() {
         return errors.into_tokens();
@@ -66,16 +66,16 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     }
 }
 
-/// Reads the forms of a type's fields and variants, and collects what is wrong with them.
+/// Reads the forms of a type's fields and variants, and collects errors and compile-time checks.
 struct Reader<'a> {
     krate: &'a TokenStream,
     ident: &'a Ident,
-    /// What the compiler has to check.
+    /// The generated compile-time checks.
     checks: TokenStream,
     errors: &'a mut Errors,
 }
 
-/// An expression of the form, and one of the fidelity.
+/// The expressions of a form and of its fidelity.
 type Known = (TokenStream, TokenStream);
 
 impl Reader<'_> {
@@ -114,7 +114,7 @@ impl Reader<'_> {
                 read.push((&variant.ident, names));
             }
         }
-        // Of the others serde buffers the content, or guesses the variant.
+        // For other enums serde buffers the content, or tries the variants in turn.
         let exact = tagging == Tagging::External
             && choices.len() == data.variants.len()
             && data.variants.iter().all(|variant| !Serde::of(&variant.attrs).flag("untagged"));

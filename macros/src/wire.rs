@@ -22,7 +22,7 @@ pub(crate) struct Wire<'a> {
     pub(crate) flat: bool,
     /// Whether functions of the user's write or read it, so that its type says nothing.
     pub(crate) custom: bool,
-    /// Whether what is missing when it is skipped may be read as another value.
+    /// Whether a skipped value may decode as another value.
     pub(crate) skips_values: bool,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Wire<'a> {
 pub(crate) struct Names {
     pub(crate) name: String,
     pub(crate) aliases: Vec<String>,
-    /// Whether what is written under the name is read.
+    /// Whether the field also reads the name under which it is written.
     pub(crate) reads_its_name: bool,
 }
 
@@ -60,7 +60,7 @@ impl Serde {
         self.0.has(key)
     }
 
-    /// Where the attribute of this name is.
+    /// The key of the attribute with this name.
     pub(crate) fn key(&mut self, key: &str) -> Option<syn::Ident> {
         self.0.take_all(key).pop().map(|arg| arg.key)
     }
@@ -80,12 +80,12 @@ impl Serde {
         Some(Rules { write: rule(write.as_deref()), read: rule(read.as_deref()) })
     }
 
-    /// Whether functions of the user's write or read the value.
+    /// Whether the user's own functions write or read the value.
     pub(crate) fn is_custom(&mut self) -> bool {
         ["with", "serialize_with", "deserialize_with"].map(|key| self.flag(key)).contains(&true)
     }
 
-    /// Whether another value than the one that is read for a missing one may be left out.
+    /// Whether a value may be skipped although a missing field decodes as another value.
     fn skips_values(&mut self, ty: &Type, custom: bool) -> bool {
         let default = self.0.take_all("default");
         let Some(skip) = self.text("skip_serializing_if") else { return false };
@@ -96,7 +96,7 @@ impl Serde {
             "is_empty" => !default.is_empty(),
             _ => false,
         };
-        // The predicates of the standard library are named by its types, and the field's type must be that one.
+        // A predicate of the standard library is named after its type, which must be the field's type.
         let of_type = skip.rsplit("::").nth(1).is_some_and(|name| last_ident(ty).is_some_and(|ident| ident == name));
         custom || !(exact && plain_default && of_type)
     }
@@ -165,7 +165,7 @@ pub(crate) fn is_option(ty: &Type) -> bool {
     last_ident(ty).is_some_and(|last| last == "Option")
 }
 
-/// Whether it is a type of the standard library of which each value is written in a way of its own.
+/// Whether the type is a text, number, character or boolean type, whose different values have different tokens.
 pub(crate) fn is_plain(ty: &Type) -> bool {
     const PLAIN: &[&str] = &[
         "bool", "char", "String", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128",
@@ -174,7 +174,7 @@ pub(crate) fn is_plain(ty: &Type) -> bool {
     last_ident(ty).is_some_and(|last| PLAIN.iter().any(|plain| last == plain))
 }
 
-/// Whether it is a plain type, or a list, an option or a box of it.
+/// Whether the type is a plain type, or a list, an option or a box of one.
 pub(crate) fn is_made_of_plain(ty: &Type) -> bool {
     let Some(last) = last_segment(ty) else { return false };
     match &last.arguments {

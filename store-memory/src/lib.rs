@@ -66,7 +66,7 @@ impl MemoryStore {
         Self { id: StoreId::new(), log: Arc::default(), state: Arc::default() }
     }
 
-    /// A copy of the store as it is now, with the same identity: what a backup of a durable store is. For tests.
+    /// Copies the store with its identity, like a backup of a durable store. For tests.
     ///
     /// # Errors
     /// [`StoreError::Closed`].
@@ -76,7 +76,7 @@ impl MemoryStore {
         Ok(Self { id: self.id, log: Arc::new(RwLock::new(log)), state: Arc::new(Mutex::new(state)) })
     }
 
-    /// Puts this store and all its handles back to a [backup](Self::backup): what was appended since is gone. For tests.
+    /// Restores this store and all its handles to a [backup](Self::backup): later events are lost. For tests.
     ///
     /// # Errors
     /// [`StoreError::Closed`] if one of them is closed.

@@ -87,7 +87,7 @@ impl Log {
         Position::new(self.events.len() as u64)
     }
 
-    /// What is at this position.
+    /// Looks up the event at a position.
     pub(crate) fn event_at(&self, position: Position) -> EventAt {
         let place = position.get().checked_sub(1).and_then(|place| usize::try_from(place).ok());
         match place.and_then(|place| self.events.get(place)) {
@@ -109,7 +109,7 @@ impl Log {
         }
     }
 
-    /// Becomes the other log; those who watch this one stay.
+    /// Replaces the content by that of another log, and keeps the watchers.
     pub(crate) fn replace(&mut self, other: Self) {
         let head = std::mem::replace(self, other);
         self.head = head.head;

@@ -5,17 +5,16 @@ CREATE TABLE {schema}.migrations (
     migrated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Which store this is, and the name that its schema had when the functions were written for it. One row. The name of its index is
--- one that no other store has: by it statements tell that they are in the right one.
+-- The store's identity, and the schema name in the functions' texts. One row. A view is named after the identity, so that
+-- statements that name it fail in every other store. A view, because its OID stays when indexes are rebuilt.
 CREATE TABLE {schema}.store (
-    single boolean NOT NULL DEFAULT true CHECK (single),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     id uuid NOT NULL DEFAULT gen_random_uuid(),
-    schema_name text COLLATE "C" NOT NULL,
-    CONSTRAINT store_pkey PRIMARY KEY (single)
+    schema_name text COLLATE "C" NOT NULL
 );
 INSERT INTO {schema}.store (schema_name) VALUES ('{name}');
 DO $$ BEGIN
-    EXECUTE (SELECT format('ALTER INDEX {schema}.store_pkey RENAME TO store_%s', replace(id::text, '-', '')) FROM {schema}.store);
+    EXECUTE (SELECT format('CREATE VIEW {schema}.store_%s AS SELECT id FROM {schema}.store', replace(id::text, '-', '')) FROM {schema}.store);
 END $$;
 
 -- Called once here, so that its last value never is a number that is still to be drawn. Must not be cached.

@@ -1,11 +1,11 @@
--- The functions, whose texts name the schema. They are made again if the schema gets another name.
+-- The functions. Their texts contain the schema's name, so they are recreated when the schema is renamed.
 --
--- Statements that look or write name the index of the store's identity, {mark}. The server resolves names anew whenever one may mean
--- something else, so a statement fails if its schema was renamed and another store came in its place, even in the middle
--- of a function. It costs nothing: the test is done when the statement is planned.
+-- Every statement that reads or writes names the view of the store's identity, {mark}. The server resolves names again
+-- when one may have changed its meaning. So a statement fails if the schema was renamed and another store has replaced
+-- it, even in the middle of a function. The check has no cost per execution: it is done when the statement is planned.
 
--- The position up to which everything that will ever be there is committed, for statements that come after this one.
--- The sequence must be read before the locks: whoever draws a position up to it then holds his lock or has ended.
+-- The safe position: statements after this one see every event up to it, and no further event is committed up to it.
+-- The sequence must be read before the locks: an append that drew a position up to it then holds its lock or has ended.
 CREATE OR REPLACE FUNCTION {schema}.safe_head() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     head bigint;
@@ -25,18 +25,19 @@ BEGIN
 END
 $$;
 
--- The last event that is safe to read, how many kinds there are, and which server says so.
+-- The last event that is safe to read, the number of kinds, and the start time of the server.
 --
--- What was safe before stays so: an append that looked at the sequence long ago may only now take its lock, from there on. But the caller
--- must have it from this server and from a committed row. A number that was drawn and came to nothing is no such
--- thing: in a crash the sequence forgets it, and it is drawn again.
+-- safe_before is a position that was safe earlier. It stays safe, although safe_head can return less again: an append
+-- that read the sequence long ago may take its lock only now. The caller must have safe_before from this server and from
+-- a committed row. A number that was drawn but not committed is not safe: the sequence forgets it in a crash and issues
+-- it again.
 CREATE OR REPLACE FUNCTION {schema}.head(safe_before bigint, OUT last bigint, OUT kinds bigint, OUT server bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     newest bigint;
     safe bigint;
 BEGIN
-    -- Before the sequence, which only goes forward then.
+    -- Read the newest event before the sequence: the sequence only grows afterwards.
     newest := (SELECT e.position FROM {schema}.events AS e ORDER BY e.position DESC LIMIT 1);
     IF newest > (SELECT last_value FROM {schema}.position_sequence) THEN
         RAISE EXCEPTION 'the sequence % is behind the events, of which the last has the position %',
@@ -45,7 +46,7 @@ BEGIN
     safe := greatest({schema}.safe_head(), safe_before);
     SELECT greatest(
         (SELECT e.position FROM {schema}.events AS e WHERE e.position <= safe ORDER BY e.position DESC LIMIT 1),
-        -- Of a stream that is erased, by its mark.
+        -- The last position of an erased stream, from its mark.
         (SELECT -m.position FROM {schema}.events AS m WHERE m.position >= -safe ORDER BY m.position LIMIT 1),
         0
     ), (SELECT count(*) FROM {schema}.kinds), (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
@@ -102,9 +103,10 @@ BEGIN
 END
 $$;
 
--- What appends lock, in one order everywhere, so that nobody waits in a circle: first that no other append asks about
--- everything, or that there is no other append at all if this one does; then the names; last the position. Names are
--- locked against everybody, unless `exclusive` says which of them only against those who do.
+-- The locks of an append, always taken in this order, so that appends don't deadlock:
+-- 1. the gate: shared, or exclusive (`alone`) if a condition can match any event, or if there are too many names;
+-- 2. the names: exclusive, except those for which `exclusive` is false, which are shared;
+-- 3. the position.
 CREATE OR REPLACE FUNCTION {schema}.lock_gate() RETURNS boolean LANGUAGE sql VOLATILE AS $$
     SELECT pg_advisory_xact_lock_shared({gate_key}) IS NOT NULL
 $$;
@@ -133,17 +135,17 @@ BEGIN
     RETURN true;
 END
 $$;
--- First the lock, then the numbers: see safe_head.
+-- The lock must be taken before positions are drawn: see safe_head.
 CREATE OR REPLACE FUNCTION {schema}.lock_position() RETURNS boolean LANGUAGE sql VOLATILE AS $$
     SELECT pg_advisory_xact_lock_shared(
         {position_key}, (pg_sequence_last_value('{schema}.position_sequence') & 2147483647)::integer
     ) IS NOT NULL
 $$;
 
--- Appends a batch. Each append of it succeeds or conflicts on its own and sees those before it.
+-- Appends a batch. Each append succeeds or conflicts on its own, and sees the appends before it.
 --
--- Every statement in here has a snapshot of its own, so what comes after the locks sees whatever was committed by
--- those who held them before.
+-- Every statement in the function has a snapshot of its own, so the statements after the locks see the commits of the
+-- previous holders.
 CREATE OR REPLACE FUNCTION {schema}.append_batch(
     appends integer,
     -- The distinct streams, and the parts of the appends, each for one of them, in order.
@@ -152,22 +154,22 @@ CREATE OR REPLACE FUNCTION {schema}.append_batch(
     event_part integer[], event_index integer[], event_stream text[], event_kind integer[], event_id uuid[],
     event_tags text[], event_metadata text[], event_payload bytea[],
     tag_part integer[], tag_index integer[], tag_kind integer[], tag_name text[],
-    -- What to lock, in order, and whether against everybody, not only against those who do. All at once if `alone`.
+    -- The locks in order, and whether each is exclusive or shared. If `alone`, only the gate is locked, exclusively.
     locks bigint[], lock_exclusive boolean[], alone boolean,
-    -- The keys: each of a whole append (part 0), or of some events of one of its parts: up to which one, and how many.
+    -- The keys: each of a whole append (part 0), or of some events of one part: the index of the last one, and their number.
     key_append integer[], key_name text[], key_digest uuid[], key_part integer[], key_end integer[], key_count integer[],
     condition_append integer[], condition_after bigint[], condition_items text[],
     -- Whether all its alternatives are in the simple form that follows: up to two tags, and kinds, if any are asked
     -- for, right if the caller knows all kinds there are.
     condition_simple boolean[], simple_append integer[], simple_after bigint[], simple_tag text[], simple_other text[],
     simple_kinds text[], kinds_known bigint,
-    -- Per append: whether it was written, and what its condition found.
+    -- Per append: whether it was written, and the position of an event that its condition excludes.
     OUT accepted boolean[], OUT condition_position bigint[],
-    -- Per part: where the stream was.
+    -- Per part: the stream's version before the append.
     OUT part_head bigint[],
-    -- The positions of what was written, in order.
+    -- The positions of the written events, in order.
     OUT positions bigint[],
-    -- Keys that are known, and of which append.
+    -- The known keys, each with the index of its append.
     OUT known_name text[], OUT known_append integer[], OUT known_digest uuid[], OUT known_position bigint[], OUT known_streams text[]
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -177,7 +179,7 @@ DECLARE
     first_part integer[] := array_fill(1, ARRAY[appends]);
     last_part integer[] := array_fill(0, ARRAY[appends]);
     part_rank bigint[] := array_fill(-1::bigint, ARRAY[parts]);
-    -- How many events were written up to the end of each append.
+    -- Per append: the number of events of the batch written up to its end.
     append_end bigint[] := array_fill(0::bigint, ARRAY[appends]);
     part integer := 1;
     stream integer;
@@ -314,9 +316,9 @@ BEGIN
 END
 $$;
 
--- Appends events that are each of an append of its own, and of a stream of its own, without keys and conditions: the same
--- locks, looks and order as in append_batch, in as few statements as that takes. Answers the positions, none where it conflicts, then
--- where the streams were: one array, which takes less time to hand out than columns.
+-- Appends single events, each as an append and to a stream of its own, without keys and conditions. Takes the same locks
+-- and makes the same checks in the same order as append_batch, in as few statements as possible. Returns the positions,
+-- NULL for conflicts, followed by the streams' versions before. One array is faster to return than columns.
 CREATE OR REPLACE FUNCTION {schema}.append_each(
     locks bigint[], lock_exclusive boolean[],
     expected bigint[], streams text[], kinds integer[], ids uuid[], event_tags text[],
@@ -335,7 +337,7 @@ BEGIN
             payloads[i]
         FROM (SELECT generate_series(1, cardinality(streams)) AS i) AS s
         LEFT JOIN LATERAL (
-            -- What is before the expected version is of no interest, and there may be much of it.
+            -- Skip versions before the expected one: they are irrelevant and may be many.
             SELECT e.version FROM {schema}.events AS e WHERE e.stream = streams[i] AND e.version >= expected[i]
             ORDER BY e.version DESC LIMIT 1
         ) AS h ON true
@@ -348,7 +350,7 @@ BEGIN
     )
     SELECT array_agg(w.position) INTO positions FROM written AS w;
     IF cardinality(positions) IS DISTINCT FROM cardinality(streams) OR 0 > ANY (expected) THEN
-        -- Some conflict, or may be anywhere: where they all are now tells.
+        -- Some appends conflict or accept any version: read the current versions of all streams.
         SELECT array_agg(CASE WHEN h.written THEN h.position END ORDER BY s.n),
             array_agg(coalesce(h.version - h.written::integer, 0) ORDER BY s.n)
         INTO positions, heads
@@ -370,8 +372,8 @@ BEGIN
 END
 $$;
 
--- Appends events to one stream, with the same locks, looks and order as append_batch, in as few statements as that takes.
--- Answers as append_each does: the last position, or none if it conflicts, and where the stream was.
+-- Appends events to one stream, with the same locks and checks in the same order as append_batch, in as few statements as
+-- possible. Returns the last position, or NULL for a conflict, and the stream's version before.
 CREATE OR REPLACE FUNCTION {schema}.append_stream(
     locks bigint[], lock_exclusive boolean[],
     expected bigint, name text, kinds integer[], ids uuid[], event_tags text[], event_metadata text[],
@@ -408,9 +410,9 @@ BEGIN
 END
 $$;
 
--- The lock of a stream, as a parameter of a statement that appends one event. The server checks parameters when it takes them, and that is
--- before the statement has its snapshot: so all locks of an append are held by then, in their one order, and the statement sees
--- whatever was committed by those who held them before. That saves the function around it.
+-- The type of a parameter that locks a stream, for a statement that appends one event. The server checks parameters
+-- before it takes the statement's snapshot. So all locks of the append are held by then, in their order, and the
+-- statement sees the commits of the previous holders. No function is needed around the statement.
 DO $$ BEGIN
     IF to_regtype('{schema}.locked_stream') IS NULL THEN
         CREATE DOMAIN {schema}.locked_stream AS bigint CHECK (
@@ -421,7 +423,7 @@ DO $$ BEGIN
     END IF;
 END $$;
 
--- Closes a stream with this mark, see events. Answers where it was before, or nothing if there is no such stream.
+-- Closes a stream with this mark, see events. Returns the stream's version before, or NULL if there is no such stream.
 CREATE OR REPLACE FUNCTION {schema}.close_stream(name text, lock bigint, mark bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -486,7 +488,8 @@ BEGIN
 END
 $$;
 
--- Fails unless there is room for an event of 64 KiB, which is written and undone. A few bytes would fit into a page that is there.
+-- Fails unless there is room for an event of 64 KiB, which is written and rolled back. A smaller one could fit into an
+-- existing page of a full disk.
 CREATE OR REPLACE FUNCTION {schema}.prove_room() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO {schema}.events (position, version, event_id, kind, stream, payload)

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::error::During;
 
 const OPERATION: &str = "reading the address of the database";
-/// What the driver knows, beside `options[…]`. It would log any other parameter with its value, and ignore it.
+/// The parameters that the driver knows, beside `options[…]`. It would ignore any other one and log its value.
 const PARAMETERS: &[&str] = &[
     "sslmode",
     "ssl-mode",
@@ -32,7 +32,7 @@ const PARAMETERS: &[&str] = &[
     "options",
 ];
 const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-/// Which schema holds the store: recount's own parameter.
+/// The parameter that names the store's schema. It is recount's own; the driver does not know it.
 const SCHEMA: &str = "schema";
 
 /// An address whose `Debug` shows no secrets.
@@ -44,10 +44,10 @@ impl Address {
         Self(url.to_owned())
     }
 
-    /// How to connect, and the schema if the address names one.
+    /// Parses the address into the driver's options, and the schema if the address names one.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] says what is wrong with the address and how to write it instead; it shows no values.
+    /// [`StoreError::Backend`] names the problem of the address and its cure; it shows no values.
     pub(crate) fn options(&self) -> Result<(PgConnectOptions, Option<String>), StoreError> {
         let (url, schema) = self.check().map_err(|problem| StoreError::Backend {
             operation: OPERATION,
@@ -62,7 +62,7 @@ impl Address {
         Ok((if named { options } else { options.application_name("recount") }, schema))
     }
 
-    /// The address as the driver takes it, and the schema.
+    /// Splits the address into the driver's part and the schema.
     fn check(&self) -> Result<(String, Option<String>), String> {
         let url = &self.0;
         let Some(("postgres" | "postgresql", rest)) = url.split_once("://") else {

@@ -195,7 +195,7 @@ impl<'a> Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Adds a key of an append, of all of it or of a slice: a part, the end of the slice, and how many events it has.
+    /// Adds a key of a whole append or of a slice. A slice is a part, the end of its events, and their number.
     fn add_key(&mut self, this: i32, named: &'a Idempotency, slice: (i32, i32, i32), locks: &mut Locks<'_>) {
         locks.key(&named.key);
         self.key_append.push(this);
@@ -232,7 +232,7 @@ struct Answer {
     condition: Vec<Option<i64>>,
     heads: Vec<i64>,
     positions: Vec<i64>,
-    /// By append: its keys that are known, and their outcomes.
+    /// By append: its known keys with their outcomes.
     known: HashMap<i32, Vec<(String, NamedAppend)>>,
 }
 
@@ -261,7 +261,8 @@ impl Answer {
     }
 }
 
-/// The outcome of an append some of whose keys are known: the first one's if it is its own, else which they are.
+/// The outcome of an append with known keys: the first outcome if its own key is known, else an error with the known
+/// keys of its slices.
 fn known(append: &Append, known: &[(String, NamedAppend)]) -> Result<Appended, AppendError> {
     if let Some(named) = &append.idempotency
         && let Some((_, first)) = known.iter().find(|(name, _)| name == named.key.as_str())
@@ -304,7 +305,7 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
     Ok(outcomes)
 }
 
-/// What an append did whose last event, if it has one, has this position, to streams that were at these versions.
+/// The result of an append, from the position of its last event, if any, and the versions of its streams before it.
 pub(crate) fn appended(append: &Append, position: i64, heads: &[i64]) -> Appended {
     let streams = append.streams.iter().zip(heads).map(|(part, head)| {
         let count = part.events.len() as u64;

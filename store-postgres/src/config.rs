@@ -48,8 +48,8 @@ impl PostgresBuilder {
         }
     }
 
-    /// The schema that holds the tables: `recount` unless told otherwise, here or by the address (`?schema=NAME`). Stores in different schemas of one
-    /// database know nothing of each other. Letters, digits, `_` and `-`; compared exactly.
+    /// The schema that holds the tables; `recount` by default. The address can name it too (`?schema=NAME`). Stores in
+    /// different schemas of one database are independent. Letters, digits, `_` and `-`; compared exactly.
     #[must_use]
     pub fn schema(mut self, name: &str) -> Self {
         self.schema = Some(name.to_owned());
@@ -74,11 +74,14 @@ impl PostgresBuilder {
     /// How long to wait for a connection, for a server that restarts, or for an answer that got lost in the network, before a call
     /// fails as [unavailable](StoreError::Unavailable); 10 seconds unless told otherwise.
     ///
-    /// What the server works at is waited for, however long it takes, except for a lock: for that six times as long at most, since its
-    /// holder may wait for this very call, such as a transaction that appended and now appends past itself. After half of this time the store asks, by another
-    /// connection, whether it does. If it doesn't, the call is repeated where that is harmless; if nobody answers, it fails. So
-    /// silence ends after this time. An append asks after the whole of it, and after as long again looks what became of it: silence ends after
-    /// three times this.
+    /// There is no limit while the server works on a call, except for the wait for a lock: it ends after six times the
+    /// patience, since the lock's holder may wait for this very call, such as a caller that holds a transaction with an
+    /// append and now appends outside of it.
+    ///
+    /// After half of the patience without an answer the store asks over another connection whether the server works on
+    /// the call. If it doesn't, an idempotent call is repeated. If the server doesn't answer, the call fails. So an
+    /// unanswered call ends after the patience. An append asks after the whole patience, and reads its outcome after
+    /// the same time again: unanswered, it ends after three times the patience.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -119,7 +122,8 @@ impl PostgresBuilder {
         let writer = Writer { database, kinds, limits, wake: wake.clone(), closed };
         let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run(Arc::clone(&queue)))).collect();
         let lone = Lone::new(writer);
-        let read_model = PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema));
+        let read_model =
+            PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema).of(identity));
         Ok(PostgresStore::new(Opened {
             parts: Parts { identity: identity.store, requests, lone, reader, head, wake, read_model },
             writers,

@@ -22,8 +22,8 @@ use crate::statement::{Statement, Taker};
 
 /// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
 const ATTEMPTS: usize = 10;
-/// For how many times the patience a statement waits for a lock: who holds it may be waiting for this statement himself, as a transaction
-/// that appends past itself.
+/// The lock timeout of a statement, in multiples of the patience. The lock's holder may wait for this very statement,
+/// such as a caller that holds a transaction with an append and now appends outside of it.
 const LOCK_PATIENCES: u32 = 6;
 /// A connection that was idle for longer is asked whether it still lives.
 const IDLE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(crate) struct Database {
     pub(crate) pool: PgPool,
     pub(crate) schema: Schema,
     pub(crate) incarnation: Incarnation,
-    /// Of an open store; nothing of a read model.
+    /// The identity of the open store. `None` for a read model.
     pub(crate) identity: Option<Identity>,
     resting: Arc<Resting>,
 }
@@ -88,9 +88,9 @@ impl Database {
         Self { pool, schema, incarnation: Incarnation::default(), identity: None, resting: Arc::default() }
     }
 
-    /// The same for statements that fail in any other than this store.
+    /// The same database, with statements that fail in every store but this one.
     pub(crate) fn of(self, identity: Identity) -> Self {
-        let schema = self.schema.of(identity.store, identity.index);
+        let schema = self.schema.of(identity.store, identity.mark);
         Self { schema, identity: Some(identity), ..self }
     }
 

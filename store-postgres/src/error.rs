@@ -16,7 +16,7 @@ impl fmt::Display for Cause {
 }
 
 impl std::error::Error for Cause {
-    /// sqlx's errors print their source and return it too: the next one is the first that wasn't printed.
+    /// Skips the first source, since sqlx's errors include its text in their own.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source()?.source()
     }
@@ -59,7 +59,7 @@ impl From<AppendError> for Failed {
 pub(crate) enum Class {
     /// A row stood in the way of another with the same key.
     Unique,
-    /// A number was drawn that a row has already.
+    /// A sequence issued a number that a row already has.
     Behind,
     /// The statement was undone because others were in the way: it can be repeated at once.
     Contention,
@@ -73,7 +73,7 @@ pub(crate) enum Class {
     Exhausted,
     Corrupt,
     Closed,
-    /// Something isn't there, or isn't what it was: another store may have come in place of this one.
+    /// An object is missing or has changed: another store may have replaced this one.
     Unfamiliar,
     Other,
 }
@@ -101,7 +101,7 @@ impl Cause {
             "53100" => Class::Full,
             "22003" | "2200H" => Class::Exhausted,
             "XX001" | "XX002" => Class::Corrupt,
-            // Of 22P02 see `NOT_THIS`.
+            // 22P02: a statement found another store, see `NOT_THIS`.
             "3D000" | "3F000" | "22P02" | "XX000" => Class::Unfamiliar,
             code if code.starts_with("42") => Class::Unfamiliar,
             code if code.starts_with("08") => Class::Lost,

@@ -76,7 +76,7 @@ struct Folding<'a> {
     rows: u64,
     known: &'a Reader,
     kinds: KindsOfRows,
-    /// Which server was asked first.
+    /// The server that answered first.
     server: Option<i64>,
     /// A kind that must be learned first.
     unknown: Option<i32>,
@@ -121,7 +121,7 @@ impl Taker for Folding<'_> {
         self.kinds = self.known.kinds.of_rows();
         let server = self.known.database.incarnation.server();
         if self.shown > 0 && self.server != Some(server) {
-            // It may lack what was shown, or have others in its place.
+            // The new server may lack the events that were shown, or have others at their positions.
             let source = "another server took over while the events were read";
             self.failed = Some(StoreError::Unavailable { operation: OPERATION, source: source.into() });
         }

@@ -1,4 +1,4 @@
-//! Which store this is, what it has at a position, and how a store is noticed that came in its place.
+//! The store's identity, the event at a position, and the check whether another store has replaced this one.
 
 use recount_core::{EventAt, EventId, Position, StoreError, StoreId};
 use sqlx::postgres::types::Oid;
@@ -11,11 +11,11 @@ use crate::error::{Cause, Class, During, damaged};
 use crate::patience;
 use crate::statement::Statement;
 
-/// The identity that the store was given when its schema was made, and the index that has its name.
+/// The identity of the store, drawn when its schema was created, and the view that is named after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
     pub(crate) store: StoreId,
-    pub(crate) index: Oid,
+    pub(crate) mark: Oid,
 }
 
 pub(crate) async fn identify(database: &Database) -> Result<Identity, StoreError> {
@@ -23,15 +23,15 @@ pub(crate) async fn identify(database: &Database) -> Result<Identity, StoreError
     let rows = database.read(OPERATION, Statement::new(&database.schema, include_str!("sql/select_store.sql"))).await?;
     let row = rows.first().ok_or_else(|| damaged("the table of the store's identity is empty"))?;
     let store = row.try_get(0).map(StoreId).during(OPERATION)?;
-    Ok(Identity { store, index: row.try_get(1).during(OPERATION)? })
+    Ok(Identity { store, mark: row.try_get(1).during(OPERATION)? })
 }
 
-/// What the store has at this position.
+/// Looks up the event at a position.
 pub(crate) async fn event_at(database: &Database, position: Position) -> Result<EventAt, StoreError> {
     const OPERATION: &str = "reading the event at a position";
     let select = Statement::new(&database.schema, include_str!("sql/select_event_at.sql")).bind(position.as_i64());
     let rows = database.read(OPERATION, select).await?;
-    let row = rows.first().ok_or_else(|| damaged("the look at a position answers nothing"))?;
+    let row = rows.first().ok_or_else(|| damaged("the query for the event at a position returned no row"))?;
     Ok(match (row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?) {
         (Some(id), _) => EventAt::Event(EventId(id)),
         (None, true) => EventAt::Erased,
@@ -40,8 +40,8 @@ pub(crate) async fn event_at(database: &Database, position: Position) -> Result<
 }
 
 impl Database {
-    /// What the failure of an operation means to its caller; nothing was written. Looks, if need be, whether the store still is in its
-    /// place.
+    /// The caller's error for an operation that failed and wrote nothing. If the cause suggests it, checks whether
+    /// another store has replaced this one.
     pub(crate) async fn failure(&self, cause: &Cause, operation: &'static str) -> StoreError {
         let replaced = match cause.class() {
             Class::Unfamiliar => Box::pin(self.replaced(operation)).await,
@@ -50,7 +50,7 @@ impl Database {
         replaced.unwrap_or_else(|| cause.store_error(operation))
     }
 
-    /// The error that says what is in the place of the store, if that isn't there any more.
+    /// Checks whether the schema still holds this store. Returns [`StoreError::Replaced`] if it does not.
     pub(crate) async fn replaced(&self, operation: &'static str) -> Option<StoreError> {
         let identity = self.identity?;
         let looking = timeout(self.patience(), self.found(identity));
@@ -58,7 +58,7 @@ impl Database {
         let found = match found.map_err(Cause::from) {
             Ok(found) => found?,
             Err(cause) if cause.is_database_gone() => "there is no such database".to_owned(),
-            // Nothing is known.
+            // The check itself failed, so the schema's content is unknown.
             Err(_) => return None,
         };
         let database = self.pool.connect_options().get_database().unwrap_or_default().to_owned();
@@ -66,7 +66,8 @@ impl Database {
         Some(StoreError::Replaced { operation, place, expected: Some(identity.store), found })
     }
 
-    /// What is in the place of the store, if that isn't there. By a connection of its own, and from the catalog's rows.
+    /// Describes the schema's content if it is not this store. Uses a new connection and reads the catalog's rows, so
+    /// that no cached name resolution answers.
     async fn found(&self, identity: Identity) -> Result<Option<String>, sqlx::Error> {
         let mut connection = self.pool.connect_options().connect().await?;
         let select = sqlx::query(include_str!("sql/select_found.sql")).bind(self.schema.name());
@@ -77,7 +78,7 @@ impl Database {
         let id: Option<String> = row.try_get(2)?;
         let id = id.and_then(|id| Uuid::try_parse(&id).ok()).map(StoreId);
         Ok(match (id, row.try_get::<Option<Oid>, _>(1)?) {
-            (Some(id), Some(index)) if id == identity.store && index == identity.index => None,
+            (Some(id), Some(mark)) if id == identity.store && mark == identity.mark => None,
             (Some(id), _) if id == identity.store => {
                 Some("it holds tables that were made anew since, as by restoring a dump".to_owned())
             }

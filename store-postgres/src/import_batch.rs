@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
                 self.copy(include_str!("sql/copy_tags.sql"), &placed, Rows::tags).await?;
             }
         }
-        // The rows went to tables of these names, whatever they were.
+        // COPY does not check the store's identity, so check before the commit that the rows went to this store.
         self.say(include_str!("sql/check_store.sql")).await?;
         self.say("COMMIT").await?;
         if newest.is_some() {

@@ -1,15 +1,15 @@
-//! Which server an instance talks to: what it remembers of one need not be true of another.
+//! The server that an instance is connected to. Remembered positions and kinds are valid on one server only.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use recount_core::Position;
 
-/// The server that connections are made to now, and the positions that are remembered of it.
+/// The server of the newest connection, and the positions remembered from it.
 ///
-/// A server that took over from another one, or was restored from a backup, may lack the last rows that were seen there:
-/// positions, kinds and versions that were taken back are given anew, to others. A server that only was restarted has all
-/// rows, but counts as another one too: then what was remembered is read again.
+/// A server that took over, or was restored from a backup, may lack the last rows of its predecessor. It issues their
+/// positions, kinds and versions again, for other events. A server is identified by its start time, so a restarted
+/// server counts as another one too, and the instance reads everything that it remembered again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Incarnation(Arc<Inner>);
 
@@ -29,7 +29,7 @@ pub(crate) struct Safe {
 }
 
 impl Incarnation {
-    /// A connection was made to this server. To be called before anything is asked by it.
+    /// Records the server of a new connection. Call it before the first statement of that connection.
     pub(crate) fn meet(&self, server: i64) {
         self.0.server.store(server, Ordering::Release);
     }
@@ -38,23 +38,24 @@ impl Incarnation {
         self.0.server.load(Ordering::Acquire)
     }
 
-    /// This instance has written up to here.
+    /// Records a position that this instance has written.
     pub(crate) fn wrote(&self, position: Position) {
         self.0.newest.fetch_max(position.get(), Ordering::Relaxed);
     }
 
-    /// The newest position that this instance has written; whatever it writes from now on comes after that.
+    /// The newest position that this instance has written. All its later events get greater positions.
     pub(crate) fn newest(&self) -> Position {
         Position::new(self.0.newest.load(Ordering::Relaxed))
     }
 
-    /// What is known to be safe to read; nothing of a server that was asked before.
+    /// The last position known to be safe to read on the current server; `START` if only an earlier server told one.
     pub(crate) fn safe(&self) -> Safe {
         let (safe, server) = (*self.lock(), self.server());
         if safe.server == server { safe } else { Safe { server, last: Position::START } }
     }
 
-    /// Remembers what is safe to read. That must be the position of an event: a number that was only drawn can be taken back.
+    /// Remembers a safe position. It must be that of a committed event: after a crash the sequence can issue an
+    /// uncommitted number again.
     pub(crate) fn remember(&self, safe: Safe) {
         let mut known = self.lock();
         if known.server != safe.server || known.last < safe.last {

@@ -23,8 +23,8 @@ pub(crate) struct Kind {
     pub(crate) schema_version: u32,
 }
 
-/// The kinds that are known to be committed on the server that is asked now. Kinds are never changed or deleted there, so this only
-/// ever lags behind.
+/// A cache of the kinds that are committed on the current server. Kinds are never changed or deleted there, so the
+/// cache can lag behind but is never wrong.
 #[derive(Debug)]
 pub(crate) struct Kinds {
     incarnation: Incarnation,
@@ -43,7 +43,7 @@ impl Kind {
 /// What was known at some time.
 #[derive(Clone, Debug, Default)]
 struct Table {
-    /// Which server has them.
+    /// The server that has these kinds.
     server: i64,
     by_id: HashMap<i32, Arc<Kind>, RandomState>,
     /// In the order of their names.
@@ -72,7 +72,7 @@ impl Kinds {
         Self { incarnation, table: RwLock::default() }
     }
 
-    /// What is known of the server that is asked now; nothing of one that was asked before.
+    /// Reads the table if it belongs to the current server; `None` if it is that of an earlier server.
     fn look<T>(&self, with: impl FnOnce(&Arc<Table>) -> T) -> Option<T> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         (table.server == self.incarnation.server()).then(|| with(&table))

@@ -70,26 +70,29 @@
 //! * If a connection breaks off or falls silent during an append, the store ends the server process behind it, looks which events are there, and
 //!   repeats the rest. Only if the server can't be asked within [the patience](PostgresBuilder::patience) the append fails with
 //!   [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown).
-//! * Other calls whose answer doesn't come end in time, too, as [unavailable](recount_core::StoreError::Unavailable), but never while the server works at
-//!   them, except that a lock is waited for no longer than six times the patience. The connection that listens is asked from time to time whether it still lives.
+//! * Other unanswered calls end in time, too, as [unavailable](recount_core::StoreError::Unavailable), but not while
+//!   the server works on them. The wait for a lock ends after six times the patience. The connection that listens for
+//!   notifications is checked regularly.
 //! * Rows of events refuse `UPDATE`, `DELETE` and `TRUNCATE`, except through [`erase`](recount_core::EventStore::erase).
 //!   Positions are never used twice. They have gaps where appends were undone.
 //! * A schema made by a newer recount is refused and left as it is. With an up-to-date schema no right to make tables is needed:
 //!   [`PostgresStore::migrations_sql`] is what to run otherwise.
 //!
-//! * What an instance remembers, such as up to where it is safe to read, rests on committed rows of the server that it asks: neither a crash,
-//!   nor a server that takes over without the last commits, makes it pass an event that is still under way.
-//! * A statement fails in any other store than the one that was opened: if the schema was renamed, dropped, restored or made anew, or the
-//!   database was, every call is [`StoreError::Replaced`](recount_core::StoreError::Replaced), and nothing is written to or read from what
-//!   is there now. A schema that was renamed can be opened by its new name.
-//! * Sequences that are behind the rows, since they were set back or restored without them, are set forward when a store is opened. Until then
-//!   appends, [`head`](recount_core::EventStore::head) and [`health`](recount_core::EventStore::health) say so.
-//! * Health writes an event of 64 KiB and undoes it: it fails on a disk where only a few bytes fit.
-//! * After the runtime that opened the store has ended every call fails at once, saying so.
+//! * An instance remembers only committed rows, and only those of its current server. So a reader skips no event that
+//!   is in flight, even if the server crashes, or a replica without the last commits takes over.
+//! * A statement fails in every store but the one that was opened. If the schema or the database was renamed, dropped,
+//!   restored or recreated, every call fails with [`StoreError::Replaced`](recount_core::StoreError::Replaced), and the
+//!   new content is neither read nor written. A renamed schema can be opened by its new name.
+//! * When a store is opened, sequences that are behind their rows are set forward. They are behind if they were set
+//!   back, or restored without their last values. Until then appends, [`head`](recount_core::EventStore::head) and
+//!   [`health`](recount_core::EventStore::health) fail with an error that says so.
+//! * Health writes an event of 64 KiB and rolls it back: it fails on a disk without room for an append.
+//! * After the runtime that opened the store has ended, every call fails at once with an error that says so.
 //!
 //! # What is not guaranteed
 //!
-//! * Reads go to the primary: a replica has the rows but not the locks that order them.
+//! * Everything goes to the primary: a replica has the rows but not the locks that order them. It is
+//!   [unavailable](recount_core::StoreError::Unavailable) until it is promoted.
 //! * Triggers stop mistakes, not malice: who owns the tables can drop them. Who writes to the tables past this store breaks its promises.
 //! * Erased data stays in the server's log, its replicas and backups, and in the table's files until vacuumed.
 //! * One call of more than about 1 GB, all payloads together, is more than the protocol takes.

@@ -53,7 +53,7 @@ async fn close(
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)
 }
 
-/// Fails unless the store takes writes, has room for them, and its sequence of positions is where it should be.
+/// Fails if the store is read-only, has no room for an event, or has a sequence of positions that is behind its rows.
 pub(crate) async fn health(reader: &Reader) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
     for proof in [include_str!("sql/prove_writable.sql"), include_str!("sql/prove_room.sql")] {

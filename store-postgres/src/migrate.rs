@@ -31,14 +31,14 @@ pub(crate) fn script(schema: &Schema) -> String {
     script
 }
 
-/// Makes the functions, for the name that the schema has now.
+/// The SQL that creates the functions for the schema's current name.
 fn install_functions(schema: &Schema) -> String {
     let functions = include_str!("../migrations/functions.sql");
     schema.text(&include_str!("sql/install_functions.sql").replace("{functions}", functions))
 }
 
-/// Makes the functions for the schema's name if they were made for another one: their texts name it, so they would go on using what has that
-/// name now.
+/// Recreates the functions if the schema was renamed. Their texts contain the schema's name, so the old functions would
+/// use the schema that now has the old name.
 async fn rename(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
     if name(connection, schema).await? == schema.name() {
         return Ok(());
@@ -47,16 +47,19 @@ async fn rename(connection: &mut PgConnection, schema: &Schema) -> Result<(), St
     lock(&mut transaction, schema).await?;
     let before = name(&mut transaction, schema).await?;
     if before != schema.name() {
+        // Appends that are under way have locks by the old name, which nobody looks at by the new one.
+        let wait = Schema::new(&before)?.sql(include_str!("sql/lock_out_appends.sql"));
+        sqlx::raw_sql(wait).execute(&mut *transaction).await.during(OPERATION)?;
         let install = AssertSqlSafe(install_functions(schema));
         sqlx::raw_sql(install).execute(&mut *transaction).await.during(OPERATION)?;
         let update = sqlx::query(schema.sql(include_str!("sql/name_schema.sql"))).bind(schema.name());
         update.execute(&mut *transaction).await.during(OPERATION)?;
-        tracing::warn!(before, now = schema.name(), "the schema was renamed: its functions are made anew");
+        tracing::warn!(before, now = schema.name(), "the schema was renamed: its functions are recreated");
     }
     transaction.commit().await.map_err(|error| Cause::from(error).commit_error(OPERATION))
 }
 
-/// The name of the schema that the functions were made for.
+/// The schema name in the functions' texts.
 async fn name(connection: &mut PgConnection, schema: &Schema) -> Result<String, StoreError> {
     let select = sqlx::query(schema.sql(include_str!("sql/select_store_name.sql")));
     select.fetch_one(connection).await.and_then(|row| row.try_get(0)).during(OPERATION)

@@ -139,7 +139,7 @@ pub(crate) async fn stream_page(
 pub(crate) struct Cursor {
     query: Query,
     compiled: Compiled,
-    /// Which server the range is safe to read on.
+    /// The server on which the range is safe to read.
     server: i64,
     range: Range,
     direction: Direction,
@@ -148,7 +148,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Starts reading, up to what is safe at most, whose events are all of known kinds.
+    /// Starts a read that ends at the safe position at the latest. The kinds of all events up to there must be known.
     pub(crate) fn new(read: recount_core::ReadAll, safe: Safe, kinds: &Kinds) -> Self {
         Self {
             compiled: Compiled::new(&read.query, kinds),
@@ -174,7 +174,7 @@ impl Cursor {
         let statement = self.statement(database, limit);
         let page = Decoding::new(kinds).read(database, statement, limit, self.size).await?;
         if database.incarnation.server() != self.server {
-            // On this one less may be safe, and kinds may have other numbers.
+            // The new server may have an earlier safe position, and other numbers for the kinds.
             let safe = reader.look().await?;
             self.server = safe.server;
             self.range.to = self.range.to.min(safe.last);

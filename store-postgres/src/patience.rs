@@ -15,13 +15,19 @@ pub(crate) struct Process {
     pub(crate) id: i32,
     /// When it was started, in microseconds since 1970.
     pub(crate) started: i64,
-    /// When the server was, see [`Incarnation`](crate::incarnation::Incarnation).
+    /// When the server was started, see [`Incarnation`](crate::incarnation::Incarnation).
     pub(crate) server: i64,
 }
 
 /// An answer that doesn't come.
 pub(crate) fn silence() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server's answer does not come"))
+}
+
+/// The connection leads to a server that lacks the locks of its primary, and would show what isn't safe to read.
+fn unsafe_to_read() -> sqlx::Error {
+    let text = "the server is a replica, which doesn't know what is under way on its primary: connect to the primary, or promote it";
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, text))
 }
 
 /// Whether the connection still passes on what either side says: it has a quarter of the patience for a bare round trip.
@@ -86,9 +92,9 @@ impl Database {
     }
 }
 
-/// The server process behind a connection.
+/// The server process behind a connection, unless it is a replica's.
 pub(crate) async fn process(connection: &mut PgConnection) -> Result<Process, sqlx::Error> {
     let select = sqlx::query_as(include_str!("sql/select_own_process.sql"));
-    let (id, started, server) = select.fetch_one(connection).await?;
-    Ok(Process { id, started, server })
+    let (id, started, server, replica) = select.fetch_one(connection).await?;
+    if replica { Err(unsafe_to_read()) } else { Ok(Process { id, started, server }) }
 }

@@ -123,7 +123,7 @@ fn is_watched(head: &watch::Sender<Position>) -> bool {
     head.receiver_count() > 1
 }
 
-/// Tells watchers of another head. An earlier one, too: that of a server that lacks the last events.
+/// Sends a changed head to the watchers. It may be lower than before, if the server lacks the last events.
 fn announce(head: &watch::Sender<Position>, position: Position) {
     head.send_if_modified(|known| std::mem::replace(known, position) != position);
 }

@@ -18,7 +18,7 @@ use crate::kinds::Kinds;
 use crate::page::{Cursor, OPERATION, PageSize, stream_page};
 use crate::statement::Statement;
 
-/// How often the head is asked for while servers take over from each other.
+/// The maximum number of requests for the head while servers take over from each other.
 const ATTEMPTS: usize = 3;
 
 /// What reading takes.
@@ -120,8 +120,7 @@ impl Reader {
         Ok(self.look().await?.last)
     }
 
-    /// The last event up to which statements after this one see everything that will ever be there. All kinds up to it are known
-    /// then.
+    /// Reads the safe position: up to it no further event can be committed. Loads the kinds of all events up to it.
     pub(crate) async fn look(&self) -> Result<Safe, StoreError> {
         const OPERATION: &str = "reading the head";
         let Database { schema, incarnation, .. } = &self.database;
@@ -135,14 +134,14 @@ impl Reader {
             if i64::try_from(self.kinds.len()).is_ok_and(|known| known < kinds) {
                 self.kinds.reload(&self.database).await?;
             }
-            // Unless another server took over meanwhile.
+            // Otherwise another server took over meanwhile.
             if server == incarnation.server() {
                 let safe = Safe { server, last: Position::new(last.max(0).cast_unsigned()) };
                 incarnation.remember(safe);
                 return Ok(safe);
             }
         }
-        let source = "the server is another one each time that it is asked";
+        let source = "the server changed during every attempt";
         Err(StoreError::Unavailable { operation: OPERATION, source: source.into() })
     }
 }

@@ -65,6 +65,14 @@ impl PostgresReadModel {
         rows.first().map_or(Ok(Checkpoint::START), checkpoint).during(OPERATION)
     }
 
+    /// Runs a statement of an open transaction.
+    async fn run(&self, statement: Statement, connection: &mut PgConnection) -> Result<Vec<PgRow>, StoreError> {
+        match statement.run(connection).await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.0.failure(&Cause::from(error), OPERATION).await),
+        }
+    }
+
     pub(crate) async fn close(&self) {
         // An application that keeps a connection holds nobody up for long.
         if tokio::time::timeout(LAST_TRANSACTIONS, self.0.close()).await.is_err() {
@@ -73,7 +81,7 @@ impl PostgresReadModel {
     }
 }
 
-/// The checkpoint in the first three columns.
+/// Decodes the checkpoint from the first three columns.
 fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
     let position: i64 = row.try_get(0)?;
     let (store, event): (Option<_>, Option<_>) = (row.try_get(1)?, row.try_get(2)?);
@@ -101,9 +109,12 @@ impl ReadModel for PostgresReadModel {
     const BATCH: usize = 1000;
 
     async fn begin(&self, projection: &str) -> Result<(PostgresTransaction, Checkpoint), StoreError> {
-        let mut transaction = self.0.pool.begin().await.during(OPERATION)?;
+        let mut transaction = match self.0.pool.begin().await {
+            Ok(transaction) => transaction,
+            Err(error) => return Err(self.0.failure(&Cause::from(error), OPERATION).await),
+        };
         let select = Statement::new(&self.0.schema, include_str!("sql/begin_checkpoint.sql")).bind(projection);
-        let rows = select.run(&mut transaction).await.during(OPERATION)?;
+        let rows = self.run(select, &mut transaction).await?;
         let row = rows.first().ok_or(sqlx::Error::RowNotFound).during(OPERATION)?;
         let checkpoint = checkpoint(row).during(OPERATION)?;
         let id = row.try_get(3).during(OPERATION)?;
@@ -130,7 +141,7 @@ impl ReadModel for PostgresReadModel {
         let statement = |template: &'static str| Statement::new(&self.0.schema, template);
         if from.position == Position::START {
             let insert = statement(include_str!("sql/insert_checkpoint.sql")).bind(projection).bind(id.as_str());
-            insert.run(connection).await.during(OPERATION)?;
+            self.run(insert, connection).await?;
         }
         let update = statement(include_str!("sql/move_checkpoint.sql"));
         let parts =
@@ -138,9 +149,9 @@ impl ReadModel for PostgresReadModel {
         let ((from_position, from_store, from_event), (position, store, event)) = (parts(from), parts(to));
         let update = update.bind(projection).bind(from_position).bind(from_store).bind(from_event);
         let update = update.bind(position).bind(store).bind(event).bind(id.as_str());
-        if update.run(connection).await.during(OPERATION)?.is_empty() {
+        if self.run(update, connection).await?.is_empty() {
             let same = statement(include_str!("sql/same_transaction.sql")).bind(id.as_str());
-            let rows = same.run(connection).await.during(OPERATION)?;
+            let rows = self.run(same, connection).await?;
             if !rows.first().map_or(Ok(false), |row| row.try_get::<bool, _>(0)).during(OPERATION)? {
                 return Err(refuse("a handler ended the transaction").into());
             }

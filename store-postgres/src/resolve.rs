@@ -57,7 +57,7 @@ pub(crate) async fn resolve(
 /// Position, version and stream of events, by their ids.
 type Found = HashMap<Uuid, (Position, StreamVersion, String)>;
 
-/// The events of all parts, as far as they were recorded.
+/// The recorded events of all parts.
 async fn find(database: &Database, process: Process, newest: Position, batch: &[Work]) -> Result<Found, StoreError> {
     end(database, process).await?;
     let parts = batch.iter().flat_map(|work| &work.append.streams);
@@ -85,7 +85,8 @@ pub(crate) async fn end(database: &Database, process: Process) -> Result<(), Sto
     }
 }
 
-/// What the append did, if all of its events are there as it wrote them. Some may be of another append, which it is refused for.
+/// The outcome of the append, if all of its events were recorded as it wrote them. If another append recorded some of
+/// them, this one failed.
 fn appended(work: &Work, found: &Found) -> Option<Appended> {
     let mut last = None;
     let mut streams = Vec::with_capacity(work.append.streams.len());

@@ -17,13 +17,13 @@ pub(crate) struct Schema {
     name: String,
     quoted: String,
     statements: Arc<RwLock<HashMap<Template, Arc<str>, RandomState>>>,
-    /// What tells statements that they are in the right store; nothing while it is opened.
+    /// The SQL condition that fails in every store but this one; `true` while the store is being opened.
     this: Arc<str>,
     /// What all locks of one purpose begin with, hashed, in the order of [`Lock`].
     locks: [u64; 4],
 }
 
-/// What the server says is no boolean, where a statement meets another store.
+/// The text that a statement in another store fails to cast to boolean, so that the server's error contains it.
 const NOT_THIS: &str = "not the store that was opened";
 
 /// Where a text of this program is, and how long.
@@ -55,15 +55,16 @@ impl Schema {
         })
     }
 
-    /// The same schema for statements that fail in any other than this store: `{this}` in them.
+    /// The same schema, with statements that fail in every store but this one: `{this}` in their text.
     ///
-    /// The index of the store's identity has a name of its own, and a number that it hasn't after a dump was restored. Both are constants: the
-    /// server compares them when it plans a statement, and plans it again when a name may mean something else.
+    /// The condition looks up the view of the store's identity by its name, which is unique to the store, and compares
+    /// its OID, which changes when a dump is restored. Both are constants, so the server evaluates the condition only
+    /// when it plans the statement. It plans again when a name may have changed its meaning.
     #[must_use]
-    pub(crate) fn of(&self, store: StoreId, index: Oid) -> Self {
-        let Oid(index) = index;
+    pub(crate) fn of(&self, store: StoreId, mark: Oid) -> Self {
+        let Oid(mark) = mark;
         let this = format!(
-            "CASE WHEN '{}.store_{}'::regclass::oid = {index} THEN true ELSE '{NOT_THIS}'::text::boolean END",
+            "CASE WHEN '{}.store_{}'::regclass::oid = {mark} THEN true ELSE '{NOT_THIS}'::text::boolean END",
             self.quoted,
             store.0.simple()
         );
@@ -98,7 +99,7 @@ impl Schema {
         text.replace("{name}", &self.name)
             .replace("{this}", &self.this)
             .replace("{position_key}", &self.position_key().to_string())
-            .replace("{gate_key}", &self.key("gate").to_string())
+            .replace("{gate_key}", &self.gate_key().to_string())
             .replace("{archived}", &ARCHIVED.to_string())
             .replace("{erased}", &ERASED.to_string())
     }
@@ -106,6 +107,11 @@ impl Schema {
     /// The advisory lock under which the schema is migrated.
     pub(crate) fn migration_key(&self) -> i64 {
         self.key("migrations")
+    }
+
+    /// The advisory lock that all appends share.
+    pub(crate) fn gate_key(&self) -> i64 {
+        self.key("gate")
     }
 
     /// The channel on which appends are announced.

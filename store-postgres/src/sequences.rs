@@ -1,4 +1,4 @@
-//! The sequences that positions, revisions and kinds are drawn from: none may be behind the rows that have its numbers.
+//! Repairs the sequences of positions, revisions and kinds if they are behind the rows that have their numbers.
 
 use recount_core::StoreError;
 use sqlx::{Connection, PgConnection, Row};
@@ -7,21 +7,21 @@ use crate::error::{Cause, During, damaged};
 use crate::migrate::{OPERATION, lock};
 use crate::schema::Schema;
 
-/// A sequence that was set back, or restored without the rows that have its last numbers.
+/// A sequence that is behind its rows, since it was set back or restored without its last value.
 struct Behind {
     sequence: String,
     last: i64,
     rows: i64,
 }
 
-/// Sets those forward that are behind their rows.
+/// Sets each sequence that is behind its rows to their greatest number.
 pub(crate) async fn heal(connection: &mut PgConnection, schema: &Schema) -> Result<(), StoreError> {
     if behind(connection, schema).await?.is_empty() {
         return Ok(());
     }
     let mut transaction = connection.begin().await.during(OPERATION)?;
     lock(&mut transaction, schema).await?;
-    // Who appends tells by an earlier value of the sequence from where on.
+    // The locks of appends in progress name earlier values of the sequence. Lock out all appends first.
     let alone = sqlx::query(schema.sql(include_str!("sql/lock_out_appends.sql")));
     alone.execute(&mut *transaction).await.during(OPERATION)?;
     for Behind { sequence, last, rows } in behind(&mut transaction, schema).await? {

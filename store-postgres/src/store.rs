@@ -30,14 +30,15 @@ use crate::schema::Schema;
 use crate::statement::Statement;
 use crate::{identity, lifecycle, migrate, outcome, state, within};
 
-/// Why a store fails whose tasks are gone.
+/// The cause of errors after the store's tasks have ended.
 const RUNTIME_ENDED: &str =
     "the tokio runtime that opened this store has ended: open a store in the runtime that uses it";
 
 /// Events in a schema of a Postgres database.
 ///
 /// A cheap handle: clones share a pool and the tasks that write. Dropping the last one ends them after what was asked
-/// for is done; [`close`](EventStore::close) waits for that. They end with the runtime that opened the store, too: then every call fails. See the [crate] for what is guaranteed.
+/// for is done; [`close`](EventStore::close) waits for that. The tasks also end with the runtime that opened the store:
+/// every later call fails. See the [crate] for the guarantees.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
@@ -173,7 +174,7 @@ impl PostgresStore {
         if self.0.closed.load(Ordering::Acquire) {
             Err(StoreError::Closed)
         } else if self.0.parts.requests.is_closed() {
-            // The tasks that write have ended, though nobody closed the store.
+            // The writer tasks have ended without a call of `close`: their runtime has ended.
             Err(StoreError::Backend { operation: "using the store", source: RUNTIME_ENDED.into() })
         } else {
             Ok(())
@@ -305,7 +306,7 @@ impl EventStore for PostgresStore {
             drop(push);
             self.0.parts.read_model.close().await;
             let database = &self.0.parts.reader.database;
-            // Connections that were in use when their runtime ended may never come back.
+            // Connections that were in use when their runtime ended may never return to the pool.
             if asked.is_ok() {
                 database.close().await;
             } else if tokio::time::timeout(database.patience(), database.close()).await.is_err() {

@@ -53,12 +53,12 @@ async fn write(reader: &Reader, connection: &mut PgConnection, append: &Append) 
     Ok(appended)
 }
 
-/// Fails unless the append can be made in this transaction.
+/// Fails if the transaction has the wrong isolation level or is on another server than the store.
 async fn check(reader: &Reader, connection: &mut PgConnection) -> Result<(), Failed> {
     let Reader { database, kinds } = reader;
     let rows = Statement::new(&database.schema, include_str!("sql/select_isolation.sql")).run(connection).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    // What is looked at after the locks must be newer than they are.
+    // Statements after the locks need a snapshot that is newer than the locks.
     let isolation: &str = row.try_get(0)?;
     if isolation != "read committed" {
         let source = format!("the transaction is {isolation}: begin it as read committed, the usual level");
@@ -66,7 +66,7 @@ async fn check(reader: &Reader, connection: &mut PgConnection) -> Result<(), Fai
     }
     let server: i64 = row.try_get(1)?;
     if server != database.incarnation.server() {
-        // Another one took over, which this store hasn't noticed yet. There kinds may have other numbers.
+        // Another server took over, and the store hasn't noticed yet. Kinds may have other numbers there.
         kinds.reload(database).await?;
     }
     if server != database.incarnation.server() {

@@ -44,8 +44,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Works until the store is closed or dropped, and what was asked for before that is done. Only the tasks that do this have the
-    /// queue: if the runtime ends under them it goes, too, and so do those who wait for an answer.
+    /// Runs until the store is closed or dropped and all earlier requests are done. Only the writer tasks own the
+    /// queue: if their runtime ends, the queue is dropped, and every waiting caller gets an error.
     pub(crate) async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Request>>>) {
         let mut line = None;
         let mut next = None;
@@ -210,7 +210,8 @@ impl Writer {
         }
     }
 
-    /// Fails them, and says if it is because another store is in this one's place.
+    /// Fails the batch, with [`StoreError::Replaced`](recount_core::StoreError::Replaced) if another store has replaced
+    /// this one.
     async fn explain(&self, batch: Vec<Work>, cause: &Cause) {
         for work in batch {
             work.fail(self.database.failure(cause, OPERATION).await);

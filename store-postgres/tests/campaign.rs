@@ -1,26 +1,24 @@
-//! Rollbacks, refused duplicates, ended backends and crashes of the server, all in one run: subscribers in another process see every
-//! event, once, in order, and what was acknowledged is there.
+//! A campaign of rollbacks, refused duplicates, terminated backends and server crashes. Subscribers in another process
+//! see every event once and in order, and every acknowledged event is in the store.
 //!
-//! `RECOUNT_CAMPAIGN` is how many events a run has, 50,000 unless it says more.
+//! `RECOUNT_CAMPAIGN` sets the number of events of a run; the default is 50,000.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::hesitate::{HESITATE, IN_COMMIT, THEN_UNDO};
-use common::process::{self, Killed};
-use common::{execute_on, stream};
-use futures_util::StreamExt;
+use common::readers::{self, Readers};
+use common::{execute_on, process, restart, stream};
 use recount_core::{
-    Append, AppendError, Delivery, EventData, EventStore, ExpectedVersion, IdempotencyKey, Position, Query, Recount,
-    StoreError,
+    Append, AppendError, EventData, EventStore, ExpectedVersion, IdempotencyKey, RecordedEvent, StoreError,
 };
 use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
@@ -32,15 +30,15 @@ const EVENTS: usize = 50_000;
 const STOPS: usize = 10;
 const STORES: usize = 3;
 const WRITERS: usize = 12;
-/// For how long before a crash nothing is committed, but positions are drawn.
+/// The time before a crash in which appends draw positions and commit nothing.
 const STORM: Duration = Duration::from_millis(150);
 const QUIET: Duration = Duration::from_millis(60);
 
-/// What was not flushed goes with the server: nothing writes the log in the background.
+/// Settings under which a crash loses every unflushed write: no background process writes the log.
 const LAZY: [&str; 4] =
     ["wal_writer_delay=10s", "checkpoint_timeout=1h", "bgwriter_lru_maxpages=0", "max_wal_size=4GB"];
 
-/// The store as it was: it remembered positions that were only drawn, also of a server that was started anew.
+/// Installs the behaviour of earlier versions: they remembered uncommitted positions, even across server restarts.
 const REMEMBER_DRAWN: &str = "
     CREATE OR REPLACE FUNCTION recount.head(safe_before bigint, OUT last bigint, OUT kinds bigint, OUT server bigint)
     LANGUAGE plpgsql VOLATILE AS $$ BEGIN
@@ -54,52 +52,13 @@ const REMEMBER_DRAWN: &str = "
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
     if process::part().as_deref() == Some("read") {
-        read().await;
+        readers::read(Duration::from_millis(10), record).await;
     }
 }
 
-/// Two subscribers on instances of their own, each of which writes down what it sees.
-async fn read() {
-    let (url, directory) = (process::told("URL"), PathBuf::from(process::told("DIRECTORY")));
-    let (head, end) = tokio::sync::watch::channel(None::<u64>);
-    let subscribers: Vec<_> = (0..2)
-        .map(|number| {
-            let (url, end) = (url.clone(), end.clone());
-            let file = std::fs::File::create(directory.join(number.to_string())).unwrap();
-            tokio::spawn(async move {
-                let store = PostgresStore::builder(&url).poll(Duration::from_millis(10)).open().await.unwrap();
-                process::say("ready");
-                subscribe(store, BufWriter::new(file), end).await;
-            })
-        })
-        .collect();
-    let told = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).unwrap();
-        line.trim().parse().unwrap()
-    });
-    head.send(Some(told.await.unwrap())).unwrap();
-    for subscriber in subscribers {
-        subscriber.await.unwrap();
-    }
-    process::say("ended");
-}
-
-async fn subscribe(store: PostgresStore, mut seen: impl Write, mut end: tokio::sync::watch::Receiver<Option<u64>>) {
-    let mut subscription = Recount::new(store).subscribe(Query::all(), Position::START);
-    loop {
-        let delivery = tokio::select! {
-            delivery = subscription.next() => delivery.unwrap().unwrap(),
-            Ok(()) = end.changed() => continue,
-        };
-        if let Delivery::Event(event) = &delivery {
-            seen.write_all(&event.position.get().to_le_bytes()).unwrap();
-            seen.write_all(event.data.id.0.as_bytes()).unwrap();
-        }
-        if end.borrow().is_some_and(|end| delivery.position().get() >= end) {
-            break seen.flush().unwrap();
-        }
-    }
+fn record(seen: &mut dyn Write, event: &RecordedEvent) {
+    seen.write_all(&event.position.get().to_le_bytes()).unwrap();
+    seen.write_all(event.data.id.0.as_bytes()).unwrap();
 }
 
 fn seen(file: &Path) -> Vec<(i64, Uuid)> {
@@ -112,13 +71,13 @@ fn seen(file: &Path) -> Vec<(i64, Uuid)> {
     bytes.chunks(24).map(pair).collect()
 }
 
-/// What the writers share.
+/// The state that the writers share.
 #[derive(Default)]
 struct Shared {
     acknowledged: AtomicUsize,
-    /// Only appends that come to nothing.
+    /// Writers make only appends that fail.
     storm: AtomicBool,
-    /// No appends at all, so that subscribers look at what is drawn last.
+    /// Writers make no appends, so that subscribers ask for the head after the last position was drawn.
     quiet: AtomicBool,
     done: AtomicBool,
 }
@@ -128,7 +87,7 @@ struct Shared {
 struct Outcomes {
     acknowledged: Vec<Vec<Uuid>>,
     unknown: Vec<Vec<Uuid>>,
-    /// Undone, refused, or not attempted.
+    /// Rolled back, refused, or not attempted.
     failed: Vec<Vec<Uuid>>,
     refused: usize,
 }
@@ -143,7 +102,7 @@ async fn write(store: PostgresStore, writer: usize, shared: Arc<Shared>, mut ran
         }
         let duplicate = shared.storm.load(Ordering::SeqCst) || random.u8(..8) == 0;
         let mut events = common::events(random.usize(5..90));
-        // A refused append draws all of its positions before its first event is refused: much is drawn and little is logged.
+        // A refused append draws all of its positions before its first event is refused: it draws many and logs little.
         let of = if duplicate { 0 } else { random.usize(..events.len()) };
         if let (true, Some(recorded)) = (duplicate, &recorded) {
             events[of] = recorded.clone();
@@ -169,7 +128,7 @@ async fn write(store: PostgresStore, writer: usize, shared: Arc<Shared>, mut ran
         let append = if keyed { append.idempotency_key(key) } else { append };
         let outcome = loop {
             match store.append(append.clone()).await {
-                // The key tells what became of it.
+                // The repetition returns the outcome under the key.
                 Err(AppendError::Store(StoreError::OutcomeUnknown { .. })) if keyed => {}
                 outcome => break outcome,
             }
@@ -195,7 +154,7 @@ async fn write(store: PostgresStore, writer: usize, shared: Arc<Shared>, mut ran
     outcomes
 }
 
-/// Ends server processes of writers and readers now and then.
+/// Terminates random server processes of writers and readers.
 async fn kill_backends(url: String, mut random: fastrand::Rng, kills: Arc<AtomicUsize>) {
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name = 'recount' AND state = 'active' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1";
@@ -210,16 +169,7 @@ async fn kill_backends(url: String, mut random: fastrand::Rng, kills: Arc<Atomic
     }
 }
 
-async fn crash(mut server: Postgres) -> Postgres {
-    let crashed = tokio::task::spawn_blocking(move || {
-        server.kill();
-        server.start_again().unwrap();
-        server
-    });
-    crashed.await.unwrap()
-}
-
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default)]
 struct Report {
     events: usize,
@@ -231,7 +181,7 @@ struct Report {
     missed: usize,
     doubled: usize,
     out_of_order: usize,
-    /// Seen, but not there in the end.
+    /// Seen by a subscriber, but not in the store at the end.
     phantoms: usize,
 }
 
@@ -248,12 +198,7 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
     drop(shell);
     let directory = std::env::temp_dir().join(format!("recount-campaign-{}-{seed}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let told = [("URL", url.clone()), ("DIRECTORY", directory.display().to_string())];
-    let mut reader = Killed(process::spawn("read", &told));
-    let mut heard = BufReader::new(reader.0.stdout.take().unwrap()).lines();
-    for _ in 0..2 {
-        while !heard.next().expect("the readers live").unwrap().contains("ready") {}
-    }
+    let readers = Readers::start(&url, &directory);
 
     let shared = Arc::new(Shared::default());
     let mut writers = Vec::new();
@@ -278,7 +223,7 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
         tokio::time::sleep(STORM).await;
         shared.quiet.store(mutant || random.bool(), Ordering::SeqCst);
         tokio::time::sleep(QUIET).await;
-        server = crash(server).await;
+        server = restart(server).await;
         report.stops += 1;
         shared.storm.store(false, Ordering::SeqCst);
         shared.quiet.store(false, Ordering::SeqCst);
@@ -301,12 +246,7 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
         .fetch_all(&mut checker)
         .await
         .unwrap();
-    writeln!(reader.0.stdin.as_mut().unwrap(), "{}", log.last().unwrap().0).unwrap();
-    let waiting = tokio::task::spawn_blocking(move || {
-        let ended = heard.any(|line| line.unwrap().contains("ended"));
-        assert!(ended && reader.0.wait().unwrap().success(), "a reader failed");
-    });
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("readers come to the end").unwrap();
+    readers.end(log.last().unwrap().0).await;
 
     let there: HashSet<Uuid> = log.iter().map(|(_, id)| *id).collect();
     assert_eq!(there.len(), log.len(), "an event is there twice");
@@ -334,11 +274,11 @@ async fn run(seed: u64, events: usize, stops: usize, mutant: bool) -> Report {
     report
 }
 
-/// One after the other.
+/// Serializes the tests.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn subscribers_miss_nothing_whatever_is_undone_refused_ended_or_crashes() {
+async fn subscribers_see_every_event_despite_rollbacks_refusals_kills_and_crashes() {
     let _alone = ALONE.lock().await;
     let events = std::env::var("RECOUNT_CAMPAIGN").ok().and_then(|events| events.parse().ok()).unwrap_or(EVENTS);
     let stops = STOPS.max(events / (EVENTS / STOPS));
@@ -351,7 +291,7 @@ async fn subscribers_miss_nothing_whatever_is_undone_refused_ended_or_crashes() 
     assert_eq!(wrong, (0, 0, 0, 0), "missed, doubled, out of order, phantoms");
 }
 
-/// The same campaign finds what a store misses that remembers positions which were only drawn; so it can fail.
+/// The campaign detects missed events: it fails for a store that remembers uncommitted positions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_store_that_remembers_drawn_positions_misses_events() {
     let _alone = ALONE.lock().await;

@@ -211,9 +211,9 @@ async fn an_append_whose_answer_vanishes_is_found_out() {
     assert_eq!(idle_in_transaction(&server).await, 0);
 }
 
-/// Its last event is recorded already, by another instance: the append is not done for that.
+/// Another instance has recorded the append's last event. This must not count as success of the append.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_append_whose_answer_vanishes_is_not_taken_for_another_one() {
+async fn an_append_with_a_lost_answer_is_not_mistaken_for_another_one() {
     let server = server(&[]).await;
     let (proxy, url) = behind_a_proxy(&server).await;
     let store = PostgresStore::builder(&url).patience(Duration::from_secs(2)).open().await.unwrap();
@@ -250,12 +250,12 @@ async fn an_append_into_a_dead_network_has_an_unknown_outcome_in_time() {
     assert_eq!(idle_in_transaction(&server).await, 0);
 }
 
-/// Leaves no room for a table of this file: returns the file, and where it was put meanwhile.
+/// Leaves no room for the table in this file. Returns the file, and the path to which it was moved.
 async fn fill_up(mut server: Postgres, path: &str) -> (Postgres, PathBuf, PathBuf) {
     let (file, aside) = (server.data().join(path), server.data().join(format!("{path}.aside")));
     let (full, kept) = (file.clone(), aside.clone());
     let filling = tokio::task::spawn_blocking(move || {
-        // In order, so that no recovery touches the file.
+        // Shut the server down, so that no recovery touches the file.
         server.stop();
         std::fs::rename(&full, &kept).unwrap();
         std::os::unix::fs::symlink("/dev/full", &full).unwrap();
@@ -305,7 +305,7 @@ async fn a_full_disk_is_a_clear_error_until_there_is_room() {
     assert_eq!(idle_in_transaction(&server).await, 0);
 }
 
-/// A few bytes still fit where an event doesn't.
+/// Health fails on a disk that has room for a few bytes, but not for an event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_without_room_for_an_event_is_not_healthy() {
     let server = server(&[]).await;
@@ -339,7 +339,7 @@ async fn a_store_without_room_for_an_event_is_not_healthy() {
     assert_eq!(read(&store, "a").await.len(), 1);
 }
 
-/// Bytes that don't get shorter.
+/// Bytes that don't compress.
 fn noise(count: usize) -> bytes::Bytes {
     let mut random = fastrand::Rng::with_seed(7);
     std::iter::repeat_with(|| random.u8(..)).take(count).collect()

@@ -9,17 +9,17 @@
 mod common;
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::hesitate::{AFTER_INSERT, BEFORE_INSERT, HESITATE, IN_COMMIT, THEN_UNDO};
 use common::process::{self, Killed};
+use common::readers::{self, Readers};
 use common::{execute_on, stream};
-use futures_util::StreamExt;
-use recount_core::{Append, AppendError, Delivery, EventStore, ExpectedVersion, Position, Query, Recount};
+use recount_core::{Append, AppendError, EventStore, ExpectedVersion, RecordedEvent};
 use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
 use sqlx::{Connection, PgConnection, Row};
@@ -47,7 +47,7 @@ fn now() -> f64 {
 async fn child() {
     match process::part().as_deref() {
         Some("write") => write().await,
-        Some("read") => read().await,
+        Some("read") => readers::read(Duration::from_secs(1), record).await,
         _ => {}
     }
 }
@@ -112,49 +112,9 @@ async fn writer_of(store: PostgresStore, writer: u64, events: usize, mut random:
     (acknowledged, unclear)
 }
 
-/// Two subscribers on two instances of the store, each of which writes down what it sees, and when.
-async fn read() {
-    let (url, directory) = (process::told("URL"), PathBuf::from(process::told("DIRECTORY")));
-    let (head, end) = tokio::sync::watch::channel(None::<u64>);
-    let subscribers: Vec<_> = (0..2)
-        .map(|number| {
-            let (url, end) = (url.clone(), end.clone());
-            let file = std::fs::File::create(directory.join(number.to_string())).unwrap();
-            tokio::spawn(async move {
-                let store = PostgresStore::open(&url).await.unwrap();
-                process::say("ready");
-                subscribe(store, BufWriter::new(file), end).await;
-            })
-        })
-        .collect();
-    // The parent says where the end is.
-    let told = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).unwrap();
-        line.trim().parse().unwrap()
-    });
-    head.send(Some(told.await.unwrap())).unwrap();
-    for subscriber in subscribers {
-        subscriber.await.unwrap();
-    }
-    process::say("ended");
-}
-
-async fn subscribe(store: PostgresStore, mut seen: impl Write, mut end: tokio::sync::watch::Receiver<Option<u64>>) {
-    let mut subscription = Recount::new(store).subscribe(Query::all(), Position::START);
-    loop {
-        let delivery = tokio::select! {
-            delivery = subscription.next() => delivery.unwrap().unwrap(),
-            Ok(()) = end.changed() => continue,
-        };
-        if let Delivery::Event(event) = &delivery {
-            seen.write_all(&event.position.get().to_le_bytes()).unwrap();
-            seen.write_all(&now().to_le_bytes()).unwrap();
-        }
-        if end.borrow().is_some_and(|end| delivery.position().get() >= end) {
-            break seen.flush().unwrap();
-        }
-    }
+fn record(seen: &mut dyn Write, event: &RecordedEvent) {
+    seen.write_all(&event.position.get().to_le_bytes()).unwrap();
+    seen.write_all(&now().to_le_bytes()).unwrap();
 }
 
 fn seen(file: &Path) -> Vec<(i64, f64)> {
@@ -199,11 +159,7 @@ async fn run(seed: u64, events: usize, naive: bool) -> Report {
     let directory = std::env::temp_dir().join(format!("recount-seen-{}-{seed}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let of_all = |more: &[(&'static str, String)]| [&[("URL", url.clone())], more].concat();
-    let mut reader = Killed(process::spawn("read", &of_all(&[("DIRECTORY", directory.display().to_string())])));
-    let mut heard = BufReader::new(reader.0.stdout.take().unwrap()).lines();
-    for _ in 0..2 {
-        while !heard.next().expect("the readers live").unwrap().contains("ready") {}
-    }
+    let readers = Readers::start(&url, &directory);
     let writers: Vec<_> = (0..PROCESSES)
         .map(|number| {
             let first = number * STORES;
@@ -230,12 +186,7 @@ async fn run(seed: u64, events: usize, naive: bool) -> Report {
 
     let head: i64 =
         sqlx::query_scalar("SELECT max(position) FROM recount.events").fetch_one(&mut checker).await.unwrap();
-    writeln!(reader.0.stdin.as_mut().unwrap(), "{head}").unwrap();
-    let waiting = tokio::task::spawn_blocking(move || {
-        let ended = heard.any(|line| line.unwrap().contains("ended"));
-        assert!(ended && reader.0.wait().unwrap().success(), "a reader failed");
-    });
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("readers come to the end").unwrap();
+    readers.end(head).await;
 
     let select = "SELECT position, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8, asked(metadata)
         FROM recount.events ORDER BY position";

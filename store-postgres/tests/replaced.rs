@@ -1,4 +1,4 @@
-//! A store that was opened, and what has its place since: nothing is written to that or read from it, and the error says what is there.
+//! Another store in the place of an open one is neither written nor read, and the error names it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
@@ -9,11 +9,11 @@ use std::time::Duration;
 use common::{Fresh, append, event, execute_on, read_all, stream};
 use futures_util::{StreamExt, TryStreamExt, stream as streams};
 use recount_core::{
-    Append, AppendCondition, AppendError, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion,
-    IdempotencyKey, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, StateError, StateKey, StateStore,
-    StoreError, StreamAppend, Tag,
+    Append, AppendCondition, AppendError, Checkpoint, CheckpointError, EventData, EventStore, EventType,
+    ExpectedRevision, ExpectedVersion, IdempotencyKey, Position, Query, QueryItem, ReadAll, ReadModel, ReadStream,
+    RecordedEvent, StateError, StateKey, StateStore, StoreError, StreamAppend, Tag,
 };
-use recount_store_postgres::{ImportError, PostgresStore};
+use recount_store_postgres::{ImportError, PostgresReadModel, PostgresStore};
 use sqlx::PgPool;
 
 const RENAME: &str = "ALTER SCHEMA live RENAME TO archive";
@@ -51,7 +51,18 @@ fn several() -> Append {
     append
 }
 
-/// What each call of the store comes to, by its name.
+/// Begins a transaction as a projection does: retries if the connection has ended.
+async fn begin(read_model: &PostgresReadModel) -> Result<(), StoreError> {
+    for _ in 0..10 {
+        match read_model.begin("p").await {
+            Err(error) if error.is_transient() => {}
+            begun => return begun.map(drop),
+        }
+    }
+    read_model.begin("p").await.map(drop)
+}
+
+/// The error, if any, of each call of the store, by the call's name.
 async fn outcomes(
     store: &PostgresStore,
     pool: &PgPool,
@@ -85,7 +96,7 @@ async fn outcomes(
         (
             "lone event",
             match store.append(exactly("lone", 1)).await {
-                // The version has moved on: it was looked at.
+                // A conflict means that the store was read.
                 Ok(_) | Err(AppendError::Conflict(_)) => None,
                 Err(AppendError::Store(error)) => Some(error),
                 Err(error) => panic!("{error:?}"),
@@ -130,6 +141,10 @@ async fn outcomes(
             Err(error) => panic!("{error:?}"),
         },
     ));
+    let read_model = store.read_model();
+    outcomes.push(("begin a read model", begin(&read_model).await.err()));
+    outcomes.push(("read a checkpoint", read_model.checkpoint("p").await.err()));
+    outcomes.push(("look at a position", store.event_at(Position::new(1)).await.err()));
     // The database may be gone.
     if let Ok(mut transaction) = pool.begin().await {
         outcomes.push(("append in", of_append(store.append_in(&mut transaction, append("in", 1)).await.map(drop))));
@@ -170,7 +185,7 @@ const ROWS: &str = "SELECT (SELECT count(*) FROM live.events) + (SELECT count(*)
     + (SELECT count(*) FROM live.tags) + (SELECT count(*) FROM live.appends) + (SELECT count(*) FROM live.kinds)";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_was_renamed_is_missed_by_every_call() {
+async fn every_call_fails_after_the_schema_was_renamed() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     fresh.execute(RENAME).await.unwrap();
@@ -185,14 +200,14 @@ async fn another_store_in_the_place_of_a_renamed_one_is_neither_written_nor_read
     let other = open(&fresh, "live").await;
     all_fail(&store, &pool, &event, &other.identity().to_string()).await;
     assert_eq!(fresh.number(ROWS).await, 0);
-    // Also by connections that are made later.
+    // New connections fail too.
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'recount'";
     fresh.execute(kill).await.unwrap();
     all_fail(&store, &pool, &event, &other.identity().to_string()).await;
     assert_eq!(fresh.number(ROWS).await, 0);
     other.append(append("a", 1)).await.unwrap();
-    // And what was renamed is a store as before.
+    // The renamed schema still is a working store.
     let renamed = open(&fresh, "archive").await;
     assert_eq!(renamed.identity(), store.identity());
     let before = read_all(&renamed).await.len();
@@ -203,8 +218,43 @@ async fn another_store_in_the_place_of_a_renamed_one_is_neither_written_nor_read
     assert_eq!(read_all(&other).await.len(), 1);
 }
 
+/// What is written by the old name has its locks by that, so nobody reads past it or writes beside it by the new one before it has ended.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_was_dropped_or_made_anew_is_missed_by_every_call() {
+async fn a_renamed_schema_is_opened_behind_the_appends_under_way() {
+    let fresh = Fresh::new().await;
+    let (store, pool, _) = warm(&fresh).await;
+    let mut transaction = pool.begin().await.unwrap();
+    let first = store.append_in(&mut transaction, append("first", 1)).await.unwrap().position;
+    fresh.execute(RENAME).await.unwrap();
+    let committing = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        transaction.commit().await.unwrap();
+    });
+    let renamed = open(&fresh, "archive").await;
+    let second = renamed.append(append("second", 1)).await.unwrap().position;
+    let seen =
+        read_all(&renamed).await.iter().map(|event| event.position).filter(|at| *at >= first).collect::<Vec<_>>();
+    assert_eq!(seen, [first, second], "a reader passes {first}, which is committed later");
+    committing.await.unwrap();
+}
+
+/// Upkeep of the database leaves the store what it is, also to a program that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn upkeep_of_the_database_does_not_make_it_another_store() {
+    let fresh = Fresh::new().await;
+    let (store, pool, event) = warm(&fresh).await;
+    for upkeep in
+        ["REINDEX SCHEMA CONCURRENTLY live", "REINDEX SCHEMA live", "VACUUM FULL live.store", "VACUUM FULL live.events"]
+    {
+        fresh.execute(upkeep).await.unwrap();
+        for (call, failed) in outcomes(&store, &pool, &event).await {
+            assert!(failed.is_none(), "{call} after {upkeep}: {failed:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_fails_after_the_schema_was_dropped_or_recreated() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     fresh.execute("DROP SCHEMA live CASCADE").await.unwrap();
@@ -216,16 +266,16 @@ async fn a_schema_that_was_dropped_or_made_anew_is_missed_by_every_call() {
     assert_eq!(fresh.number(ROWS).await, 0);
 }
 
-/// The same store, as a dump of it that was restored in its place: it may have gone back in time.
+/// A restored dump in the place of the store counts as another store, since it may have gone back in time.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_dump_of_the_same_store_is_another_one_to_a_program_that_runs() {
+async fn a_restored_dump_counts_as_another_store() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     fresh.execute("DROP SCHEMA live CASCADE").await.unwrap();
     fresh.execute(&PostgresStore::migrations_sql("live").unwrap()).await.unwrap();
     let id = store.identity();
     let rename = format!(
-        "DO $$ BEGIN EXECUTE (SELECT format('ALTER INDEX live.store_%s RENAME TO store_{}', replace(id::text, '-', '')) FROM live.store); END $$;
+        "DO $$ BEGIN EXECUTE (SELECT format('ALTER VIEW live.store_%s RENAME TO store_{}', replace(id::text, '-', '')) FROM live.store); END $$;
         UPDATE live.store SET id = '{id}'",
         id.0.simple()
     );
@@ -235,7 +285,7 @@ async fn a_restored_dump_of_the_same_store_is_another_one_to_a_program_that_runs
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_was_dropped_or_made_anew_is_missed_by_every_call() {
+async fn every_call_fails_after_the_database_was_dropped_or_recreated() {
     let fresh = Fresh::new().await;
     let (store, pool, event) = warm(&fresh).await;
     let mut server = fresh.server().await;
@@ -248,9 +298,9 @@ async fn a_database_that_was_dropped_or_made_anew_is_missed_by_every_call() {
     assert_eq!(fresh.number(ROWS).await, 0);
 }
 
-/// Appends that wait in the middle while the store is replaced go nowhere.
+/// Appends that wait for a lock while the store is replaced fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn appends_under_way_while_the_store_is_replaced_write_nothing_to_the_other_one() {
+async fn appends_in_flight_while_the_store_is_replaced_write_nothing_to_the_other_one() {
     let fresh = Fresh::new().await;
     let (store, ..) = warm(&fresh).await;
     let kinds = ["lone event", "events", "conditional", "several", "keyed"];
@@ -262,7 +312,7 @@ async fn appends_under_way_while_the_store_is_replaced_write_nothing_to_the_othe
     let appending: Vec<_> = [exactly("under-way", 0), append("a", 3), conditional(), several(), keyed()]
         .into_iter()
         .map(|append| {
-            // Each on a connection of its own.
+            // Each append uses a connection of its own.
             let store = store.clone();
             tokio::spawn(async move { store.append(append).await })
         })
@@ -283,7 +333,7 @@ async fn appends_under_way_while_the_store_is_replaced_write_nothing_to_the_othe
     assert_eq!(fresh.number(ROWS).await, 0);
 }
 
-/// A subscription ends with the error, it doesn't wait for ever.
+/// A subscription ends with the error instead of retrying.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_on_a_store_that_was_replaced_ends_with_the_error() {
     let fresh = Fresh::new().await;
@@ -301,4 +351,21 @@ async fn a_subscription_on_a_store_that_was_replaced_ends_with_the_error() {
     };
     let error = tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends");
     assert!(matches!(error, StoreError::Replaced { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_does_not_commit_its_checkpoint_to_another_store() {
+    let fresh = Fresh::new().await;
+    let store = open(&fresh, "live").await;
+    let read_model = store.read_model();
+    let at = |position| Checkpoint::from(Position::new(position));
+    let (transaction, _) = read_model.begin("p").await.unwrap();
+    read_model.commit(transaction, "p", Checkpoint::START, at(1)).await.unwrap();
+    let (transaction, checkpoint) = read_model.begin("p").await.unwrap();
+    fresh.execute(RENAME).await.unwrap();
+    let other = open(&fresh, "live").await;
+    let committed = read_model.commit(transaction, "p", checkpoint, at(2)).await;
+    assert!(matches!(committed, Err(CheckpointError::Store(StoreError::Replaced { .. }))), "{committed:?}");
+    assert_eq!(other.read_model().checkpoint("p").await.unwrap(), Checkpoint::START);
+    assert_eq!(open(&fresh, "archive").await.read_model().checkpoint("p").await.unwrap(), at(1));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{append, process, stream};
+use common::{append, process, restart, stream};
 use futures_util::StreamExt;
 use recount_core::{Append, AppendError, Delivery, EventStore, ExpectedVersion, Position, Query, Recount, StoreError};
 use recount_servers::Postgres;
@@ -62,15 +62,6 @@ async fn follow(store: PostgresStore, end: tokio::sync::watch::Receiver<Option<P
         }
     }
     seen
-}
-
-async fn restart(mut server: Postgres) -> Postgres {
-    let restarted = tokio::task::spawn_blocking(move || {
-        server.kill();
-        server.start_again().unwrap();
-        server
-    });
-    restarted.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,4 +1,4 @@
-//! Sequences that were set back, or restored without the last rows: set right at the next start, and until then a clear error.
+//! Sequences behind their rows: the next open repairs them, and appends fail with a clear error until then.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
@@ -78,7 +78,7 @@ fn is_named(error: &StoreError, sequence: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sequence_that_was_set_back_under_a_running_store_is_a_clear_error() {
+async fn a_sequence_set_back_under_a_running_store_causes_a_clear_error() {
     let fresh = Fresh::new().await;
     let store = filled(&fresh).await;
     fresh.execute(POSITIONS).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_sequence_that_was_set_back_under_a_running_store_is_a_clear_error() {
     }
     let read = futures_util::TryStreamExt::try_collect::<Vec<_>>(store.read_all(ReadAll::new(Query::all()))).await;
     assert!(read.is_err_and(|error| is_named(&error, "position_sequence")));
-    // Any start heals it, for all.
+    // One open of the store repairs the sequences for all instances.
     fresh.store().await;
     assert_eq!(store.append(append("a", 1)).await.unwrap().position.get(), 11);
     store.health().await.unwrap();

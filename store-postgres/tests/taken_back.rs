@@ -1,5 +1,5 @@
-//! What an instance remembers and the server takes back: positions that were only drawn, in a crash; anything, if a server takes over
-//! that lacks the last commits.
+//! Remembered state that a server loses: uncommitted positions in a crash, and any state when a server takes over
+//! without the last commits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{append, read_all, stream};
+use common::{append, read_all, restart, stream};
 use futures_util::StreamExt;
 use recount_core::{
     Append, AppendError, Delivery, EventData, EventStore, EventType, ExpectedVersion, Position, Query, QueryItem,
@@ -18,7 +18,7 @@ use recount_store_postgres::PostgresStore;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::mpsc;
 
-/// What was not flushed goes with the server: nothing writes the log in the background.
+/// Settings under which a crash loses every unflushed write: no background process writes the log.
 const LAZY: [&str; 3] = ["wal_writer_delay=10s", "checkpoint_timeout=1h", "bgwriter_lru_maxpages=0"];
 const SOON: Duration = Duration::from_secs(10);
 
@@ -34,15 +34,7 @@ async fn with(mut server: Postgres, change: impl FnOnce(&mut Postgres) + Send + 
     changed.await.unwrap()
 }
 
-async fn restart(server: Postgres) -> Postgres {
-    with(server, |server| {
-        server.kill();
-        server.start_again().unwrap();
-    })
-    .await
-}
-
-/// Appends of an event that is there: each draws a position and is undone.
+/// Appends a recorded event again: each attempt draws a position and is rolled back.
 async fn refuse(store: &PostgresStore, times: usize) {
     let event = common::event();
     let once = || Append::to(stream("refused"), ExpectedVersion::Any, vec![event.clone()]);
@@ -84,7 +76,7 @@ async fn append_again(store: &PostgresStore, id: &str) -> Position {
     }
 }
 
-/// One append is committed while an earlier one, in order, is under way: `seen` must get both.
+/// Commits an append while another one with an earlier position is in flight: `seen` must get both in order.
 async fn overtake(server: &Postgres, store: &PostgresStore, seen: &mut mpsc::UnboundedReceiver<Position>) {
     let pool = PgPool::connect(&server.url()).await.unwrap();
     let mut transaction = pool.begin().await.unwrap();
@@ -107,7 +99,7 @@ async fn a_subscriber_sees_every_event_whose_position_a_crash_issued_anew() {
         store.append(append("a", 1)).await.unwrap();
     }
     refuse(&store, 200).await;
-    // What is asked for now was only drawn.
+    // The last positions were drawn, but not committed.
     let head = store.head().await.unwrap();
     let server = restart(server).await;
     let mut seen = follow(&store, head);
@@ -117,14 +109,14 @@ async fn a_subscriber_sees_every_event_whose_position_a_crash_issued_anew() {
     overtake(&server, &store, &mut seen).await;
 }
 
-/// A read that goes on over a crash has its bounds from before.
+/// A read that continues over a crash has bounds from before the crash.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_over_a_crash_ends_before_positions_that_are_issued_anew() {
     let server = server().await;
     let store = PostgresStore::open(&server.url()).await.unwrap();
     store.append(append("a", 200)).await.unwrap();
     refuse(&store, 200).await;
-    // The first page is read; the next one is not yet asked for, because the first is not taken.
+    // The first page is read. The next one is not yet requested, because the first is not consumed.
     let mut reading = store.read_all(ReadAll::new(Query::all()));
     let first = reading.next().await.unwrap().unwrap().position;
     assert_eq!(first.get(), 1);
@@ -143,9 +135,9 @@ async fn a_read_over_a_crash_ends_before_positions_that_are_issued_anew() {
     transaction.commit().await.unwrap();
 }
 
-/// A server takes over that lacks the last commits, with other events and kinds in their place.
+/// A server takes over without the last commits, and gets other events and kinds in their place.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_remembered_of_a_server_that_another_one_took_over_from() {
+async fn a_failover_invalidates_remembered_positions_and_kinds() {
     let server = server().await;
     PostgresStore::open(&server.url()).await.unwrap().append(append("a", 1)).await.unwrap();
     let server = with(server, |server| server.back_up().unwrap()).await;
@@ -162,7 +154,7 @@ async fn nothing_is_remembered_of_a_server_that_another_one_took_over_from() {
     tokio::time::timeout(SOON, watch.wait_for(|head| *head == lost)).await.unwrap().unwrap();
     let server = with(server, |server| server.restore().unwrap()).await;
 
-    // Another instance gives the number of the kind that was lost to another one.
+    // Another instance creates another kind with the number of the lost kind.
     let other = PostgresStore::open(&server.url()).await.unwrap();
     let start = other.head().await.unwrap();
     other.append(of_type("other.kind")).await.unwrap();
@@ -189,7 +181,34 @@ async fn nothing_is_remembered_of_a_server_that_another_one_took_over_from() {
     overtake(&server, &store, &mut seen).await;
 }
 
-/// The same for an append in a transaction of the caller's, which is on the new server before the store knows of it.
+/// A replica has the rows, but not the locks of the appends that are under way on its primary: who reads there would pass them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_not_read() {
+    let server = server().await;
+    let open = |url: String| async move { PostgresStore::builder(&url).patience(SOON / 4).open().await };
+    let store = open(server.url()).await.unwrap();
+    let last = store.append(append("a", 3)).await.unwrap().position;
+    let server = with(server, |server| server.demote().unwrap()).await;
+    let refused = |what: &str, outcome: Result<(), StoreError>| match outcome {
+        Err(StoreError::Unavailable { source, .. }) => {
+            assert!(source.to_string().contains("a replica"), "{what}: {source}")
+        }
+        other => panic!("{what}: {other:?}"),
+    };
+    refused("opening", open(server.url()).await.map(drop));
+    refused("the head", store.head().await.map(drop));
+    refused("a read", store.read_all(ReadAll::new(Query::all())).next().await.unwrap().map(drop));
+    refused("health", store.health().await);
+    let mut seen = follow(&store, Position::START);
+    tokio::time::sleep(SOON / 5).await;
+    assert!(seen.try_recv().is_err(), "an event is delivered by a replica");
+    let mut shell = PgConnection::connect(&server.url()).await.unwrap();
+    common::execute_on(&mut shell, "SELECT pg_promote()").await.unwrap();
+    while next(&mut seen).await < last {}
+    append_again(&store, "a").await;
+}
+
+/// The same for an append in the caller's transaction, which is on the new server before the store has noticed it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_on_a_server_that_took_over_uses_its_kinds() {
     let server = server().await;

@@ -131,7 +131,7 @@ async fn a_deadlock_says_that_it_can_be_tried_again() {
     }
 }
 
-/// Who appends past a transaction of his own waits for himself: not for ever.
+/// A caller that appends outside of its own open transaction waits for itself, and gets an error in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_waits_for_its_own_transaction_fails_in_time() {
     let fresh = Fresh::new().await;

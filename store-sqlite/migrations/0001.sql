@@ -1,6 +1,6 @@
 -- Schema version 1. A migration is one script: it runs whole or not at all.
 
--- Which store this is: drawn at creation, copied by backups. One row.
+-- The store's identity: drawn at creation, copied by backups. One row.
 CREATE TABLE store (
     single INTEGER PRIMARY KEY CHECK (single = 1),
     id BLOB NOT NULL CHECK (length(id) = 16)
@@ -65,7 +65,7 @@ CREATE TABLE state (
 
 CREATE INDEX state_by_expiry ON state (expires_at) WHERE expires_at IS NOT NULL;
 
--- There already if the file was made for read models.
+-- The table exists already if the file was created for read models.
 CREATE TABLE IF NOT EXISTS checkpoints (
     projection TEXT NOT NULL PRIMARY KEY,
     position INTEGER NOT NULL,
@@ -82,7 +82,7 @@ CREATE TABLE counters (
 -- position: the greatest that erased events had; revision: the last write to the state.
 INSERT INTO counters (name, value) VALUES ('position', 0), ('revision', 0);
 
--- Written and deleted to see whether an append of some size finds room.
+-- Health checks write to it and delete again, to prove room for an append.
 CREATE TABLE health (
     single INTEGER PRIMARY KEY CHECK (single = 1),
     room BLOB NOT NULL

@@ -44,7 +44,7 @@ pub(crate) struct Failed {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blame {
     Database,
-    /// The path leads to another file, or to none.
+    /// The path leads to another file, or to no file.
     Replaced,
     DuplicateEvent,
     Projection,
@@ -116,7 +116,7 @@ impl Batcher {
             });
         }
         self.write(connection, &plan).await?;
-        // A file without a name, or one that was put aside, keeps nothing.
+        // A commit to a deleted or moved file would be lost, so it is not acknowledged.
         guard.place().check(OPERATION)?;
         let Plan { known, counters, kinds, .. } = plan;
         self.ledger.counters = counters;
@@ -212,7 +212,7 @@ impl Batcher {
     pub(crate) async fn undo(&mut self, guard: &mut WriteGuard, blame: Blame) {
         self.ledger.forget();
         if blame == Blame::Replaced {
-            // No transaction is open, and the connection may be all that is left of a deleted file.
+            // No transaction is open, and the connection may be the last reference to a deleted file.
             return;
         }
         let clean = match guard.get() {

@@ -70,7 +70,7 @@ impl SqliteBuilder {
         self
     }
 
-    /// Whether a missing file is created: yes unless told otherwise.
+    /// Whether a missing file is created; true by default.
     #[must_use]
     pub fn create(mut self, create: bool) -> Self {
         self.settings.create = create;

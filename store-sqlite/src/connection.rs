@@ -1,4 +1,4 @@
-//! How connections are made: one that writes, and a few that read.
+//! Opens the connections: one that writes, and a few that read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Settings {
         opened.map_err(|cause| cause.at(&self.path).store_error("opening the database"))
     }
 
-    /// As [`open`](Self::open), after a connection was given up: only the same file with the same store.
+    /// As [`open`](Self::open), after a connection was closed: fails if the path leads to another file or store.
     pub(crate) async fn reopen(&self) -> Result<SqliteConnection, StoreError> {
         const OPERATION: &str = "opening the database again";
         self.place.check_database(OPERATION)?;
@@ -114,8 +114,8 @@ impl Settings {
             .max_lifetime(None)
             .after_connect({
                 let place = Arc::clone(&self.place);
-                // A new connection could lead to another file than the others. Only noted here, since the pool would
-                // try again and again: who acquires a connection checks.
+                // A new connection may lead to another file than the others. Only record the mismatch, since the pool
+                // would retry a failure; the caller that acquires a connection checks.
                 move |_, _| {
                     let _ = place.check("opening the database to read");
                     Box::pin(async { Ok(()) })

@@ -10,7 +10,7 @@ use recount_core::{BoxError, StoreError};
 #[derive(Clone, Debug)]
 pub(crate) struct Cause {
     error: Arc<sqlx::Error>,
-    /// The file, where the error alone doesn't tell it.
+    /// The file, if the error alone does not name it.
     path: Option<Arc<Path>>,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for Cause {
 }
 
 impl std::error::Error for Cause {
-    /// sqlx's errors print their source and return it too: the next one is the first that wasn't printed.
+    /// Skips the first source, since sqlx's errors include its text in their own.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()?.source()
     }

@@ -1,4 +1,4 @@
-//! Handlers that run inside a transaction on a file: a write of theirs to the same file would wait for themselves.
+//! Detects handlers that write to the file that their own transaction has locked, and would deadlock.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ tokio::task_local! {
     static HANDLING: Arc<Handling>;
 }
 
-/// The handlers that the current task is inside of.
+/// A handler that the current task is inside of, and the handlers around it.
 struct Handling {
     place: Arc<Place>,
     projection: &'static str,

@@ -1,4 +1,4 @@
-//! Which store a file holds, and what it has at a position.
+//! The identity of the store in a file, and the event at a position.
 
 use recount_core::{EventAt, EventId, Position, StoreError, StoreId};
 use sqlx::sqlite::SqliteRow;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::{During, damaged};
 
-/// The identity that the store was given when the file was made.
+/// The identity of the store, drawn when the file was created.
 pub(crate) async fn identify(connection: &mut SqliteConnection) -> Result<StoreId, StoreError> {
     let select = sqlx::query(include_str!("sql/select_store.sql"));
     let row = select.fetch_optional(connection).await.during("reading the identity of the store")?;
@@ -15,7 +15,7 @@ pub(crate) async fn identify(connection: &mut SqliteConnection) -> Result<StoreI
     id.map(StoreId).ok_or_else(|| damaged("the table of the store's identity is empty"))
 }
 
-/// What the store has at this position.
+/// Looks up the event at a position.
 pub(crate) async fn event_at(connection: &mut SqliteConnection, position: Position) -> Result<EventAt, StoreError> {
     const OPERATION: &str = "reading the event at a position";
     let select = sqlx::query(include_str!("sql/select_event_at.sql")).bind(position.as_i64());

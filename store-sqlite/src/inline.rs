@@ -55,19 +55,19 @@ impl<P: Projection<ReadModel = SqliteReadModel>> Inline for P {
 #[derive(Default)]
 pub(crate) struct Inlines {
     entries: Vec<Entry>,
-    /// The stored names of the events that they decode.
+    /// The stored names of the events that the projections decode.
     names: StoredNames,
-    /// The first of them whose events have another one's names.
+    /// The first projection with an event whose stored name belongs to another type.
     collision: Option<(&'static str, NameCollision)>,
     bounds: Bounds,
 }
 
-/// What handlers may do.
+/// The limits of handlers.
 #[derive(Clone, Default)]
 struct Bounds {
-    /// The file that they must not write to but by their connection.
+    /// The file that handlers may only write to with their own connection.
     place: Arc<Place>,
-    /// How long a handler may take.
+    /// The timeout of a handler.
     patience: Duration,
 }
 
@@ -97,7 +97,7 @@ impl Entry {
     ) -> Result<(), StoreError> {
         let handler =
             handling(Arc::clone(&bounds.place), self.projection.name(), self.projection.on(event, connection));
-        // A handler that panics or doesn't return fails its append; the writer goes on.
+        // A handler that panics or exceeds the timeout fails its append. The writer continues.
         let handled = tokio::time::timeout(bounds.patience, AssertUnwindSafe(handler).catch_unwind()).await;
         let handled = match handled {
             Ok(handled) => handled.unwrap_or_else(|_| Err("the handler panicked".into())),

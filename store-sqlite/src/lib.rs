@@ -51,17 +51,20 @@
 //! * Rows of events refuse `UPDATE` and `DELETE`, except through [`erase`](recount_core::EventStore::erase), which
 //!   overwrites what it deletes. Positions are never used twice, not even after erasing the newest events.
 //! * A file written by a newer recount, or by another application, is refused and left as it is.
-//! * A file that is deleted, moved or exchanged beneath an open store, or whose log is, takes no more writes: each fails with
-//!   [`StoreError::Replaced`](recount_core::StoreError::Replaced), which names the path. The device and inode of the database, its log and the log's index are
-//!   compared after each commit and before it is acknowledged, and the store's identity when a connection is opened anew.
-//! * [`health`](recount_core::EventStore::health) commits 64 KiB and deletes them again, so it fails where no append fits.
-//! * A handler of a projection in the store's own file, or of an inline one, that writes to the same file gets an error at once; what waits for its
-//!   transaction in another task fails after [a limit](SqliteBuilder::patience) with an error that names the projection. An inline handler has that time to return.
+//! * If the file of an open store, or its log, is deleted, moved or exchanged, every write fails with
+//!   [`StoreError::Replaced`](recount_core::StoreError::Replaced), which names the path. The store compares device and
+//!   inode of the database, its log and the log's index after each commit, before it acknowledges it. It compares the
+//!   store's identity when it reopens a connection.
+//! * [`health`](recount_core::EventStore::health) commits 64 KiB and deletes them again, so it fails if no append fits.
+//! * If a handler of an inline projection, or of a projection in the store's own file, writes to the same file, it gets
+//!   an error at once. A call in another task that waits for the handler's transaction fails after
+//!   [the patience](SqliteBuilder::patience) with an error that names the projection. The patience is also the timeout
+//!   of an inline handler.
 //!
 //! # What is not guaranteed
 //!
-//! * A program that overwrites the file in place while it is open keeps its inode: that is not noticed, and damages the file. Where there are no inodes
-//!   (outside of Unix), only a file that is gone is noticed.
+//! * A program that overwrites the open file in place keeps its inode: the store does not notice it, and the file is
+//!   damaged. On systems without inodes (other than Unix) the store only notices a missing file.
 //! * A handler that blocks its thread can't be interrupted.
 //! * The file must be on a local disk: SQLite's log needs memory that is shared by all who open it, which network file systems lack.
 //! * Triggers stop mistakes, not malice: who can write the file can drop them, and `INSERT OR REPLACE` passes by them.
@@ -83,9 +86,9 @@
 //! | `tags` | which tag is at which positions |
 //! | `idempotency` | named appends and their outcomes |
 //! | `state`, `counters` | the state store; places that no row tells any more |
-//! | `checkpoints` | how far projections are: position, and the store and event there |
+//! | `checkpoints` | the checkpoints of projections: position, store and event |
 //! | `store` | the store's identity |
-//! | `health` | empty: room that is written to and given back |
+//! | `health` | empty: health checks write to it and delete again |
 //! | `event_log` | a view that joins it all, for people |
 
 mod batch;

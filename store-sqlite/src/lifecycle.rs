@@ -11,7 +11,7 @@ use crate::request::Task;
 use crate::transaction::Transaction;
 use crate::write_lock::WriteGuard;
 
-/// How much a check of the store's health writes.
+/// The number of bytes that a health check writes.
 const HEALTH_BYTES: i64 = 64 * 1024;
 
 /// Does the task.
@@ -88,7 +88,7 @@ async fn find(
     Ok((row.try_get(0).during(operation)?, StreamState::from_sql(state)))
 }
 
-/// Writes as much as an append of some size, commits it, and gives the room back to the next append.
+/// Commits [`HEALTH_BYTES`] bytes and deletes them again, which leaves the room to the next append.
 async fn health(connection: &mut SqliteConnection, patience: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
     let write = sqlx::query(include_str!("sql/health_1_write.sql")).bind(HEALTH_BYTES);

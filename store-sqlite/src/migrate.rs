@@ -42,7 +42,7 @@ pub(crate) async fn inspect(settings: &Settings) -> Result<(), StoreError> {
 
 /// Whether the file exists and is not empty.
 ///
-/// It is not opened here: closing it would take away the locks that SQLite holds for other connections of this process.
+/// Does not open the file: closing it would release the locks that SQLite holds for other connections of this process.
 fn has_content(path: &Path) -> Result<bool, StoreError> {
     match std::fs::metadata(path) {
         Ok(file) => Ok(file.len() > 0),
@@ -58,7 +58,7 @@ fn has_content(path: &Path) -> Result<bool, StoreError> {
 struct Found {
     application_id: i64,
     version: i64,
-    /// How many tables it has; none counts if it is a file of read models, which may become a store too.
+    /// The number of tables; 0 if it is a file of read models, which may become a store too.
     tables: i64,
 }
 

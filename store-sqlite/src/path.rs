@@ -1,4 +1,4 @@
-//! Which paths name a database file.
+//! Checks and resolves the path of a database file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use recount_core::StoreError;
 
 const OPERATION: &str = "opening the database";
 
-/// The path, absolute, so that it stays the same file when the working directory changes.
+/// Checks a path and makes it absolute, so that it stays valid when the working directory changes.
 ///
-/// Refuses names by which SQLite means something else than a file, addresses, and paths where no file can be.
+/// Refuses names that SQLite takes for something other than a file, addresses, and paths where no file can exist.
 pub(crate) fn checked(path: &Path) -> Result<PathBuf, StoreError> {
     let refused = |problem: String| StoreError::Backend {
         operation: OPERATION,

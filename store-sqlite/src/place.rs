@@ -1,4 +1,4 @@
-//! Whether a path still leads to the files that were opened.
+//! Checks whether a path still leads to the files that were opened.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use recount_core::{StoreError, StoreId};
 
-/// Tells one file from another while both exist; a file that is held open exists, wherever its name went.
+/// Identifies a file by device and inode while it exists. A file that is held open exists even if it was deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -29,7 +29,7 @@ impl FileId {
     }
 }
 
-/// The files of an open database: itself, and its log and the log's index beside it.
+/// The files of an open database: the database, its write-ahead log and the log's index.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     opened: Mutex<Option<Opened>>,
@@ -47,7 +47,7 @@ struct Opened {
 }
 
 impl Place {
-    /// Notes the files at this path, once a connection has them open.
+    /// Records the files at this path, once a connection has them open.
     pub(crate) fn remember(&self, path: &Path, store: Option<StoreId>) -> Result<(), StoreError> {
         const OPERATION: &str = "opening the database";
         let note = || -> io::Result<Opened> {
@@ -71,7 +71,7 @@ impl Place {
         self.suspect.load(Ordering::Acquire)
     }
 
-    /// Whether both are the same database file, maybe opened twice.
+    /// Whether both are the same database file, which may be opened twice.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         let database = |place: &Self| {
             let opened = place.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,12 +80,12 @@ impl Place {
         std::ptr::eq(self, other) || database(self).is_some_and(|file| database(other) == Some(file))
     }
 
-    /// Fails if the path leads to another database file, or to none, or if the log beside it was taken away.
+    /// Fails if the path leads to another database file, or to none, or if the log beside it was replaced or removed.
     pub(crate) fn check(&self, operation: &'static str) -> Result<(), StoreError> {
         self.compare(operation, true)
     }
 
-    /// As [`check`](Self::check), while no connection keeps the log in existence.
+    /// As [`check`](Self::check), but only of the database file: without an open connection there may be no log.
     pub(crate) fn check_database(&self, operation: &'static str) -> Result<(), StoreError> {
         self.compare(operation, false)
     }
@@ -110,7 +110,7 @@ impl Place {
         Ok(())
     }
 
-    /// Fails if the connection that was opened anew leads to another store.
+    /// Fails if a reopened connection leads to another store.
     pub(crate) fn check_store(&self, operation: &'static str, found: StoreId) -> Result<(), StoreError> {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         match opened.as_ref() {
@@ -130,7 +130,7 @@ impl Place {
         opened.as_ref().map(|opened| opened.path.clone()).unwrap_or_default()
     }
 
-    /// The store in the file; none if it is a file of read models only.
+    /// The store in the file; `None` for a file of read models only.
     pub(crate) fn store(&self) -> Option<StoreId> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|opened| opened.store)
     }

@@ -184,7 +184,7 @@ impl<'a> Plan<'a> {
         Ok(appended)
     }
 
-    /// Keeps an outcome under its key.
+    /// Records an outcome under its key.
     fn name(&mut self, key: &'a IdempotencyKey, outcome: NamedAppend) -> Result<(), StoreError> {
         self.appends.push((key, outcome.digest, outcome::encode(&outcome.appended)?));
         self.known.appends.insert(key.clone(), outcome);

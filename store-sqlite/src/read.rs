@@ -79,7 +79,7 @@ impl Reader {
         if self.place.is_suspect()
             && let Err(error) = self.place.check(operation)
         {
-            // It may be one that was opened after the file was replaced.
+            // The connection may have been opened after the file was replaced.
             drop(connection.close().await);
             return Err(error);
         }

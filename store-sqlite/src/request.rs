@@ -19,7 +19,7 @@ pub(crate) struct Asked {
     pub(crate) since: Instant,
 }
 
-/// What is asked.
+/// The requested operation.
 pub(crate) enum Request {
     /// Work that shares a transaction with what else is waiting.
     Shared(Work),

@@ -1,4 +1,4 @@
-//! The turns of those who write to the file: who has one, and how long others wait for it.
+//! The lock around the one connection that writes to the file, and its wait with a timeout.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::connection::Settings;
 use crate::place::Place;
 use crate::transaction::depth;
 
-/// The one connection of this process that writes to the file. Whoever wants it waits in line: first come, first served.
+/// The one connection of this process that writes to the file, behind a fair lock: first come, first served.
 #[derive(Clone, Debug)]
 pub(crate) struct WriteLock {
     settings: Arc<Settings>,
@@ -22,18 +22,18 @@ pub(crate) struct WriteLock {
     state: Arc<State>,
 }
 
-/// What is known of the lock without holding it.
+/// The state of the lock that is read without holding it.
 #[derive(Debug, Default)]
 struct State {
     closed: AtomicBool,
-    /// Who got the last turn, and when.
+    /// The last holder of the lock, and when it got the lock.
     holder: std::sync::Mutex<Option<(Holder, Instant)>>,
 }
 
-/// Who takes a turn.
+/// A user of the write connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Holder {
-    /// The task that writes.
+    /// The writer task.
     Writer,
     /// The transaction of a projection.
     Projection(Box<str>),
@@ -51,18 +51,18 @@ impl fmt::Display for Holder {
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     connection: Option<SqliteConnection>,
-    /// How many connections there were before this one.
+    /// The number of earlier connections.
     generation: u64,
 }
 
-/// The turn of one user of the write connection.
+/// The guard of the lock, held by one user of the write connection.
 #[derive(Debug)]
 pub(crate) struct WriteGuard {
     slot: OwnedMutexGuard<Slot>,
     settings: Arc<Settings>,
 }
 
-/// The write connection, during the turn of one user.
+/// The write connection, held by one user.
 pub(crate) type TurnConnection = OwnedMappedMutexGuard<Slot, SqliteConnection>;
 
 impl WriteLock {
@@ -81,7 +81,7 @@ impl WriteLock {
         self.settings.patience
     }
 
-    /// Waits for its turn, until the patience since this instant ends.
+    /// Waits for the lock. The timeout is the patience, counted from `since`.
     pub(crate) async fn lock(&self, since: Instant, who: Holder) -> Result<WriteGuard, StoreError> {
         let deadline = since.checked_add(self.patience()).unwrap_or(since);
         let turn = tokio::time::timeout_at(deadline, Arc::clone(&self.slot).lock_owned()).await;
@@ -93,7 +93,7 @@ impl WriteLock {
         Ok(WriteGuard { slot, settings: Arc::clone(&self.settings) })
     }
 
-    /// Somebody else has had the turn for too long.
+    /// The error of a wait that timed out; it names the holder of the lock.
     fn occupied(&self) -> StoreError {
         let holder = self.state.holder.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.settings.path.display();
@@ -124,7 +124,7 @@ impl WriteLock {
 }
 
 impl WriteGuard {
-    /// The connection, without a transaction; it is opened anew if it was given up.
+    /// The connection, without a transaction; it is opened anew if it was closed after a failure.
     pub(crate) async fn connect(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         if let Some(connection) = &mut self.slot.connection
             && depth(connection) > 0
@@ -149,13 +149,13 @@ impl WriteGuard {
         &self.settings.place
     }
 
-    /// The connection by itself, for as long as the turn takes.
+    /// Converts the guard into a guard of the connection alone.
     pub(crate) async fn into_connection(mut self) -> Result<TurnConnection, StoreError> {
         self.connect().await?;
         OwnedMutexGuard::try_map(self.slot, |slot| slot.connection.as_mut()).map_err(|_| StoreError::Closed)
     }
 
-    /// The connection, if it was not given up.
+    /// The connection; `None` if it was closed after a failure.
     pub(crate) fn get(&mut self) -> Option<&mut SqliteConnection> {
         self.slot.connection.as_mut()
     }
@@ -165,13 +165,13 @@ impl WriteGuard {
         self.settings.patience
     }
 
-    /// Tells one connection from the next.
+    /// The number of the current connection.
     pub(crate) fn generation(&self) -> u64 {
         self.slot.generation
     }
 
-    /// Closes the connection after a failure whose consequences are unknown: SQLite undoes what was open,
-    /// and the next user starts afresh.
+    /// Closes the connection after a failure with unknown effect. SQLite rolls its open transaction back, and the next
+    /// user gets a new connection.
     pub(crate) async fn give_up(&mut self) {
         if let Some(connection) = self.slot.connection.take()
             && let Err(error) = connection.close().await

@@ -63,7 +63,7 @@ async fn a_path_that_names_no_file_is_refused() {
     assert!(!std::path::Path::new("sqlite:").exists() && !std::path::Path::new(":memory:").exists());
 }
 
-/// In whatever order they are opened first, a store and a read model share a file.
+/// A store and a read model can share a file, whichever of them is opened first.
 #[tokio::test]
 async fn a_file_of_a_read_model_becomes_a_store_too() {
     let directory = TempDir::new().unwrap();
@@ -79,7 +79,7 @@ async fn a_file_of_a_read_model_becomes_a_store_too() {
         store.close().await;
     }
     assert_eq!(model.checkpoint("early").await.unwrap().position, Position::new(7));
-    // A table of that name is not enough to be taken for recount's.
+    // A table of that name alone does not make the file one of recount's.
     let foreign = directory.path().join("foreign.db");
     execute(&foreign, "CREATE TABLE checkpoints (id INTEGER)").await.unwrap();
     let error = SqliteStore::open(&foreign).await.unwrap_err();

@@ -63,7 +63,7 @@ async fn health_says_that_no_append_fits() {
         let error = store.health().await.unwrap_err();
         assert!(matches!(error, StoreError::StorageFull { .. }), "{error}");
     }
-    // Reads and what needs no room go on, and once there is room all is well.
+    // Calls that need no room still succeed, and all calls do once there is room.
     assert!(!read_all(&store).await.is_empty());
     store.erase(&stream("filler")).await.unwrap();
     store.health().await.unwrap();
@@ -107,7 +107,7 @@ struct Small(TempDir);
 
 #[cfg(target_os = "linux")]
 impl Small {
-    /// Says where people look if it can't be made.
+    /// Mounts the file system. Returns `None` if this user can't, and prints a warning to stderr.
     fn mount() -> Option<Self> {
         let directory = TempDir::new().unwrap();
         let mut mount = std::process::Command::new("mount");
@@ -137,7 +137,7 @@ async fn health_says_that_the_file_system_is_full() {
     store.append(append("a", 1)).await.unwrap();
     store.health().await.unwrap();
     let ballast = small.0.path().join("ballast");
-    // Another program takes what is left.
+    // Another program uses up the remaining room.
     let mut file = std::fs::File::create(&ballast).unwrap();
     while std::io::Write::write(&mut file, &[7; 4096]).is_ok_and(|written| written > 0) {}
     fill(&store).await;

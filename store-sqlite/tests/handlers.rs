@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Time for a few waits of the store's patience.
+/// The time limit of these tests: a few times the store's patience.
 const IN_TIME: Duration = Duration::from_secs(20);
 
 fn tested(id: &str) -> Append {
@@ -34,7 +34,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// What the handler does with an event of this stream.
+/// The handler's call for an event of this stream.
 #[derive(Default)]
 struct Busy {
     store: Mutex<Option<SqliteStore>>,
@@ -73,7 +73,7 @@ impl Projection for Busy {
                 outcome?;
             }
             "nested" => {
-                // Its own transaction on the same file, from within another one.
+                // A second transaction on the same file, from inside the first one.
                 let begun = store.read_model().begin("nested").await.map(drop);
                 self.said.lock().unwrap().push(begun.as_ref().err().map(|error| chain(error)).unwrap_or_default());
                 begun?;
@@ -123,7 +123,7 @@ async fn an_inline_handler_that_writes_fails_its_append_and_the_store_goes_on() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_in_the_stores_own_file_is_told_what_it_does() {
+async fn a_handler_that_writes_to_its_own_file_gets_an_error() {
     let directory = TempDir::new().unwrap();
     for (id, reason) in [("direct", "would wait for itself"), ("spawned", "by projection busy"), ("nested", "itself")] {
         let (store, busy) = open(&directory, false).await;
@@ -159,7 +159,7 @@ async fn another_instance_of_the_same_file_is_recognized() {
     assert!(busy.said.lock().unwrap()[0].contains("would wait for itself"), "{:?}", busy.said.lock().unwrap());
 }
 
-/// A file of its own is no reason to refuse: the store is free, whatever the handler's transaction holds.
+/// A handler of a read model in another file can write to the store, since its transaction does not lock the store.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_in_another_file_writes_to_the_store() {
     let directory = TempDir::new().unwrap();
@@ -171,7 +171,7 @@ async fn a_handler_in_another_file_writes_to_the_store() {
     assert_eq!(*busy.said.lock().unwrap(), ["appended", "appended"]);
 }
 
-/// Those who wait behind a stuck handler fail each after its own patience, not one after the other.
+/// Appends that wait for a stuck handler time out concurrently, not one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_appends_fail_each_in_its_own_time() {
     let directory = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! Inline projections have names, too: one stored name stands for one type of the program.
+//! A stored name in an inline projection also belongs to one type of the program.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
 
@@ -24,7 +24,7 @@ mod elsewhere {
     pub(crate) struct Placed {}
 }
 
-/// Takes events of this type, and does nothing with them.
+/// A projection that ignores the events of this type.
 struct Takes<E>(std::marker::PhantomData<fn(E)>);
 
 impl<E: Event> Takes<E> {

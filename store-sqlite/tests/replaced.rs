@@ -1,4 +1,4 @@
-//! The file of an open store is deleted, moved or exchanged: nothing is acknowledged that is not in it.
+//! The file of an open store is deleted, moved or exchanged: later writes are not acknowledged.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
@@ -32,7 +32,7 @@ fn append_error(outcome: Result<recount_core::Appended, AppendError>) -> StoreEr
     }
 }
 
-/// Nothing that writes is acknowledged.
+/// Asserts that every write fails.
 async fn refuses_everything(store: &SqliteStore, path: &Path, found: &str) {
     for _ in 0..2 {
         replaced(&append_error(store.append(append("a", 1)).await), path, found);
@@ -166,9 +166,9 @@ async fn a_link_works_and_is_noticed_when_it_leads_elsewhere() {
     refuses_everything(&store, &link, "another file is at").await;
 }
 
-/// A connection that was given up is opened anew only if the same store is there.
+/// A closed connection is reopened only if the path still leads to the same store.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_connects_again_finds_itself_or_fails() {
+async fn a_reconnect_finds_the_same_store_or_fails() {
     let directory = TempDir::new().unwrap();
     let (path, other) = (directory.path().join("events.db"), directory.path().join("other.db"));
     let stranger = SqliteStore::open(&other).await.unwrap();
@@ -176,14 +176,14 @@ async fn a_store_that_connects_again_finds_itself_or_fails() {
     stranger.close().await;
     let store = SqliteStore::builder(&path).max_size(400 * 1024).open().await.unwrap();
     store.append(append("a", 1)).await.unwrap();
-    // A full file makes the writer give up its connection; it connects again by itself.
+    // A full file makes the writer close its connection. It reconnects by itself.
     let mut large = append("large", 1);
     large.streams[0].events[0].payload = vec![7; 1024 * 1024].into();
     assert!(matches!(append_error(store.append(large.clone()).await), StoreError::StorageFull { .. }));
     store.append(append("a", 1)).await.unwrap();
 
     assert!(matches!(append_error(store.append(large).await), StoreError::StorageFull { .. }));
-    // The same file with the content of another store, as a careless copy makes it.
+    // The same file with the content of another store, for example after a copy over it.
     let mut reading = SqliteReadModel::open(&other).await.unwrap();
     step(&reading).await.unwrap();
     reading = store.read_model();
@@ -197,7 +197,7 @@ async fn a_store_that_connects_again_finds_itself_or_fails() {
     assert_eq!(read_all(&SqliteStore::open(&path).await.unwrap()).await.len(), 1);
 }
 
-/// New connections that read don't show another store's events.
+/// New reading connections don't return another store's events.
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_do_not_read_another_store() {
     let directory = TempDir::new().unwrap();

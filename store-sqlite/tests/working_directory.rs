@@ -1,5 +1,5 @@
-//! A path is meant from the working directory of when the file was opened. In a test binary of its own: the working
-//! directory is the process's.
+//! A relative path is resolved when the store is opened. A test binary of its own, since the working directory belongs
+//! to the process.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 

@@ -295,7 +295,7 @@ fn an_entry_with_two_winners_is_found() {
 #[test]
 fn a_store_that_does_not_know_itself_is_found() {
     finds(Defect::OneIdentityForAll, store::history::a_checkpoint_of_another_store_is_refused);
-    finds(Defect::EveryEventWasErased, store::history::a_store_that_has_grown_again_is_no_store_that_was_read);
+    finds(Defect::EveryEventWasErased, store::history::a_store_that_grew_again_after_a_restore_is_refused);
     finds(Defect::EveryEventWasErased, store::history::a_read_model_ahead_of_its_store_stops);
 }
 

@@ -4,6 +4,7 @@ mod arena;
 mod chart;
 mod condition;
 mod contender;
+mod keyed;
 mod live;
 mod ours;
 mod raw;

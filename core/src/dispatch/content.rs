@@ -1,17 +1,17 @@
-//! What a request under an idempotency key asks for, in a form that survives compatible additions to its type.
+//! The content of a request under an idempotency key, in a form that compatible additions to its type don't change.
 //!
-//! A caller repeats a request after a deploy: the JSON of the new program has a field more, with the value that it has
-//! when it is left out. The form leaves out each such field. It still tells any two requests apart, because it reads back
-//! to the request that it was made of.
+//! Example: a caller repeats a request after a deploy. The JSON of the new program has one more field, which holds its
+//! default value. The form omits each such field. Two different requests still have different forms, because a form
+//! decodes to the request that it was made from.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Error, Value};
 
-/// The JSON without the object members that may be left out, as compact JSON with sorted keys.
+/// The canonical form: compact JSON with sorted keys, without the object members that hold their default value.
 ///
-/// `recode` reads JSON as the request's type and writes it again; `None` if it can't be read. Members with the same
-/// path, apart from indexes of arrays, are left out together or not at all, so that the work is bounded by the size of the type.
+/// `recode` decodes JSON as the request's type and encodes it again; `None` if decoding fails. Members whose paths
+/// only differ in array indexes are omitted together or not at all, so the work is bounded by the size of the type.
 pub(crate) fn canonical(json: &[u8], recode: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
     if has_long_number(json) {
         return Ok(json.to_vec());
@@ -34,7 +34,7 @@ pub(crate) fn canonical(json: &[u8], recode: impl Fn(&[u8]) -> Option<Vec<u8>>) 
     serde_json::to_vec(&kept)
 }
 
-/// Whether a number may be too long for a [`Value`], which would round it. Then the JSON stays as it is.
+/// Whether a number may be too long for a [`Value`], which would round it. Such JSON is not changed.
 fn has_long_number(json: &[u8]) -> bool {
     let (mut digits, mut in_text, mut escaped) = (0, false, false);
     json.iter().any(|byte| {
@@ -49,7 +49,7 @@ fn has_long_number(json: &[u8]) -> bool {
     })
 }
 
-/// Whether fields often have this value when they are left out. Below the top level only such members are candidates.
+/// Whether the value is a usual default. Below the top level only members with such values are candidates.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -90,7 +90,7 @@ fn collect(value: &Value, path: &mut Vec<Step>, paths: &mut BTreeSet<Vec<Step>>)
     }
 }
 
-/// Removes the members at the path; those below the top level only where they are empty.
+/// Removes the members at the path. Below the top level it removes only members with a usual default.
 fn remove(value: &mut Value, path: &[Step]) {
     match (value, path) {
         (Value::Object(members), [Step::Member(name)]) => drop(members.remove(name)),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_with_the_value_that_they_have_when_left_out_are_left_out() {
+    fn fields_with_their_default_value_are_omitted() {
         assert_eq!(of(&order()), r#"{"id":0,"items":[{"count":0,"name":""},{"count":0,"gift":true,"name":""}]}"#);
     }
 

@@ -25,7 +25,7 @@ pub struct Decide<'a, D> {
     recount: &'a Recount,
     decision: D,
     request: Request,
-    /// What a keyed decision asks for.
+    /// The content of a keyed decision.
     content: Option<Result<Vec<u8>, serde_json::Error>>,
 }
 
@@ -36,12 +36,13 @@ impl<'a, D: Decision> Decide<'a, D> {
 
     request_options!();
 
-    /// Makes the decision idempotent: the same key with the same decision returns the first outcome and adds nothing, for
-    /// ever. "Nothing needed to happen" is kept as an outcome, and a refusal if [asked for](Self::keep_refusal). The same
-    /// key with another decision is [refused](AppendError::KeyReused): its content is what `Serialize` writes of
-    /// it, under the name of its type, without fields that are `None`. Give decisions of one name in different modules
-    /// different names with `#[serde(rename = "…")]`, and use sorted collections: a `HashSet` is written in another order
-    /// each time. The key is unique in the store.
+    /// Makes the decision idempotent: the same key with the same decision always returns the first outcome and appends
+    /// nothing. An outcome without events is recorded too, and a refusal if [requested](Self::keep_refusal).
+    ///
+    /// The same key with another decision is [refused](AppendError::KeyReused). Two decisions are the same if they
+    /// have the same type name and the same `Serialize` output, without fields that are `None`. Rename decisions that
+    /// share a name in different modules with `#[serde(rename = "…")]`. Use sorted collections: a `HashSet` serializes in
+    /// another order each time. The key is unique in the store.
     pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self
     where
         D: Serialize,
@@ -134,7 +135,7 @@ impl<'a, D: Decision> Decide<'a, D> {
                 .keep_refusal(std::any::type_name::<D>(), named, &refusal, metadata)
                 .await?
                 .map(|first| (named, first)),
-            // It may have been recorded when it was first asked for: without an append only the key tells.
+            // An earlier attempt may have been recorded. No append checks the key here, so look it up.
             Some(named) => match inner.store.find_append(&named.key).await.map_err(AppendError::from)? {
                 Some(first) => Some((named, first.repeat(named)?)),
                 None => None,
@@ -165,7 +166,7 @@ impl<'a, D: Decision> Decide<'a, D> {
     }
 }
 
-/// Takes the tokens of a decision; fields that are `None` are left out, so that an optional field can be added later.
+/// Collects the tokens of a decision. Omits fields that are `None`, so that an optional field can be added later.
 struct Content<'a> {
     tokens: &'a mut Vec<u8>,
     /// The name of the decision's type.

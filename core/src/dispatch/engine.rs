@@ -72,9 +72,9 @@ impl Inner {
         loaded: Option<Warm<A>>,
     ) -> Outcome<A, T> {
         let (receipt, warm) = match (self.decide_and_append(wish, turn, loaded).await, &wish.idempotency) {
-            // Keeping the refusal was an append, which found no earlier outcome.
+            // The append of the refusal has checked the key: there was no earlier outcome.
             (Err(error @ DispatchError::Rejected(_)), Some(_)) if wish.keeps_refusal => return Err(error),
-            // It may have succeeded when it was first asked for: without an append only the key tells.
+            // An earlier attempt may have succeeded. No append checks the key here, so look it up.
             (Err(error), Some(named)) if error.is_of_the_state() => {
                 let first = self.store.find_append(&named.key).await.map_err(AppendError::from)?;
                 let Some(first) = first else { return Err(error) };
@@ -231,9 +231,9 @@ impl Inner {
         Ok(Some(warm))
     }
 
-    /// The outcome that the request had earlier under the same key, and the state now.
+    /// The first outcome under the request's key, and the current state.
     async fn repeated<A: Apply>(&self, stream: &StreamId, named: &Idempotency, first: Appended) -> Outcome<A, Warm<A>> {
-        // Nothing happened, to a stream that took no appends any more.
+        // The first outcome names no stream: it has no events, and the stream was closed to appends.
         let closed = first.streams.is_empty();
         let mut receipt = self.first_outcome(named, first).await?;
         let warm = self.load(stream).await?;
@@ -243,7 +243,7 @@ impl Inner {
         Ok((receipt, warm))
     }
 
-    /// The outcome that the request had earlier under the same key.
+    /// The first outcome under the request's key. Fails with `RefusedEarlier` if it is a refusal.
     pub(super) async fn first_outcome<E: Event, R: Error + 'static>(
         &self,
         named: &Idempotency,

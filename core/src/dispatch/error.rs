@@ -45,9 +45,9 @@ pub enum DispatchError<E: Error + 'static> {
     /// The domain refused it.
     #[error(transparent)]
     Rejected(E),
-    /// The domain refused it when it was first asked for under this idempotency key, and the refusal was
+    /// The domain refused the first request under this idempotency key, and the refusal was
     /// [kept](crate::Dispatch::keep_refusal).
-    #[error("{refusal} (refused when it was first asked for, under idempotency key {key})")]
+    #[error("{refusal} (refused by the first request under idempotency key {key})")]
     RefusedEarlier {
         /// The key.
         key: IdempotencyKey,
@@ -110,7 +110,7 @@ impl<E: Error + 'static> DispatchError<E> {
         }
     }
 
-    /// Whether an attempt ended because of the state that it found, without asking for an append.
+    /// Whether an attempt failed because of the loaded state, before it made an append.
     pub(crate) fn is_of_the_state(&self) -> bool {
         match self {
             Self::Rejected(_) | Self::AlreadyExists { .. } | Self::Encode(_) => true,

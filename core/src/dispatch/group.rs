@@ -139,7 +139,8 @@ impl Inner {
                         *turn = self.after_conflict(stream, warm, conflict, attempts, pause).await?;
                         continue;
                     }
-                    // Requests that are repeated: alone they find their first outcome, and the others are decided without them.
+                    // Some requests are repetitions. Each of them runs alone and finds its first outcome. The others
+                    // are decided without them.
                     Err(AppendError::KeysKnown { keys }) => {
                         let known =
                             |job: &mut Job<A>| job.idempotency.as_ref().is_some_and(|named| keys.contains(&named.key));
@@ -186,7 +187,7 @@ impl Inner {
     }
 }
 
-/// What several commands for one aggregate come to, and the append that records it.
+/// The decisions of several commands for one aggregate, and the append that records them.
 struct Group<A: Aggregate> {
     decided: Vec<Decided<A>>,
     data: Vec<EventData>,
@@ -216,7 +217,7 @@ impl<A: Apply> Group<A> {
         idempotency: Option<&Idempotency>,
     ) {
         let decided = match outcome {
-            // It may have succeeded when it was first asked for, which its key tells.
+            // An earlier attempt may have succeeded: look up the key.
             Err(_) if idempotency.is_some() => Decided::Alone,
             Err(error) => Decided::Not(DispatchError::Rejected(error)),
             Ok(_) if idempotency.is_some_and(|named| self.has(&named.key)) => Decided::Alone,

@@ -1,7 +1,7 @@
-//! Outcomes that are kept under an idempotency key although no event of the domain tells them: refusals.
+//! Refusals as outcomes: they are recorded under an idempotency key although they have no domain event.
 //!
-//! A kept refusal is an event of type [`REFUSED`] in a stream of its own, appended under the key. The store's rule that a
-//! key has one outcome then decides between it and any effect, whichever comes first.
+//! A kept refusal is an event of type [`REFUSED`] in a stream of its own, appended under the key. A key has one
+//! outcome, so the store accepts either the refusal or the events of the request: the first of them that is appended.
 
 use std::error::Error;
 
@@ -27,7 +27,7 @@ pub(crate) struct Refused {
 }
 
 impl Inner {
-    /// Keeps a refusal as the outcome of the request. Returns the first outcome if there was another one before.
+    /// Records a refusal as the outcome of the request. Returns the earlier outcome if the key has one.
     pub(super) async fn keep_refusal<E: Error + 'static>(
         &self,
         request: &str,
@@ -48,7 +48,7 @@ impl Inner {
         Ok(first.repeated.then_some(first))
     }
 
-    /// The refusal that was the first outcome, if it was one.
+    /// The text of the refusal, if the first outcome is a refusal.
     pub(super) async fn kept_refusal(&self, first: &Appended) -> Result<Option<String>, LoadError> {
         let Some(kept) = first.streams.first().filter(|part| part.stream.category() == REFUSED) else {
             return Ok(None);
@@ -62,12 +62,12 @@ impl Inner {
     }
 }
 
-/// An append that records only that nothing happened, for a stream that takes no appends any more.
+/// An append that records an outcome without events and names no stream: the stream is archived or erased.
 pub(super) fn nothing(idempotency: &Idempotency) -> Append {
     Append { idempotency: Some(idempotency.clone()), ..Append::default() }
 }
 
-/// Whether the append failed because a stream of it is archived or erased: what it says of the stream won't change.
+/// Whether the append failed because one of its streams is archived or erased. Such a conflict is final.
 pub(super) fn is_closed(error: &AppendError) -> bool {
     matches!(error, AppendError::Conflict(conflict) if !conflict.can_retry())
 }

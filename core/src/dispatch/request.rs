@@ -35,9 +35,9 @@ impl Request {
 /// The options that commands and decisions share; needs a field `request: Request`.
 macro_rules! request_options {
     () => {
-        /// Keeps a refusal under the idempotency key, too: a repetition is refused with
-        /// [`RefusedEarlier`](crate::DispatchError::RefusedEarlier), whatever has changed since. Unless this is set a refused
-        /// request leaves its key free, and is decided anew when it is repeated. Without a key it has no effect.
+        /// Records a refusal under the idempotency key, too: a repeated request fails with
+        /// [`RefusedEarlier`](crate::DispatchError::RefusedEarlier), even if the state would accept it now. By default
+        /// a refused request leaves its key free, and a repetition is decided anew. Has no effect without a key.
         ///
         /// The refusal is an event of type `recount.refused` in the stream `recount.refused/KEY`.
         pub fn keep_refusal(mut self) -> Self {
@@ -63,12 +63,14 @@ pub(crate) use request_options;
 /// The option of commands to have an idempotency key.
 macro_rules! key_options {
     () => {
-        /// Makes the command idempotent: the same key with the same command returns the first outcome and adds nothing, for
-        /// ever. "Nothing needed to happen" is kept as an outcome, and a refusal if [asked for](Self::keep_refusal). The
-        /// same key with another command is [refused](crate::AppendError::KeyReused); fields that are added later
-        /// don't make it another one while they have the value that they have when they are missing. A command with a value
-        /// that JSON doesn't tell from another, such as a NaN, is [malformed](crate::DispatchError::Malformed). Use
-        /// a `BTreeSet` instead of a `HashSet`, which is written in another order each time. The key is unique in the store.
+        /// Makes the command idempotent: the same key with the same command always returns the first outcome and
+        /// appends nothing. An outcome without events is recorded too, and a refusal if
+        /// [requested](Self::keep_refusal).
+        ///
+        /// The same key with another command is [refused](crate::AppendError::KeyReused). A field that is added to the
+        /// command later is ignored in this comparison while it holds its default value. A command with a value that
+        /// JSON can't tell from another one, such as a NaN, is [malformed](crate::DispatchError::Malformed). Use a
+        /// `BTreeSet` instead of a `HashSet`, which serializes in another order each time. The key is unique in the store.
         pub fn idempotency_key(mut self, key: crate::IdempotencyKey) -> Self {
             self.request.key = Some(key);
             self

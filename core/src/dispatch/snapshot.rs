@@ -1,7 +1,7 @@
 //! Snapshots: an aggregate's state kept in the state store, a shortcut that is never trusted more than the events.
 //!
-//! Stored under `snapshot/<category>/<id>` as the snapshot's version (u32), the stream version (u64) and the state's shape
-//! (u64), all little-endian, and the encoded state.
+//! Stored under `snapshot/<category>/<id>` as the snapshot's version (u32), the stream version (u64) and the state's
+//! shape (u64), all little-endian, and the encoded state.
 
 use bytes::{Buf, BufMut, BytesMut};
 
@@ -53,7 +53,7 @@ pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &
         Ok(state) => state,
         Err(error) => {
             tracing::warn!(%stream, %error, "state can't be kept as a snapshot");
-            // Not for each command again: an older snapshot, and the events after it, do as well.
+            // Don't retry for each command: an older snapshot plus the events after it is enough.
             warm.snapshot = warm.version;
             return;
         }

@@ -35,10 +35,10 @@ pub fn command_from_json<C: Payload>(json: &[u8]) -> Result<C, JsonError> {
     Ok(command)
 }
 
-/// The state as JSON, which gives an equal state when it is read.
+/// Encodes the state as JSON that decodes to an equal state.
 ///
 /// # Errors
-/// If a field has no JSON form, or would not come back equal.
+/// If a field has no JSON form, or would not decode to an equal value.
 pub fn state_to_json<A: Payload>(state: &A, fidelity: Fidelity) -> Result<Vec<u8>, JsonError> {
     let json = serde_json::to_vec(&Whole(state))?;
     if fidelity.vouches(&json) {

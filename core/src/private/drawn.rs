@@ -52,7 +52,7 @@ pub(super) fn drawn<E: Event + Payload>(
             Err(EncodeError::Lossy { field, reason, .. }) => {
                 return Err(lossy(b"nothing", format!("`{field}` {reason}")));
             }
-            // Such as an empty text where a tag is made of it: it is never stored.
+            // The event is never stored, for example since a tag can't be made of an empty text.
             Err(_) => continue,
         }
         read.push(payload);
@@ -63,7 +63,7 @@ pub(super) fn drawn<E: Event + Payload>(
     Ok(read)
 }
 
-/// What is lost of an event by writing and reading it.
+/// Encodes and decodes an event, and returns the loss, if any.
 fn lost<E: Event + Payload>(variant: &EventVariant, event: &E, written: &[u8]) -> Option<String> {
     match E::decode(variant.event_type, variant.schema_version, written) {
         Ok(again) => event_loss(event, written, Ok(&again)).map(|loss| loss.to_string()),

@@ -20,14 +20,14 @@ pub fn variants(listed: Option<&[Listed]>) -> Vec<EventVariant> {
 pub fn encode<E: Event + Payload>(event: &E, index: usize, tags: Vec<Tag>) -> Result<EventData, EncodeError> {
     let Listed { variant, fidelity, .. } = writable(E::LISTED, index)?;
     let payload = codec::to_json_unchecked(variant.event_type, &Content(event))?;
-    // Of types that are always exact, the comparison isn't even compiled.
+    // The comparison is not compiled for types that are always exact.
     if const { !all_exact(E::LISTED) } && !fidelity.vouches(&payload) {
         check_kept(event, index, variant.event_type, &payload)?;
     }
     stored(variant, payload, tags)
 }
 
-/// That the event comes back equal.
+/// Checks that the event decodes to an equal event.
 fn check_kept<E: Payload>(event: &E, index: usize, name: &'static str, payload: &[u8]) -> Result<(), EncodeError> {
     let read = codec::read_whole(payload, |json| read::<E, _>(u32::try_from(index).unwrap_or(u32::MAX), json));
     match event_loss(event, payload, read.as_ref()) {
@@ -36,7 +36,7 @@ fn check_kept<E: Payload>(event: &E, index: usize, name: &'static str, payload: 
     }
 }
 
-/// What is lost of an event that was written as this payload, and read back.
+/// Decodes the payload of an event, compares it with the event, and returns the loss, if any.
 pub(super) fn event_loss<E: Payload>(event: &E, payload: &[u8], read: Result<&E, &serde_json::Error>) -> Option<Loss> {
     let lost = match read {
         Ok(read) => loss(&Content(event), payload, Ok(&Content(read))),
@@ -45,7 +45,7 @@ pub(super) fn event_loss<E: Payload>(event: &E, payload: &[u8], read: Result<&E,
     lost.or_else(|| event.differing(read.ok()?).map(unequal))
 }
 
-/// Whether a type's own equality tells two values apart.
+/// Whether two values differ by their type's `PartialEq`.
 pub fn differs<T>(equal: Equal<T>, first: &T, second: &T) -> bool {
     equal.is_some_and(|equal| !equal(first, second))
 }

@@ -13,7 +13,7 @@ pub struct Listed {
     pub name: &'static str,
     /// What is stored.
     pub variant: EventVariant,
-    /// Whether its payload always comes back equal.
+    /// Whether JSON preserves every payload.
     pub(super) fidelity: Fidelity,
     /// Stands for the stored name where many are compared: comparing texts at compile time is slow.
     hash: u64,

@@ -22,8 +22,8 @@ pub trait Payload: Sized {
     /// If a field can't be read.
     fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 
-    /// The first field that differs in a value that is written the same. Only fields whose type says so themselves, by
-    /// `PartialEq`, and only those for which it isn't known at compile time that they never differ.
+    /// The first field that differs by `PartialEq` although both values have the same JSON. Fields are skipped if their
+    /// type has no `PartialEq`, or is known at compile time to be preserved by JSON.
     fn differing(&self, _: &Self) -> Option<&'static str> {
         None
     }

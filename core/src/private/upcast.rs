@@ -1,4 +1,4 @@
-//! Old versions of events, made into the newest by a chain of functions.
+//! Chains of upcasters: functions that convert old versions of an event to the newest one.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{BoxError, DecodeError, codec};
 
-/// What a function of a chain may return: what the next one takes, or a `Result` of it.
+/// The return value of an upcaster: the argument of the next upcaster, or a `Result` with it.
 #[diagnostic::on_unimplemented(
     message = "an upcaster makes one event of one event: `{Self}` is neither `{T}` nor `Result<{T}, _>`",
     label = "needs `{T}` or `Result<{T}, _>`, but the upcaster returns `{Self}`",
@@ -16,7 +16,7 @@ use crate::{BoxError, DecodeError, codec};
 )]
 pub trait IntoUpcast<T> {
     /// # Errors
-    /// Why the old event can't become the next version.
+    /// The upcaster's reason why the old event has no next version.
     fn into_upcast(self) -> Result<T, BoxError>;
 }
 
@@ -32,7 +32,7 @@ impl<T, E: Into<BoxError>> IntoUpcast<T> for Result<T, E> {
     }
 }
 
-/// What a function of the chain returned, and which event it is about.
+/// The return value of an upcaster, with the event that it belongs to.
 #[derive(Debug)]
 pub struct Upcast<'a, R> {
     returned: R,
@@ -56,7 +56,7 @@ impl Stored<'_> {
         }
     }
 
-    /// Calls a function. Its panic is this event's failure, not the end of the task that reads it.
+    /// Calls an upcaster. A panic becomes an error of this event, so the task that reads it survives.
     fn call<A, R>(self, function: fn(A) -> R, name: &str, old: A) -> Result<R, DecodeError> {
         catch_unwind(AssertUnwindSafe(|| function(old)))
             .map_err(|panic| self.failure(name, format!("it panicked: {}", message(&*panic)).into()))
@@ -84,7 +84,7 @@ pub fn upcast_stored<'a, A: DeserializeOwned, R>(
     Ok(Upcast { returned: event.call(function, name, old)?, event, function: name })
 }
 
-/// Calls the next function with what the one before returned.
+/// Calls the next function with the return value of the one before.
 ///
 /// # Errors
 /// [`DecodeError::Upcast`] if the function before returned an error, or this one panics.
@@ -98,10 +98,10 @@ pub fn upcast_next<'a, A, R, P: IntoUpcast<A>>(
     Ok(Upcast { returned: event.call(function, name, old)?, event, function: name })
 }
 
-/// What the last function returned.
+/// The return value of the last function.
 ///
 /// # Errors
-/// [`DecodeError::Upcast`] if that is an error.
+/// [`DecodeError::Upcast`] if the last function returned an error.
 pub fn upcast_last<T, R: IntoUpcast<T>>(last: Upcast<'_, R>) -> Result<T, DecodeError> {
     let Upcast { returned, event, function } = last;
     returned.into_upcast().map_err(|source| event.failure(function, source))

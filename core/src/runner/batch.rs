@@ -1,17 +1,17 @@
-//! What a projection takes in one transaction, and how that can fail.
+//! The batch of events that a projection handles in one transaction, and its failures.
 
 use futures_util::{FutureExt, StreamExt};
 
 use crate::{BoxError, Delivery, Event, Position, Projection, ReadModel, RecordedEvent, Subscription};
 
-/// What goes into one transaction.
+/// The events of one transaction.
 pub(super) struct Batch {
     pub(super) events: Vec<RecordedEvent>,
     pub(super) to: Position,
     pub(super) caught_up: bool,
 }
 
-/// The first delivery and whatever else is there already, up to the read model's batch.
+/// Collects the first delivery and the deliveries that are ready, up to the read model's batch size.
 pub(super) fn collect<R: ReadModel>(first: Delivery, deliveries: &mut Subscription) -> Result<Batch, BoxError> {
     let mut batch = Batch { events: Vec::new(), to: first.position(), caught_up: false };
     let mut next = Some(first);
@@ -33,11 +33,11 @@ pub(super) fn collect<R: ReadModel>(first: Delivery, deliveries: &mut Subscripti
 
 /// A failure within a transaction.
 pub(super) enum Failure {
-    /// No event is to blame.
+    /// A failure that no event caused.
     Whole(BoxError),
-    /// One of them is, but which one isn't known.
+    /// A failure that one of the events caused; which one is unknown.
     Many(BoxError),
-    /// This one is, and so many before it went well.
+    /// A failure that the event at this index caused. The events before it succeeded.
     One { at: usize, error: BoxError },
 }
 
@@ -51,7 +51,7 @@ impl Failure {
 
 pub(super) type Decoded<'e, P> = (<P as Projection>::Event, &'e RecordedEvent);
 
-/// The events up to the first that can't be decoded, and what is wrong with that.
+/// Decodes the events up to the first that fails, and returns the error of that one.
 pub(super) fn decode<E: Event>(events: &[RecordedEvent]) -> (Vec<(E, &RecordedEvent)>, Option<BoxError>) {
     let mut decoded = Vec::with_capacity(events.len());
     for recorded in events {

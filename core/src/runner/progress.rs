@@ -15,7 +15,7 @@ pub struct Progress {
     pub events: u64,
     /// What it is doing.
     pub status: Status,
-    /// Whether the read model is set up and its checkpoint was found in the store: only then the position counts.
+    /// Whether the position is valid: the read model is set up, and its checkpoint was found in the store.
     pub(crate) valid: bool,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Task<P: Projection> {
     pub(super) retry: Retry,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) shutdown: watch::Receiver<bool>,
-    /// Whether the stored names of its events are its own.
+    /// The error if another type of the program claims one of the events' stored names.
     pub(super) names: Result<(), NameCollision>,
 }
 
@@ -53,7 +53,7 @@ impl<P: Projection> Task<P> {
             let text: Arc<str> = chain(&*error).into();
             let lost_history = is_lost_history(&*error);
             if lost_history {
-                // The read model holds what the store doesn't: whatever position is waited for, it isn't reached.
+                // The read model has handled events that the store lacks, so its position satisfies no waiting caller.
                 self.progress.send_modify(|progress| progress.valid = false);
             }
             let Some(pause) = backoff.next().filter(|_| !lost_history) else {
@@ -113,12 +113,12 @@ impl<P: Projection> Task<P> {
         }
     }
 
-    /// Lets those who wait for a position believe the progress.
+    /// Marks the progress as valid, so that callers that wait for a position may rely on it.
     fn validate(&self) {
         self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.valid, true));
     }
 
-    /// The checkpoint at the end of a batch. If the store can't be asked for the event there now, that of the last event.
+    /// The checkpoint at the end of a batch. If the store is unavailable, the checkpoint of the batch's last event.
     async fn target(
         &self,
         from: Checkpoint,
@@ -240,7 +240,7 @@ impl<P: Projection> Task<P> {
     }
 }
 
-/// Whether a projection failed because the store lacks what its read model was made of.
+/// Whether a projection failed because the store lacks events that its read model has handled.
 fn is_lost_history(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     error.downcast_ref::<StoreError>().is_some_and(StoreError::is_lost_history)
 }

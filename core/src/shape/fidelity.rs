@@ -1,19 +1,19 @@
-//! Whether what a type writes always comes back equal, at compile time.
+//! Whether JSON preserves every value of a type, decided at compile time.
 
 use super::Form;
 use crate::text::same;
 
-/// Whether every value of a type is read back as the same value.
+/// Whether every value of a type decodes from its JSON as an equal value.
 ///
-/// Where that is not known, an event is read back and compared before it is stored.
+/// If that is unknown, an event is decoded and compared before it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fidelity {
-    /// Every value comes back equal.
+    /// Every value decodes to an equal value.
     Exact,
-    /// Every value comes back equal unless it is written with a `null`: a NaN is written so, but not read.
+    /// Every value whose JSON has no `null` decodes to an equal value. A NaN, for example, is encoded as `null`.
     ExactWithoutNull,
-    /// Some values may not come back equal.
+    /// Some values may not decode to an equal value.
     Unknown,
 }
 
@@ -45,7 +45,7 @@ impl Fidelity {
         if form.writes_null() { self.and(Self::ExactWithoutNull) } else { self }
     }
 
-    /// Whether the value that was written as this JSON surely comes back equal.
+    /// Whether a value with this JSON is certain to decode to an equal value.
     pub(crate) fn vouches(self, json: &[u8]) -> bool {
         match self {
             Self::Exact => true,
@@ -61,7 +61,7 @@ fn contains_null(json: &[u8]) -> bool {
 }
 
 impl Form {
-    /// Whether a value of this form can be written as `null`, which an `Option` around it reads as `None`.
+    /// Whether a value of this form can be encoded as `null`, which an `Option` around it decodes as `None`.
     #[must_use]
     pub const fn writes_null(&self) -> bool {
         match self {
@@ -81,7 +81,7 @@ impl Form {
         }
     }
 
-    /// Whether an `Option` is directly within another one, or around `()`: `Some(None)` would come back as `None`.
+    /// Whether an `Option` is directly around another one or around `()`: `Some(None)` would decode as `None`.
     #[must_use]
     pub const fn confuses_none(&self) -> bool {
         match self {
@@ -102,7 +102,7 @@ impl Form {
         }
     }
 
-    /// Whether it has a map whose keys have no text form, so that only an empty one can be written.
+    /// Whether the form has a map whose keys have no text form, so that only an empty map can be encoded.
     #[must_use]
     pub const fn has_unwritable_keys(&self) -> bool {
         match self {
@@ -130,8 +130,8 @@ impl Form {
         }
     }
 
-    /// Whether a value of this form can't be read where serde has to buffer it: within flattened fields. There the keys of maps
-    /// are text, and numbers have 64 bits.
+    /// Whether a value of this form can't be decoded within flattened fields, where serde buffers it: in the buffer map
+    /// keys are text, and numbers have 64 bits.
     #[must_use]
     pub const fn is_unreadable_in_flatten(&self) -> bool {
         match self {
@@ -169,7 +169,7 @@ impl Form {
             || matches!(name, [b'p', b'o', b's', b'i', b't', b'i', b'v', b'e', b' ', ..])
     }
 
-    /// Whether a flattened value of this form writes one of these keys beside those that its neighbours write.
+    /// Whether a flattened value of this form writes one of these keys, which its neighbouring fields write too.
     #[must_use]
     pub const fn writes_any(&self, keys: &[&str]) -> bool {
         match self {

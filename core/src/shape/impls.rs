@@ -27,12 +27,12 @@ leaves! { Exact
     jiff::civil::Date: "date", jiff::civil::Time: "time", jiff::civil::DateTime: "date-time", jiff::Timestamp: "timestamp",
 }
 
-// A NaN and the infinities are written as null.
+// NaN and the infinities are encoded as null.
 leaves! { ExactWithoutNull
     f32: "f32", f64: "f64",
 }
 
-// What these write depends on features of their crates, or leaves something out, such as the seconds of an offset.
+// The JSON of these types depends on features of their crates, or omits a part, such as the seconds of an offset.
 #[cfg(feature = "chrono")]
 leaves! { Unknown
     chrono::NaiveDate: "date", chrono::NaiveTime: "time", chrono::NaiveDateTime: "date-time",

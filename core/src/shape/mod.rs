@@ -37,10 +37,10 @@ pub trait Shape {
     /// What is written and read.
     const FORM: Form;
 
-    /// Whether every value is read back as the same value.
+    /// Whether every value decodes from its JSON as an equal value.
     ///
-    /// The derive sees it in the attributes and field types. A type with a `Serialize` of its own that promises it saves
-    /// its events the reading back:
+    /// The derive infers it from the attributes and field types. A type with a hand-written `Serialize` can promise it;
+    /// its events are then stored without the check:
     ///
     /// ```
     /// # use recount_core::Shape;
@@ -117,7 +117,8 @@ pub enum Tagging {
     Untagged,
 }
 
-/// Finds the form and the fidelity of a type: its [`Shape`] if it has one, as associated constants of the type itself come first.
+/// Selects the form and the fidelity of a type at compile time: those of its [`Shape`] if it has one. The constants
+/// of this type take precedence over those of [`Unknown`].
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
@@ -132,9 +133,9 @@ impl<T: Shape + ?Sized> Probe<T> {
 /// The form and the fidelity of every other type.
 #[doc(hidden)]
 pub trait Unknown {
-    /// That nothing is known.
+    /// Unknown, for types without [`Shape`].
     const FORM: Form = Form::Opaque;
-    /// That nothing is known.
+    /// Unknown, for types without [`Shape`].
     const FIDELITY: Fidelity = Fidelity::Unknown;
 }
 
@@ -144,13 +145,13 @@ impl<T: ?Sized> Unknown for Probe<T> {}
 #[doc(hidden)]
 pub type Equal<T> = Option<fn(&T, &T) -> bool>;
 
-/// Finds the `PartialEq` of a type, if it has one, in the way of [`Probe`].
+/// Selects the `PartialEq` of a type at compile time, if it has one, in the way of [`Probe`].
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Equality<T>(std::marker::PhantomData<T>);
 
 impl<T: PartialEq> Equality<T> {
-    /// Whether the second value is the first one; a value that is not equal to itself tells nothing.
+    /// Compares two values. True if the first one is not equal to itself, since such a comparison proves nothing.
     #[allow(clippy::eq_op, reason = "a NaN is not equal to itself")]
     pub const EQUAL: Equal<T> = Some(|first, second| first == second || first != first);
 }
@@ -158,7 +159,7 @@ impl<T: PartialEq> Equality<T> {
 /// The comparison of every other type.
 #[doc(hidden)]
 pub trait NoEquality<T> {
-    /// That there is none.
+    /// The type has no `PartialEq`.
     const EQUAL: Equal<T> = None;
 }
 

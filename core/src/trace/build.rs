@@ -1,9 +1,9 @@
-//! From tokens to a tree.
+//! Builds a tree from tokens.
 
 use super::tree::Tree;
 use super::{Token, TokenSink};
 
-/// Puts the tree together from its tokens.
+/// Builds the tree from its tokens.
 #[derive(Default)]
 pub(super) struct Builder {
     pub(super) root: Option<Tree>,

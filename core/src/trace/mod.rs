@@ -1,6 +1,6 @@
-//! Values as tokens of serde's data model: two values are compared, or one is hashed, without `PartialEq` or `Hash`.
+//! Values as tokens of serde's data model, to compare or hash them without `PartialEq` or `Hash`.
 //!
-//! Tokens say more than JSON does: `Some(None)` is not `None`, a NaN is not null, and a struct is not a map.
+//! Tokens distinguish more than JSON does: `Some(None)` is not `None`, a NaN is not null, and a struct is not a map.
 
 mod build;
 mod serializer;
@@ -14,7 +14,7 @@ use serde_json::Error;
 use serializer::Tracer;
 pub(crate) use tree::{Difference, Suspect, Tree};
 
-// How tokens begin as bytes, where that is looked at.
+// The first bytes of encoded tokens that other code compares.
 const TEXT: u8 = 0;
 const SIGNED: u8 = 8;
 const UNSIGNED: u8 = 9;
@@ -59,9 +59,9 @@ pub(crate) enum Token<'a> {
     End,
 }
 
-/// What tokens go to.
+/// A receiver of tokens.
 pub(crate) trait TokenSink {
-    /// Whether a struct's fields that are `None` are left out, so that an optional field can be added later.
+    /// Whether to omit a struct's fields that are `None`, so that an optional field can be added later.
     const OMITS_NONE: bool = false;
 
     /// Takes the next token.
@@ -71,7 +71,7 @@ pub(crate) trait TokenSink {
 /// Sends the value's tokens to the sink.
 ///
 /// # Errors
-/// What the value's own `Serialize` reports.
+/// The error of the value's own `Serialize`.
 pub(crate) fn trace<T: Serialize + ?Sized>(value: &T, sink: &mut impl TokenSink) -> Result<(), Error> {
     value.serialize(Tracer { sink, field: None })
 }

@@ -1,4 +1,4 @@
-//! The serializer that makes tokens of a value.
+//! The serializer that turns a value into tokens.
 
 use serde::ser;
 use serde::{Serialize, Serializer};
@@ -6,10 +6,10 @@ use serde_json::Error;
 
 use super::{Token, TokenSink};
 
-/// Sends what is serialized to a sink.
+/// Serializes a value as tokens, and sends them to a sink.
 pub(super) struct Tracer<'s, S> {
     pub(super) sink: &'s mut S,
-    /// The field whose value comes next. Its token is held back until the value is known not to be left out.
+    /// The field whose value comes next. Its token is sent once the value is known to be a part of the output.
     pub(super) field: Option<&'static str>,
 }
 

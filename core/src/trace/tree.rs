@@ -11,7 +11,7 @@ use super::{BOOL, FLOAT, NONE, SIGNED, TEXT, UNIT, UNSIGNED, trace};
 /// A value as a tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree {
-    /// A value without parts: its token as bytes, and how messages call it.
+    /// A value without parts: its token as bytes, and its name in messages.
     Leaf {
         token: Vec<u8>,
         shown: String,
@@ -28,13 +28,13 @@ pub(crate) enum Tree {
 /// The first place where two values differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Where it is, such as `items[2].price`.
+    /// The path of the place, such as `items[2].price`.
     pub(crate) path: String,
     pub(crate) first: String,
     pub(crate) second: String,
 }
 
-/// What JSON, or serde's buffer for flattened fields and tagged enums, does not keep.
+/// A value that JSON, or serde's buffer for flattened fields and tagged enums, does not preserve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Suspect {
     /// A NaN or an infinity.
@@ -47,20 +47,20 @@ pub(crate) enum Suspect {
 
 impl Tree {
     /// # Errors
-    /// What the value's own `Serialize` reports.
+    /// The error of the value's own `Serialize`.
     pub(crate) fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let mut builder = Builder::default();
         trace(value, &mut builder)?;
         Ok(builder.root.unwrap_or(Self::List(Vec::new())))
     }
 
-    /// Where this value and another one differ first. The order of maps and sets does not count.
+    /// The first place where this value and another one differ. The order of maps and sets does not count.
     pub(crate) fn difference(&self, other: &Self) -> Option<Difference> {
         let mut path = String::new();
         self.compare(other, &mut path)
     }
 
-    /// How messages call the value. Text is not shown: it may be secret.
+    /// The value's name in messages. Text is not shown: it may be secret.
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::Leaf { shown, .. } => shown.clone(),
@@ -71,7 +71,7 @@ impl Tree {
         }
     }
 
-    /// The first part, at this place or within it, that is not kept everywhere.
+    /// The first suspect part at this place or within it.
     pub(crate) fn suspect(&self, place: &str) -> Option<(String, Suspect)> {
         self.find(place, &mut String::new(), &|part| match part {
             Self::Leaf { token, shown } => suspect(token, shown),
@@ -100,7 +100,7 @@ impl Tree {
         }
     }
 
-    /// The first part, at this place or within it, of which something is found.
+    /// The first part, at this place or within it, for which `found` returns a result.
     fn find<T>(&self, place: &str, path: &mut String, found: &dyn Fn(&Self) -> Option<T>) -> Option<(String, T)> {
         if let Some(found) = found(self).filter(|_| path.starts_with(place)) {
             return Some((path.clone(), found));
@@ -154,7 +154,7 @@ impl Tree {
         matches!(self, Self::Leaf { .. })
     }
 
-    /// The same bytes for the same value, in whatever order its maps and sets are.
+    /// The value as bytes: equal for equal values, independent of the order of maps and sets.
     fn canonical(&self) -> Vec<u8> {
         let (kind, name, mut parts) = match self {
             Self::Leaf { token, .. } => (0, "", vec![token.clone()]),

@@ -89,7 +89,7 @@ where
                 .try_buffer_unordered(AT_ONCE)
                 .try_collect::<()>()
                 .await?;
-            // With the store and the event, so that a store that was put back to a backup is noticed at the next start.
+            // Store the whole checkpoint, so that the next start notices a store that was restored from a backup.
             let value = serde_json::to_vec(&deliveries.checkpoint().await?)?;
             recount.store().put(&key, value.into(), ExpectedRevision::Any, None).await?;
         }

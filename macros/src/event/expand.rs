@@ -182,8 +182,9 @@ fn decode(event: &Event<'_>, variants: &[Variant<'_>]) -> TokenStream {
     }
 }
 
-/// Reads an old version and runs it through the functions. What does not fit the next one, or is not the
-/// event at the end, is reported at the function that returns it; what can't be read, at the function that takes it.
+/// Decodes an old version and converts it with the upcasters. A return type that is not the next function's argument,
+/// or not the event at the end, is a compile error at the function that returns it. An argument that can't be
+/// deserialized is a compile error at the first function.
 fn upcast(krate: &TokenStream, functions: &[syn::Path]) -> TokenStream {
     let steps = functions.iter().enumerate().map(|(i, function)| {
         let (span, name) = (at(function.span()), path_text(function));

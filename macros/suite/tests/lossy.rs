@@ -1,4 +1,4 @@
-//! Events whose payload could not be read back as the same value are not written.
+//! `encode` refuses events that would not decode to an equal value.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests is a test")]
 
@@ -18,7 +18,7 @@ fn chain(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
 }
 
-/// The event is refused, with the field's name and these words.
+/// Asserts that the event is refused with an error that contains the field's name and these words.
 #[track_caller]
 fn refused<E: Event + Debug>(event: &E, field: &str, words: &str) {
     match event.encode() {
@@ -34,7 +34,7 @@ fn refused<E: Event + Debug>(event: &E, field: &str, words: &str) {
     }
 }
 
-/// The event is written and read back equal.
+/// Asserts that the event decodes to an equal event.
 #[track_caller]
 fn kept<E: Event + Debug + PartialEq>(event: &E) {
     let data = event.encode().unwrap();
@@ -91,7 +91,7 @@ fn ordinary_numbers_are_kept() {
     kept(&Measured::Mapped { rates: HashMap::from([("a".into(), vec![1.0]), ("b".into(), vec![])]) });
 }
 
-/// A value type without `Shape`: nothing is known of its form.
+/// A value type without `Shape`: its form is unknown.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 struct Rest {
     by_number: BTreeMap<u32, String>,
@@ -180,7 +180,7 @@ fn a_variant_of_an_untagged_enum_that_reads_as_another_is_refused() {
     kept(&Form::Untagged { amount: Amount::Share(1.0) });
 }
 
-/// Without `PartialEq`, what is read back can still be told by its tokens.
+/// Without `PartialEq`, values are still compared by their tokens.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug)]
 #[serde(untagged)]
 enum Overlapping {
@@ -202,7 +202,7 @@ enum Valued {
 }
 
 #[test]
-fn options_of_what_is_null_are_refused() {
+fn options_of_values_written_as_null_are_refused() {
     refused(&Valued::Overlapping { amount: Overlapping::Large(1) }, "amount", "would come back as");
     assert!(Valued::Overlapping { amount: Overlapping::Large(u64::MAX) }.encode().is_ok());
     refused(&Valued::Twice { note: Doubly(Some(Doubly(None))) }, "note", "None");
@@ -312,13 +312,13 @@ struct Custom {
 }
 
 #[test]
-fn functions_of_the_users_may_keep_what_json_does_not_and_must_not_change_what_they_keep() {
+fn custom_functions_may_preserve_values_that_json_does_not_and_must_not_change_values() {
     kept(&Custom { currency: "EUR".into(), rate: 1.5 });
     assert!(Custom { currency: "EUR".into(), rate: f64::NAN }.encode().is_ok());
     refused(&Custom { currency: "eur".into(), rate: 1.0 }, "currency", "come back");
 }
 
-/// Numbers of all kinds, also those that JSON does not have.
+/// Numbers of all kinds, including NaN and the infinities.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![3 => proptest::num::f64::ANY, 1 => Just(f64::NAN), 3 => Just(1.0)]
 }
@@ -378,7 +378,7 @@ fn any_form() -> impl Strategy<Value = Form> {
     ]
 }
 
-/// What is written is read as an equal value; what is refused names a field.
+/// Asserts that the event decodes to an equal event, or is refused with an error that names a field.
 fn written_or_refused<E: Event + PartialEq + Debug>(event: &E) -> Result<(), TestCaseError> {
     match event.encode() {
         Ok(data) => {
@@ -395,12 +395,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1024, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_accepted_comes_back_equal(measured in measured(), form in any_form()) {
+    fn accepted_events_decode_to_an_equal_event(measured in measured(), form in any_form()) {
         written_or_refused(&measured)?;
         written_or_refused(&form)?;
     }
 
-    /// Nothing is refused that comes back equal.
+    /// Events that decode to an equal event are not refused.
     #[test]
     fn finite_numbers_are_accepted(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO) {
         kept(&Measured::Plain { value });

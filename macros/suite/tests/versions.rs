@@ -128,7 +128,7 @@ fn a_struct_has_versions_too() {
     assert!(matches!(Sold { cds: 1 }.encode(), Err(EncodeError::Retired { .. })));
 }
 
-/// Upcasters that can fail beside those that can't, in one chain.
+/// A chain of fallible and infallible upcasters.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event(name = "payment")]
 enum PaymentEvent {
@@ -173,7 +173,7 @@ enum Anything {
     Account(AccountEvent),
 }
 
-/// What the failing function is called, and what it says.
+/// Asserts that decoding fails with an error that has the upcaster's name and reason.
 #[track_caller]
 fn fails(name: &str, version: u32, payload: &str, function: &str, reason: &str) {
     let alone = PaymentEvent::decode(name, version, payload.as_bytes()).unwrap_err();
@@ -192,7 +192,7 @@ fn fails(name: &str, version: u32, payload: &str, function: &str, reason: &str) 
 }
 
 #[test]
-fn an_upcaster_can_refuse_what_the_next_version_cannot_hold() {
+fn an_upcaster_can_refuse_a_value_that_the_next_version_cannot_hold() {
     let read = |version, payload: &str| PaymentEvent::decode("payment.paid", version, payload.as_bytes()).unwrap();
     assert_eq!(read(1, "3"), PaymentEvent::Paid { cents: 300 });
     assert_eq!(read(2, "301"), PaymentEvent::Paid { cents: 301 });

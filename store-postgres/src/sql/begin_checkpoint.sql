@@ -3,3 +3,4 @@ FROM (VALUES ($1)) AS wanted (projection)
 LEFT JOIN LATERAL (
     SELECT position, store, event FROM {schema}.checkpoints WHERE projection = wanted.projection FOR UPDATE
 ) AS c ON true
+WHERE {this}

@@ -1,4 +1,4 @@
--- The rows first: a sequence only goes forward.
+-- Read the rows before the sequences: a sequence only grows.
 WITH rows AS MATERIALIZED (
     SELECT greatest((SELECT max(position) FROM {schema}.events), -(SELECT min(position) FROM {schema}.events), 0) AS position,
         coalesce((SELECT max(revision) FROM {schema}.state), 0) AS revision,

@@ -33,6 +33,8 @@ impl Split {
             (Answer::Opened(number), _) => this.number = number,
             _ => panic!("the other process opens no store"),
         }
+        // That connection ends with the runtime that opened the store.
+        this.idle.lock().unwrap().clear();
         this
     }
 

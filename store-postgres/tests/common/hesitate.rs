@@ -1,6 +1,6 @@
-//! Triggers that make the database hesitate where it hurts: around the insert, in the commit, and in a rollback.
+//! Triggers that delay the database at critical points: around the insert, in the commit, and in a rollback.
 
-// What the actor of an event makes the database do: one of these, plus milliseconds.
+// An event's actor selects the delay: one of these values, plus milliseconds.
 pub const BEFORE_INSERT: u32 = 1_000;
 pub const AFTER_INSERT: u32 = 2_000;
 pub const IN_COMMIT: u32 = 3_000;

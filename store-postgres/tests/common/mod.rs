@@ -4,6 +4,7 @@
 pub mod hesitate;
 pub mod process;
 pub mod proxy;
+pub mod readers;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,6 +12,7 @@ use futures_util::TryStreamExt;
 use recount_core::{
     Append, EventData, EventStore, EventType, ExpectedVersion, Query, ReadAll, ReadStream, RecordedEvent, StreamId,
 };
+use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -70,7 +72,7 @@ impl Fresh {
         done
     }
 
-    /// Keeps a copy of the store's events, as a backup does.
+    /// Saves a copy of the store's events, like a backup.
     pub async fn save(&self) {
         let copies = ["events", "tags", "appends"].map(|table| {
             format!("DROP TABLE IF EXISTS copy.{table}; CREATE TABLE copy.{table} AS TABLE recount.{table};")
@@ -79,7 +81,7 @@ impl Fresh {
         self.execute(&format!("CREATE SCHEMA IF NOT EXISTS copy; {} {last}", copies.concat())).await.unwrap();
     }
 
-    /// Puts the store back to the copy, beneath the instances that are open.
+    /// Restores the copy while instances of the store are open.
     pub async fn restore(&self) {
         let tables = ["tags", "appends", "events"].map(|table| {
             format!("DELETE FROM recount.{table}; INSERT INTO recount.{table} SELECT * FROM copy.{table};")
@@ -126,6 +128,16 @@ impl Drop for Fresh {
             eprintln!("the database {} is left: {error}", self.name);
         }
     }
+}
+
+/// Kills the server and starts it again.
+pub async fn restart(mut server: Postgres) -> Postgres {
+    let restarted = tokio::task::spawn_blocking(move || {
+        server.kill();
+        server.start_again().unwrap();
+        server
+    });
+    restarted.await.unwrap()
 }
 
 pub fn stream(id: &str) -> StreamId {

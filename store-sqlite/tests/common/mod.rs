@@ -47,7 +47,7 @@ pub async fn execute(path: &Path, sql: &'static str) -> Result<u64, sqlx::Error>
     Ok(done.rows_affected())
 }
 
-/// Puts a store that is open back to a copy, table by table, as a restore beneath it does.
+/// Restores an open store from a copy, table by table.
 pub async fn restore(path: &Path, copy: &Path) {
     let mut shell = shell(path).await;
     sqlx::query("ATTACH ? AS copy").bind(copy.display().to_string()).execute(&mut shell).await.unwrap();

@@ -122,19 +122,26 @@ impl Postgres {
         Ok(())
     }
 
-    /// Ends the server in order, keeps a copy of its data for [`restore`](Self::restore), and starts it again.
+    /// Shuts the server down, copies its data for [`restore`](Self::restore), and starts it again.
     pub fn back_up(&mut self) -> Result<()> {
         self.stop();
         run::output(Command::new("cp").arg("-a").arg(self.data()).arg(self.copy()))?;
         self.start_again()
     }
 
-    /// Ends the server at once, and starts it with the data that was backed up: as a replica that takes over and lacks the
-    /// last commits, or as after a restore.
+    /// Kills the server and starts it with the backup's data. This simulates a restore, or a replica that takes over
+    /// without the last commits.
     pub fn restore(&mut self) -> Result<()> {
         self.kill();
         fs::remove_dir_all(self.data())?;
         run::output(Command::new("cp").arg("-a").arg(self.copy()).arg(self.data()))?;
+        self.start_again()
+    }
+
+    /// Ends the server in order, and starts it as a replica, which takes no writes until `SELECT pg_promote()`.
+    pub fn demote(&mut self) -> Result<()> {
+        self.stop();
+        File::create(self.data().join("standby.signal"))?;
         self.start_again()
     }
 
@@ -176,9 +183,7 @@ impl Postgres {
         }
         self.server = Some(command.stdout(log.try_clone()?).stderr(log).spawn().context("starting postgres")?);
         let started = Instant::now();
-        while !(self.log().contains("ready to accept connections")
-            && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
-        {
+        while !(self.log().contains("ready to accept") && TcpStream::connect(("127.0.0.1", self.port)).is_ok()) {
             if self.server.as_mut().map(Child::try_wait).transpose()?.is_none_or(|ended| ended.is_some()) {
                 return Ok(false);
             }

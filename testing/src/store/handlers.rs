@@ -1,4 +1,4 @@
-//! Handlers that use their own store: they get an answer or an error in time, and nobody is held up.
+//! Handlers that use their own store get an answer or an error in time, and block no other caller for longer.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,10 @@ use super::Harness;
 use super::probe::Probe;
 use super::support::*;
 
-/// What a handler waits for must end in this time. A store's own limit is the patience that it was opened with.
+/// The time limit of each call in these tests. A store's own timeout is its patience.
 const IN_TIME: Duration = Duration::from_secs(15);
 
-/// What a handler can ask of the store that its event came from.
+/// A call by a handler to the store of its event.
 #[derive(Clone, Copy, Debug)]
 enum Use {
     Append,
@@ -55,7 +55,7 @@ async fn ask(store: &dyn Store, what: Use) -> Result<(), String> {
     }
 }
 
-/// Asks directly, and in a task of its own that is waited for.
+/// Makes the call directly, and then in a spawned task that it awaits.
 async fn ask_both_ways(store: Arc<dyn Store>, what: Use) -> Vec<String> {
     let directly = timeout(IN_TIME, ask(&*store, what)).await;
     let spawned = tokio::spawn(async move { ask(&*store, what).await });
@@ -67,8 +67,8 @@ async fn ask_both_ways(store: Arc<dyn Store>, what: Use) -> Vec<String> {
     vec![told("directly", directly), told("spawned", spawned)]
 }
 
-/// Every write of a handler to its own store is done or fails in time, from its own task and from others, on every read
-/// model; reads work; and the store goes on.
+/// Every write of a handler to its own store succeeds or fails in time, from its own task and from a spawned one, on
+/// every read model. Reads succeed. The store works afterwards.
 pub async fn a_handler_that_uses_its_own_store_is_answered_in_time(h: &dyn Harness) {
     let (store, targets) = h.open_with_read_models().await;
     let recount = Recount::new(Arc::clone(&store));
@@ -95,7 +95,7 @@ pub async fn a_handler_that_uses_its_own_store_is_answered_in_time(h: &dyn Harne
         assert_eq!((answers.len(), probe.taken().len()), (ALL.len() * 2, 1), "{}: {answers:?}", target.place());
         for answer in answers {
             assert!(!answer.contains("stuck"), "{}: {answer}", target.place());
-            // What needs no lock of the handler's is not held up at all.
+            // Calls that need no lock of the handler's transaction must succeed.
             let free = answer.starts_with("Read") || target.is_elsewhere();
             assert!(!free || answer.ends_with("Ok(())"), "{}: {answer}", target.place());
         }
@@ -105,8 +105,9 @@ pub async fn a_handler_that_uses_its_own_store_is_answered_in_time(h: &dyn Harne
     }
 }
 
-/// While a handler does not return, others get an error that names its projection, or are served; afterwards all goes on.
-pub async fn a_handler_that_does_not_return_is_named_to_those_who_wait(h: &dyn Harness) {
+/// While a handler does not return, other calls succeed, or fail with an error that names its projection. They
+/// succeed again once the handler has ended.
+pub async fn waiting_calls_name_the_handler_that_does_not_return(h: &dyn Harness) {
     let (store, targets) = h.open_with_read_models().await;
     let recount = Recount::new(Arc::clone(&store));
     for name in ["archived", "s"] {
@@ -126,7 +127,7 @@ pub async fn a_handler_that_does_not_return_is_named_to_those_who_wait(h: &dyn H
             let named = |error: &String| error.contains("by projection probe");
             assert!(answer.as_ref().err().is_none_or(named), "{} {what:?}: {answer:?}", target.place());
         }
-        // Dropping the projections drops the handler, and with it its transaction.
+        // Dropping the projections drops the handler and its transaction.
         drop(projections);
         timeout(IN_TIME, add(&*store, &stream("after"), typed("other"))).await.expect("appends go on");
         timeout(IN_TIME, store.health()).await.expect("health is told").unwrap();

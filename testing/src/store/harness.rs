@@ -23,13 +23,13 @@ pub trait Harness: Send + Sync {
     /// Opens another store of the same kind, empty at first, with an identity of its own.
     async fn open_another(&self) -> Arc<dyn Store>;
 
-    /// Keeps a copy of the store as it is now, as a backup does.
+    /// Saves a copy of the store, like a backup.
     async fn save(&self);
 
-    /// Puts the store back to the copy that [`save`](Self::save) kept, beneath the instances that are open.
+    /// Restores the copy of [`save`](Self::save) while instances of the store are open.
     async fn restore(&self);
 
-    /// Opens the store together with the read models that it is used with: of its own, elsewhere, and in memory.
+    /// Opens the store together with its read models: in the store itself, in another place, and in memory.
     async fn open_with_read_models(&self) -> (Arc<dyn Store>, Vec<Box<dyn Target>>) {
         (self.open().await, vec![Model::elsewhere("in memory", InMemory::new())])
     }

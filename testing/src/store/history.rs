@@ -1,4 +1,4 @@
-//! A store that went back in time, or is another one, is told from one that is caught up.
+//! Readers distinguish a store that went back in time, or another store, from one without new events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::Harness;
 use super::probe::{Probe, Target};
 use super::support::*;
 
-/// A running reader notices within a second; tests on a busy machine allow more.
+/// The time limit to notice lost events: a running reader needs a second, a busy machine more.
 const SOON: Duration = Duration::from_secs(20);
 
-/// All instances of a store have one identity, and every other store another.
+/// All instances of a store have the same identity. Every other store has another identity.
 pub async fn a_store_has_an_identity(h: &dyn Harness) {
     let [one, two] = instances(h).await;
     assert_eq!(one.identity(), two.identity());
@@ -29,8 +29,8 @@ pub async fn a_store_has_an_identity(h: &dyn Harness) {
     }
 }
 
-/// The store tells the event at a position, one that was erased, and a place where nothing ever was.
-pub async fn a_position_tells_its_event(h: &dyn Harness) {
+/// `event_at` distinguishes an event, an erased event, and a position that never had an event.
+pub async fn event_at_distinguishes_events_erased_events_and_gaps(h: &dyn Harness) {
     let store = h.open().await;
     let kept = fill(&*store, &stream("kept"), 3).await;
     let erased = fill(&*store, &stream("erased"), 2).await;
@@ -51,7 +51,7 @@ fn subscribe(store: &Arc<dyn Store>, query: Query, after: impl Into<Checkpoint>)
     Recount::new(Arc::clone(store)).subscribe(query, after)
 }
 
-/// Takes what is there, and returns the positions.
+/// Takes all deliveries up to the first `CaughtUp`, and returns the positions of the events.
 async fn catch_up(subscription: &mut Subscription) -> Vec<u64> {
     let mut positions = Vec::new();
     loop {
@@ -62,12 +62,12 @@ async fn catch_up(subscription: &mut Subscription) -> Vec<u64> {
     }
 }
 
-/// The next thing is an error, and the last.
+/// Expects an error as the next delivery, and then the end.
 async fn refused(subscription: &mut Subscription) -> StoreError {
     loop {
         match timeout(SOON, subscription.next()).await.expect("it is noticed").expect("it doesn't just end") {
             Ok(Delivery::Event(event)) => panic!("an event at {} of another history was delivered", event.position),
-            // Before the store went back.
+            // Delivered before the store went back.
             Ok(Delivery::CaughtUp(_)) => {}
             Err(error) => {
                 assert!(subscription.next().await.is_none());
@@ -83,7 +83,7 @@ fn went_back(error: &StoreError, from: Position) {
     assert!(error.to_string().contains("went back in time") && error.to_string().contains("rebuild"), "{error}");
 }
 
-/// A store with five events, which was saved, and then got five more; and the checkpoint of a reader of all ten.
+/// A store that was saved with five events and then got five more, and the checkpoint of a reader of all ten.
 async fn ahead_of_the_copy(h: &dyn Harness) -> (Arc<dyn Store>, Checkpoint) {
     let store = h.open().await;
     fill(&*store, &stream("s"), 5).await;
@@ -94,7 +94,7 @@ async fn ahead_of_the_copy(h: &dyn Harness) -> (Arc<dyn Store>, Checkpoint) {
     (store, reader.checkpoint().await.unwrap())
 }
 
-/// What a subscriber stores names the store and the event, also where the query doesn't select that event.
+/// A subscriber's checkpoint names the store and the event, even if the query doesn't select that event.
 pub async fn a_checkpoint_names_store_and_event(h: &dyn Harness) {
     let store = h.open().await;
     let events = fill(&*store, &stream("s"), 3).await;
@@ -111,20 +111,20 @@ pub async fn a_checkpoint_names_store_and_event(h: &dyn Harness) {
     }
 }
 
-/// A subscriber that is ahead of its store is told so, also if it knows no more than its position.
+/// A subscriber that is ahead of its store gets an error, even if its checkpoint is only a position.
 pub async fn a_subscriber_ahead_of_its_store_is_refused(h: &dyn Harness) {
     let (store, checkpoint) = ahead_of_the_copy(h).await;
     h.restore().await;
     went_back(&refused(&mut subscribe(&store, Query::all(), checkpoint)).await, checkpoint.position);
     let position = checkpoint.position;
     went_back(&refused(&mut subscribe(&store, Query::category("nothing"), position)).await, position);
-    // What the copy has can be read.
+    // Positions that the copy has are accepted.
     let copied = positions(&everything(&*store).await);
     assert!(catch_up(&mut subscribe(&store, Query::all(), Position::new(copied[4]))).await.is_empty());
 }
 
-/// Also after the store has got as many other events again, or more.
-pub async fn a_store_that_has_grown_again_is_no_store_that_was_read(h: &dyn Harness) {
+/// A subscriber of lost events gets the error even if the store has grown past its position again.
+pub async fn a_store_that_grew_again_after_a_restore_is_refused(h: &dyn Harness) {
     let (store, checkpoint) = ahead_of_the_copy(h).await;
     h.restore().await;
     append(&*store, &stream("s"), exact(5), events(9)).await.unwrap();
@@ -134,7 +134,7 @@ pub async fn a_store_that_has_grown_again_is_no_store_that_was_read(h: &dyn Harn
     went_back(&refused(&mut subscribe(&store, nothing, checkpoint)).await, checkpoint.position);
 }
 
-/// A checkpoint of another store is refused, whatever events this one has.
+/// A checkpoint of another store is refused, independent of this store's events.
 pub async fn a_checkpoint_of_another_store_is_refused(h: &dyn Harness) {
     let (store, another) = (h.open().await, h.open_another().await);
     fill(&*store, &stream("s"), 9).await;
@@ -155,7 +155,7 @@ pub async fn a_checkpoint_of_another_store_is_refused(h: &dyn Harness) {
     }
 }
 
-/// An event that was erased since is no reason to stop.
+/// A subscription continues if the event of its checkpoint was erased.
 pub async fn an_erased_event_at_the_checkpoint_is_passed(h: &dyn Harness) {
     let store = h.open().await;
     fill(&*store, &stream("s"), 3).await;
@@ -167,7 +167,7 @@ pub async fn an_erased_event_at_the_checkpoint_is_passed(h: &dyn Harness) {
     store.erase(&stream("erased")).await.unwrap();
     let mut later = subscribe(&store, Query::all(), checkpoint);
     assert!(catch_up(&mut later).await.is_empty());
-    // Long enough for the comparison of each second.
+    // Longer than the interval of the comparison.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let next = add(&*store, &stream("s"), event()).await.position.get();
     for mut reader in [running, later] {
@@ -175,7 +175,7 @@ pub async fn an_erased_event_at_the_checkpoint_is_passed(h: &dyn Harness) {
     }
 }
 
-/// A subscription that runs while its store goes back tells so; nothing of the other history is delivered.
+/// A running subscription ends with an error when its store goes back, and delivers no event of the new history.
 pub async fn a_running_subscription_notices_that_its_store_went_back(h: &dyn Harness) {
     let (store, checkpoint) = ahead_of_the_copy(h).await;
     let readers = [Query::all(), Query::category("nothing")].map(|query| subscribe(&store, query, Position::START));
@@ -189,7 +189,7 @@ pub async fn a_running_subscription_notices_that_its_store_went_back(h: &dyn Har
     }
 }
 
-/// Also if the store has grown past the subscription again before that has looked.
+/// It does so even if the store has grown past the subscription again before the next comparison.
 pub async fn a_running_subscription_notices_that_its_store_grew_again(h: &dyn Harness) {
     let (store, checkpoint) = ahead_of_the_copy(h).await;
     let mut reader = subscribe(&store, Query::all(), Position::START);
@@ -199,14 +199,14 @@ pub async fn a_running_subscription_notices_that_its_store_grew_again(h: &dyn Ha
     went_back(&refused(&mut reader).await, checkpoint.position);
 }
 
-/// Waits until the projection has stopped; it must do so at once, without taking anything.
+/// Waits until the projection has stopped. It must stop at once, without handling an event.
 async fn stopped(target: &dyn Target, recount: &Recount, wanted: Position) -> Progress {
     let probe = Probe::new();
     let started = tokio::time::Instant::now();
     let projections = target.start(recount, Arc::clone(&probe));
     let outcome = timeout(SOON, projections.wait_for(wanted)).await.expect("it stops");
     let progress = outcome.expect_err("the position counts as reached");
-    // Eight attempts with growing pauses would take longer.
+    // Retries with growing pauses would exceed this limit.
     assert!(started.elapsed() < Duration::from_secs(2), "{}: {:?}", target.place(), started.elapsed());
     assert!(probe.taken().is_empty(), "{}: {probe:?}", target.place());
     progress
@@ -218,8 +218,8 @@ fn stopped_with(progress: &Progress, text: &str, target: &dyn Target) {
     assert!(error.contains(text) && error.contains("projection probe"), "{}: {error}", target.place());
 }
 
-/// A read model elsewhere that is ahead of its store stops its projection with a named error: whether the store is
-/// shorter now, or has other events where the read model is.
+/// A read model outside of the store that is ahead of it stops its projection with the error, whether the store is
+/// shorter now or has other events at the read model's position.
 pub async fn a_read_model_ahead_of_its_store_stops(h: &dyn Harness) {
     let (store, targets) = h.open_with_read_models().await;
     let recount = Recount::new(Arc::clone(&store));
@@ -246,7 +246,7 @@ pub async fn a_read_model_ahead_of_its_store_stops(h: &dyn Harness) {
     }
 }
 
-/// A projection that runs while its store goes back stops, and what is waited for isn't reached.
+/// A running projection stops when its store goes back, and `wait_for` fails.
 pub async fn a_running_projection_notices_that_its_store_went_back(h: &dyn Harness) {
     let (store, targets) = h.open_with_read_models().await;
     let recount = Recount::new(Arc::clone(&store));

@@ -116,7 +116,7 @@ pub async fn a_key_is_remembered_after_reopening(h: &dyn Harness) {
     assert_eq!(find(&*store, &key("k")).await, Some(first));
 }
 
-/// A request that an application decides on: its content is what was asked for, whatever comes of it.
+/// An append for a decided request. The content under the key is the request, independent of the append's events.
 fn decided(streams: Vec<StreamAppend>) -> Append {
     let idempotency = Some(Idempotency::new(key("k"), b"what was asked for"));
     Append { streams, idempotency, ..Append::default() }
@@ -126,7 +126,7 @@ fn part(name: &str, expected: ExpectedVersion, events: Vec<EventData>) -> Stream
     StreamAppend { stream: stream(name), expected, events }
 }
 
-/// "Nothing happened" is an outcome too: it is kept, found and repeated, and the key does nothing else afterwards.
+/// An outcome without events is recorded, found and repeated. The key has no other effect afterwards.
 pub async fn an_outcome_without_events_is_kept_under_its_key(h: &dyn Harness) {
     let store = h.open().await;
     let before = add(&*store, &stream("s"), event()).await.position;
@@ -180,8 +180,8 @@ pub async fn a_stream_without_events_is_only_checked(h: &dyn Harness) {
     }
 }
 
-/// Of "nothing" and an effect under one key, whichever comes first is the outcome of both.
-pub async fn of_racing_outcomes_of_one_key_the_first_is_kept(h: &dyn Harness) {
+/// If one request appends no events and another one appends some under the same key, the first outcome counts for both.
+pub async fn the_first_of_racing_outcomes_of_one_key_is_kept(h: &dyn Harness) {
     let instances = [h.open().await, h.open().await];
     for round in 0..scaled(h, 20) {
         let to = stream(&format!("racing-{round}"));

@@ -171,7 +171,7 @@ pub async fn closing_finishes_the_appends_under_way(h: &dyn Harness) {
     }
 }
 
-/// How soon a store whose runtime ended answers.
+/// The time limit for an answer of a store whose runtime has ended.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Opens the store in a runtime of its own.
@@ -190,7 +190,7 @@ fn end(runtime: Runtime) {
     std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5))).join().unwrap();
 }
 
-/// That it comes in time, and what an error says was done: nothing, or that it isn't known.
+/// Whether a call succeeds. Panics if it exceeds the time limit, or fails with an unexpected error.
 async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, StoreError>>) -> bool {
     match tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| panic!("{what} hangs")) {
         Ok(_) => true,
@@ -206,8 +206,7 @@ fn of_append<T>(outcome: Result<T, AppendError>) -> Result<T, StoreError> {
     })
 }
 
-/// A store may need the runtime that opened it. Used from another one after that has ended, it answers all the same: as ever, or with
-/// an error.
+/// A store that is used after the runtime that opened it has ended answers each call in time, with success or an error.
 pub async fn a_store_whose_runtime_ended_answers_in_time(h: &dyn Harness) {
     let (store, runtime) = open_elsewhere(h);
     fill(&*store, &stream("s"), 2).await;
@@ -234,8 +233,8 @@ pub async fn a_store_whose_runtime_ended_answers_in_time(h: &dyn Harness) {
     }
 }
 
-/// The same for what was asked for before the runtime ended.
-pub async fn appends_under_way_when_the_runtime_ends_are_answered_in_time(h: &dyn Harness) {
+/// The same for appends that are in flight when the runtime ends.
+pub async fn appends_in_flight_when_the_runtime_ends_are_answered_in_time(h: &dyn Harness) {
     let (store, runtime) = open_elsewhere(h);
     let appending: Vec<_> = (0..64)
         .map(|n| {

@@ -1,4 +1,4 @@
-//! A projection that records what it takes, for any read model.
+//! A projection that records the events that it handles, for any read model.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use recount_core::{BoxError, Event, Projection, Projections, ReadModel, RecordedEvent, Recount};
 
-/// The events of the suite that projections take: those of the type `tested`.
+/// The events that the suite's projections handle.
 #[derive(Event, Clone, Debug)]
 #[event(name = "tested", crate = "::recount_core")]
 pub struct Tested {}
 
 type Handling = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-/// What happens in the handler of a [`Target`], and what it has taken.
+/// The handler of a projection into a [`Target`], and the positions that it has handled.
 pub struct Probe {
     taken: Mutex<Vec<u64>>,
     handler: Box<dyn Fn(RecordedEvent) -> Handling + Send + Sync>,
@@ -27,13 +27,13 @@ impl fmt::Debug for Probe {
 }
 
 impl Probe {
-    /// A projection that only records the positions of what it takes.
+    /// A projection that only records the positions of its events.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Self::with(|_| async { Ok(()) })
     }
 
-    /// A projection that does this with each event, and records its position if that went well.
+    /// A projection that calls `handler` with each event, and records its position on success.
     pub fn with<F>(handler: impl Fn(RecordedEvent) -> F + Send + Sync + 'static) -> Arc<Self>
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
@@ -41,7 +41,7 @@ impl Probe {
         Arc::new(Self { taken: Mutex::default(), handler: Box::new(move |event| Box::pin(handler(event))) })
     }
 
-    /// The positions of what was taken.
+    /// The positions of the handled events.
     #[must_use]
     pub fn taken(&self) -> Vec<u64> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -64,15 +64,15 @@ impl<R: ReadModel> Projection for Probing<R> {
     }
 }
 
-/// A read model that a store is tested with.
+/// A read model under test.
 pub trait Target: Send + Sync {
-    /// Where it is, for messages.
+    /// The read model's place, for messages.
     fn place(&self) -> &'static str;
 
-    /// Whether it stays as it is when the store is put back to a copy.
+    /// Whether the read model is unaffected when the store is restored.
     fn is_elsewhere(&self) -> bool;
 
-    /// Starts a projection into it; always under the same name.
+    /// Starts a projection into the read model, always under the same name.
     fn start(&self, recount: &Recount, probe: Arc<Probe>) -> Projections;
 }
 
@@ -85,7 +85,7 @@ pub struct Model<R> {
 }
 
 impl<R: ReadModel + Clone> Model<R> {
-    /// A read model that is no part of the store.
+    /// A read model outside of the store.
     pub fn elsewhere(place: &'static str, read_model: R) -> Box<dyn Target> {
         Box::new(Self { place, elsewhere: true, read_model })
     }

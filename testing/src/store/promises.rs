@@ -51,7 +51,7 @@ macro_rules! __store_promises {
                 a_failed_append_does_not_use_up_its_key
                 an_outcome_without_events_is_kept_under_its_key
                 a_stream_without_events_is_only_checked
-                of_racing_outcomes_of_one_key_the_first_is_kept
+                the_first_of_racing_outcomes_of_one_key_is_kept
                 racing_repetitions_happen_once
                 a_key_is_remembered_after_reopening
             }
@@ -59,7 +59,7 @@ macro_rules! __store_promises {
                 each_request_of_a_shared_append_has_its_own_outcome
                 a_shared_append_with_a_known_key_writes_nothing
                 a_request_of_a_shared_append_is_repeated_alone
-                slices_that_cannot_be_are_refused
+                slices_with_invalid_indexes_or_repeated_keys_are_refused
                 racing_shared_appends_record_each_request_once
             }
             read {
@@ -123,10 +123,10 @@ macro_rules! __store_promises {
             }
             history {
                 a_store_has_an_identity
-                a_position_tells_its_event
+                event_at_distinguishes_events_erased_events_and_gaps
                 a_checkpoint_names_store_and_event
                 a_subscriber_ahead_of_its_store_is_refused
-                a_store_that_has_grown_again_is_no_store_that_was_read
+                a_store_that_grew_again_after_a_restore_is_refused
                 a_checkpoint_of_another_store_is_refused
                 an_erased_event_at_the_checkpoint_is_passed
                 a_running_subscription_notices_that_its_store_went_back
@@ -137,7 +137,7 @@ macro_rules! __store_promises {
             }
             handlers {
                 a_handler_that_uses_its_own_store_is_answered_in_time
-                a_handler_that_does_not_return_is_named_to_those_who_wait
+                waiting_calls_name_the_handler_that_does_not_return
             }
             lease {
                 a_lease_has_one_holder
@@ -177,7 +177,7 @@ macro_rules! __store_promises {
                 what_was_acknowledged_survives_reopening
                 closing_finishes_the_appends_under_way
                 a_store_whose_runtime_ended_answers_in_time
-                appends_under_way_when_the_runtime_ends_are_answered_in_time
+                appends_in_flight_when_the_runtime_ends_are_answered_in_time
             }
         }
     };

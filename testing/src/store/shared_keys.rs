@@ -26,7 +26,7 @@ fn outcome(position: Position, name: &str, version: u64, count: u64) -> Option<A
     Some(Appended { position, streams, repeated: false })
 }
 
-/// The keys that an append was refused for.
+/// The known keys in the error of an append.
 async fn known(store: &dyn Store, append: Append) -> Vec<String> {
     match store.append(append).await {
         Err(AppendError::KeysKnown { keys }) => {
@@ -38,7 +38,7 @@ async fn known(store: &dyn Store, append: Append) -> Vec<String> {
     }
 }
 
-/// Each request of a shared append has an outcome of its own: the version after its events, and how many it has.
+/// Each request of a shared append has its own outcome: the version after its events, and their number.
 pub async fn each_request_of_a_shared_append_has_its_own_outcome(h: &dyn Harness) {
     let store = h.open().await;
     fill(&*store, &stream("s"), 2).await;
@@ -74,7 +74,7 @@ pub async fn each_request_of_a_shared_append_has_its_own_outcome(h: &dyn Harness
     }
 }
 
-/// If one of the requests was recorded before, nothing of the append is written, and the error names exactly those.
+/// If some of the requests were recorded before, nothing is written, and the error names exactly their keys.
 pub async fn a_shared_append_with_a_known_key_writes_nothing(h: &dyn Harness) {
     let store = h.open().await;
     let alone =
@@ -89,18 +89,18 @@ pub async fn a_shared_append_with_a_known_key_writes_nothing(h: &dyn Harness) {
         let slices = names.iter().enumerate().map(|(at, name)| slice(name, 0, at..at + 1)).collect();
         assert_eq!(known(&*store, shared(vec![part("s", 3)], slices)).await, expected);
     }
-    // Known keys are told before anything else is checked.
+    // Known keys are checked before the expected versions.
     let violated = StreamAppend { expected: Exact(StreamVersion::EMPTY), ..part("s", 1) };
     assert_eq!(known(&*store, shared(vec![violated.clone()], vec![slice("a", 0, 0..1)])).await, ["a"]);
     assert_eq!(store.head().await.unwrap(), head, "nothing was written");
     assert_eq!(find(&*store, &key("new")).await, None);
     assert_eq!(find(&*store, &key("alone")).await, Some(first));
-    // What conflicts leaves its keys free.
+    // A conflict leaves the keys of its append free.
     violations(store.append(shared(vec![violated], vec![slice("new", 0, 0..1)])).await);
     assert_eq!(find(&*store, &key("new")).await, None);
 }
 
-/// A request that was recorded in a shared append is repeated alone, and is another one with another content.
+/// A request of a shared append can be repeated alone. With another content its key is refused.
 pub async fn a_request_of_a_shared_append_is_repeated_alone(h: &dyn Harness) {
     let store = h.open().await;
     store.append(shared(vec![part("s", 2)], vec![slice("a", 0, 0..1), slice("b", 0, 1..2)])).await.unwrap();
@@ -116,8 +116,8 @@ pub async fn a_request_of_a_shared_append_is_repeated_alone(h: &dyn Harness) {
     assert_eq!(read(&*store, &stream("s")).await.len(), 2);
 }
 
-/// Slices that name what the append doesn't have, or one key twice, are refused.
-pub async fn slices_that_cannot_be_are_refused(h: &dyn Harness) {
+/// Slices with an invalid stream or event index, or with a repeated key, are refused.
+pub async fn slices_with_invalid_indexes_or_repeated_keys_are_refused(h: &dyn Harness) {
     let store = h.open().await;
     let backwards = KeyedSlice { events: std::ops::Range { start: 1, end: 0 }, ..slice("a", 0, 0..1) };
     for slices in [vec![slice("a", 1, 0..1)], vec![slice("a", 0, 0..3)], vec![backwards]] {
@@ -136,7 +136,7 @@ pub async fn slices_that_cannot_be_are_refused(h: &dyn Harness) {
     assert_eq!(everything(&*store).await.len(), 0);
 }
 
-/// Of shared appends that race for overlapping keys, each key takes effect once, and its outcome names its own events.
+/// If shared appends race for overlapping keys, each key takes effect once, and its outcome names its own events.
 pub async fn racing_shared_appends_record_each_request_once(h: &dyn Harness) {
     let instances = [h.open().await, h.open().await];
     let (rounds, requests) = (scaled(h, 12), 6);

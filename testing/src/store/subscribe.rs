@@ -62,7 +62,7 @@ pub async fn a_subscription_goes_from_history_to_live_without_a_seam(h: &dyn Har
     }
 }
 
-/// It goes on behind the position it is given. One beyond the head is refused: see `history`.
+/// A subscription starts behind the given position. A position beyond the head is refused: see `history`.
 pub async fn a_subscription_starts_behind_a_position(h: &dyn Harness) {
     let store = h.open().await;
     let history = positions(&fill(&*store, &stream("s"), 5).await);

@@ -1,4 +1,4 @@
-//! What a type is given of the parts of a list, map, struct or enum.
+//! The parts of a list, map, struct or enum that the [`Probe`](super::probe::Probe) hands to a type.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{

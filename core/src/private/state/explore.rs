@@ -1,4 +1,4 @@
-//! Runs a type's `Deserialize` until nothing new is learnt.
+//! Runs a type's `Deserialize` repeatedly, until all variants and values were tried.
 //!
 //! One run sees one variant of each enum, and ends at the first value that the type refuses. So there are more: each tries the next
 //! variant, or another value for the one that was refused. A field that refuses them all is left out, so that those behind it
@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::join;
 use super::probe::{Probe, Refused};
 
-/// How often a type is run at most.
+/// The maximum number of runs per type.
 const RUNS: usize = 512;
 
-/// Texts that one or another type takes.
+/// Sample texts: each is valid for some common type.
 pub(super) const TEXTS: &[&str] = &[
     "a",
     "1",
@@ -32,20 +32,20 @@ pub(super) const TEXTS: &[&str] = &[
     "",
 ];
 
-/// Numbers that one or another type takes.
+/// Sample numbers: each is valid for some common type.
 pub(super) const NUMBERS: &[u8] = &[1, 0, 2, 10, 100];
 
-/// How much a type may ask for in one run.
+/// The maximum number of requests to the deserializer in one run.
 const STEPS: usize = 10_000;
 
-/// What is known of a type so far. A place is named by the hash of the way to it.
+/// Records the requests of one type's `Deserialize` over all runs. A place is identified by the hash of its path.
 #[derive(Debug, Default)]
 pub(super) struct Explorer {
-    /// What was asked for at which place.
+    /// The hashes of all requests, each joined with its place.
     seen: BTreeSet<u64>,
-    /// Which of the texts or numbers is given at a place, and how many there are.
+    /// By place: the index of the sample to give next, and the number of samples.
     values: BTreeMap<u64, (usize, usize)>,
-    /// Which variant of an enum is given, and how many there are.
+    /// By enum: the index of the variant to give next, and the number of variants.
     variants: BTreeMap<u64, (usize, usize)>,
     /// Fields that are not given: other names of one that was given already, and those that take nothing.
     left_out: BTreeSet<u64>,
@@ -55,9 +55,9 @@ pub(super) struct Explorer {
 #[derive(Debug, Default)]
 struct Run {
     steps: usize,
-    /// The last place that was given a text or number.
+    /// The last place at which a sample was given.
     value: Option<u64>,
-    /// The last field that was named and not asked for.
+    /// The last field whose name was given and whose value was not yet requested.
     field: Option<u64>,
     /// The fields around the current place. After a refusal, those around what was refused.
     within: Vec<u64>,
@@ -66,7 +66,7 @@ struct Run {
 }
 
 impl Explorer {
-    /// A number for all that the type asks for.
+    /// Runs the type until nothing is left to try. Returns the hash of all its requests.
     pub(super) fn explore(mut self, run: impl Fn(Probe<'_>) -> Result<(), Refused>) -> u64 {
         for _ in 0..RUNS {
             self.run = Run::default();
@@ -79,27 +79,28 @@ impl Explorer {
         self.seen.iter().fold(0, |number, seen| join(number, *seen))
     }
 
-    /// Notes what is asked for, unless that is too much.
+    /// Records a request. Fails after [`STEPS`] requests in one run.
     pub(super) fn note(&mut self, place: u64, what: u64) -> Result<(), Refused> {
         self.seen.insert(join(place, what));
         self.run.steps += 1;
         if self.run.steps > STEPS { Err(Refused) } else { Ok(()) }
     }
 
-    /// Which of so many values to give at this place.
+    /// The index of the sample to give at this place.
     pub(super) fn value(&mut self, place: u64, count: usize) -> usize {
         self.run.value = Some(place);
         self.values.entry(place).or_insert((0, count)).0.min(count - 1)
     }
 
-    /// Which of so many variants of this enum to give. Within itself an enum goes on with the next ones, to come to an end.
+    /// The index of the variant of this enum to give. An enum nested within itself gets the next variants, so that the
+    /// recursion ends.
     pub(super) fn variant(&mut self, named: u64, count: usize, within_itself: usize) -> usize {
         self.run.enums.push(named);
         let (at, _) = self.variants.entry(named).or_insert((0, count));
         (*at + within_itself) % count.max(1)
     }
 
-    /// Whether the field is given. It may be another name of an earlier one.
+    /// Whether to give the field. A field that is an alias of an earlier one is left out.
     pub(super) fn gives_field(&mut self, field: u64) -> bool {
         let given = !self.left_out.contains(&field);
         if given {
@@ -129,7 +130,7 @@ impl Explorer {
         self.run.within.pop().is_some_and(|field| self.left_out.insert(field))
     }
 
-    /// Whether there is another value for the one that was refused.
+    /// Selects the next sample in place of the refused one. Returns whether there is one.
     fn next_value(&mut self) -> bool {
         let tried = self.run.value.and_then(|place| self.values.get_mut(&place));
         tried.is_some_and(|(at, count)| {
@@ -138,7 +139,8 @@ impl Explorer {
         })
     }
 
-    /// Whether an enum has a variant that was not seen: the last one that was met first, as it may be within the others.
+    /// Selects the next variant of an enum. Returns whether there is one. Starts with the enum that was requested last,
+    /// since it may be nested in the earlier ones.
     fn next_variant(&mut self) -> bool {
         let enums = std::mem::take(&mut self.run.enums);
         enums.iter().rev().any(|named| {

@@ -1,8 +1,8 @@
 //! The shape of an aggregate's state: a number that tells a snapshot of this state from one of an earlier state.
 //!
-//! It is made of what the derive sees (names, types and attributes of the fields), of the forms of the field types, and
-//! of what the field types ask of a deserializer. So a field that is added to a type within the state counts, too,
-//! without a derive of ours on that type.
+//! It is computed from the names, types and attributes of the fields, from the forms of the field types, and from the
+//! requests that the field types make to a deserializer. So a field that is added to a type within the state changes
+//! the shape, even if that type has no derive of this crate.
 
 mod access;
 mod explore;
@@ -20,10 +20,10 @@ use crate::text::hash;
 use explore::Explorer;
 use probe::Refused;
 
-/// What is known of a state.
+/// The parts from which the shape of a state is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct StateShape {
-    /// Stands for the names, types and attributes.
+    /// The hash of the fields' names, types and attributes.
     pub declared: u64,
     /// The hashes of the fields' forms.
     pub forms: &'static [u64],
@@ -32,8 +32,8 @@ pub struct StateShape {
 }
 
 impl StateShape {
-    /// One number for all of it. Versions of events count too, since an upcaster may say other things of old events than the
-    /// state was made of.
+    /// The shape as one number. It includes the schema versions of events and their upcasters: a new upcaster may turn
+    /// an old event into another one than the state was built from.
     #[must_use]
     pub fn number<E: Event>(&self) -> u64 {
         let mut number = self.declared;
@@ -49,7 +49,7 @@ impl StateShape {
     }
 }
 
-/// Finds the shape of a type that can be deserialized, as associated constants of the type itself come first.
+/// Selects the shape of a type at compile time: this type's own constant takes precedence over the trait's.
 #[derive(Debug)]
 pub struct Deserialized<T>(PhantomData<T>);
 
@@ -60,7 +60,7 @@ impl<T: DeserializeOwned> Deserialized<T> {
 
 /// The shape of every other type.
 pub trait NotDeserialized {
-    /// That nothing is known.
+    /// The shape is unknown.
     const SHAPE: fn() -> u64 = || 0;
 }
 
@@ -69,14 +69,14 @@ impl<T> NotDeserialized for Deserialized<T> {}
 /// The shape of a type, as a deserializer sees it.
 #[must_use]
 fn probe_shape<T: DeserializeOwned>() -> u64 {
-    // What a type does with values that it does not expect must not end the caller.
+    // A type may panic on unexpected values. Such a panic must not reach the caller.
     Explorer::default().explore(|probe| {
         let run = AssertUnwindSafe(|| T::deserialize(probe).map(drop));
         catch_unwind(run).unwrap_or(Err(Refused))
     })
 }
 
-/// Both numbers, in their order. (FNV-1a)
+/// The FNV-1a hash of both numbers, in their order.
 fn join(a: u64, b: u64) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in a.to_le_bytes().into_iter().chain(b.to_le_bytes()) {

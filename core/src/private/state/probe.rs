@@ -1,4 +1,4 @@
-//! A deserializer that notes what it is asked for, and answers with values that most types take.
+//! A deserializer that records the requests of a type, and answers with samples that most types accept.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use super::explore::{Explorer, NUMBERS, TEXTS};
 use super::join;
 use crate::text::hash;
 
-/// How deep values are answered.
+/// The maximum nesting of values.
 const DEPTH: usize = 48;
 
-/// The type does not take what it was given.
+/// The type does not accept a value of the probe.
 #[derive(Debug)]
 pub(super) struct Refused;
 
@@ -33,11 +33,11 @@ impl Error for Refused {
 /// A place in a value.
 pub(super) struct Probe<'e> {
     pub(super) explorer: &'e mut Explorer,
-    /// The hash of the way to this place.
+    /// The hash of the path to this place.
     pub(super) place: u64,
-    /// The structs and enums around it: one within itself is not entered again.
+    /// The structs and enums around this place, to recognize recursive types.
     around: Vec<u64>,
-    /// Whether it is within a type that is within itself: then what can be left out is.
+    /// Whether this place is inside a recursive type's second level: options and lists are empty there.
     shallow: bool,
 }
 
@@ -50,13 +50,13 @@ impl<'e> Probe<'e> {
         self.explorer.note(self.place, hash(what))
     }
 
-    /// Notes a type by its name and parts; the number stands for it.
+    /// Records a type by its name and parts. Returns the type's hash.
     pub(super) fn note_type(&mut self, kind: &str, name: &str, parts: &[&str]) -> Result<u64, Refused> {
         let all = parts.iter().fold(join(hash(kind), hash(name)), |all, part| join(all, hash(part)));
         self.explorer.note(self.place, all).map(|()| all)
     }
 
-    /// The place of a part.
+    /// The probe of a part of this value.
     pub(super) fn part(&mut self, step: u64) -> Probe<'_> {
         Probe {
             place: join(self.place, step),
@@ -207,7 +207,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     ) -> Result<V::Value, Refused> {
         let named = self.note_type("enum", name, variants)?;
         self.enter(named)?;
-        // By its name and not its place: the variants of one that is within itself are seen outside.
+        // Variants are counted by type, not by place: the outer level of a recursive enum shows all variants.
         let within_itself = self.around.iter().filter(|around| **around == named).count() - 1;
         let chosen = self.explorer.variant(named, variants.len(), within_itself);
         let variant = variants.get(chosen).ok_or(Refused)?;
