@@ -85,7 +85,8 @@
 //! * Sequences that are behind the rows, since they were set back or restored without them, are set forward when a store is opened. Until then
 //!   appends, [`head`](recount_core::EventStore::head) and [`health`](recount_core::EventStore::health) say so.
 //! * Health writes an event of 64 KiB and undoes it: it fails on a disk where only a few bytes fit.
-//! * After the runtime that opened the store has ended every call fails at once, saying so.
+//! * After the runtime that opened the store has ended every call fails at once, saying so. If it is there but not driven, calls from other
+//!   runtimes end in a little more than the patience.
 //!
 //! # What is not guaranteed
 //!

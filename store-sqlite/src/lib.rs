@@ -57,6 +57,8 @@
 //! * [`health`](recount_core::EventStore::health) commits 64 KiB and deletes them again, so it fails where no append fits.
 //! * A handler of a projection in the store's own file, or of an inline one, that writes to the same file gets an error at once; what waits for its
 //!   transaction in another task fails after [a limit](SqliteBuilder::patience) with an error that names the projection. An inline handler has that time to return.
+//! * Used from another runtime while the one that opened the store is not driven, a call that writes fails in a little more than the patience as
+//!   [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown).
 //!
 //! # What is not guaranteed
 //!
