@@ -84,7 +84,8 @@
 //!   is there now. A schema that was renamed can be opened by its new name.
 //! * Sequences that are behind the rows, since they were set back or restored without them, are set forward when a store is opened. Until then
 //!   appends, [`head`](recount_core::EventStore::head) and [`health`](recount_core::EventStore::health) say so.
-//! * Health writes an event of 64 KiB and undoes it: it fails on a disk where only a few bytes fit.
+//! * Health writes an event of 64 KiB and a row of each other table, and undoes it: it fails on a disk where only a few bytes fit, and
+//!   without a table or the right to write to it.
 //! * After the runtime that opened the store has ended every call fails at once, saying so. If it is there but not driven, calls from other
 //!   runtimes end in a little more than the patience.
 //!
