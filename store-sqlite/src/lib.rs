@@ -54,7 +54,7 @@
 //! * A file that is deleted, moved or exchanged beneath an open store, or whose log is, takes no more writes: each fails with
 //!   [`StoreError::Replaced`](recount_core::StoreError::Replaced), which names the path. The device and inode of the database, its log and the log's index are
 //!   compared after each commit and before it is acknowledged, and the store's identity when a connection is opened anew.
-//! * [`health`](recount_core::EventStore::health) commits 64 KiB and deletes them again, so it fails where no append fits.
+//! * [`health`](recount_core::EventStore::health) commits 64 KiB and deletes them again, so it fails where no append fits. It fails, too, if a table is missing.
 //! * A handler of a projection in the store's own file, or of an inline one, that writes to the same file gets an error at once; what waits for its
 //!   transaction in another task fails after [a limit](SqliteBuilder::patience) with an error that names the projection. An inline handler has that time to return.
 //! * Used from another runtime while the one that opened the store is not driven, a call that writes fails in a little more than the patience as
