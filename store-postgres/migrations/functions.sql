@@ -490,11 +490,16 @@ $$;
 
 -- Fails unless there is room for an event of 64 KiB, which is written and rolled back. A smaller one could fit into an
 -- existing page of a full disk.
+-- Also fails if another table is missing or not writable.
 CREATE OR REPLACE FUNCTION {schema}.prove_room() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO {schema}.events (position, version, event_id, kind, stream, payload)
     SELECT -9223372036854775807, 0, gen_random_uuid(), 0, '', string_agg(uuid_send(gen_random_uuid()), '')
     FROM generate_series(1, 4096) WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+    INSERT INTO {schema}.tags (tag, position, kind) VALUES ('', -9223372036854775807, 0);
+    INSERT INTO {schema}.appends (key, digest, position, streams) VALUES ('', gen_random_uuid(), 0, '[]');
+    INSERT INTO {schema}.state (key, value, revision) VALUES ('', '', 0);
+    PERFORM FROM {schema}.kinds LIMIT 1;
     RAISE EXCEPTION 'there is room' USING ERRCODE = 'RC001';
 EXCEPTION WHEN SQLSTATE 'RC001' THEN
     RETURN true;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use recount_core::{Position, StoreError};
+use recount_core::{Home, Position, StoreError};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::address::Address;
@@ -125,7 +125,16 @@ impl PostgresBuilder {
         let read_model =
             PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema).of(identity));
         Ok(PostgresStore::new(Opened {
-            parts: Parts { identity: identity.store, requests, lone, reader, head, wake, read_model },
+            parts: Parts {
+                identity: identity.store,
+                requests,
+                home: Home::current(patience),
+                lone,
+                reader,
+                head,
+                wake,
+                read_model,
+            },
             writers,
             push,
         }))

@@ -86,8 +86,10 @@
 //! * When a store is opened, sequences that are behind their rows are set forward. They are behind if they were set
 //!   back, or restored without their last values. Until then appends, [`head`](recount_core::EventStore::head) and
 //!   [`health`](recount_core::EventStore::health) fail with an error that says so.
-//! * Health writes an event of 64 KiB and rolls it back: it fails on a disk without room for an append.
-//! * After the runtime that opened the store has ended, every call fails at once with an error that says so.
+//! * Health writes an event of 64 KiB and a row of each other table, and rolls them back. It fails on a disk without room
+//!   for an append, if a table is missing, and without the right to write to it.
+//! * After the runtime that opened the store has ended, every call fails at once with an error that says so. If the
+//!   runtime exists but is not driven, calls from other runtimes end in a little more than the patience.
 //!
 //! # What is not guaranteed
 //!

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision,
-    ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
-    StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
+    ExpectedVersion, Home, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision,
+    StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,6 +33,10 @@ use crate::{identity, lifecycle, migrate, outcome, state, within};
 /// The cause of errors after the store's tasks have ended.
 const RUNTIME_ENDED: &str =
     "the tokio runtime that opened this store has ended: open a store in the runtime that uses it";
+
+/// Why a store fails whose tasks are there, but don't run.
+const NOT_DRIVEN: &str =
+    "the tokio runtime that opened this store is not running: drive it, or open a store in the runtime that uses it";
 
 /// Events in a schema of a Postgres database.
 ///
@@ -66,6 +70,7 @@ pub(crate) struct Opened {
 pub(crate) struct Parts {
     pub(crate) identity: StoreId,
     pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) home: Home,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
     /// The store's own, which counts as nobody.
@@ -185,14 +190,43 @@ impl PostgresStore {
     async fn queue(&self, append: Append) -> Result<Appended, AppendError> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Append(Work { append, reply });
-        if self.0.parts.requests.send(request).await.is_err() {
-            self.check_open()?;
-            return Err(StoreError::Closed.into());
+        let unknown = |why: &str| Err(StoreError::OutcomeUnknown { operation: "appending", source: why.into() }.into());
+        let answer = async {
+            if self.0.parts.requests.send(request).await.is_err() {
+                self.check_open()?;
+                return Err(StoreError::Closed.into());
+            }
+            // Without an answer the writer's runtime was shut down, at whatever point.
+            answer.await.unwrap_or_else(|_| unknown(RUNTIME_ENDED))
+        };
+        self.0.parts.home.answer(answer).await.unwrap_or_else(|| unknown(NOT_DRIVEN))
+    }
+
+    /// Asks the writers to end, waits for that, and closes the connections.
+    async fn end(&self) {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { writers, push }) = running {
+            let asked = self.0.parts.requests.send(Request::Close).await;
+            self.0.closed.store(true, Ordering::Release);
+            if asked.is_ok() {
+                for writer in writers {
+                    if let Err(error) = writer.await {
+                        tracing::warn!(%error, "a writer did not end well");
+                    }
+                }
+            }
+            drop(push);
+            self.0.parts.read_model.close().await;
+            let database = &self.0.parts.reader.database;
+            // Connections that were in use when their runtime ended may never come back.
+            if asked.is_ok() {
+                database.close().await;
+            } else if tokio::time::timeout(database.patience(), database.close()).await.is_err() {
+                tracing::warn!("connections of a runtime that has ended are not closed");
+            }
         }
-        // Without an answer the writer's runtime was shut down, at whatever point.
-        answer.await.unwrap_or_else(|_| {
-            Err(StoreError::OutcomeUnknown { operation: "appending", source: RUNTIME_ENDED.into() }.into())
-        })
+        // Whoever closes second waits as well.
+        self.0.parts.requests.closed().await;
     }
 
     /// Adds what a conflicting writer has to know to decide anew.
@@ -292,29 +326,10 @@ impl EventStore for PostgresStore {
     }
 
     async fn close(&self) {
-        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { writers, push }) = running {
-            let asked = self.0.parts.requests.send(Request::Close).await;
+        if self.0.parts.home.answer(self.end()).await.is_none() {
             self.0.closed.store(true, Ordering::Release);
-            if asked.is_ok() {
-                for writer in writers {
-                    if let Err(error) = writer.await {
-                        tracing::warn!(%error, "a writer did not end well");
-                    }
-                }
-            }
-            drop(push);
-            self.0.parts.read_model.close().await;
-            let database = &self.0.parts.reader.database;
-            // Connections that were in use when their runtime ended may never return to the pool.
-            if asked.is_ok() {
-                database.close().await;
-            } else if tokio::time::timeout(database.patience(), database.close()).await.is_err() {
-                tracing::warn!("connections of a runtime that has ended are not closed");
-            }
+            tracing::warn!("the store is closed before its pending calls are finished: {NOT_DRIVEN}");
         }
-        // Whoever closes second waits as well.
-        self.0.parts.requests.closed().await;
     }
 }
 

@@ -253,6 +253,21 @@ async fn upkeep_of_the_database_does_not_make_it_another_store() {
     }
 }
 
+/// Appends with tags or keys fail then, and so does health.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lacks_a_table_is_not_healthy() {
+    let fresh = Fresh::new().await;
+    let (store, ..) = warm(&fresh).await;
+    for table in ["events", "tags", "appends", "state", "kinds"] {
+        let rename = |from: &str, to: &str| format!("ALTER TABLE live.{from} RENAME TO {to}");
+        fresh.execute(&rename(table, "aside")).await.unwrap();
+        let health = store.health().await;
+        assert!(health.is_err(), "{table} is missing");
+        fresh.execute(&rename("aside", table)).await.unwrap();
+        store.health().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_fails_after_the_schema_was_dropped_or_recreated() {
     let fresh = Fresh::new().await;

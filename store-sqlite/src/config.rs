@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{Position, Projection, StoreError};
+use recount_core::{Home, Position, Projection, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::Batcher;
@@ -136,7 +136,8 @@ impl SqliteBuilder {
         let writer = tokio::spawn(
             Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),
         );
-        let parts = Parts { identity, names, requests, reader, head, lock, path: settings.path.clone() };
+        let home = Home::current(settings.patience);
+        let parts = Parts { identity, names, requests, home, reader, head, lock, path: settings.path.clone() };
         Ok(SqliteStore::new(Opened { parts, writer, push }))
     }
 }

@@ -55,11 +55,14 @@
 //!   [`StoreError::Replaced`](recount_core::StoreError::Replaced), which names the path. The store compares device and
 //!   inode of the database, its log and the log's index after each commit, before it acknowledges it. It compares the
 //!   store's identity when it reopens a connection.
-//! * [`health`](recount_core::EventStore::health) commits 64 KiB and deletes them again, so it fails if no append fits.
+//! * [`health`](recount_core::EventStore::health) commits 64 KiB and deletes them again, so it fails if no append fits. It
+//!   also fails if a table is missing.
 //! * If a handler of an inline projection, or of a projection in the store's own file, writes to the same file, it gets
 //!   an error at once. A call in another task that waits for the handler's transaction fails after
 //!   [the patience](SqliteBuilder::patience) with an error that names the projection. The patience is also the timeout
 //!   of an inline handler.
+//! * While the runtime that opened the store is not driven, a write from another runtime fails in a little more than the
+//!   patience as [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown).
 //!
 //! # What is not guaranteed
 //!

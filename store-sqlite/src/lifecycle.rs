@@ -91,6 +91,8 @@ async fn find(
 /// Commits [`HEALTH_BYTES`] bytes and deletes them again, which leaves the room to the next append.
 async fn health(connection: &mut SqliteConnection, patience: Duration) -> Result<(), StoreError> {
     const OPERATION: &str = "writing to see whether the store can";
+    // That all tables are there.
+    sqlx::query(include_str!("sql/health_0_look.sql")).execute(&mut *connection).await.during(OPERATION)?;
     let write = sqlx::query(include_str!("sql/health_1_write.sql")).bind(HEALTH_BYTES);
     for step in [write, sqlx::query(include_str!("sql/health_2_undo.sql"))] {
         let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedRevision,
-    ExpectedVersion, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision, StateEntry,
-    StateError, StateKey, StateStore, StoreError, StoreId, StoredNames, StreamId, Violation,
+    ExpectedVersion, Home, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision,
+    StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StoredNames, StreamId, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite};
@@ -29,6 +29,10 @@ use crate::read_model::SqliteReadModel;
 use crate::request::{Asked, Reply, Request, StateChange, Task, Work};
 use crate::write_lock::WriteLock;
 use crate::{identity, outcome, state};
+
+/// Why a store fails whose tasks don't run.
+const NOT_DRIVEN: &str =
+    "the tokio runtime that opened this store is not running: drive it, or open a store in the runtime that uses it";
 
 /// Events in one durable SQLite file.
 ///
@@ -61,6 +65,7 @@ pub(crate) struct Opened {
 pub(crate) struct Parts {
     pub(crate) identity: StoreId,
     pub(crate) requests: mpsc::Sender<Asked>,
+    pub(crate) home: Home,
     pub(crate) reader: Reader,
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) lock: WriteLock,
@@ -123,11 +128,30 @@ impl SqliteStore {
         refuse_inside(self.0.parts.lock.place(), "writing")?;
         let (reply, answer) = oneshot::channel();
         let asked = Asked { request: request(reply), since: Instant::now() };
-        self.0.parts.requests.send(asked).await.map_err(|_| StoreError::Closed)?;
-        // Without an answer the writer's runtime was shut down, at whatever point.
-        answer.await.unwrap_or_else(|lost| {
-            Err(StoreError::OutcomeUnknown { operation: "writing", source: Box::new(lost) }.into())
-        })
+        let unknown = |source| Err(StoreError::OutcomeUnknown { operation: "writing", source }.into());
+        let answer = async {
+            self.0.parts.requests.send(asked).await.map_err(|_| StoreError::Closed)?;
+            // Without an answer the writer's runtime was shut down, at whatever point.
+            answer.await.unwrap_or_else(|lost| unknown(Box::new(lost)))
+        };
+        self.0.parts.home.answer(answer).await.unwrap_or_else(|| unknown(NOT_DRIVEN.into()))
+    }
+
+    /// Asks the writer to end, and waits for that.
+    async fn end(&self) {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { writer, _push }) = running {
+            let close = Asked { request: Request::Close, since: Instant::now() };
+            let asked = self.0.parts.requests.send(close).await;
+            self.0.closed.store(true, Ordering::Release);
+            if asked.is_ok()
+                && let Err(error) = writer.await
+            {
+                tracing::warn!(%error, "the writer did not end well");
+            }
+        }
+        // Whoever closes second waits as well.
+        self.0.parts.requests.closed().await;
     }
 
     /// Adds what a conflicting writer has to know to decide anew.
@@ -221,19 +245,10 @@ impl EventStore for SqliteStore {
     }
 
     async fn close(&self) {
-        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { writer, _push }) = running {
-            let close = Asked { request: Request::Close, since: Instant::now() };
-            let asked = self.0.parts.requests.send(close).await;
+        if self.0.parts.home.answer(self.end()).await.is_none() {
             self.0.closed.store(true, Ordering::Release);
-            if asked.is_ok()
-                && let Err(error) = writer.await
-            {
-                tracing::warn!(%error, "the writer did not end well");
-            }
+            tracing::warn!("the store is closed, but what was asked for is not finished: {NOT_DRIVEN}");
         }
-        // Whoever closes second waits as well.
-        self.0.parts.requests.closed().await;
     }
 }
 

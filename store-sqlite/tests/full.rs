@@ -70,6 +70,26 @@ async fn health_says_that_no_append_fits() {
     store.append(large("after")).await.unwrap();
 }
 
+/// Appends that need it fail then, and so does health.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_that_a_table_is_missing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("events.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let exchanges = [
+        ("ALTER TABLE events RENAME TO aside", "ALTER TABLE aside RENAME TO events"),
+        ("ALTER TABLE tags RENAME TO aside", "ALTER TABLE aside RENAME TO tags"),
+        ("ALTER TABLE idempotency RENAME TO aside", "ALTER TABLE aside RENAME TO idempotency"),
+        ("ALTER TABLE state RENAME TO aside", "ALTER TABLE aside RENAME TO state"),
+    ];
+    for (away, back) in exchanges {
+        execute(&path, away).await.unwrap();
+        assert!(store.health().await.is_err(), "after {away}");
+        execute(&path, back).await.unwrap();
+        store.health().await.unwrap();
+    }
+}
+
 /// Appends until not even a small event fits.
 async fn fill(store: &SqliteStore) {
     for append in [large as fn(&str) -> Append, |id| append(id, 1)] {

@@ -185,6 +185,36 @@ fn open_elsewhere(h: &dyn Harness) -> (Arc<dyn Store>, Runtime) {
     })
 }
 
+/// Used from another runtime while its own is there but not driven, as a current-thread runtime after its `block_on`, the store answers, too.
+pub async fn a_store_whose_runtime_is_not_driven_answers_in_time(h: &dyn Harness) {
+    let (store, runtime) = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            (runtime.block_on(h.open()), runtime)
+        });
+        opening.join().unwrap()
+    });
+    let key = recount_core::StateKey::new("k").unwrap();
+    let appends = futures_util::future::join_all((0..4).map(|n| {
+        let (store, to) = (&store, stream(&n.to_string()));
+        async move { in_time("an append", async { of_append(append(&**store, &to, Any, events(1)).await) }).await }
+    }));
+    let (written, ..) = tokio::join!(
+        appends,
+        in_time("the head", store.head()),
+        in_time("health", store.health()),
+        in_time("the state", store.get(&key)),
+    );
+    tokio::time::timeout(ANSWER, store.close()).await.expect("closing hangs");
+    assert!(matches!(store.head().await, Err(StoreError::Closed)));
+    drop(store);
+    end(runtime);
+    if h.is_durable() {
+        let there = everything(&*h.open().await).await.len();
+        assert!(there >= written.into_iter().filter(|written| *written).count(), "an acknowledged append is lost");
+    }
+}
+
 /// Ends the runtime with all tasks in it.
 fn end(runtime: Runtime) {
     std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5))).join().unwrap();

@@ -177,6 +177,7 @@ macro_rules! __store_promises {
                 what_was_acknowledged_survives_reopening
                 closing_finishes_the_appends_under_way
                 a_store_whose_runtime_ended_answers_in_time
+                a_store_whose_runtime_is_not_driven_answers_in_time
                 appends_in_flight_when_the_runtime_ends_are_answered_in_time
             }
         }

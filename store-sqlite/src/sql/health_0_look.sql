@@ -1,0 +1,1 @@
+SELECT 1 FROM store, streams, kinds, events, tags, idempotency, state, counters LIMIT 0
