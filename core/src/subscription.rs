@@ -137,7 +137,7 @@ impl Follower {
     /// and each second.
     async fn head(&mut self, told: Position) -> Result<Position, StoreError> {
         let first = self.compared.is_none();
-        if self.compared.is_none_or(|last| last.elapsed() >= LOOK) {
+        if self.is_due() {
             self.compare().await?;
         }
         // The head that woke the subscription is enough to go on with. At first it may lag behind.
@@ -149,6 +149,10 @@ impl Follower {
             self.compare().await?;
         }
         Ok(head)
+    }
+
+    fn is_due(&self) -> bool {
+        self.compared.is_none_or(|last| last.elapsed() >= LOOK)
     }
 
     /// Fails if the store lacks what was read.
@@ -211,6 +215,8 @@ fn deliveries(mut follower: Follower) -> impl Stream<Item = Result<Delivery, Sto
                 while let Some(event) = events.next().await {
                     let event = match event {
                         Ok(event) if unproven => follower.expect_known(&event).await.map(|()| event),
+                        // What was read ahead may be gone by now.
+                        Ok(event) if follower.is_due() => follower.compare().await.map(|()| event),
                         event => event,
                     };
                     unproven = false;
