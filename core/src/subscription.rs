@@ -138,7 +138,7 @@ impl Follower {
     /// is behind, and each second.
     async fn head(&mut self, told: Position) -> Result<Position, StoreError> {
         let first = self.compared.is_none();
-        if self.compared.is_none_or(|last| last.elapsed() >= LOOK) {
+        if self.is_due() {
             self.compare().await?;
         }
         // The head of the wake-up is new enough, except at the start, where it may lag behind.
@@ -150,6 +150,11 @@ impl Follower {
             self.compare().await?;
         }
         Ok(head)
+    }
+
+    /// Whether the next comparison with the store is due.
+    fn is_due(&self) -> bool {
+        self.compared.is_none_or(|last| last.elapsed() >= LOOK)
     }
 
     /// Fails if the store lacks events that were read.
@@ -212,6 +217,8 @@ fn deliveries(mut follower: Follower) -> impl Stream<Item = Result<Delivery, Sto
                 while let Some(event) = events.next().await {
                     let event = match event {
                         Ok(event) if unproven => follower.expect_known(&event).await.map(|()| event),
+                        // What was read ahead may be gone by now.
+                        Ok(event) if follower.is_due() => follower.compare().await.map(|()| event),
                         event => event,
                     };
                     unproven = false;

@@ -199,6 +199,23 @@ pub async fn a_running_subscription_notices_that_its_store_grew_again(h: &dyn Ha
     went_back(&refused(&mut reader).await, checkpoint.position);
 }
 
+/// A slow reader in the middle of history notices it, too.
+pub async fn a_slow_reader_of_history_notices_that_its_store_grew_again(h: &dyn Harness) {
+    let store = h.open().await;
+    fill(&*store, &stream("s"), 5).await;
+    h.save().await;
+    append(&*store, &stream("s"), exact(5), events(700)).await.unwrap();
+    let mut reader = subscribe(&store, Query::all(), Position::START);
+    for _ in 0..10 {
+        assert!(matches!(timeout(SOON, reader.next()).await, Ok(Some(Ok(Delivery::Event(_))))));
+    }
+    let last = reader.checkpoint().await.unwrap().position;
+    h.restore().await;
+    append(&*store, &stream("s"), exact(5), events(900)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    went_back(&refused(&mut reader).await, last);
+}
+
 /// Waits until the projection has stopped. It must stop at once, without handling an event.
 async fn stopped(target: &dyn Target, recount: &Recount, wanted: Position) -> Progress {
     let probe = Probe::new();

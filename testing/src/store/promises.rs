@@ -131,6 +131,7 @@ macro_rules! __store_promises {
                 an_erased_event_at_the_checkpoint_is_passed
                 a_running_subscription_notices_that_its_store_went_back
                 a_running_subscription_notices_that_its_store_grew_again
+                a_slow_reader_of_history_notices_that_its_store_grew_again
                 a_read_model_ahead_of_its_store_stops
                 a_running_projection_notices_that_its_store_went_back
                 a_read_model_of_another_store_stops
