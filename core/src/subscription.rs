@@ -217,7 +217,7 @@ fn deliveries(mut follower: Follower) -> impl Stream<Item = Result<Delivery, Sto
                 while let Some(event) = events.next().await {
                     let event = match event {
                         Ok(event) if unproven => follower.expect_known(&event).await.map(|()| event),
-                        // What was read ahead may be gone by now.
+                        // The store may have lost the events that were read ahead.
                         Ok(event) if follower.is_due() => follower.compare().await.map(|()| event),
                         event => event,
                     };

@@ -47,7 +47,7 @@ async fn rename(connection: &mut PgConnection, schema: &Schema) -> Result<(), St
     lock(&mut transaction, schema).await?;
     let before = name(&mut transaction, schema).await?;
     if before != schema.name() {
-        // Appends that are under way have locks by the old name, which nobody looks at by the new one.
+        // Appends in flight hold locks of the old name, which readers and appends by the new name do not see.
         let wait = Schema::new(&before)?.sql(include_str!("sql/lock_out_appends.sql"));
         sqlx::raw_sql(wait).execute(&mut *transaction).await.during(OPERATION)?;
         let install = AssertSqlSafe(install_functions(schema));

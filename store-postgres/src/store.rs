@@ -196,7 +196,7 @@ impl PostgresStore {
                 self.check_open()?;
                 return Err(StoreError::Closed.into());
             }
-            // Without an answer the writer's runtime was shut down, at whatever point.
+            // No answer: the writer's runtime was shut down, before or after the commit.
             answer.await.unwrap_or_else(|_| unknown(RUNTIME_ENDED))
         };
         self.0.parts.home.answer(answer).await.unwrap_or_else(|| unknown(NOT_DRIVEN))
@@ -225,7 +225,7 @@ impl PostgresStore {
                 tracing::warn!("connections of a runtime that has ended are not closed");
             }
         }
-        // Whoever closes second waits as well.
+        // A second caller of `close` waits as well.
         self.0.parts.requests.closed().await;
     }
 

@@ -218,7 +218,7 @@ async fn another_store_in_the_place_of_a_renamed_one_is_neither_written_nor_read
     assert_eq!(read_all(&other).await.len(), 1);
 }
 
-/// What is written by the old name has its locks by that, so nobody reads past it or writes beside it by the new one before it has ended.
+/// Appends by the old name hold locks of that name. Opening the schema by its new name waits until they have ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renamed_schema_is_opened_behind_the_appends_under_way() {
     let fresh = Fresh::new().await;
@@ -238,7 +238,7 @@ async fn a_renamed_schema_is_opened_behind_the_appends_under_way() {
     committing.await.unwrap();
 }
 
-/// Upkeep of the database leaves the store what it is, also to a program that runs.
+/// Maintenance of the database does not change the identity of the store, also for a running program.
 #[tokio::test(flavor = "multi_thread")]
 async fn upkeep_of_the_database_does_not_make_it_another_store() {
     let fresh = Fresh::new().await;

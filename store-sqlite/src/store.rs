@@ -131,7 +131,7 @@ impl SqliteStore {
         let unknown = |source| Err(StoreError::OutcomeUnknown { operation: "writing", source }.into());
         let answer = async {
             self.0.parts.requests.send(asked).await.map_err(|_| StoreError::Closed)?;
-            // Without an answer the writer's runtime was shut down, at whatever point.
+            // No answer: the writer's runtime was shut down, before or after the commit.
             answer.await.unwrap_or_else(|lost| unknown(Box::new(lost)))
         };
         self.0.parts.home.answer(answer).await.unwrap_or_else(|| unknown(NOT_DRIVEN.into()))
@@ -150,7 +150,7 @@ impl SqliteStore {
                 tracing::warn!(%error, "the writer did not end well");
             }
         }
-        // Whoever closes second waits as well.
+        // A second caller of `close` waits as well.
         self.0.parts.requests.closed().await;
     }
 

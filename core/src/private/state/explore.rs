@@ -1,8 +1,8 @@
 //! Runs a type's `Deserialize` repeatedly, until all variants and values were tried.
 //!
-//! One run sees one variant of each enum, and ends at the first value that the type refuses. So there are more: each tries the next
-//! variant, or another value for the one that was refused. A field that refuses them all is left out, so that those behind it
-//! are seen: what is missing is only asked for in the end.
+//! One run sees one variant of each enum, and ends at the first value that the type refuses. The next run tries the next
+//! variant, or another value in place of the refused one. A field that refuses all values is left out, so that the fields
+//! after it are seen: a type reports a missing field only at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ pub(super) struct Explorer {
     values: BTreeMap<u64, (usize, usize)>,
     /// By enum: the index of the variant to give next, and the number of variants.
     variants: BTreeMap<u64, (usize, usize)>,
-    /// Fields that are not given: other names of one that was given already, and those that take nothing.
+    /// Fields to leave out: aliases of a field that was given, and fields that refuse all values.
     left_out: BTreeSet<u64>,
     run: Run,
 }
@@ -59,7 +59,7 @@ struct Run {
     value: Option<u64>,
     /// The last field whose name was given and whose value was not yet requested.
     field: Option<u64>,
-    /// The fields around the current place. After a refusal, those around what was refused.
+    /// The fields that enclose the current place; after a refusal, the fields that enclose the refused value.
     within: Vec<u64>,
     /// The enums that were met.
     enums: Vec<u64>,
