@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemars::Schema;
 
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
-use crate::names::CheckedNames;
-use crate::runner::ProjectionsBuilder;
+use crate::domain::names::CheckedNames;
+use crate::run::ProjectionsBuilder;
 use crate::{
     Aggregate, Apply, Checkpoint, Command, Decision, HandleWith, Query, StateError, Store, Subscription, Timestamp,
 };

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::engine::encode;
 use super::request::{Request, request_options};
 use super::{DispatchError, LoadError, Receipt};
-use crate::trace::{Token, TokenSink, trace};
+use crate::domain::trace::{Token, TokenSink, trace};
 use crate::{
     Append, AppendCondition, AppendError, Context, Decision, Event, ExpectedVersion, Idempotency, IdempotencyKey,
     Metadata, Position, Query, ReadAll, Recount, StreamAppend, StreamVersion,

@@ -4,8 +4,8 @@ use serde::ser::Error as _;
 use serde_json::Error as JsonError;
 
 use super::payload::{Content, Payload, Whole, read};
-use crate::loss::{loss, unequal};
-use crate::shape::Fidelity;
+use crate::domain::loss::{loss, unequal};
+use crate::domain::shape::Fidelity;
 use crate::{Aggregate, Apply, Command, HandleWith};
 
 /// The command as JSON, which tells it from every other command.

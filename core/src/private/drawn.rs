@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::event::event_loss;
 use super::payload::Payload;
-use crate::error::chain;
+use crate::store::chain;
 use crate::{EncodeError, Event, EventVariant};
 
 /// How many that an event reads are enough.

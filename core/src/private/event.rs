@@ -2,9 +2,9 @@
 
 use super::listed::Listed;
 use super::payload::{Content, Payload, read};
-use crate::loss::{Loss, loss, unequal};
-use crate::shape::{Equal, Fidelity};
-use crate::text::any_same;
+use crate::domain::loss::{Loss, loss, unequal};
+use crate::domain::shape::{Equal, Fidelity};
+use crate::domain::text::any_same;
 use crate::{DecodeError, EncodeError, Event, EventData, EventType, EventVariant, NameError, Tag, codec};
 
 /// What is listed, without the names in Rust.

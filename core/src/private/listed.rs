@@ -2,8 +2,8 @@
 
 use schemars::Schema;
 
-use crate::shape::{Fidelity, Form};
-use crate::text::{any_same, hash, same};
+use crate::domain::shape::{Fidelity, Form};
+use crate::domain::text::{any_same, hash, same};
 use crate::{EventVariant, RustType};
 
 /// A variant, with its name in Rust.

@@ -6,7 +6,7 @@ use recount_schema::{Lock, LockError, LockedEvent, LockedVersion, PATH, SAMPLES,
 
 use super::drawn::{Lossy, drawn};
 use super::payload::Payload;
-use crate::error::chain;
+use crate::store::chain;
 use crate::{Event, EventVariant};
 
 /// What the test does beside reading the samples: `lock` writes the lock, `check` fails unless that would change nothing.

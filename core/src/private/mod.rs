@@ -10,8 +10,8 @@ mod schema;
 mod state;
 mod upcast;
 
-pub use crate::shape::{Equality, NoEquality, Probe, Unknown};
-pub use crate::text::any_same;
+pub use crate::domain::shape::{Equality, NoEquality, Probe, Unknown};
+pub use crate::domain::text::any_same;
 pub use command::{
     assert_aggregate, assert_apply, assert_handler, command_from_json, command_to_json, state_from_json, state_to_json,
 };

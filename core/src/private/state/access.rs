@@ -7,7 +7,7 @@ use serde::de::{
 
 use super::join;
 use super::probe::{Probe, Refused};
-use crate::text::hash;
+use crate::domain::text::hash;
 
 /// The elements of a list or tuple, or the keys and values of a map.
 pub(super) struct Parts<'e> {

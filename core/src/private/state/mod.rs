@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::de::DeserializeOwned;
 
 use crate::Event;
-use crate::text::hash;
+use crate::domain::text::hash;
 use explore::Explorer;
 use probe::Refused;
 

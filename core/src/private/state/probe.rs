@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use super::access::{Fields, Parts, Variant};
 use super::explore::{Explorer, NUMBERS, TEXTS};
 use super::join;
-use crate::text::hash;
+use crate::domain::text::hash;
 
 /// The maximum nesting of values.
 const DEPTH: usize = 48;

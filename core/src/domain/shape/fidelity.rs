@@ -1,7 +1,7 @@
 //! Whether JSON preserves every value of a type, decided at compile time.
 
 use super::Form;
-use crate::text::same;
+use crate::domain::text::same;
 
 /// Whether every value of a type decodes from its JSON as an equal value.
 ///
@@ -179,7 +179,7 @@ impl Form {
                     let clashes = if fields[i].flat {
                         fields[i].form.writes_any(keys)
                     } else {
-                        crate::text::any_same(keys, fields[i].name)
+                        crate::domain::text::any_same(keys, fields[i].name)
                     };
                     if clashes {
                         return true;

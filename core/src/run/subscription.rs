@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::history::compare;
+use crate::run::history::compare;
 use crate::{Checkpoint, EventStream, Position, Query, ReadAll, RecordedEvent, Retry, Store, StoreError};
 
 /// The interval at which a subscription polls the head and compares its checkpoint, without a wake-up by the store.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Error;
 
-use crate::trace::{Difference, Suspect, Tree, trace};
+use crate::domain::trace::{Difference, Suspect, Tree, trace};
 
 /// The reason why a value does not survive encoding, and the field that is to blame.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! A number that stands for a form, at compile time.
 
 use super::{Choice, Field, Form, Tagging};
-use crate::text::hash as text;
+use crate::domain::text::hash as text;
 
 impl Form {
     /// A number that stands for this form: the same wherever fields and variants have another order, another if anything

@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::Schema;
 
 use crate::__private::Listed;
-use crate::loss::Loss;
-use crate::shape::Form;
+use crate::domain::loss::Loss;
+use crate::domain::shape::Form;
 use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag};
 
 /// A domain event, or a choice of them: something that happened, with a stored form that is always readable.

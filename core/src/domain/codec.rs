@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::loss::{loss, unwritable};
+use crate::domain::loss::{loss, unwritable};
 use crate::{DecodeError, EncodeError};
 
 type Reader<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;

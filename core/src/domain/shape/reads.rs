@@ -3,7 +3,7 @@
 use recount_schema::WIDER;
 
 use super::{Choice, Field, Form, Tagging};
-use crate::text::{any_same, same};
+use crate::domain::text::{any_same, same};
 
 impl Form {
     /// Whether every value that was written in the `old` form is read, and nothing of it is lost.

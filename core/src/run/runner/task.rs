@@ -9,8 +9,8 @@ use tracing::Instrument;
 
 use super::batch::{Batch, Decoded, Failure, collect, decode, failed_on};
 use super::{Progress, Status};
-use crate::error::chain;
-use crate::projection::{OneFailed, one_by_one};
+use crate::run::projection::{OneFailed, one_by_one};
+use crate::store::chain;
 use crate::{
     BoxError, Checkpoint, CheckpointError, Event, NameCollision, Position, Projection, ReadModel, RecordedEvent, Retry,
     Store, StoreError, Subscription,

@@ -1,0 +1,22 @@
+//! The domain types of an application: events, aggregates, commands and decisions.
+
+mod aggregate;
+pub mod codec;
+mod command;
+mod decision;
+mod event;
+mod fold;
+pub(crate) mod loss;
+mod metadata;
+pub(crate) mod names;
+pub mod shape;
+pub(crate) mod text;
+pub(crate) mod trace;
+
+pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};
+pub use command::{AnyCommand, Command, CommandRoute};
+pub use decision::Decision;
+pub use event::{DecodeError, EncodeError, Event, EventVariant, RustType, ToTags};
+pub use fold::Fold;
+pub use names::{NameCollision, StoredNames};
+pub use shape::Shape;

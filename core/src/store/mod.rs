@@ -1,0 +1,33 @@
+//! The contract of stores: what they are asked, what they answer, and how they fail.
+
+mod append;
+mod append_error;
+mod checkpoint;
+mod contract;
+mod error;
+mod event_data;
+mod home;
+mod lease;
+mod name;
+mod query;
+mod read;
+mod state;
+mod version;
+
+pub use append::{
+    Append, AppendCondition, Appended, CONFLICT_EVENTS, ExpectedVersion, Idempotency, KeyedSlice, MAX_EVENTS,
+    MAX_PAYLOAD, NamedAppend, StreamAppend, StreamAppended,
+};
+pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
+pub use checkpoint::{Checkpoint, EventAt, StoreId};
+pub use contract::{EventStore, Store};
+pub(crate) use error::chain;
+pub use error::{BoxError, StoreError};
+pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};
+pub use home::Home;
+pub use lease::{Lease, LeaseError};
+pub use name::{EventType, IdempotencyKey, NameError, StateKey, StreamId, Tag};
+pub use query::{Query, QueryItem};
+pub use read::{Direction, EventStream, ReadAll, ReadStream};
+pub use state::{ExpectedRevision, Revision, StateEntry, StateError, StateStore};
+pub use version::{Position, StreamVersion};
