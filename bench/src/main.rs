@@ -18,7 +18,7 @@ mod rounds;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use figures::Figures;
 
@@ -39,6 +39,9 @@ enum What {
         /// Where the databases are made, to measure another disk [default: beside the build]
         #[arg(long, value_name = "DIRECTORY")]
         directory: Option<PathBuf>,
+        /// Measures only these parts.
+        #[arg(long, value_name = "PART", value_delimiter = ',')]
+        only: Vec<Part>,
     },
     /// recount on Postgres beside hand-written SQL and its peers, on the server that RECOUNT_TEST_POSTGRES names. Takes some ten minutes.
     Postgres {
@@ -57,34 +60,58 @@ enum What {
     ReplayFile { warm_up: PathBuf, events: PathBuf },
 }
 
+/// The parts of `core`, in the order in which they are measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Compile,
+    Replay,
+    Dispatch,
+    Keyed,
+    Batch,
+    Import,
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     match Arguments::parse().what {
-        What::Core { json, directory } => core(json.as_deref(), directory).await,
+        What::Core { json, directory, only } => core(json.as_deref(), directory, &only).await,
         What::Postgres { json, only } => postgres::measure(json.as_deref(), &only).await,
         What::Side { side, .. } => postgres::side(side).await,
         What::ReplayFile { warm_up, events } => replay::file(&warm_up, &events).await,
     }
 }
 
-async fn core(json: Option<&Path>, directory: Option<PathBuf>) -> Result<()> {
+async fn core(json: Option<&Path>, directory: Option<PathBuf>, only: &[Part]) -> Result<()> {
     let directory = match directory {
         Some(directory) => directory,
         None => beside_the_build()?,
     };
     let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(directory)?;
     let scratch = scratch.path();
-    // Whatever compiles comes first, so that nothing is left to compile, or to flush to disk, beside the rest.
+    let measured = |part| only.is_empty() || only.contains(&part);
     let mut figures = Figures::default();
-    compile::measure(&mut figures, &scratch.join("compile"))?;
-    let shop = import::build()?;
-    replay::measure_memory(&mut figures).await?;
-    replay::measure_sqlite(&mut figures, scratch).await?;
-    dispatch::measure_memory(&mut figures).await?;
-    dispatch::measure_sqlite(&mut figures, &scratch.join("dispatch.db")).await?;
-    keyed::measure(&mut figures, &scratch.join("keyed.db")).await?;
-    batch::measure(&mut figures, scratch).await?;
-    import::measure(&mut figures, &shop, &scratch.join("shop.db"))?;
+    // Compile first: later figures then have no compiler and no flush to disk beside them.
+    if measured(Part::Compile) {
+        compile::measure(&mut figures, &scratch.join("compile"))?;
+    }
+    let shop = if measured(Part::Import) { Some(import::build()?) } else { None };
+    if measured(Part::Replay) {
+        replay::measure_memory(&mut figures).await?;
+        replay::measure_sqlite(&mut figures, scratch).await?;
+    }
+    if measured(Part::Dispatch) {
+        dispatch::measure_memory(&mut figures).await?;
+        dispatch::measure_sqlite(&mut figures, &scratch.join("dispatch.db")).await?;
+    }
+    if measured(Part::Keyed) {
+        keyed::measure(&mut figures, &scratch.join("keyed.db")).await?;
+    }
+    if measured(Part::Batch) {
+        batch::measure(&mut figures, scratch).await?;
+    }
+    if let Some(shop) = shop {
+        import::measure(&mut figures, &shop, &scratch.join("shop.db"))?;
+    }
     println!("\n{figures}");
     if let Some(json) = json {
         figures.write(json)?;

@@ -11,12 +11,13 @@ use crate::form;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, flattens, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMAND, CRATE, CREATE, ID, NAME, snake_case};
 use crate::shape::{at, krate, refuse_generics, refuse_self};
-use crate::wire::{self, Rules};
+use crate::wire::{self, Rules, Serde};
 
 struct Command<'a> {
     krate: TokenStream,
     ident: &'a Ident,
     carried: TokenStream,
+    rules: Rules,
     aggregate: Path,
     name: String,
     creates: bool,
@@ -91,7 +92,8 @@ fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Read<'a> {
     let parts = read_fields(input, errors);
     match (aggregate, parts) {
         (Some(aggregate), Some((fields, id))) => {
-            Ok(Command { krate, ident, carried: carried(&input.attrs), aggregate, name, creates, fields, id })
+            let rules = Serde::of(&input.attrs).rules("rename_all").unwrap_or_default();
+            Ok(Command { krate, ident, carried: carried(&input.attrs), rules, aggregate, name, creates, fields, id })
         }
         (aggregate, _) => Err(aggregate.map(|aggregate| (krate, aggregate))),
     }
@@ -138,13 +140,14 @@ fn read_id<'a>(ident: &Ident, fields: &'a Fields, errors: &mut Errors) -> Option
 }
 
 fn expand(command: &Command<'_>) -> TokenStream {
-    let Command { krate, ident, carried, aggregate, name, creates, fields: all, id } = command;
+    let Command { krate, ident, carried, rules, aggregate, name, creates, fields: all, id } = command;
     let mirror = mirror_ident();
     // serde can't tell unknown fields from flattened ones.
     let strict = (!flattens(all)).then(|| quote!(#[serde(deny_unknown_fields)]));
     let attributes = attributes(krate, ident, Use::Message, &quote!(#carried #strict));
-    let (scope, fidelity) =
-        (form::scope(krate), form::fidelity(krate, all, &wire::fields(all, Rules::default(), false)));
+    let wires = wire::fields(all, *rules, false);
+    let (scope, fidelity) = (form::scope(krate), form::fidelity(krate, all, &wires));
+    let form = form::of_fields(krate, all, &wires);
     let (fields, payload) = (fields(all), payload_impl(krate, ident, &TokenStream::new()));
     let id_of = quote_spanned!(at(id.span())=> &self.#id);
     let handled = quote_spanned! {at(aggregate.span())=>
@@ -162,6 +165,10 @@ fn expand(command: &Command<'_>) -> TokenStream {
                 type Aggregate = #aggregate;
                 const NAME: &'static ::core::primitive::str = #name;
                 const CREATES: ::core::primitive::bool = #creates;
+                const FORM: #krate::shape::Form = {
+                    #scope
+                    #form
+                };
 
                 fn aggregate_id(&self) -> &<#aggregate as #krate::Aggregate>::Id {
                     #id_of

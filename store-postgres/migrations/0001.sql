@@ -65,8 +65,8 @@ CREATE TABLE {schema}.appends (
     key text COLLATE "C" PRIMARY KEY,
     digest uuid NOT NULL,
     position bigint NOT NULL,
-    -- [{"stream", "version", "count"}], in the order of the append.
-    streams jsonb NOT NULL,
+    -- JSON: [{"stream", "version", "count"}], in the order of the append.
+    streams text NOT NULL,
     appended_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 

@@ -209,7 +209,7 @@ BEGIN
             known_append := known_append || seen.append;
             known_digest := known_digest || seen.digest;
             known_position := known_position || seen.position;
-            known_streams := known_streams || seen.streams::text;
+            known_streams := known_streams || seen.streams;
         END LOOP;
     END IF;
 
@@ -298,7 +298,7 @@ BEGIN
         INSERT INTO {schema}.appends (key, digest, position, streams)
         SELECT key_name[i], key_digest[i],
             -- An outcome without events has no position.
-            CASE WHEN o.count > 0 THEN positions[append_end[key_append[i]]] ELSE 0 END, o.streams
+            CASE WHEN o.count > 0 THEN positions[append_end[key_append[i]]] ELSE 0 END, o.streams::text
         FROM generate_series(1, cardinality(key_append)) AS i
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(c.count), 0) AS count, coalesce(jsonb_agg(jsonb_build_object(
@@ -316,13 +316,15 @@ BEGIN
 END
 $$;
 
--- Appends single events, each as an append and to a stream of its own, without keys and conditions. Takes the same locks
--- and makes the same checks in the same order as append_batch, in as few statements as possible. Returns the positions,
--- NULL for conflicts, followed by the streams' versions before. One array is faster to return than columns.
+-- Appends single events, each as an append and to a stream of its own, without conditions. Takes the same locks and makes
+-- the same checks in the same order as append_batch, in as few statements as possible. Returns the positions, NULL for
+-- conflicts, followed by the streams' versions before. One array is faster to return than columns. Returns NULL if one
+-- of the keys is known: then nothing is written. A key has the index of its append, and its outcome.
 CREATE OR REPLACE FUNCTION {schema}.append_each(
     locks bigint[], lock_exclusive boolean[],
     expected bigint[], streams text[], kinds integer[], ids uuid[], event_tags text[],
-    event_metadata text[], payloads bytea[], tag_event integer[], tag_name text[]
+    event_metadata text[], payloads bytea[], tag_event integer[], tag_name text[],
+    key_append integer[], key_name text[], key_digest uuid[], key_outcome text[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     held boolean;
@@ -330,6 +332,11 @@ DECLARE
     heads bigint[];
 BEGIN
     held := {schema}.lock_names(locks, lock_exclusive, false);
+    IF key_name IS NOT NULL AND EXISTS (
+        SELECT FROM {schema}.appends AS a WHERE a.key = ANY (key_name) AND '{schema}.{mark}'::regclass IS NOT NULL
+    ) THEN
+        RETURN NULL;
+    END IF;
     held := {schema}.lock_position();
     WITH written AS (
         INSERT INTO {schema}.events (version, event_id, kind, stream, tags, metadata, payload)
@@ -368,22 +375,35 @@ BEGIN
         FROM unnest(tag_event, tag_name) AS t(event, name)
         WHERE positions[t.event] IS NOT NULL AND '{schema}.{mark}'::regclass IS NOT NULL;
     END IF;
+    IF key_name IS NOT NULL THEN
+        INSERT INTO {schema}.appends (key, digest, position, streams)
+        SELECT key_name[i], key_digest[i], positions[key_append[i]], key_outcome[i]
+        FROM generate_series(1, cardinality(key_name)) AS i
+        WHERE positions[key_append[i]] IS NOT NULL AND '{schema}.{mark}'::regclass IS NOT NULL;
+    END IF;
     RETURN positions || coalesce(heads, expected);
 END
 $$;
 
 -- Appends events to one stream, with the same locks and checks in the same order as append_batch, in as few statements as
--- possible. Returns the last position, or NULL for a conflict, and the stream's version before.
+-- possible. Returns the last position, or NULL for a conflict, and the stream's version before. Returns NULL if one of
+-- the keys is known: then nothing is written. A key has 1, or 0 if it has no events, and its outcome.
 CREATE OR REPLACE FUNCTION {schema}.append_stream(
     locks bigint[], lock_exclusive boolean[],
     expected bigint, name text, kinds integer[], ids uuid[], event_tags text[], event_metadata text[],
-    payloads bytea[], tag_event integer[], tag_name text[]
+    payloads bytea[], tag_event integer[], tag_name text[],
+    key_append integer[], key_name text[], key_digest uuid[], key_outcome text[]
 ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     held boolean;
     head bigint;
 BEGIN
     held := {schema}.lock_names(locks, lock_exclusive, false);
+    IF key_name IS NOT NULL AND EXISTS (
+        SELECT FROM {schema}.appends AS a WHERE a.key = ANY (key_name) AND '{schema}.{mark}'::regclass IS NOT NULL
+    ) THEN
+        RETURN NULL;
+    END IF;
     head := coalesce(
         (
             SELECT e.version FROM {schema}.events AS e WHERE e.stream = name AND '{schema}.{mark}'::regclass IS NOT NULL
@@ -404,6 +424,14 @@ BEGIN
         SELECT t.name, e.position, e.kind
         FROM unnest(tag_event, tag_name) AS t(event, name)
         JOIN {schema}.events AS e ON e.stream = append_stream.name AND e.version = head + t.event
+        WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+    END IF;
+    IF key_name IS NOT NULL THEN
+        INSERT INTO {schema}.appends (key, digest, position, streams)
+        -- The position of an outcome is that of the last event of the whole append.
+        SELECT key_name[i], key_digest[i],
+            CASE WHEN key_append[i] > 0 THEN currval('{schema}.position_sequence') ELSE 0 END, key_outcome[i]
+        FROM generate_series(1, cardinality(key_name)) AS i
         WHERE '{schema}.{mark}'::regclass IS NOT NULL;
     END IF;
     RETURN ARRAY[currval('{schema}.position_sequence'), head];

@@ -112,6 +112,7 @@ mod identity;
 mod import;
 mod import_batch;
 mod incarnation;
+mod keys;
 mod kinds;
 mod lifecycle;
 mod listen;

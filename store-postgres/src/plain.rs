@@ -11,6 +11,7 @@ use sqlx::{Encode, Postgres, Row, Type};
 
 use crate::batch::{appended, conflict, expected, number, tag_names};
 use crate::error::{During, damaged};
+use crate::keys::Keys;
 use crate::kinds::Kinds;
 use crate::lifecycle::ARCHIVED;
 use crate::locks::Locks;
@@ -20,12 +21,10 @@ use crate::statement::Statement;
 
 const OPERATION: &str = "appending";
 
-/// The stream and its events, if there is nothing else to the append.
+/// The stream and its events, if the append has one stream and no condition.
 fn only(append: &Append) -> Option<&StreamAppend> {
-    let ([part], None, None, []) = (&*append.streams, &append.condition, &append.idempotency, &*append.slices) else {
-        return None;
-    };
-    Some(part)
+    let ([part], None) = (&*append.streams, &append.condition) else { return None };
+    (!part.events.is_empty()).then_some(part)
 }
 
 /// The call that appends these, if each is plain and has a stream of its own; several have one event each.
@@ -33,12 +32,14 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
     let mut locks = Locks::new(schema);
     let mut streams = HashSet::with_capacity(appends.len());
     let mut columns = Columns::default();
-    for append in appends {
+    for (index, append) in appends.iter().enumerate() {
         let part = only(append)?;
         if appends.len() > 1 && part.events.len() > 1 || !streams.insert(&part.stream) {
             return None;
         }
         locks.stream(&part.stream);
+        append.keys().for_each(|key| locks.key(key));
+        columns.keys.add(append, part, number(index))?;
         columns.stream.push(part.stream.as_str());
         columns.expected.push(expected(part.expected));
         for event in &part.events {
@@ -51,7 +52,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
     columns.call(schema, locks.columns(), appends.len() == 1)
 }
 
-/// The statement that appends this, if it is one event without tags and the version is known where it comes. It writes nothing and answers
+/// The statement that appends this, if it is one event without tags and keys and the version is known where it comes. It writes nothing and answers
 /// nothing if the stream is elsewhere: then [the call](statement) tells where.
 ///
 /// It is a plain `INSERT`. Starting a function, and a statement within that, takes the server longer than what they do.
@@ -59,7 +60,7 @@ pub(crate) fn event(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<S
     let part = only(append)?;
     let [event] = &*part.events else { return None };
     let expected = expected(part.expected);
-    if !event.tags.is_empty() || !(0..ARCHIVED).contains(&expected) {
+    if !event.tags.is_empty() || append.keys().next().is_some() || !(0..ARCHIVED).contains(&expected) {
         return None;
     }
     let kind = kinds.find(part.stream.category(), event)?;
@@ -109,6 +110,7 @@ struct Columns<'a> {
     events: row::Columns<'a>,
     tag_event: Vec<i32>,
     tag_name: Vec<&'a str>,
+    keys: Keys<'a>,
 }
 
 impl<'a> Columns<'a> {
@@ -137,14 +139,20 @@ impl<'a> Columns<'a> {
         };
         let tagged = !self.tag_event.is_empty();
         let call = self.events.bind(call);
-        Some(call.bind(tagged.then_some(self.tag_event)).bind(tagged.then_some(self.tag_name)))
+        let call = call.bind(tagged.then_some(self.tag_event)).bind(tagged.then_some(self.tag_name));
+        Some(self.keys.bind(call))
     }
 }
 
-/// How each of them ended: the answer has all positions, then where all streams were.
-pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+/// The outcome of each append. The answer has all positions, then the versions of all streams before. `None` if a key is
+/// known: then nothing was written, and [`batch`](crate::batch) finds out which.
+pub(crate) fn outcomes(
+    appends: &[&Append],
+    rows: &[PgRow],
+) -> Result<Option<Vec<Result<Appended, AppendError>>>, StoreError> {
     let short = || damaged("an append answers too little");
-    let answer: Vec<Option<i64>> = rows.first().ok_or_else(short)?.try_get(0).during(OPERATION)?;
+    let answer: Option<Vec<Option<i64>>> = rows.first().ok_or_else(short)?.try_get(0).during(OPERATION)?;
+    let Some(answer) = answer else { return Ok(None) };
     let all = appends.len();
     let mut outcomes = Vec::with_capacity(all);
     for (index, append) in appends.iter().enumerate() {
@@ -156,5 +164,5 @@ pub(crate) fn outcomes(appends: &[&Append], rows: &[PgRow]) -> Result<Vec<Result
             None => Err(conflict(append, &[*head], None).into()),
         });
     }
-    Ok(outcomes)
+    Ok(Some(outcomes))
 }

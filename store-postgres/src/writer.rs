@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use recount_core::{Append, AppendError, Appended, EventId, Position, StoreError};
+use recount_core::{AppendError, Appended, EventId, Position, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Mutex, mpsc};
@@ -246,22 +246,21 @@ impl Writer {
     ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
         let Some(line) = line else { return Err(Failed::Answer(StoreError::Closed)) };
         let appends: Vec<_> = batch.iter().map(|work| &work.append).collect();
-        let (running, outcomes) = {
-            let (statement, outcomes) = self.statement(&appends).map_err(Failed::Answer)?;
-            (statement.run(&mut line.connection), outcomes)
-        };
-        let answer = self.database.patiently(line.process, pin!(running)).await;
-        let rows = answer.map_err(|error| Failed::Call(error.into()))?;
-        outcomes(&appends, &rows).map_err(Failed::Answer)
+        if let Some(statement) = plain::statement(&self.database.schema, &appends, &self.kinds) {
+            let rows = self.ask(line, statement).await?;
+            if let Some(outcomes) = plain::outcomes(&appends, &rows).map_err(Failed::Answer)? {
+                return Ok(outcomes);
+            }
+        }
+        let statement = batch::statement(&self.database.schema, &appends, &self.kinds).map_err(Failed::Answer)?;
+        let rows = self.ask(line, statement).await?;
+        batch::outcomes(&appends, &rows).map_err(Failed::Answer)
     }
 
-    /// The call that appends these, and who understands its answer.
-    fn statement(&self, appends: &[&Append]) -> Result<(Statement, Outcomes), StoreError> {
-        let schema = &self.database.schema;
-        match plain::statement(schema, appends, &self.kinds) {
-            Some(statement) => Ok((statement, plain::outcomes)),
-            None => Ok((batch::statement(schema, appends, &self.kinds)?, batch::outcomes)),
-        }
+    async fn ask(&self, line: &mut Line, statement: Statement) -> Result<Vec<PgRow>, Failed> {
+        let running = statement.run(&mut line.connection);
+        let answer = self.database.patiently(line.process, pin!(running)).await;
+        answer.map_err(|error| Failed::Call(error.into()))
     }
 
     /// An event of the batch that is already recorded.
@@ -273,9 +272,6 @@ impl Writer {
         rows.first().map(|row| row.try_get(0).map(EventId)).transpose().during(OPERATION)
     }
 }
-
-/// Tells from the rows of a call how each of its appends ended.
-type Outcomes = fn(&[&Append], &[PgRow]) -> Result<Vec<Result<Appended, AppendError>>, StoreError>;
 
 /// What is known of an attempt that failed.
 pub(crate) struct Undone {

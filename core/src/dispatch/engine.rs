@@ -290,8 +290,7 @@ fn name<A: Apply>(
     let Some(key) = key else { return Ok(None) };
     let asked =
         command.content().map_err(|source| DispatchError::Malformed { command: command.name().to_owned(), source })?;
-    let mut content = format!("{}\0{}\0", A::NAME, command.name()).into_bytes();
-    content.extend_from_slice(&asked);
+    let content = [A::NAME.as_bytes(), command.name().as_bytes(), &asked].join(&0);
     Ok(Some(Idempotency::new(key.clone(), &content)))
 }
 

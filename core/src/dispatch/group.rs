@@ -7,6 +7,7 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tracing::Instrument;
@@ -193,6 +194,7 @@ struct Group<A: Aggregate> {
     data: Vec<EventData>,
     /// The outcomes of the commands that have idempotency keys.
     slices: Vec<KeyedSlice>,
+    keys: HashSet<IdempotencyKey>,
     /// The size of all payloads in bytes.
     size: usize,
     /// The state after all commands.
@@ -202,7 +204,7 @@ struct Group<A: Aggregate> {
 impl<A: Apply> Group<A> {
     fn new(after: Warm<A>, jobs: usize) -> Self {
         let (decided, data) = (Vec::with_capacity(jobs), Vec::with_capacity(jobs));
-        Self { decided, data, slices: Vec::new(), size: 0, after }
+        Self { decided, data, slices: Vec::new(), keys: HashSet::default(), size: 0, after }
     }
 
     /// Whether there is nothing to record.
@@ -220,7 +222,7 @@ impl<A: Apply> Group<A> {
             // An earlier attempt may have succeeded: look up the key.
             Err(_) if idempotency.is_some() => Decided::Alone,
             Err(error) => Decided::Not(DispatchError::Rejected(error)),
-            Ok(_) if idempotency.is_some_and(|named| self.has(&named.key)) => Decided::Alone,
+            Ok(_) if idempotency.is_some_and(|named| self.keys.contains(&named.key)) => Decided::Alone,
             Ok(events) => match encode(&events, metadata) {
                 Err(_) if idempotency.is_some() => Decided::Alone,
                 Err(error) => Decided::Not(error.into()),
@@ -228,10 +230,6 @@ impl<A: Apply> Group<A> {
             },
         };
         self.decided.push(decided);
-    }
-
-    fn has(&self, key: &IdempotencyKey) -> bool {
-        self.slices.iter().any(|slice| slice.idempotency.key == *key)
     }
 
     fn take(&mut self, events: Vec<A::Event>, data: Vec<EventData>, idempotency: Option<&Idempotency>) -> Decided<A> {
@@ -244,6 +242,7 @@ impl<A: Apply> Group<A> {
         self.data.extend(data);
         if let Some(named) = idempotency {
             let slice = KeyedSlice { idempotency: named.clone(), stream: 0, events: start..self.data.len() };
+            self.keys.insert(named.key.clone());
             self.slices.push(slice);
         }
         self.after.take(&events);

@@ -1,7 +1,6 @@
 //! Dispatching commands: who gets a turn, on which state, and what happens on a conflict.
 
 mod cache;
-pub(crate) mod content;
 mod decide;
 mod engine;
 mod error;

@@ -3,7 +3,8 @@
 use schemars::Schema;
 use serde_json::Error as JsonError;
 
-use crate::dispatch::content::canonical;
+use super::content::canonical;
+use crate::shape::Form;
 use crate::{Aggregate, Context, HandleWith};
 
 /// A wish that an aggregate grants or refuses. Derive it.
@@ -20,6 +21,9 @@ pub trait Command: Clone + Send + Sync + 'static {
 
     /// Whether the stream must not exist yet.
     const CREATES: bool = false;
+
+    /// The form of its JSON. A command without optional fields is compared faster under an idempotency key.
+    const FORM: Form = Form::Opaque;
 
     /// Which aggregate it is about.
     fn aggregate_id(&self) -> &<Self::Aggregate as Aggregate>::Id;
@@ -107,7 +111,7 @@ impl<A: HandleWith<C>, C: Command<Aggregate = A>> AnyCommand<A> for C {
         C::to_json(self)
     }
     fn content(&self) -> Result<Vec<u8>, JsonError> {
-        canonical(&C::to_json(self)?, |json| C::to_json(&C::from_json(json).ok()?).ok())
+        canonical(&C::to_json(self)?, &C::FORM, |json| C::to_json(&C::from_json(json).ok()?).ok())
     }
     fn boxed(&self) -> Box<dyn AnyCommand<A>> {
         Box::new(self.clone())

@@ -3,9 +3,11 @@
 mod aggregate;
 pub mod codec;
 mod command;
+pub(crate) mod content;
 mod decision;
 mod event;
 mod fold;
+mod json;
 pub(crate) mod loss;
 mod metadata;
 pub(crate) mod names;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{AppendError, EventData, IdempotencyKey, InvalidAppend, Position, Query, StreamId, StreamVersion};
@@ -114,10 +115,12 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// Names the content by a digest (UUID version 5, SHA-1) of these bytes.
+    /// Names the content by a digest of these bytes: the first 16 bytes of their SHA-256, as a UUID of version 8.
     #[must_use]
     pub fn new(key: IdempotencyKey, content: &[u8]) -> Self {
-        Self { key, digest: Uuid::new_v5(&Uuid::NAMESPACE_OID, content) }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&Sha256::digest(content)[..16]);
+        Self { key, digest: Uuid::new_v8(digest) }
     }
 }
 

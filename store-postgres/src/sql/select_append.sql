@@ -1,1 +1,1 @@
-SELECT digest, position, streams::text FROM {schema}.appends WHERE key = $1 AND {this}
+SELECT digest, position, streams FROM {schema}.appends WHERE key = $1 AND {this}

@@ -4,6 +4,7 @@ mod fidelity;
 mod hash;
 mod impls;
 mod json;
+mod members;
 mod reads;
 #[cfg(test)]
 mod tests;

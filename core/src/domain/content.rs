@@ -6,20 +6,25 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Error, Value};
+use serde::de::{Error as _, IgnoredAny};
+use serde_json::Error;
+
+use super::json::Json;
+use super::shape::Form;
 
 /// The canonical form: compact JSON with sorted keys, without the object members that hold their default value.
 ///
 /// `recode` decodes JSON as the request's type and encodes it again; `None` if decoding fails. Members whose paths
 /// only differ in array indexes are omitted together or not at all, so the work is bounded by the size of the type.
-pub(crate) fn canonical(json: &[u8], recode: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
-    if has_long_number(json) {
-        return Ok(json.to_vec());
+/// A type whose form has no optional members is not decoded.
+pub(crate) fn canonical(json: &[u8], form: &Form, recode: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
+    let whole = read(json)?;
+    if form.requires_all_members() {
+        return Ok(whole.to_vec());
     }
-    let whole: Value = serde_json::from_slice(json)?;
-    let reads_back = |shorter: &Value| {
-        let recoded = recode(&serde_json::to_vec(shorter).ok()?)?;
-        Some(serde_json::from_slice::<Value>(&recoded).ok()? == whole)
+    let reads_back = |shorter: &Json<'_>| {
+        let recoded = recode(&shorter.to_vec())?;
+        Some(Json::read(&recoded)? == whole)
     };
     let mut kept = whole.clone();
     let mut paths = BTreeSet::new();
@@ -31,90 +36,67 @@ pub(crate) fn canonical(json: &[u8], recode: impl Fn(&[u8]) -> Option<Vec<u8>>) 
             kept = shorter;
         }
     }
-    serde_json::to_vec(&kept)
+    Ok(kept.to_vec())
 }
 
-/// Whether a number may be too long for a [`Value`], which would round it. Such JSON is not changed.
-fn has_long_number(json: &[u8]) -> bool {
-    let (mut digits, mut in_text, mut escaped) = (0, false, false);
-    json.iter().any(|byte| {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ => {}
-        }
-        digits = if !in_text && byte.is_ascii_digit() { digits + 1 } else { 0 };
-        digits == 20
-    })
-}
-
-/// Whether the value is a usual default. Below the top level only members with such values are candidates.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(elements) => elements.is_empty(),
-        Value::Object(members) => members.is_empty(),
+fn read(json: &[u8]) -> Result<Json<'_>, Error> {
+    if let Some(whole) = Json::read(json) {
+        return Ok(whole);
     }
+    serde_json::from_slice::<IgnoredAny>(json)?;
+    Err(Error::custom("it has more than one JSON value"))
 }
 
 /// A step to a member by its name, or into every element of an array.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
-    Member(String),
+enum Step<'a> {
+    Member(&'a str),
     Elements,
 }
 
 /// The paths of all members that are candidates.
-fn collect(value: &Value, path: &mut Vec<Step>, paths: &mut BTreeSet<Vec<Step>>) {
+fn collect<'a>(value: &Json<'a>, path: &mut Vec<Step<'a>>, paths: &mut BTreeSet<Vec<Step<'a>>>) {
     match value {
-        Value::Object(members) => {
+        Json::Object(members) => {
             for (name, value) in members {
-                path.push(Step::Member(name.clone()));
-                if path.len() == 1 || is_empty(value) {
+                path.push(Step::Member(name));
+                if path.len() == 1 || value.is_usual_default() {
                     paths.insert(path.clone());
                 }
                 collect(value, path, paths);
                 path.pop();
             }
         }
-        Value::Array(elements) => {
+        Json::Array(elements) => {
             path.push(Step::Elements);
             elements.iter().for_each(|element| collect(element, path, paths));
             path.pop();
         }
-        _ => {}
+        Json::Scalar(_) => {}
     }
 }
 
 /// Removes the members at the path. Below the top level it removes only members with a usual default.
-fn remove(value: &mut Value, path: &[Step]) {
+fn remove(value: &mut Json<'_>, path: &[Step<'_>]) {
     match (value, path) {
-        (Value::Object(members), [Step::Member(name)]) => drop(members.remove(name)),
-        (Value::Object(members), [Step::Member(name), rest @ ..]) => {
-            if let Some(value) = members.get_mut(name) {
-                remove_empty(value, rest);
-            }
+        (Json::Object(members), [Step::Member(name)]) => members.retain(|(member, _)| member != name),
+        (Json::Object(members), [Step::Member(name), rest @ ..]) => {
+            members.iter_mut().filter(|(member, _)| member == name).for_each(|(_, value)| remove_default(value, rest));
         }
         _ => {}
     }
 }
 
-fn remove_empty(value: &mut Value, path: &[Step]) {
+fn remove_default(value: &mut Json<'_>, path: &[Step<'_>]) {
     match (value, path) {
-        (Value::Object(members), [Step::Member(name)]) if members.get(name).is_some_and(is_empty) => {
-            members.remove(name);
+        (Json::Object(members), [Step::Member(name)]) => {
+            members.retain(|(member, value)| member != name || !value.is_usual_default());
         }
-        (Value::Object(members), [Step::Member(name), rest @ ..]) => {
-            if let Some(value) = members.get_mut(name) {
-                remove_empty(value, rest);
-            }
+        (Json::Object(members), [Step::Member(name), rest @ ..]) => {
+            members.iter_mut().filter(|(member, _)| member == name).for_each(|(_, value)| remove_default(value, rest));
         }
-        (Value::Array(elements), [Step::Elements, rest @ ..]) => {
-            elements.iter_mut().for_each(|element| remove_empty(element, rest));
+        (Json::Array(elements), [Step::Elements, rest @ ..]) => {
+            elements.iter_mut().for_each(|element| remove_default(element, rest));
         }
         _ => {}
     }
@@ -128,10 +110,11 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::Shape;
 
     fn of<T: Serialize + DeserializeOwned>(value: &T) -> String {
         let recode = |json: &[u8]| serde_json::to_vec(&serde_json::from_slice::<T>(json).ok()?).ok();
-        String::from_utf8(canonical(&serde_json::to_vec(value).unwrap(), recode).unwrap()).unwrap()
+        String::from_utf8(canonical(&serde_json::to_vec(value).unwrap(), &Form::Opaque, recode).unwrap()).unwrap()
     }
 
     #[derive(Serialize, Deserialize)]
@@ -172,6 +155,33 @@ mod tests {
     #[test]
     fn fields_with_their_default_value_are_omitted() {
         assert_eq!(of(&order()), r#"{"id":0,"items":[{"count":0,"name":""},{"count":0,"gift":true,"name":""}]}"#);
+    }
+
+    #[derive(Serialize, Deserialize, Shape)]
+    #[shape(crate = "crate")]
+    struct Plain {
+        size: (u32, f64),
+        note: String,
+        lines: Vec<Line>,
+    }
+
+    #[derive(Serialize, Deserialize, Shape)]
+    #[shape(crate = "crate")]
+    struct Line {
+        sku: Option<String>,
+        count: u32,
+    }
+
+    #[test]
+    fn the_form_is_the_same_with_and_without_a_look_at_the_type() {
+        // `Line` has an optional field, so the form of `Plain` doesn't suffice.
+        assert!(!Plain::FORM.requires_all_members());
+        assert!(<(u32, f64, Vec<BTreeMap<String, bool>>)>::FORM.requires_all_members());
+        let plain = Plain { size: (0, 0.1), note: String::new(), lines: vec![] };
+        let json = serde_json::to_vec(&plain).unwrap();
+        let form = Form::Object(&[]);
+        let refuse = |_: &[u8]| -> Option<Vec<u8>> { panic!("a plain type is not decoded") };
+        assert_eq!(of(&plain).into_bytes(), canonical(&json, &form, refuse).unwrap());
     }
 
     #[test]
