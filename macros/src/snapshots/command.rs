@@ -40,6 +40,28 @@ const _: () = {
         type Aggregate = Account;
         const NAME: &'static ::core::primitive::str = "open_account";
         const CREATES: ::core::primitive::bool = true;
+        const FORM: ::recount::shape::Form = {
+            #[allow(unused_imports)]
+            use ::recount::__private::Unknown as _;
+            ::recount::shape::Form::Object(
+                &[
+                    ::recount::shape::Field {
+                        name: "account",
+                        aliases: &[],
+                        required: true,
+                        flat: false,
+                        form: ::recount::__private::Probe::<AccountId>::FORM,
+                    },
+                    ::recount::shape::Field {
+                        name: "owner",
+                        aliases: &[],
+                        required: false,
+                        flat: false,
+                        form: ::recount::__private::Probe::<String>::FORM,
+                    },
+                ],
+            )
+        };
         fn aggregate_id(&self) -> &<Account as ::recount::Aggregate>::Id {
             &self.account
         }

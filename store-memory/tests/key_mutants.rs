@@ -1,0 +1,216 @@
+//! The suite of keys finds stores that mix up the outcomes of requests which share an append.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use recount_core::{
+    Append, AppendError, Appended, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
+    Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId,
+    StreamId,
+};
+use recount_store_memory::MemoryStore;
+use recount_testing::store::{Harness, check, idempotency, shared_keys};
+use tokio::sync::watch;
+
+/// A defect of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Defect {
+    /// The first two requests of a shared append get each other's outcome.
+    SwapsOutcomes,
+    /// Every request of a shared append gets the outcome of the whole append.
+    GivesTheWholeOutcome,
+    /// Only the first request of a shared append is recorded under its key.
+    RecordsHalfOfTheKeys,
+    /// A shared append with known keys is written without those keys.
+    WritesKnownRequestsAgain,
+    /// Of several known keys only one is reported.
+    ReportsHalfOfTheKnownKeys,
+    /// All keys of an append are reported if one is known.
+    ReportsUnknownKeys,
+    /// A key with other content gets the first outcome.
+    IgnoresTheDigest,
+    /// A repeated append is written again.
+    WritesRepetitions,
+    /// A repeated append is not marked as a repetition.
+    HidesRepetitions,
+}
+
+const DEFECTS: [Defect; 9] = [
+    Defect::SwapsOutcomes,
+    Defect::GivesTheWholeOutcome,
+    Defect::RecordsHalfOfTheKeys,
+    Defect::WritesKnownRequestsAgain,
+    Defect::ReportsHalfOfTheKnownKeys,
+    Defect::ReportsUnknownKeys,
+    Defect::IgnoresTheDigest,
+    Defect::WritesRepetitions,
+    Defect::HidesRepetitions,
+];
+
+/// A memory store with a defect, or without.
+#[derive(Clone)]
+struct Mutant {
+    store: MemoryStore,
+    defect: Option<Defect>,
+}
+
+impl Mutant {
+    fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    async fn append_unless_known(&self, mut append: Append) -> Result<Appended, AppendError> {
+        if self.has(Defect::SwapsOutcomes)
+            && let [first, second, ..] = &mut *append.slices
+        {
+            std::mem::swap(&mut first.idempotency, &mut second.idempotency);
+        }
+        if self.has(Defect::GivesTheWholeOutcome) {
+            for slice in &mut append.slices {
+                slice.events = 0..append.streams.get(slice.stream).map_or(0, |part| part.events.len());
+            }
+        }
+        if self.has(Defect::RecordsHalfOfTheKeys) {
+            append.slices.truncate(1);
+        }
+        self.store.append(append).await
+    }
+}
+
+#[async_trait]
+impl EventStore for Mutant {
+    async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
+        append.validate()?;
+        let repeated = append.clone();
+        let all: Vec<_> = append.keys().cloned().collect();
+        match self.append_unless_known(append.clone()).await {
+            Err(AppendError::KeysKnown { keys }) if self.has(Defect::WritesKnownRequestsAgain) => {
+                append.slices.retain(|slice| !keys.contains(&slice.idempotency.key));
+                self.store.append(append).await
+            }
+            Err(AppendError::KeysKnown { mut keys }) if self.has(Defect::ReportsHalfOfTheKnownKeys) => {
+                keys.truncate(1);
+                Err(AppendError::KeysKnown { keys })
+            }
+            Err(AppendError::KeysKnown { .. }) if self.has(Defect::ReportsUnknownKeys) => {
+                Err(AppendError::KeysKnown { keys: all })
+            }
+            Err(AppendError::KeyReused { .. }) if self.has(Defect::IgnoresTheDigest) => {
+                let first = self.store.find_append(&all[0]).await?.unwrap();
+                Ok(Appended { repeated: true, ..first.appended })
+            }
+            Ok(first) if first.repeated && self.has(Defect::WritesRepetitions) => {
+                self.store.append(Append { idempotency: None, ..repeated }).await
+            }
+            Ok(first) if self.has(Defect::HidesRepetitions) => Ok(Appended { repeated: false, ..first }),
+            outcome => outcome,
+        }
+    }
+    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
+        self.store.find_append(key).await
+    }
+    fn identity(&self) -> StoreId {
+        self.store.identity()
+    }
+    fn read_stream(&self, read: ReadStream) -> EventStream {
+        self.store.read_stream(read)
+    }
+    fn read_all(&self, read: ReadAll) -> EventStream {
+        self.store.read_all(read)
+    }
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.store.head().await
+    }
+    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
+        self.store.event_at(position).await
+    }
+    fn watch(&self) -> watch::Receiver<Position> {
+        self.store.watch()
+    }
+    async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.store.archive(stream).await
+    }
+    async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
+        self.store.erase(stream).await
+    }
+    async fn health(&self) -> Result<(), StoreError> {
+        self.store.health().await
+    }
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+#[async_trait]
+impl StateStore for Mutant {
+    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
+        self.store.get(key).await
+    }
+    async fn put(
+        &self,
+        key: &StateKey,
+        value: bytes::Bytes,
+        expected: ExpectedRevision,
+        time_to_live: Option<std::time::Duration>,
+    ) -> Result<Revision, StateError> {
+        self.store.put(key, value, expected, time_to_live).await
+    }
+    async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
+        self.store.delete(key, expected).await
+    }
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&StateKey>,
+        limit: usize,
+    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
+        self.store.list(prefix, after, limit).await
+    }
+}
+
+#[async_trait]
+impl Harness for Mutant {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+    async fn open_another(&self) -> Arc<dyn Store> {
+        Arc::new(Self { store: MemoryStore::new(), defect: self.defect })
+    }
+    async fn save(&self) {}
+    async fn restore(&self) {}
+}
+
+/// The promises of keys that a store with this defect breaks.
+fn broken(defect: Option<Defect>) -> Vec<&'static str> {
+    let mut broken = Vec::new();
+    macro_rules! promises {
+        ($($topic:ident::$promise:ident)*) => {$(
+            let mutant = async { Mutant { store: MemoryStore::new(), defect } };
+            let kept = catch_unwind(AssertUnwindSafe(|| check(mutant, async |h: &dyn Harness| $topic::$promise(h).await)));
+            if kept.is_err() {
+                broken.push(stringify!($promise));
+            }
+        )*};
+    }
+    promises! {
+        idempotency::a_repeated_key_returns_the_first_outcome
+        idempotency::a_key_is_not_used_for_other_content
+        shared_keys::each_request_of_a_shared_append_has_its_own_outcome
+        shared_keys::a_shared_append_with_a_known_key_writes_nothing
+        shared_keys::a_request_of_a_shared_append_is_repeated_alone
+    }
+    broken
+}
+
+#[test]
+fn a_store_without_a_defect_keeps_the_promises_of_keys() {
+    assert_eq!(broken(None), Vec::<&str>::new());
+}
+
+#[test]
+fn each_defect_breaks_a_promise_of_keys() {
+    let unnoticed: Vec<_> = DEFECTS.into_iter().filter(|defect| broken(Some(*defect)).is_empty()).collect();
+    assert_eq!(unnoticed, []);
+}
