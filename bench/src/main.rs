@@ -85,6 +85,8 @@ async fn core(json: Option<&Path>, directory: Option<PathBuf>) -> Result<()> {
     keyed::measure(&mut figures, &scratch.join("keyed.db")).await?;
     batch::measure(&mut figures, scratch).await?;
     import::measure(&mut figures, &shop, &scratch.join("shop.db"))?;
+    // The recorder that it installs stays for the rest of the process.
+    dispatch::measure_telemetry(&mut figures).await?;
     println!("\n{figures}");
     if let Some(json) = json {
         figures.write(json)?;

@@ -1,5 +1,6 @@
 //! Dispatching commands: who gets a turn, on which state, and what happens on a conflict.
 
+mod append;
 mod cache;
 pub(crate) mod content;
 mod decide;
@@ -8,6 +9,7 @@ mod error;
 mod group;
 pub(crate) mod kept;
 mod load;
+mod observe;
 mod queue;
 mod receipt;
 mod request;
@@ -17,8 +19,6 @@ pub(crate) mod snapshot;
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-
-use tracing::Instrument;
 
 pub(crate) use cache::WarmCache;
 pub use decide::Decide;
@@ -69,8 +69,7 @@ where
         &self,
         finish: fn(&A) -> T,
     ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
-        let span = tracing::debug_span!("dispatch", aggregate = A::NAME, command = C::NAME);
-        self.recount.inner.run::<A, T>(&self.command, &self.request, finish).instrument(span).await
+        self.recount.inner.run::<A, T>(&self.command, &self.request, finish).await
     }
 }
 
