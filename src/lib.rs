@@ -97,6 +97,9 @@
 //! | `postgres` | `recount::postgres`, `postgres://HOST/DATABASE` | no |
 //! | `postgres-tls` | the same, encrypted | no |
 //! | `catalogue` | `recount::catalogue`: an application's events and commands as JSON Schema files and a page | no |
+//! | `metrics` | metrics through the `metrics` facade | no |
+//! | `telemetry` | `recount::telemetry`: metrics for Prometheus, and health endpoints | no |
+//! | `telemetry-otel` | `recount::telemetry`: traces over OTLP | no |
 //! | `chrono`, `time`, `rust_decimal` | [`Shape`] of these crates' types | no |
 
 mod address;
@@ -118,6 +121,8 @@ pub use recount_store_memory as memory;
 pub use recount_store_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use recount_store_sqlite as sqlite;
+#[cfg(any(feature = "telemetry", feature = "telemetry-otel"))]
+pub use recount_telemetry as telemetry;
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use recount::Recount;
 use recount::memory::MemoryStore;
 use recount::sqlite::SqliteStore;
@@ -15,6 +16,45 @@ use crate::rounds::Rounds;
 /// How long each number of dispatchers runs before it is the others' turn.
 const TURN: Duration = Duration::from_millis(800);
 const ROUNDS: usize = 7;
+
+/// How many commands a round in memory has.
+const COMMANDS: u32 = 50_000;
+
+/// Microseconds per command of one dispatcher on a warm aggregate.
+async fn one_by_one(recount: &Recount, commands: u32) -> Result<f64> {
+    let started = Instant::now();
+    for number in 0..commands {
+        let _ = recount.dispatch(Sell { till: "main".to_owned(), number }).await?;
+    }
+    Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(commands))
+}
+
+/// A command in memory with metrics recorded over one without, turn by turn.
+pub async fn measure_telemetry(figures: &mut Figures) -> Result<()> {
+    // Short turns, and many: what else the machine does hits both sides of most pairs alike.
+    const TURN: u32 = 5_000;
+    const PAIRS: usize = 151;
+    let without = Recount::new(MemoryStore::new());
+    let _recorder = PrometheusBuilder::new().install_recorder()?;
+    let with = Recount::new(MemoryStore::new());
+    let (mut off, mut on, mut costs) = (Rounds::default(), Rounds::default(), Rounds::default());
+    for pair in 0..=PAIRS {
+        let (unrecorded, recorded) = if pair % 2 == 0 {
+            (one_by_one(&without, TURN).await?, one_by_one(&with, TURN).await?)
+        } else {
+            let recorded = one_by_one(&with, TURN).await?;
+            (one_by_one(&without, TURN).await?, recorded)
+        };
+        if pair > 0 {
+            off.push(unrecorded);
+            on.push(recorded);
+            costs.push((recorded / unrecorded - 1.0) * 100.0);
+        }
+    }
+    let detail = format!("{:.2} µs with metrics, {:.2} µs without; {}", on.median(), off.median(), costs.spread(1));
+    figures.add("telemetry_cost_percent", costs.median(), Floor::AtMost(5.0), detail);
+    Ok(())
+}
 
 /// Many dispatchers over one, each with an aggregate of its own, turn by turn on one durable file.
 pub async fn measure_sqlite(figures: &mut Figures, file: &Path) -> Result<()> {
@@ -70,17 +110,13 @@ async fn dispatchers(recount: &Recount, count: usize) -> Result<f64> {
 
 /// A command on a warm aggregate, one after the other.
 pub async fn measure_memory(figures: &mut Figures) -> Result<()> {
-    const COMMANDS: u32 = 50_000;
     let recount = Recount::new(MemoryStore::new());
     let mut rounds = Rounds::default();
     for round in 0..=ROUNDS {
-        let started = Instant::now();
-        for number in 0..COMMANDS {
-            let _ = recount.dispatch(Sell { till: "main".to_owned(), number }).await?;
-        }
+        let microseconds = one_by_one(&recount, COMMANDS).await?;
         // The first one warms up.
         if round > 0 {
-            rounds.push(started.elapsed().as_secs_f64() * 1e6 / f64::from(COMMANDS));
+            rounds.push(microseconds);
         }
     }
     let detail = format!("{COMMANDS} commands a round; {}", rounds.spread(2));

@@ -69,6 +69,7 @@ enum Part {
     Keyed,
     Batch,
     Import,
+    Telemetry,
 }
 
 #[tokio::main]
@@ -111,6 +112,10 @@ async fn core(json: Option<&Path>, directory: Option<PathBuf>, only: &[Part]) ->
     }
     if let Some(shop) = shop {
         import::measure(&mut figures, &shop, &scratch.join("shop.db"))?;
+    }
+    if measured(Part::Telemetry) {
+        // The recorder that it installs stays for the rest of the process.
+        dispatch::measure_telemetry(&mut figures).await?;
     }
     println!("\n{figures}");
     if let Some(json) = json {

@@ -14,6 +14,8 @@
 //!
 //! *run*: readers of events. [`Subscription`] delivers events; [`Projection`]s write to a [`ReadModel`].
 //!
+//! *telemetry*: names of metrics and spans, and [`TraceContext`]. [`Health`] is data.
+//!
 //! [`Recount`] is the handle on all of them.
 //!
 //! # What must not be here
@@ -26,10 +28,12 @@
 pub mod __private;
 mod dispatch;
 mod domain;
+mod health;
 mod recount;
 mod redact;
 mod run;
 mod store;
+mod telemetry;
 
 pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};
 pub use domain::{
@@ -47,9 +51,12 @@ pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,
     ExpectedVersion, Home, Idempotency, IdempotencyKey, InvalidAppend, KeyedSlice, Lease, LeaseError, MAX_EVENTS,
-    MAX_PAYLOAD, Metadata, NameError, NamedAppend, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent,
-    Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId, StreamAppend, StreamAppended,
-    StreamId, StreamVersion, Tag, Timestamp, Violation,
+    MAX_PAYLOAD, Metadata, NameError, NamedAppend, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream,
+    RecordedEvent, Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId, StreamAppend,
+    StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Violation,
+};
+pub use telemetry::{
+    Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,
 };
 
 pub use recount_macros::{Aggregate, Command, Event, Id, Shape};

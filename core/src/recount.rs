@@ -7,9 +7,12 @@ use schemars::Schema;
 
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
 use crate::domain::names::CheckedNames;
+use crate::health::StoreProbe;
 use crate::run::ProjectionsBuilder;
+use crate::telemetry::Metrics;
 use crate::{
     Aggregate, Apply, Checkpoint, Command, Decision, HandleWith, Query, StateError, Store, Subscription, Timestamp,
+    TraceContext,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
@@ -38,6 +41,9 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) routes: Routes,
     pub(crate) names: CheckedNames,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) trace_context: Option<Arc<dyn TraceContext>>,
+    pub(crate) store_probe: StoreProbe,
 }
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
@@ -58,6 +64,7 @@ impl Recount {
             retry: Retry::default(),
             clock: Arc::new(Timestamp::now),
             routes: Routes::new(),
+            trace_context: None,
         }
     }
 
@@ -145,6 +152,7 @@ pub struct RecountBuilder {
     retry: Retry,
     clock: Clock,
     routes: Routes,
+    trace_context: Option<Arc<dyn TraceContext>>,
 }
 
 impl RecountBuilder {
@@ -166,6 +174,13 @@ impl RecountBuilder {
         self
     }
 
+    /// How spans are connected with a distributed trace. Without it, the `traceparent` that a command's metadata carries
+    /// is stored unchanged.
+    pub fn trace_context(mut self, context: impl TraceContext) -> Self {
+        self.trace_context = Some(Arc::new(context));
+        self
+    }
+
     /// Makes the commands of this aggregate reachable by name. A command that two aggregates of one name have is refused when it
     /// is dispatched.
     pub fn register<A: Apply>(mut self) -> Self {
@@ -176,13 +191,16 @@ impl RecountBuilder {
         self
     }
 
-    /// The handle.
+    /// The handle. With the feature `metrics` it records metrics if a recorder of the `metrics` facade was installed before.
     #[must_use]
     pub fn build(self) -> Recount {
-        let Self { store, warm_aggregates, retry, clock, routes } = self;
+        let Self { store, warm_aggregates, retry, clock, routes, trace_context } = self;
         let names = CheckedNames::beside(store.names());
+        let metrics = Arc::new(Metrics::new(store.kind()));
+        let cache = WarmCache::new(warm_aggregates, Arc::clone(&metrics));
+        let store_probe = StoreProbe::default();
         Recount {
-            inner: Arc::new(Inner { store, cache: WarmCache::new(warm_aggregates), retry, clock, routes, names }),
+            inner: Arc::new(Inner { store, cache, retry, clock, routes, names, metrics, trace_context, store_probe }),
         }
     }
 }

@@ -120,6 +120,10 @@ impl fmt::Debug for MemoryStore {
 
 #[async_trait]
 impl EventStore for MemoryStore {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
     fn identity(&self) -> StoreId {
         self.id
     }

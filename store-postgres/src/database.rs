@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use recount_core::StoreError;
+use recount_core::{PoolUsage, StoreError};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Postgres};
@@ -121,6 +121,12 @@ impl Database {
             return Ok(line);
         }
         Box::pin(self.any_line(careful)).await
+    }
+
+    /// The connections in use and not in use. Those that rest between two statements are not in use.
+    pub(crate) fn usage(&self) -> PoolUsage {
+        let idle = self.pool.num_idle() + self.resting.lines().len();
+        PoolUsage { name: "main", size: self.pool.size(), idle: u32::try_from(idle).unwrap_or(u32::MAX) }
     }
 
     /// The connection that was used last, if that was a moment ago.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision,
-    ExpectedVersion, Home, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision,
-    StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
+    ExpectedVersion, Home, IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent,
+    Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -253,6 +253,14 @@ impl PostgresStore {
 
 #[async_trait]
 impl EventStore for PostgresStore {
+    fn kind(&self) -> &'static str {
+        "postgresql"
+    }
+
+    fn pools(&self) -> Vec<PoolUsage> {
+        vec![self.0.parts.reader.database.usage()]
+    }
+
     fn identity(&self) -> StoreId {
         self.0.parts.identity
     }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedRevision,
-    ExpectedVersion, Home, IdempotencyKey, NamedAppend, Position, ReadAll, ReadStream, RecordedEvent, Revision,
-    StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StoredNames, StreamId, Violation,
+    ExpectedVersion, Home, IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent,
+    Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StoredNames, StreamId, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite};
@@ -178,6 +178,16 @@ impl SqliteStore {
 
 #[async_trait]
 impl EventStore for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn pools(&self) -> Vec<PoolUsage> {
+        let pool = &self.0.parts.reader.pool;
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        vec![PoolUsage { name: "readers", size: pool.size(), idle }]
+    }
+
     fn identity(&self) -> StoreId {
         self.0.parts.identity
     }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
-    NamedAppend, Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError,
-    StoreId, StoredNames, StreamId,
+    NamedAppend, PoolUsage, Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore,
+    StoreError, StoreId, StoredNames, StreamId,
 };
 use tokio::sync::watch;
 
@@ -218,6 +218,12 @@ fn lost_answer(operation: Operation) -> StoreError {
 
 #[async_trait]
 impl<S: EventStore> EventStore for FaultyStore<S> {
+    fn kind(&self) -> &'static str {
+        self.store.kind()
+    }
+    fn pools(&self) -> Vec<PoolUsage> {
+        self.store.pools()
+    }
     fn identity(&self) -> StoreId {
         self.store.identity()
     }

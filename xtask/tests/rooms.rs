@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount-store-memory", &["recount-core"]),
     ("recount-store-sqlite", &["recount-core"]),
     ("recount-store-postgres", &["recount-core"]),
+    ("recount-telemetry", &["recount-core"]),
     ("recount-testing", &["recount-core"]),
     (
         "recount",
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "recount-store-memory",
             "recount-store-sqlite",
             "recount-store-postgres",
+            "recount-telemetry",
         ],
     ),
     ("bank", &["recount"]),
@@ -37,7 +39,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What the core must never see: databases, brokers, the network, the file system.
-const NOT_IN_CORE: &[&str] = &["sqlx", "rusqlite", "reqwest", "hyper", "async-nats", "lapin", "rdkafka", "notify"];
+const NOT_IN_CORE: &[&str] =
+    &["sqlx", "rusqlite", "reqwest", "hyper", "async-nats", "lapin", "rdkafka", "notify", "opentelemetry", "axum"];
 
 fn packages() -> BTreeMap<String, Value> {
     let output = Command::new(env!("CARGO"))

@@ -10,6 +10,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::Mutex;
 
 use super::queue::Queue;
+use crate::telemetry::{Entry, Metrics};
 use crate::{Aggregate, StreamId, StreamVersion};
 
 /// An aggregate's state, as of a version of its stream.
@@ -33,6 +34,7 @@ pub(crate) struct Slot<A: Aggregate> {
     /// so a dropped future leaves an empty slot, and the next turn loads anew.
     pub(crate) turn: Arc<Mutex<Option<Warm<A>>>>,
     pub(crate) queue: Queue<A>,
+    pub(crate) entry: Entry,
 }
 
 /// Slots by aggregate type and stream. An evicted slot that is still in use only loses its place in the queue:
@@ -41,13 +43,14 @@ pub(crate) struct WarmCache {
     /// How many aggregates of each type in a row that were met for the first time had no events.
     newcomers: RwLock<HashMap<TypeId, u32, RandomState>>,
     slots: Cache<(TypeId, StreamId), Arc<dyn Any + Send + Sync>, UnitWeighter, RandomState>,
+    metrics: Arc<Metrics>,
 }
 
 impl WarmCache {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, metrics: Arc<Metrics>) -> Self {
         let weight = capacity as u64;
         let slots = Cache::with(capacity, weight, UnitWeighter, RandomState::default(), DefaultLifecycle::default());
-        Self { newcomers: RwLock::default(), slots }
+        Self { newcomers: RwLock::default(), slots, metrics }
     }
 
     /// Whether an aggregate that is met for the first time likely has no events.
@@ -73,7 +76,10 @@ impl WarmCache {
 
     /// The place of an aggregate, made if it has none.
     pub(crate) fn slot<A: Aggregate>(&self, stream: &StreamId) -> Arc<Slot<A>> {
-        let fresh = || Arc::new(Slot::<A> { turn: Arc::default(), queue: Queue::default() });
+        let fresh = || {
+            let entry = Entry::new(self.metrics.aggregate::<A>(A::NAME));
+            Arc::new(Slot::<A> { turn: Arc::default(), queue: Queue::default(), entry })
+        };
         let key = (TypeId::of::<A>(), stream.clone());
         let slot = self
             .slots

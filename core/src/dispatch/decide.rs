@@ -2,18 +2,22 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde::Serialize;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::engine::encode;
+use super::observe::{load_span, record_failed_load};
 use super::request::{Request, request_options};
 use super::{DispatchError, LoadError, Receipt};
 use crate::domain::trace::{Token, TokenSink, trace};
+use crate::telemetry::{AggregateMetrics, LoadSource, ReadKind};
 use crate::{
     Append, AppendCondition, AppendError, Context, Decision, Event, ExpectedVersion, Idempotency, IdempotencyKey,
-    Metadata, Position, Query, ReadAll, Recount, StreamAppend, StreamVersion,
+    Metadata, Position, Query, ReadAll, Recount, StreamAppend, StreamVersion, TRACE_TARGET,
 };
 
 /// A decision that is made and recorded when it is awaited.
@@ -54,12 +58,40 @@ impl<'a, D: Decision> Decide<'a, D> {
         self
     }
 
+    /// Makes the decision, and records its span and metrics.
     async fn run(self) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
+        let inner = &self.recount.inner;
+        let started = inner.metrics.commands.start();
+        let name = name_of::<D>();
+        let span = tracing::info_span!(
+            target: TRACE_TARGET,
+            "decide",
+            otel.name = format_args!("decide {name}"),
+            otel.status_code = Empty,
+            recount.command = name,
+            recount.outcome = Empty,
+            recount.attempts = Empty,
+            error.type = Empty,
+        );
+        let traceparent = inner.enter_trace(&span, &self.request.metadata);
+        let recorded = (!span.is_disabled()).then(|| span.clone());
+        // A decision has no aggregate.
+        let metrics = inner.metrics.aggregate::<D>("");
+        let outcome = self.decide(traceparent.as_ref(), &metrics).instrument(span).await;
+        inner.record_end(&metrics, name, started, recorded, outcome.as_ref());
+        outcome
+    }
+
+    async fn decide(
+        &self,
+        traceparent: Option<&Arc<str>>,
+        metrics: &AggregateMetrics,
+    ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
         let inner = &self.recount.inner;
         inner.names.claim_events::<D::Event>().map_err(LoadError::from)?;
         let boundary = self.decision.boundary().map_err(LoadError::from)?.within(&D::Event::query());
         let idempotency = self.name()?;
-        let metadata = self.request.metadata();
+        let metadata = self.request.metadata(traceparent);
         let mut backoff = inner.retry.backoff();
         let mut attempts = 0;
         loop {
@@ -90,9 +122,10 @@ impl<'a, D: Decision> Decide<'a, D> {
                     }
                 }
             }
-            match (inner.store.append(append).await, &idempotency) {
+            match (inner.append(append).await, &idempotency) {
                 (Ok(first), Some(named)) if first.repeated => return inner.first_outcome(named, first).await,
                 (Ok(appended), _) => {
+                    metrics.attempts(attempts);
                     let version = appended.streams.last().map_or(StreamVersion::EMPTY, |stream| stream.version);
                     return Ok(Receipt {
                         version,
@@ -102,7 +135,11 @@ impl<'a, D: Decision> Decide<'a, D> {
                     });
                 }
                 (Err(AppendError::Conflict(conflict)), _) if conflict.can_retry() => match backoff.next() {
-                    Some(pause) => tokio::time::sleep(pause).await,
+                    Some(pause) => {
+                        metrics.conflicts.add(1);
+                        Span::current().record("recount.attempts", attempts + 1);
+                        tokio::time::sleep(pause).await;
+                    }
                     None => return Err(DispatchError::Contended { attempts, source: conflict }),
                 },
                 (Err(error), _) => return Err(error.into()),
@@ -149,6 +186,27 @@ impl<'a, D: Decision> Decide<'a, D> {
 
     /// What the events of the boundary say, and how far that reaches.
     async fn fold(&self, boundary: &Query) -> Result<(D::State, Position), LoadError> {
+        let span = load_span(name_of::<D>(), None);
+        let recorded = (!span.is_disabled()).then(|| span.clone());
+        let reads = &self.recount.inner.metrics.store;
+        let started = reads.read();
+        let folded = self.read(boundary).instrument(span).await;
+        match &folded {
+            Ok((.., replayed)) => {
+                reads.read_end(ReadKind::All, started, *replayed);
+                if let Some(span) = recorded {
+                    span.record("recount.source", LoadSource::Stream.name());
+                    span.record("recount.replayed", replayed);
+                }
+            }
+            Err(error) => record_failed_load(recorded, error),
+        }
+        folded.map(|(state, after, _)| (state, after))
+    }
+
+    /// The state, the position of its last event, and the number of events.
+    async fn read(&self, boundary: &Query) -> Result<(D::State, Position, u64), LoadError> {
+        let mut replayed = 0;
         let mut state = D::State::default();
         let mut after = Position::START;
         let mut events = self.recount.inner.store.read_all(ReadAll::new(boundary.clone()));
@@ -161,8 +219,9 @@ impl<'a, D: Decision> Decide<'a, D> {
             })?;
             self.decision.apply(&mut state, &event);
             after = recorded.position;
+            replayed += 1;
         }
-        Ok((state, after))
+        Ok((state, after, replayed))
     }
 }
 
@@ -198,7 +257,6 @@ impl<'a, D: Decision> IntoFuture for Decide<'a, D> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let span = tracing::debug_span!("decide", decision = std::any::type_name::<D>());
-        Box::pin(self.run().instrument(span))
+        Box::pin(self.run())
     }
 }

@@ -9,10 +9,12 @@ use futures_util::future::join;
 
 use super::cache::Warm;
 use super::kept::{is_closed, nothing};
+use super::observe::Observed;
 use super::queue::Outcome;
 use super::request::Request;
 use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::recount::Inner;
+use crate::telemetry::AggregateMetrics;
 use crate::{
     AnyCommand, Append, AppendError, Appended, Apply, Conflict, Context, Event, EventData, ExpectedVersion,
     Idempotency, Metadata, Position, ReadStream, StreamAppended, StreamId, StreamVersion, Violation,
@@ -26,27 +28,29 @@ pub(super) struct Wish<'a, A> {
     pub(super) idempotency: Option<Idempotency>,
     /// Whether a refusal is kept under the idempotency key.
     pub(super) keeps_refusal: bool,
+    pub(super) metrics: &'a AggregateMetrics,
 }
 
 impl Inner {
     /// Runs a command in its aggregate's turn. `finish` sees the state after it, before the turn ends.
-    pub(super) async fn run<A: Apply, T: Send + 'static>(
+    pub(super) async fn take_turn<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
+        stream: StreamId,
         command: &dyn AnyCommand<A>,
         request: &Request,
         finish: fn(&A) -> T,
+        observed: &Observed<A>,
     ) -> Outcome<A, T> {
-        let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
+        let Observed { metrics, known, traceparent } = observed;
         let idempotency = name(command, request.key.as_ref())?;
-        let known = self.cache.find::<A>(&stream);
         if known.is_none() {
             self.names.claim_aggregate::<A>().map_err(LoadError::from)?;
         }
         let met = known.is_none() && !command.creates() && !self.cache.expects_new::<A>();
         let prepare = || {
-            let slot = known.unwrap_or_else(|| self.cache.slot::<A>(&stream));
+            let slot = known.clone().unwrap_or_else(|| self.cache.slot::<A>(&stream));
             let turn = Arc::clone(&slot.turn).try_lock_owned().ok();
-            (slot, turn, request.metadata())
+            (slot, turn, request.metadata(traceparent.as_ref()))
         };
         let (loaded, (slot, turn, metadata)) = if met {
             // The store is asked first, and the rest is done while it answers.
@@ -55,7 +59,8 @@ impl Inner {
         } else {
             (None, prepare())
         };
-        let wish = Wish { command, stream: &stream, metadata, idempotency, keeps_refusal: request.keeps_refusal };
+        let wish =
+            Wish { command, stream: &stream, metadata, idempotency, keeps_refusal: request.keeps_refusal, metrics };
         match turn {
             Some(mut turn) => self.run_alone(&wish, finish, &mut turn, loaded).await,
             // In boxes, here and below: most commands carry nothing of what is seldom needed.
@@ -93,7 +98,7 @@ impl Inner {
         turn: &mut Option<Warm<A>>,
         mut loaded: Option<Warm<A>>,
     ) -> Outcome<A, Warm<A>> {
-        let Wish { command, stream, metadata, idempotency, keeps_refusal } = wish;
+        let Wish { command, stream, metadata, idempotency, keeps_refusal, metrics } = wish;
         let mut backoff = None;
         let mut attempts = 0;
         let mut may_guess = true;
@@ -102,7 +107,10 @@ impl Inner {
             let mut guessed = false;
             let (mut warm, mut cached) = match (turn.take(), loaded.take()) {
                 _ if command.creates() => (Warm::default(), false),
-                (Some(warm), _) => (warm, attempts == 1),
+                (Some(warm), _) => {
+                    metrics.hits.add(u64::from(attempts == 1));
+                    (warm, attempts == 1)
+                }
                 (None, Some(warm)) => (warm, false),
                 (None, None) if may_guess && self.cache.expects_new::<A>() => {
                     guessed = true;
@@ -151,14 +159,14 @@ impl Inner {
                 if command.creates() { ExpectedVersion::NoStream } else { ExpectedVersion::Exact(warm.version) };
             let appending = {
                 let append = Append::to((*stream).clone(), expected, data);
-                self.store.append(Append { idempotency: idempotency.clone(), ..append })
+                self.append(Append { idempotency: idempotency.clone(), ..append })
             };
             let mut appended = appending.await;
             if events.is_empty()
                 && let (Err(error), Some(named)) = (&appended, idempotency)
                 && is_closed(error)
             {
-                appended = self.store.append(nothing(named)).await;
+                appended = self.append(nothing(named)).await;
             }
             let conflict = match (appended, idempotency) {
                 (Ok(first), Some(named)) if first.repeated => {
@@ -166,7 +174,8 @@ impl Inner {
                 }
                 (Ok(appended), _) => {
                     warm.take(&events);
-                    snapshot::keep(&*self.store, stream, &mut warm).await;
+                    metrics.attempts(attempts);
+                    snapshot::keep(&*self.store, stream, &mut warm, metrics).await;
                     let position = (!events.is_empty()).then_some(appended.position);
                     return Ok((Receipt { version: warm.version, position, events, repeated: false }, warm));
                 }
@@ -183,7 +192,7 @@ impl Inner {
                 return Err(already_exists(conflict));
             }
             let pause = backoff.get_or_insert_with(|| Box::new(self.retry.backoff())).next();
-            *turn = Box::pin(self.after_conflict(stream, warm, conflict, attempts, pause)).await?;
+            *turn = Box::pin(self.after_conflict(stream, warm, conflict, attempts, pause, metrics)).await?;
         }
     }
 
@@ -196,9 +205,15 @@ impl Inner {
         conflict: Conflict,
         attempts: usize,
         pause: Option<Duration>,
+        metrics: &AggregateMetrics,
     ) -> Result<Option<Warm<A>>, DispatchError<A::Error>> {
         tracing::debug!(%stream, attempts, %conflict, "conflict, deciding again");
-        let Some(pause) = pause else { return Err(DispatchError::Contended { attempts, source: conflict }) };
+        metrics.conflicts.add(1);
+        let Some(pause) = pause else {
+            metrics.attempts(attempts);
+            return Err(DispatchError::Contended { attempts, source: conflict });
+        };
+        tracing::Span::current().record("recount.attempts", attempts + 1);
         // The first retry is at once: its state came with the conflict.
         if attempts > 1 {
             tokio::time::sleep(pause).await;

@@ -17,6 +17,7 @@ use super::engine::{Wish, encode};
 use super::queue::{Job, Outcome, Waiting};
 use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::recount::Inner;
+use crate::telemetry::AggregateMetrics;
 use crate::{
     Aggregate, Append, AppendError, Apply, Context, EventData, ExpectedVersion, Idempotency, IdempotencyKey,
     KeyedSlice, MAX_EVENTS, MAX_PAYLOAD, Metadata, StoreError, StreamId, StreamVersion,
@@ -44,7 +45,9 @@ impl Inner {
         let shares = !wish.command.creates() && Handle::try_current().is_ok();
         if !shares {
             let place = slot.queue.join(None);
+            let since = wish.metrics.now();
             let mut turn = slot.turn.lock().await;
+            wish.metrics.waited(since);
             drop(place);
             return self.run_alone(wish, finish, &mut turn, None).await;
         }
@@ -54,16 +57,22 @@ impl Inner {
         let (metadata, idempotency) = (metadata.clone(), idempotency.clone());
         let job = Job { command: command.boxed(), metadata, idempotency, caller };
         let place = slot.queue.join(Some(job));
+        let since = wish.metrics.now();
         tokio::select! {
             biased;
-            reply = &mut replied => return self.replied(reply, wish, finish, slot).await,
+            reply = &mut replied => {
+                wish.metrics.waited(since);
+                return self.replied(reply, wish, finish, slot).await;
+            }
             mut turn = Arc::clone(&slot.turn).lock_owned() => {
+                wish.metrics.waited(since);
                 let group = place.gather();
                 if group.len() == 1 {
                     return self.run_alone(wish, finish, &mut turn, None).await;
                 }
                 if !group.is_empty() {
-                    let group = Arc::clone(self).run_group(wish.stream.clone(), group, turn);
+                    let metrics = Arc::clone(slot.entry.metrics());
+                    let group = Arc::clone(self).run_group(wish.stream.clone(), group, turn, metrics);
                     tokio::spawn(group.in_current_span());
                 }
             }
@@ -89,8 +98,14 @@ impl Inner {
     }
 
     /// Runs several commands, in a task of its own: whoever started it may go away.
-    async fn run_group<A: Apply>(self: Arc<Self>, stream: StreamId, mut jobs: Vec<Job<A>>, mut turn: Turn<A>) {
-        if let Err(error) = self.append_group(&stream, &mut jobs, &mut turn).await {
+    async fn run_group<A: Apply>(
+        self: Arc<Self>,
+        stream: StreamId,
+        mut jobs: Vec<Job<A>>,
+        mut turn: Turn<A>,
+        metrics: Arc<AggregateMetrics>,
+    ) {
+        if let Err(error) = self.append_group(&stream, &mut jobs, &mut turn, &metrics).await {
             let each = for_each(error);
             for job in jobs {
                 match each() {
@@ -107,6 +122,7 @@ impl Inner {
         stream: &StreamId,
         jobs: &mut Vec<Job<A>>,
         turn: &mut Option<Warm<A>>,
+        metrics: &AggregateMetrics,
     ) -> Result<(), DispatchError<A::Error>> {
         let mut backoff = None;
         let mut attempts = 0;
@@ -133,11 +149,15 @@ impl Inner {
             let mut position = None;
             if !group.is_empty() {
                 let append = Append::to(stream.clone(), ExpectedVersion::Exact(warm.version), group.data);
-                match self.store.append(Append { slices: group.slices, ..append }).await {
-                    Ok(appended) => position = Some(appended.position),
+                let append = Append { slices: group.slices, ..append };
+                match self.append_shared(append, jobs.iter().map(|job| &job.metadata)).await {
+                    Ok(appended) => {
+                        metrics.attempts(attempts);
+                        position = Some(appended.position);
+                    }
                     Err(AppendError::Conflict(conflict)) if conflict.can_retry() => {
                         let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
-                        *turn = self.after_conflict(stream, warm, conflict, attempts, pause).await?;
+                        *turn = self.after_conflict(stream, warm, conflict, attempts, pause, metrics).await?;
                         continue;
                     }
                     // Some requests are repetitions. Each of them runs alone and finds its first outcome. The others
@@ -151,7 +171,7 @@ impl Inner {
                     }
                     Err(error) => return Err(error.into()),
                 }
-                snapshot::keep(&*self.store, stream, &mut group.after).await;
+                snapshot::keep(&*self.store, stream, &mut group.after, metrics).await;
             }
             // Each caller sees the state after its own command.
             for (job, decided) in jobs.drain(..).zip(group.decided) {

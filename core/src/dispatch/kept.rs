@@ -44,7 +44,7 @@ impl Inner {
             idempotency: Some(idempotency.clone()),
             ..Append::default()
         };
-        let first = self.store.append(append).await?;
+        let first = self.append(append).await?;
         Ok(first.repeated.then_some(first))
     }
 

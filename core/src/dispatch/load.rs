@@ -13,14 +13,19 @@ use futures_util::StreamExt;
 use super::cache::Warm;
 use super::{LoadError, snapshot};
 use crate::recount::Inner;
+use crate::telemetry::ReadKind;
 use crate::{Apply, Event, EventRef, NameError, ReadStream, Recount, StoreError, StreamId, StreamVersion, Timestamp};
 
 impl Inner {
     /// Loads from snapshot and tail; the empty state if there is no such stream.
     pub(super) async fn load<A: Apply>(&self, stream: &StreamId) -> Result<Warm<A>, LoadError> {
-        let mut warm = snapshot::find::<A>(&*self.store, stream).await.unwrap_or_default();
-        self.catch_up(stream, &mut warm).await?;
-        Ok(warm)
+        let load = async {
+            let mut warm = snapshot::find::<A>(&*self.store, stream).await.unwrap_or_default();
+            let snapshot = warm.version;
+            self.catch_up(stream, &mut warm).await?;
+            Ok((snapshot, warm))
+        };
+        self.observe_load(stream, load).await
     }
 
     /// Loads an aggregate that is not in the cache, and notes whether it is a new one.
@@ -40,7 +45,9 @@ impl Inner {
                 failed = warm.apply(stream, event).err();
             }
         };
+        let started = self.metrics.store.read();
         let read = self.store.fold_stream(read, &mut apply).await;
+        self.metrics.store.read_end(ReadKind::Stream, started, warm.version.get() - before.get());
         if let Some(failed) = failed {
             return Err(failed);
         }
@@ -123,6 +130,7 @@ impl<'a, A: Apply> Load<'a, A> {
             let mut turn = slot.turn.lock().await;
             let warm = match turn.take() {
                 Some(mut warm) => {
+                    slot.entry.metrics().hits.add(1);
                     inner.catch_up(&stream, &mut warm).await?;
                     warm
                 }

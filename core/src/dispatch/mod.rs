@@ -1,5 +1,6 @@
 //! Dispatching commands: who gets a turn, on which state, and what happens on a conflict.
 
+mod append;
 mod cache;
 mod decide;
 mod engine;
@@ -7,6 +8,7 @@ mod error;
 mod group;
 pub(crate) mod kept;
 mod load;
+mod observe;
 mod queue;
 mod receipt;
 mod request;
@@ -16,8 +18,6 @@ pub(crate) mod snapshot;
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-
-use tracing::Instrument;
 
 pub(crate) use cache::WarmCache;
 pub use decide::Decide;
@@ -68,8 +68,7 @@ where
         &self,
         finish: fn(&A) -> T,
     ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
-        let span = tracing::debug_span!("dispatch", aggregate = A::NAME, command = C::NAME);
-        self.recount.inner.run::<A, T>(&self.command, &self.request, finish).instrument(span).await
+        self.recount.inner.run::<A, T>(&self.command, &self.request, finish).await
     }
 }
 

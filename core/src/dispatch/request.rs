@@ -21,9 +21,13 @@ impl Request {
         Self { metadata: Metadata::current(), key: None, keeps_refusal: false }
     }
 
-    /// Every event belongs to a conversation; the first one starts it.
-    pub(crate) fn metadata(&self) -> Metadata {
+    /// The metadata of the events. Every event belongs to a conversation; the first one starts it. If the request is in a
+    /// trace, that replaces the trace that its metadata came with.
+    pub(crate) fn metadata(&self, traceparent: Option<&Arc<str>>) -> Metadata {
         let mut metadata = self.metadata.clone();
+        if let Some(traceparent) = traceparent {
+            metadata.traceparent = Some(Arc::clone(traceparent));
+        }
         metadata.correlation_id.get_or_insert_with(|| {
             let id = EventId::new().0.hyphenated();
             Arc::from(&*id.encode_lower(&mut [0; Hyphenated::LENGTH]))

@@ -6,6 +6,7 @@
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::cache::Warm;
+use crate::telemetry::AggregateMetrics;
 use crate::{Apply, ExpectedRevision, NameError, StateKey, Store, StreamId, StreamVersion};
 
 const HEADER: usize = 4 + 8 + 8;
@@ -43,7 +44,12 @@ pub(super) async fn find<A: Apply>(store: &dyn Store, stream: &StreamId) -> Opti
 }
 
 /// Keeps the state if enough happened since the last time. A failure costs a longer replay, nothing else.
-pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &mut Warm<A>) {
+pub(super) async fn keep<A: Apply>(
+    store: &dyn Store,
+    stream: &StreamId,
+    warm: &mut Warm<A>,
+    metrics: &AggregateMetrics,
+) {
     let Some(snapshot) = A::SNAPSHOT else { return };
     if warm.version.get() - warm.snapshot.get() < snapshot.every {
         return;
@@ -55,6 +61,7 @@ pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &
             tracing::warn!(%stream, %error, "state can't be kept as a snapshot");
             // Don't retry for each command: an older snapshot plus the events after it is enough.
             warm.snapshot = warm.version;
+            metrics.snapshot_failures.add(1);
             return;
         }
     };
@@ -64,8 +71,14 @@ pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &
     value.put_u64_le((snapshot.shape)());
     value.put_slice(&state);
     match store.put(&key, value.freeze(), ExpectedRevision::Any, None).await {
-        Ok(_) => warm.snapshot = warm.version,
-        Err(error) => tracing::warn!(%stream, %error, "snapshot can't be kept"),
+        Ok(_) => {
+            warm.snapshot = warm.version;
+            metrics.snapshot_writes.add(1);
+        }
+        Err(error) => {
+            metrics.snapshot_failures.add(1);
+            tracing::warn!(%stream, %error, "snapshot can't be kept");
+        }
     }
 }
 

@@ -37,6 +37,20 @@ pub enum AppendError {
     Store(#[from] StoreError),
 }
 
+impl AppendError {
+    /// The kind of failure, as a label of metrics and an attribute of spans.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Conflict(_) => "conflict",
+            Self::Invalid(_) => "invalid",
+            Self::KeyReused { .. } => "key_reused",
+            Self::KeysKnown { .. } => "keys_known",
+            Self::DuplicateEvent { .. } => "duplicate_event",
+            Self::Store(error) => error.kind(),
+        }
+    }
+}
+
 /// Everything that was not as an append expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", describe(.violations))]

@@ -25,6 +25,16 @@ pub trait EventStore: Send + Sync + 'static {
     /// Known since the store was opened.
     fn identity(&self) -> StoreId;
 
+    /// The kind of store, as telemetry names it: `memory`, `sqlite`, `postgresql`. `other` unless overridden.
+    fn kind(&self) -> &'static str {
+        "other"
+    }
+
+    /// The present use of the store's connection pools, for metrics.
+    fn pools(&self) -> Vec<PoolUsage> {
+        Vec::new()
+    }
+
     /// The stored names of the events that the store itself decodes, for inline projections.
     fn names(&self) -> StoredNames {
         StoredNames::default()
@@ -117,6 +127,17 @@ pub trait EventStore: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// The connections of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// The pool's name, such as `main`.
+    pub name: &'static str,
+    /// How many connections are open.
+    pub size: u32,
+    /// How many of them are not in use.
+    pub idle: u32,
+}
+
 /// Everything that recount needs from one store.
 pub trait Store: EventStore + StateStore {}
 
@@ -128,6 +149,12 @@ macro_rules! forward {
         impl<T: EventStore + ?Sized> EventStore for $pointer<T> {
             fn identity(&self) -> StoreId {
                 (**self).identity()
+            }
+            fn kind(&self) -> &'static str {
+                (**self).kind()
+            }
+            fn pools(&self) -> Vec<PoolUsage> {
+                (**self).pools()
             }
             fn names(&self) -> StoredNames {
                 (**self).names()

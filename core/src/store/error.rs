@@ -140,6 +140,26 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::StorageFull { .. })
     }
 
+    /// The kind of failure, as a label of metrics and an attribute of spans.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::StreamNotFound { .. } => "stream_not_found",
+            Self::StreamErased { .. } => "stream_erased",
+            Self::Unavailable { .. } => "unavailable",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::StorageFull { .. } => "storage_full",
+            Self::SchemaVersion { .. } => "schema_version",
+            Self::Damaged { .. } => "damaged",
+            Self::Replaced { .. } => "replaced",
+            Self::WentBack { .. } => "went_back",
+            Self::OtherStore { .. } => "other_store",
+            Self::Exhausted { .. } => "exhausted",
+            Self::Projection { .. } => "projection",
+            Self::Closed => "closed",
+            Self::Backend { .. } => "backend",
+        }
+    }
+
     /// Whether the store lacks events that a reader has handled, so that reading on could skip events silently.
     pub(crate) fn is_lost_history(&self) -> bool {
         matches!(self, Self::WentBack { .. } | Self::OtherStore { .. })

@@ -20,7 +20,7 @@ pub use append::{
 };
 pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
 pub use checkpoint::{Checkpoint, EventAt, StoreId};
-pub use contract::{EventStore, Store};
+pub use contract::{EventStore, PoolUsage, Store};
 pub(crate) use error::chain;
 pub use error::{BoxError, StoreError};
 pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};

@@ -1,0 +1,79 @@
+//! The appends of commands and decisions, with their spans and metrics.
+
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use crate::recount::Inner;
+use crate::{Append, AppendError, Appended, Metadata, TRACE_TARGET};
+
+/// How many dispatches the span of a shared append is linked to at most.
+const MAX_LINKS: usize = 32;
+
+impl Inner {
+    /// Appends for one command or decision.
+    pub(super) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let span = self.append_span(&append);
+        self.append_in(span, append).await
+    }
+
+    /// Appends for several commands. A span has one parent, which is one of their dispatches: it is linked to the others.
+    pub(super) async fn append_shared<'a>(
+        &self,
+        append: Append,
+        dispatches: impl ExactSizeIterator<Item = &'a Metadata>,
+    ) -> Result<Appended, AppendError> {
+        let span = self.append_span(&append);
+        self.metrics.shared.record(dispatches.len() as f64);
+        if !span.is_disabled() {
+            span.record("recount.shared", dispatches.len());
+            for traceparent in dispatches.take(MAX_LINKS).filter_map(|metadata| metadata.traceparent.as_ref()) {
+                self.link(&span, traceparent);
+            }
+        }
+        self.append_in(span, append).await
+    }
+
+    fn append_span(&self, append: &Append) -> Span {
+        let kind = self.store.kind();
+        tracing::info_span!(
+            target: TRACE_TARGET,
+            "append",
+            otel.name = format_args!("append {kind}"),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            db.system.name = kind,
+            db.operation.batch.size = events(append).count(),
+            recount.shared = Empty,
+            error.type = Empty,
+        )
+    }
+
+    async fn append_in(&self, span: Span, append: Append) -> Result<Appended, AppendError> {
+        let observed = (!span.is_disabled()).then(|| span.clone());
+        let pending = self.metrics.store.append(events(&append).map(|event| event.event_type.as_str()));
+        let outcome = self.store.append(append).instrument(span).await;
+        if let Some(pending) = pending {
+            self.metrics
+                .store
+                .end(pending, outcome.as_ref().map(|appended| appended.repeated).map_err(AppendError::kind));
+        }
+        if let (Some(span), Err(error)) = (observed, &outcome) {
+            span.record("error.type", error.kind());
+            // A conflict is an ordinary outcome, and so is a known key.
+            if !matches!(error, AppendError::Conflict(_) | AppendError::KeysKnown { .. }) {
+                span.record("otel.status_code", "ERROR");
+            }
+        }
+        outcome
+    }
+
+    fn link(&self, span: &Span, traceparent: &str) {
+        if let Some(context) = &self.trace_context {
+            context.link(span, traceparent);
+        }
+    }
+}
+
+fn events(append: &Append) -> impl Iterator<Item = &crate::EventData> {
+    append.streams.iter().flat_map(|stream| &stream.events)
+}

@@ -1,0 +1,124 @@
+//! The metrics that recount records: names, kinds, units, labels.
+
+/// What a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// A number that only grows.
+    Counter,
+    /// A number that goes up and down.
+    Gauge,
+    /// A distribution of values.
+    Histogram,
+}
+
+/// A metric that recount records. Labels hold names from the code, never stream ids, event ids or error texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The name, such as `recount.command.duration`. Prometheus writes it `recount_command_duration_seconds`.
+    pub name: &'static str,
+    /// What it counts.
+    pub kind: MetricKind,
+    /// The unit, as OpenTelemetry writes it.
+    pub unit: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub description: &'static str,
+}
+
+impl Metric {
+    /// Whether the values are seconds.
+    #[must_use]
+    pub fn is_duration(&self) -> bool {
+        self.unit == "s"
+    }
+}
+
+/// The upper bounds of the buckets of histograms in seconds.
+pub const DURATION_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The upper bounds of the buckets of the other histograms.
+pub const SIZE_BUCKETS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0];
+
+macro_rules! metrics {
+    ($($constant:ident: $kind:ident $name:literal $unit:literal [$($label:literal)*] $description:literal;)*) => {
+        $(pub(super) const $constant: Metric = Metric {
+            name: $name,
+            kind: MetricKind::$kind,
+            unit: $unit,
+            labels: &[$($label),*],
+            description: $description,
+        };)*
+
+        /// Every metric that recount records.
+        pub const METRICS: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    COMMANDS: Counter "recount.commands" "{command}" ["aggregate" "command" "outcome"]
+        "Commands and decisions by their outcome";
+    COMMAND_DURATION: Histogram "recount.command.duration" "s" ["aggregate" "command" "outcome"]
+        "How long commands and decisions take; those under 20 µs are sampled";
+    COMMAND_ATTEMPTS: Histogram "recount.command.attempts" "{attempt}" ["aggregate"]
+        "Attempts of commands that needed more than one";
+    COMMAND_QUEUE_WAIT: Histogram "recount.command.queue.wait" "s" ["aggregate"]
+        "How long commands waited for others of the same aggregate; those that did not wait are not counted";
+    COMMAND_SHARED: Histogram "recount.command.shared" "{command}" []
+        "How many commands shared an append; appends of a single command are not counted";
+    CONFLICTS: Counter "recount.conflicts" "{conflict}" ["aggregate"]
+        "Attempts that met a conflict";
+    LOAD_DURATION: Histogram "recount.aggregate.load.duration" "s" ["aggregate" "source"]
+        "How long it takes to load an aggregate that is not in the cache";
+    REPLAYED: Histogram "recount.aggregate.replayed" "{event}" ["aggregate"]
+        "Events replayed by loads that replayed any";
+    CACHE_HITS: Counter "recount.aggregate.cache.hits" "{hit}" ["aggregate"]
+        "Commands and loads that found the aggregate in the cache";
+    CACHE_MISSES: Counter "recount.aggregate.cache.misses" "{miss}" ["aggregate"]
+        "Loads of an aggregate that was not in the cache";
+    CACHE_ENTRIES: Gauge "recount.aggregate.cache.entries" "{aggregate}" ["aggregate"]
+        "Aggregates in the cache";
+    SNAPSHOT_WRITES: Counter "recount.snapshot.writes" "{snapshot}" ["aggregate"]
+        "Snapshots written";
+    SNAPSHOT_FAILURES: Counter "recount.snapshot.failures" "{snapshot}" ["aggregate"]
+        "Snapshots that could not be written";
+    APPEND_DURATION: Histogram "recount.append.duration" "s" ["store" "outcome" "error.type"]
+        "How long appends take; those under 20 µs are sampled";
+    APPEND_EVENTS: Histogram "recount.append.events" "{event}" ["store"]
+        "Events of an append; sampled together with its duration";
+    EVENTS_APPENDED: Counter "recount.events.appended" "{event}" ["event_type"]
+        "Events appended";
+    STORE_HEAD: Gauge "recount.store.head" "{position}" ["store"]
+        "The position of the last event";
+    STORE_WRITABLE: Gauge "recount.store.writable" "1" ["store"]
+        "1 if the store answers and can write, otherwise 0";
+    READ_DURATION: Histogram "recount.read.duration" "s" ["store" "kind"]
+        "How long reads of events take";
+    READ_EVENTS: Counter "recount.read.events" "{event}" ["store" "kind"]
+        "Events read";
+    POOL_SIZE: Gauge "recount.store.pool.size" "{connection}" ["store" "pool"]
+        "Open connections of the store";
+    POOL_IDLE: Gauge "recount.store.pool.idle" "{connection}" ["store" "pool"]
+        "Open connections of the store that are not in use";
+    PROJECTION_POSITION: Gauge "recount.projection.position" "{position}" ["projection" "version"]
+        "The position up to which the projection has handled events";
+    PROJECTION_LAG_EVENTS: Gauge "recount.projection.lag.events" "{position}" ["projection" "version"]
+        "The distance from the projection's position to the store's head";
+    PROJECTION_LAG_TIME: Gauge "recount.projection.lag.time" "s" ["projection" "version"]
+        "The age of the oldest event that the projection has not handled";
+    PROJECTION_EVENTS: Counter "recount.projection.events" "{event}" ["projection" "version"]
+        "Events handled";
+    PROJECTION_BATCH_DURATION: Histogram "recount.projection.batch.duration" "s" ["projection"]
+        "How long a batch takes, with its transaction";
+    PROJECTION_BATCH_SIZE: Histogram "recount.projection.batch.size" "{event}" ["projection"]
+        "Events of a batch";
+    PROJECTION_FAILURES: Counter "recount.projection.failures" "{failure}" ["projection" "error.type"]
+        "Failures of a handler or of the read model";
+    PROJECTION_STATE: Gauge "recount.projection.state" "1" ["projection" "version" "state"]
+        "1 for the projection's present state, 0 for the others";
+    HEALTH: Gauge "recount.health" "1" ["check"]
+        "1 if the check is ok or degraded, otherwise 0";
+    BUILD_INFO: Gauge "recount.build_info" "1" ["version" "store"]
+        "Always 1: the version of recount and the kind of store";
+}

@@ -1,0 +1,140 @@
+//! A scrape of the metrics address shows what commands, appends and loads did.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
+#![cfg(all(feature = "http", feature = "prometheus"))]
+
+extern crate recount_core as recount;
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::*;
+use recount_core::{IdempotencyKey, METRICS, MetricKind, Recount, Retry, Store};
+use recount_store_memory::MemoryStore;
+use recount_store_sqlite::SqliteStore;
+use recount_telemetry::{Exposure, Prometheus, Server, health_router, serve};
+use recount_testing::{Fault, FaultyStore, Operation};
+
+/// The name of a till, which must not be shown.
+const TILL: &str = "geheim";
+
+async fn serving(recount: &Recount, prometheus: &Prometheus) -> Server {
+    serve("127.0.0.1:0", health_router(recount).merge(prometheus.router(recount)), Exposure::Loopback).await.unwrap()
+}
+
+async fn scrape(address: SocketAddr) -> String {
+    let (status, text) = get(address, "/metrics").await;
+    assert_eq!(status, 200);
+    text
+}
+
+/// The value of the sample of this name whose labels have all of these, in whatever order.
+fn value(scrape: &str, name: &str, labels: &[&str]) -> f64 {
+    let is_it = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|it| line.contains(it))
+    };
+    let line = scrape.lines().find(is_it).unwrap_or_else(|| panic!("{name} {labels:?} is not in\n{scrape}"));
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+/// The name that Prometheus shows.
+fn shown(metric: &recount_core::Metric) -> String {
+    let unit = if metric.is_duration() { "_seconds" } else { "" };
+    let kind = match metric.kind {
+        MetricKind::Counter => "_total",
+        MetricKind::Gauge => "",
+        MetricKind::Histogram => "_count",
+    };
+    format!("{}{unit}{kind}", metric.name.replace('.', "_"))
+}
+
+async fn exercise<S: Store + Clone>(store: S) -> Recount {
+    let store = FaultyStore::new(store);
+    let recount = Recount::builder(store.clone()).retry(Retry { retries: 3, ..Retry::default() }).build();
+    let key = || IdempotencyKey::new("once").unwrap();
+    let _ = recount.dispatch(sell(TILL, 100)).idempotency_key(key()).await.unwrap();
+    let _ = recount.dispatch(sell(TILL, 100)).idempotency_key(key()).await.unwrap();
+    assert_eq!(recount.dispatch(sell(TILL, 0)).await.unwrap().events.len(), 0);
+    recount.dispatch(sell(TILL, 2000)).await.unwrap_err();
+    // Behind another process: a conflict, and a second attempt.
+    let other = Recount::new(store.clone());
+    let _ = other.dispatch(sell(TILL, 7)).await.unwrap();
+    let _ = recount.dispatch(sell(TILL, 8)).await.unwrap();
+    store.fail(Operation::Append, 1, Fault::Before);
+    recount.dispatch(sell(TILL, 9)).await.unwrap_err();
+    // One is being recorded, three wait and share an append.
+    store.fail(Operation::Append, 1, Fault::Delay(Duration::from_millis(50)));
+    let waiting = (0..4).map(|_| {
+        let recount = recount.clone();
+        tokio::spawn(async move { recount.dispatch(sell(TILL, 1)).await })
+    });
+    for waiting in waiting.collect::<Vec<_>>() {
+        let _ = waiting.await.unwrap().unwrap();
+    }
+    // A new program begins with the snapshot.
+    store.fail(Operation::Put, 1, Fault::Before);
+    let later = Recount::new(store.clone());
+    let _ = later.dispatch(sell(TILL, 1)).await.unwrap();
+    for _ in 0..10 {
+        let _ = later.dispatch(sell(TILL, 1)).await.unwrap();
+    }
+    let _ = recount.decide(Round).await.unwrap();
+    recount
+}
+
+/// One test, since there is one recorder.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape_shows_every_metric_of_commands_and_appends() {
+    let unrecorded = Recount::new(MemoryStore::new());
+    let prometheus = Prometheus::install().unwrap();
+    let _ = unrecorded.dispatch(sell("unrecorded", 1)).await.unwrap();
+    assert_eq!(prometheus.render(), "");
+
+    let directory = tempfile::tempdir().unwrap();
+    let recount = exercise(SqliteStore::open(directory.path().join("tills.db")).await.unwrap()).await;
+    let server = serving(&recount, &prometheus).await;
+    let text = scrape(server.address()).await;
+    for metric in METRICS.iter().filter(|metric| !metric.name.starts_with("recount.projection.")) {
+        let name = shown(metric);
+        value(&text, &name, &[]);
+        assert!(text.contains(&format!("# HELP {}", name.trim_end_matches("_count"))), "{name} is not described");
+    }
+    let command = |outcome: &str| {
+        let outcome = format!("outcome=\"{outcome}\"");
+        value(&text, "recount_commands_total", &["aggregate=\"till\"", "command=\"sell\"", &outcome])
+    };
+    // First, other's, the one after the conflict, four together, eleven later.
+    assert_eq!(command("accepted"), 18.0);
+    assert_eq!(command("unchanged"), 1.0);
+    assert_eq!(command("rejected"), 1.0);
+    assert_eq!(command("repeated"), 1.0);
+    assert_eq!(command("failed"), 1.0);
+    assert_eq!(command("conflict"), 0.0);
+    assert_eq!(value(&text, "recount_commands_total", &["command=\"Round\"", "accepted"]), 1.0);
+    assert_eq!(value(&text, "recount_conflicts_total", &["aggregate=\"till\""]), 1.0);
+    assert_eq!(value(&text, "recount_command_attempts_sum", &["till"]), 2.0);
+    assert_eq!(value(&text, "recount_command_shared_sum", &[]), 3.0);
+    assert_eq!(value(&text, "recount_events_appended_total", &["event_type=\"till.sold\""]), 19.0);
+    assert!(value(&text, "recount_command_queue_wait_seconds_sum", &["till"]) > 0.1);
+    assert_eq!(value(&text, "recount_append_duration_seconds_count", &["failed", "error_type=\"unavailable\""]), 1.0);
+    assert_eq!(value(&text, "recount_append_duration_seconds_count", &["outcome=\"conflict\""]), 1.0);
+    assert_eq!(value(&text, "recount_snapshot_failures_total", &["till"]), 1.0);
+    assert_eq!(value(&text, "recount_store_head", &["store=\"sqlite\""]), 19.0);
+    assert_eq!(value(&text, "recount_store_writable", &["store=\"sqlite\""]), 1.0);
+    assert!(value(&text, "recount_store_pool_size", &["pool=\"readers\""]) >= 1.0);
+    assert_eq!(value(&text, "recount_aggregate_cache_entries", &["till"]), 1.0);
+    value(&text, "recount_aggregate_load_duration_seconds_count", &["source=\"snapshot\""]);
+    value(&text, "recount_aggregate_load_duration_seconds_bucket", &["le=\"0.0005\""]);
+    for secret in [TILL, "once", "injected", directory.path().to_str().unwrap()] {
+        assert!(!text.contains(secret), "{secret} is in\n{text}");
+    }
+
+    recount.close().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let text = scrape(server.address()).await;
+    assert_eq!(value(&text, "recount_store_writable", &["store=\"sqlite\""]), 0.0);
+    assert_eq!(value(&text, "recount_health", &["check=\"store\""]), 0.0);
+    server.shutdown(Duration::from_secs(5)).await;
+}
