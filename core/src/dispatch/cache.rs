@@ -24,7 +24,7 @@ pub(crate) struct Warm<A> {
 
 /// After how many new aggregates in a row the next is expected to be new too. A wrong guess costs a refused append, which is
 /// little beside the reads that so many right ones spare.
-const SURE: u32 = 8;
+const NEW_STREAK_THRESHOLD: u32 = 8;
 
 /// One aggregate's place in the cache.
 pub(crate) struct Slot<A: Aggregate> {
@@ -56,11 +56,11 @@ impl WarmCache {
     /// Whether an aggregate that is met for the first time likely has no events.
     pub(crate) fn expects_new<A: Aggregate>(&self) -> bool {
         let newcomers = self.newcomers.read().unwrap_or_else(PoisonError::into_inner);
-        newcomers.get(&TypeId::of::<A>()).is_some_and(|streak| *streak >= SURE)
+        newcomers.get(&TypeId::of::<A>()).is_some_and(|streak| *streak >= NEW_STREAK_THRESHOLD)
     }
 
     /// An aggregate was met for the first time.
-    pub(crate) fn met<A: Aggregate>(&self, new: bool) {
+    pub(crate) fn record_first_load<A: Aggregate>(&self, new: bool) {
         if new && self.expects_new::<A>() {
             return;
         }

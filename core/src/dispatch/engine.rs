@@ -1,4 +1,4 @@
-//! The loop behind every command: load, decide, append; on a conflict catch up and decide again.
+//! A command takes its turn at its aggregate, and what follows a conflict or a repetition.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use futures_util::future::join;
 
 use super::cache::Warm;
-use super::kept::{is_closed, nothing};
 use super::observe::Observed;
 use super::queue::Outcome;
 use super::request::Request;
@@ -16,12 +15,12 @@ use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::recount::Inner;
 use crate::telemetry::AggregateMetrics;
 use crate::{
-    AnyCommand, Append, AppendError, Appended, Apply, Conflict, Context, Event, EventData, ExpectedVersion,
-    Idempotency, Metadata, Position, ReadStream, StreamAppended, StreamId, StreamVersion, Violation,
+    AnyCommand, AppendError, Appended, Apply, Conflict, Event, EventData, Idempotency, Metadata, Position, ReadStream,
+    StreamAppended, StreamId, StreamVersion, Violation,
 };
 
 /// A command with what belongs to it.
-pub(super) struct Wish<'a, A> {
+pub(super) struct PendingCommand<'a, A> {
     pub(super) command: &'a dyn AnyCommand<A>,
     pub(super) stream: &'a StreamId,
     pub(super) metadata: Metadata,
@@ -54,146 +53,48 @@ impl Inner {
         };
         let (loaded, (slot, turn, metadata)) = if met {
             // The store is asked first, and the rest is done while it answers.
-            let (loaded, prepared) = join(Box::pin(self.meet(&stream)), async { prepare() }).await;
+            let (loaded, prepared) = join(Box::pin(self.load_uncached(&stream)), async { prepare() }).await;
             (Some(loaded?), prepared)
         } else {
             (None, prepare())
         };
-        let wish =
-            Wish { command, stream: &stream, metadata, idempotency, keeps_refusal: request.keeps_refusal, metrics };
+        let pending = PendingCommand {
+            command,
+            stream: &stream,
+            metadata,
+            idempotency,
+            keeps_refusal: request.keeps_refusal,
+            metrics,
+        };
         match turn {
-            Some(mut turn) => self.run_alone(&wish, finish, &mut turn, loaded).await,
+            Some(mut turn) => self.run_alone(&pending, finish, &mut turn, loaded).await,
             // In boxes, here and below: most commands carry nothing of what is seldom needed.
-            None => Box::pin(self.run_queued(&wish, finish, &slot)).await,
+            None => Box::pin(self.run_queued(&pending, finish, &slot)).await,
         }
     }
 
     /// Runs a command with an append of its own. What was loaded just now counts if the turn has no state yet.
     pub(super) async fn run_alone<A: Apply, T>(
         &self,
-        wish: &Wish<'_, A>,
+        pending: &PendingCommand<'_, A>,
         finish: fn(&A) -> T,
         turn: &mut Option<Warm<A>>,
         loaded: Option<Warm<A>>,
     ) -> Outcome<A, T> {
-        let (receipt, warm) = match (self.decide_and_append(wish, turn, loaded).await, &wish.idempotency) {
+        let (receipt, warm) = match (self.decide_and_append(pending, turn, loaded).await, &pending.idempotency) {
             // The append of the refusal has checked the key: there was no earlier outcome.
-            (Err(error @ DispatchError::Rejected(_)), Some(_)) if wish.keeps_refusal => return Err(error),
+            (Err(error @ DispatchError::Rejected(_)), Some(_)) if pending.keeps_refusal => return Err(error),
             // An earlier attempt may have succeeded. No append checks the key here, so look it up.
             (Err(error), Some(named)) if error.is_of_the_state() => {
                 let first = self.store.find_append(&named.key).await.map_err(AppendError::from)?;
                 let Some(first) = first else { return Err(error) };
-                Box::pin(self.repeated::<A>(wish.stream, named, first.repeat(named)?)).await?
+                Box::pin(self.repeated::<A>(pending.stream, named, first.repeat(named)?)).await?
             }
             (outcome, _) => outcome?,
         };
         let finished = finish(&warm.state);
         *turn = Some(warm);
         Ok((receipt, finished))
-    }
-
-    async fn decide_and_append<A: Apply>(
-        &self,
-        wish: &Wish<'_, A>,
-        turn: &mut Option<Warm<A>>,
-        mut loaded: Option<Warm<A>>,
-    ) -> Outcome<A, Warm<A>> {
-        let Wish { command, stream, metadata, idempotency, keeps_refusal, metrics } = wish;
-        let mut backoff = None;
-        let mut attempts = 0;
-        let mut may_guess = true;
-        'attempt: loop {
-            attempts += 1;
-            let mut guessed = false;
-            let (mut warm, mut cached) = match (turn.take(), loaded.take()) {
-                _ if command.creates() => (Warm::default(), false),
-                (Some(warm), _) => {
-                    metrics.hits.add(u64::from(attempts == 1));
-                    (warm, attempts == 1)
-                }
-                (None, Some(warm)) => (warm, false),
-                (None, None) if may_guess && self.cache.expects_new::<A>() => {
-                    guessed = true;
-                    (Warm::default(), false)
-                }
-                (None, None) => (Box::pin(self.meet(stream)).await?, false),
-            };
-            let events = loop {
-                let context = Context { now: (self.clock)(), stream: Some(stream), version: warm.version, metadata };
-                let outcome = command.handle(&warm.state, &context);
-                let writes = matches!(&outcome, Ok(events) if !events.is_empty());
-                // Only an append finds out whether a guess was right.
-                if guessed && !writes {
-                    (may_guess, attempts) = (false, 0);
-                    continue 'attempt;
-                }
-                // An append finds out whether the state was the newest; a "no" must look for itself.
-                if cached && !writes {
-                    let before = warm.version;
-                    Box::pin(self.catch_up(stream, &mut warm)).await?;
-                    cached = false;
-                    if warm.version > before {
-                        continue;
-                    }
-                }
-                match outcome {
-                    Ok(events) => break events,
-                    Err(error) => {
-                        *turn = Some(warm);
-                        if let Some(named) = idempotency.as_ref().filter(|_| *keeps_refusal) {
-                            let request = format!("{} {}", A::NAME, command.name());
-                            let kept = Box::pin(self.keep_refusal(&request, named, &error, metadata)).await?;
-                            if let Some(first) = kept {
-                                return Box::pin(self.repeated(stream, named, first)).await;
-                            }
-                        }
-                        return Err(DispatchError::Rejected(error));
-                    }
-                }
-            };
-            if events.is_empty() && idempotency.is_none() {
-                return Ok((Receipt::nothing(warm.version), warm));
-            }
-            let data = encode(&events, metadata)?;
-            let expected =
-                if command.creates() { ExpectedVersion::NoStream } else { ExpectedVersion::Exact(warm.version) };
-            let appending = {
-                let append = Append::to((*stream).clone(), expected, data);
-                self.append(Append { idempotency: idempotency.clone(), ..append })
-            };
-            let mut appended = appending.await;
-            if events.is_empty()
-                && let (Err(error), Some(named)) = (&appended, idempotency)
-                && is_closed(error)
-            {
-                appended = self.append(nothing(named)).await;
-            }
-            let conflict = match (appended, idempotency) {
-                (Ok(first), Some(named)) if first.repeated => {
-                    return Box::pin(self.repeated(stream, named, first)).await;
-                }
-                (Ok(appended), _) => {
-                    warm.take(&events);
-                    metrics.attempts(attempts);
-                    snapshot::keep(&*self.store, stream, &mut warm, metrics).await;
-                    let position = (!events.is_empty()).then_some(appended.position);
-                    return Ok((Receipt { version: warm.version, position, events, repeated: false }, warm));
-                }
-                (Err(AppendError::Conflict(_)), _) if guessed => {
-                    tracing::debug!(%stream, "this aggregate is not new after all, loading it");
-                    self.cache.met::<A>(false);
-                    (may_guess, attempts) = (false, 0);
-                    continue 'attempt;
-                }
-                (Err(AppendError::Conflict(conflict)), _) if conflict.can_retry() => conflict,
-                (Err(error), _) => return Err(error.into()),
-            };
-            if command.creates() {
-                return Err(already_exists(conflict));
-            }
-            let pause = backoff.get_or_insert_with(|| Box::new(self.retry.backoff())).next();
-            *turn = Box::pin(self.after_conflict(stream, warm, conflict, attempts, pause, metrics)).await?;
-        }
     }
 
     /// The state that the next attempt decides on, after a pause; nothing if it must be loaded anew. Without a pause there
@@ -247,7 +148,12 @@ impl Inner {
     }
 
     /// The first outcome under the request's key, and the current state.
-    async fn repeated<A: Apply>(&self, stream: &StreamId, named: &Idempotency, first: Appended) -> Outcome<A, Warm<A>> {
+    pub(super) async fn repeated<A: Apply>(
+        &self,
+        stream: &StreamId,
+        named: &Idempotency,
+        first: Appended,
+    ) -> Outcome<A, Warm<A>> {
         // The first outcome names no stream: it has no events, and the stream was closed to appends.
         let closed = first.streams.is_empty();
         let mut receipt = self.first_outcome(named, first).await?;
@@ -307,15 +213,4 @@ fn name<A: Apply>(
         command.content().map_err(|source| DispatchError::Malformed { command: command.name().to_owned(), source })?;
     let content = [A::NAME.as_bytes(), command.name().as_bytes(), &asked].join(&0);
     Ok(Some(Idempotency::new(key.clone(), &content)))
-}
-
-fn already_exists<E: std::error::Error>(conflict: Conflict) -> DispatchError<E> {
-    let found = conflict.violations.iter().find_map(|violation| match violation {
-        Violation::Version { stream, actual, .. } => Some((stream.clone(), *actual)),
-        _ => None,
-    });
-    match found {
-        Some((stream, version)) => DispatchError::AlreadyExists { stream, version },
-        None => AppendError::from(conflict).into(),
-    }
 }

@@ -4,6 +4,7 @@
 //! find the version that it expects, though it was decided on a state that never was.
 
 use std::error::Error;
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 use tracing::Instrument;
 
 use super::cache::{Slot, Warm};
-use super::engine::{Wish, encode};
+use super::engine::{PendingCommand, encode};
 use super::queue::{Job, Outcome, Waiting};
 use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::recount::Inner;
 use crate::telemetry::AggregateMetrics;
 use crate::{
     Aggregate, Append, AppendError, Apply, Context, EventData, ExpectedVersion, Idempotency, IdempotencyKey,
-    KeyedSlice, MAX_EVENTS, MAX_PAYLOAD, Metadata, StoreError, StreamId, StreamVersion,
+    KeyedSlice, MAX_EVENTS, MAX_PAYLOAD, Metadata, Position, StoreError, StreamId, StreamVersion,
 };
 
 /// A turn that outlives the call that got it.
@@ -38,59 +39,59 @@ impl Inner {
     /// Runs a command that has to wait: until it has the turn, or another one took it along.
     pub(super) async fn run_queued<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
-        wish: &Wish<'_, A>,
+        pending: &PendingCommand<'_, A>,
         finish: fn(&A) -> T,
         slot: &Slot<A>,
     ) -> Outcome<A, T> {
-        let shares = !wish.command.creates() && Handle::try_current().is_ok();
+        let shares = !pending.command.creates() && Handle::try_current().is_ok();
         if !shares {
             let place = slot.queue.join(None);
-            let since = wish.metrics.now();
+            let since = pending.metrics.now();
             let mut turn = slot.turn.lock().await;
-            wish.metrics.waited(since);
+            pending.metrics.waited(since);
             drop(place);
-            return self.run_alone(wish, finish, &mut turn, None).await;
+            return self.run_alone(pending, finish, &mut turn, None).await;
         }
         let (reply, mut replied) = oneshot::channel();
         let caller = Box::new(Waiting { finish, reply });
-        let Wish { command, metadata, idempotency, .. } = wish;
+        let PendingCommand { command, metadata, idempotency, .. } = pending;
         let (metadata, idempotency) = (metadata.clone(), idempotency.clone());
         let job = Job { command: command.boxed(), metadata, idempotency, caller };
         let place = slot.queue.join(Some(job));
-        let since = wish.metrics.now();
+        let since = pending.metrics.now();
         tokio::select! {
             biased;
             reply = &mut replied => {
-                wish.metrics.waited(since);
-                return self.replied(reply, wish, finish, slot).await;
+                pending.metrics.waited(since);
+                return self.replied(reply, pending, finish, slot).await;
             }
             mut turn = Arc::clone(&slot.turn).lock_owned() => {
-                wish.metrics.waited(since);
+                pending.metrics.waited(since);
                 let group = place.gather();
                 if group.len() == 1 {
-                    return self.run_alone(wish, finish, &mut turn, None).await;
+                    return self.run_alone(pending, finish, &mut turn, None).await;
                 }
                 if !group.is_empty() {
                     let metrics = Arc::clone(slot.entry.metrics());
-                    let group = Arc::clone(self).run_group(wish.stream.clone(), group, turn, metrics);
+                    let group = Arc::clone(self).run_group(pending.stream.clone(), group, turn, metrics);
                     tokio::spawn(group.in_current_span());
                 }
             }
         }
         let reply = replied.await;
-        self.replied(reply, wish, finish, slot).await
+        self.replied(reply, pending, finish, slot).await
     }
 
     async fn replied<A: Apply, T>(
         &self,
         reply: Result<Option<Outcome<A, T>>, oneshot::error::RecvError>,
-        wish: &Wish<'_, A>,
+        pending: &PendingCommand<'_, A>,
         finish: fn(&A) -> T,
         slot: &Slot<A>,
     ) -> Outcome<A, T> {
         match reply {
             Ok(Some(outcome)) => outcome,
-            Ok(None) => self.run_alone(wish, finish, &mut *slot.turn.lock().await, None).await,
+            Ok(None) => self.run_alone(pending, finish, &mut *slot.turn.lock().await, None).await,
             Err(gone) => {
                 Err(AppendError::from(StoreError::OutcomeUnknown { operation: "append", source: gone.into() }).into())
             }
@@ -128,67 +129,61 @@ impl Inner {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let (mut warm, mut cached) = match turn.take() {
+            let (mut warm, cached) = match turn.take() {
                 Some(warm) => (warm, attempts == 1),
                 None => (self.load(stream).await?, false),
             };
-            let mut group = loop {
-                jobs.retain(|job| !job.caller.is_gone());
-                let Some(group) = self.decide_group(stream, jobs, &warm) else {
-                    jobs.drain(..).for_each(|job| job.caller.go_alone());
-                    return Ok(());
-                };
-                // An append finds out whether the state was the newest; a "no" of everybody must look for itself.
-                if group.is_empty() && cached {
-                    self.catch_up(stream, &mut warm).await?;
-                    cached = false;
-                } else {
-                    break group;
-                }
+            let Some(mut group) = self.decide_current(stream, jobs, &mut warm, cached).await? else {
+                jobs.drain(..).for_each(|job| job.caller.go_alone());
+                return Ok(());
             };
-            let mut position = None;
-            if !group.is_empty() {
-                let append = Append::to(stream.clone(), ExpectedVersion::Exact(warm.version), group.data);
-                let append = Append { slices: group.slices, ..append };
-                match self.append_shared(append, jobs.iter().map(|job| &job.metadata)).await {
-                    Ok(appended) => {
-                        metrics.attempts(attempts);
-                        position = Some(appended.position);
-                    }
-                    Err(AppendError::Conflict(conflict)) if conflict.can_retry() => {
-                        let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
-                        *turn = self.after_conflict(stream, warm, conflict, attempts, pause, metrics).await?;
-                        continue;
-                    }
-                    // Some requests are repetitions. Each of them runs alone and finds its first outcome. The others
-                    // are decided without them.
-                    Err(AppendError::KeysKnown { keys }) => {
-                        let known =
-                            |job: &mut Job<A>| job.idempotency.as_ref().is_some_and(|named| keys.contains(&named.key));
-                        jobs.extract_if(.., known).for_each(|job| job.caller.go_alone());
-                        *turn = Some(warm);
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
+            let Some(append) = group.append(stream, warm.version) else {
+                answer(jobs, warm, group.decided, None);
+                *turn = Some(group.after);
+                return Ok(());
+            };
+            match self.append_shared(append, jobs.iter().map(|job| &job.metadata)).await {
+                Ok(appended) => {
+                    metrics.attempts(attempts);
+                    snapshot::keep(&*self.store, stream, &mut group.after, metrics).await;
+                    answer(jobs, warm, group.decided, Some(appended.position));
+                    *turn = Some(group.after);
+                    return Ok(());
                 }
-                snapshot::keep(&*self.store, stream, &mut group.after, metrics).await;
-            }
-            // Each caller sees the state after its own command.
-            for (job, decided) in jobs.drain(..).zip(group.decided) {
-                match decided {
-                    Decided::Events(events) => {
-                        warm.take(&events);
-                        let position = position.filter(|_| !events.is_empty());
-                        let receipt = Receipt { version: warm.version, position, events, repeated: false };
-                        job.caller.answer(Ok((receipt, &warm.state)));
-                    }
-                    Decided::Not(error) => job.caller.answer(Err(error)),
-                    Decided::Alone => job.caller.go_alone(),
+                Err(AppendError::Conflict(conflict)) if conflict.can_retry() => {
+                    let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
+                    *turn = self.after_conflict(stream, warm, conflict, attempts, pause, metrics).await?;
                 }
+                // Some requests are repetitions. Each of them runs alone and finds its first outcome. The others are
+                // decided without them.
+                Err(AppendError::KeysKnown { keys }) => {
+                    let known =
+                        |job: &mut Job<A>| job.idempotency.as_ref().is_some_and(|named| keys.contains(&named.key));
+                    jobs.extract_if(.., known).for_each(|job| job.caller.go_alone());
+                    *turn = Some(warm);
+                }
+                Err(error) => return Err(error.into()),
             }
-            *turn = Some(group.after);
-            return Ok(());
         }
+    }
+
+    /// Decides the commands whose callers still wait. If that leaves nothing to append, the state must be the newest:
+    /// only an append would find out otherwise. Returns `None` if a handler panics.
+    async fn decide_current<A: Apply>(
+        &self,
+        stream: &StreamId,
+        jobs: &mut Vec<Job<A>>,
+        warm: &mut Warm<A>,
+        cached: bool,
+    ) -> Result<Option<Group<A>>, LoadError> {
+        jobs.retain(|job| !job.caller.is_gone());
+        let group = self.decide_group(stream, jobs, warm);
+        if !cached || !group.as_ref().is_some_and(Group::is_empty) {
+            return Ok(group);
+        }
+        self.catch_up(stream, warm).await?;
+        jobs.retain(|job| !job.caller.is_gone());
+        Ok(self.decide_group(stream, jobs, warm))
     }
 
     /// Decides the commands one after the other, each on the state after the one before. Returns `None` if the handler
@@ -205,6 +200,22 @@ impl Inner {
         };
         catch_unwind(AssertUnwindSafe(decide)).ok()?;
         Some(group)
+    }
+}
+
+/// Answers each caller with its receipt and the state after its own command.
+fn answer<A: Apply>(jobs: &mut Vec<Job<A>>, mut warm: Warm<A>, decided: Vec<Decided<A>>, position: Option<Position>) {
+    for (job, decided) in jobs.drain(..).zip(decided) {
+        match decided {
+            Decided::Events(events) => {
+                warm.take(&events);
+                let position = position.filter(|_| !events.is_empty());
+                let receipt = Receipt { version: warm.version, position, events, repeated: false };
+                job.caller.answer(Ok((receipt, &warm.state)));
+            }
+            Decided::Not(error) => job.caller.answer(Err(error)),
+            Decided::Alone => job.caller.go_alone(),
+        }
     }
 }
 
@@ -230,6 +241,15 @@ impl<A: Apply> Group<A> {
     /// Whether there is nothing to record.
     fn is_empty(&self) -> bool {
         self.data.is_empty() && self.slices.is_empty()
+    }
+
+    /// Takes the append out of the group. Returns `None` if there is nothing to record.
+    fn append(&mut self, stream: &StreamId, version: StreamVersion) -> Option<Append> {
+        if self.is_empty() {
+            return None;
+        }
+        let append = Append::to(stream.clone(), ExpectedVersion::Exact(version), take(&mut self.data));
+        Some(Append { slices: take(&mut self.slices), ..append })
     }
 
     fn add(

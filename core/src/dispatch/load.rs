@@ -29,9 +29,9 @@ impl Inner {
     }
 
     /// Loads an aggregate that is not in the cache, and notes whether it is a new one.
-    pub(super) async fn meet<A: Apply>(&self, stream: &StreamId) -> Result<Warm<A>, LoadError> {
+    pub(super) async fn load_uncached<A: Apply>(&self, stream: &StreamId) -> Result<Warm<A>, LoadError> {
         let warm = self.load::<A>(stream).await?;
-        self.cache.met::<A>(warm.version == StreamVersion::EMPTY);
+        self.cache.record_first_load::<A>(warm.version == StreamVersion::EMPTY);
         Ok(warm)
     }
 

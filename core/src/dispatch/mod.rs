@@ -1,6 +1,7 @@
 //! Dispatching commands: who gets a turn, on which state, and what happens on a conflict.
 
 mod append;
+mod attempt;
 mod cache;
 mod decide;
 mod engine;
