@@ -15,6 +15,7 @@ mod reaction;
 mod report;
 mod shop;
 mod stop;
+mod telemetry;
 mod user;
 mod values;
 
@@ -27,13 +28,13 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use jiff::civil::Date;
 use recount::redacted;
-use tracing_subscriber::EnvFilter;
 
 use cdnow::Orders;
 use progress::Bars;
 use report::Report;
 use shop::Shop;
 use stop::Stop;
+use telemetry::Telemetry;
 
 /// Turns 69,659 real orders of the online shop CDNOW into events, read models and a report. Stop it at any point and run
 /// it again: it goes on where it was, and nothing is counted twice.
@@ -60,6 +61,12 @@ struct Arguments {
     /// Where to write that summary; needs --cohort-cut
     #[arg(long, value_name = "OUT", requires = "cohort_cut")]
     csv: Option<PathBuf>,
+    /// Serve /metrics and /health on this loopback address while the shop runs, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
+    /// Send traces to this OTLP endpoint, such as http://localhost:4318
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -73,11 +80,7 @@ enum Task {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
-        .with_writer(std::io::stderr)
-        .init();
-    match run(Arguments::parse()).await {
+    match observed(Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("shop: {}", format!("{error:#}").replace('\n', " "));
@@ -86,7 +89,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<ExitCode> {
+async fn observed(arguments: Arguments) -> Result<ExitCode> {
+    let mut telemetry = Telemetry::start(arguments.metrics.as_deref(), arguments.otlp.as_deref())?;
+    let outcome = run(arguments, &mut telemetry).await;
+    telemetry.stop().await;
+    outcome
+}
+
+async fn run(arguments: Arguments, telemetry: &mut Telemetry) -> Result<ExitCode> {
     if let Some(Task::Catalogue { directory }) = &arguments.task {
         catalogue::of_the_shop()?.write(directory)?;
         println!("{}", directory.join("index.html").display());
@@ -108,6 +118,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         shop = Shop::open(&arguments.store) => shop?,
         code = stop.asked() => return Ok(code),
     };
+    if let Err(error) = telemetry.serve(&shop.recount).await {
+        shop.close().await;
+        return Err(error);
+    }
     let bars = Bars::new(orders.rows.len(), &Shop::FOLLOWERS)?;
     let outcome = tokio::select! {
         outcome = serve(&mut shop, &orders, &arguments, &bars) => outcome,

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, bail};
 use recount::memory::MemoryStore;
 use recount::postgres::PostgresStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
-use recount::{Address, Projections, Recount};
+use recount::telemetry::OpenTelemetryContext;
+use recount::{Address, Projections, Recount, Store};
 use tempfile::TempDir;
 
 use crate::analytics::Sales;
@@ -104,21 +105,26 @@ async fn connect(address: Address) -> Result<(Recount, SqliteReadModel, Option<T
         Address::Sqlite { path, create } => {
             let store = SqliteStore::builder(path).create(create).open().await?;
             let read_model = store.read_model();
-            Ok((Recount::new(store), read_model, None))
+            Ok((traced(store), read_model, None))
         }
         Address::Memory => {
             // The read models want SQL; like the events they are gone afterwards.
             let (read_model, scratch) = scratch().await?;
-            Ok((Recount::new(MemoryStore::new()), read_model, Some(scratch)))
+            Ok((traced(MemoryStore::new()), read_model, Some(scratch)))
         }
         Address::Postgres { url } => {
             let store = PostgresStore::open(&url).await?;
             // Made anew from the events each time: that takes seconds, and the same SQL serves all stores.
             let (read_model, scratch) = scratch().await?;
-            Ok((Recount::new(store), read_model, Some(scratch)))
+            Ok((traced(store), read_model, Some(scratch)))
         }
         other => bail!("the shop has no use for {other}"),
     }
+}
+
+/// The handle; its events carry the trace that they belong to if traces are exported.
+fn traced(store: impl Store) -> Recount {
+    Recount::builder(store).trace_context(OpenTelemetryContext).build()
 }
 
 /// A read model that goes with the program.
