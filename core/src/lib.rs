@@ -46,10 +46,11 @@ pub use run::{
 pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,
-    ExpectedVersion, Home, Idempotency, IdempotencyKey, InvalidAppend, KeyedSlice, Lease, LeaseError, MAX_EVENTS,
-    MAX_PAYLOAD, Metadata, NameError, NamedAppend, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent,
-    Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId, StreamAppend, StreamAppended,
-    StreamId, StreamVersion, Tag, Timestamp, Violation,
+    ExpectedVersion, Home, Idempotency, IdempotencyKey, InvalidAppend, InvalidState, KeyedSlice, Lease, LeaseError,
+    MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata, NameError, NamedAppend,
+    Namespace, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, Revision, StateDelete, StateEntry,
+    StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamAppend, StreamAppended, StreamId,
+    StreamVersion, Tag, Timestamp, Violation,
 };
 
 pub use recount_macros::{Aggregate, Command, Event, Id, Shape};

@@ -132,6 +132,7 @@ mod row;
 mod schema;
 mod sequences;
 mod state;
+mod state_store;
 mod statement;
 mod store;
 mod within;

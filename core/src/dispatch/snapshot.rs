@@ -6,12 +6,12 @@
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::cache::Warm;
-use crate::{Apply, ExpectedRevision, NameError, StateKey, Store, StreamId, StreamVersion};
+use crate::{Apply, ExpectedRevision, NameError, Namespace, StateError, StateKey, Store, StreamId, StreamVersion};
 
 const HEADER: usize = 4 + 8 + 8;
 
 fn key(stream: &StreamId) -> Result<StateKey, NameError> {
-    StateKey::new(format!("snapshot/{stream}"))
+    Namespace::SNAPSHOT.key(stream)
 }
 
 /// The kept state, if the aggregate keeps any and it can be used. Whatever is wrong with it, the events are still there.
@@ -65,6 +65,11 @@ pub(super) async fn keep<A: Apply>(store: &dyn Store, stream: &StreamId, warm: &
     value.put_slice(&state);
     match store.put(&key, value.freeze(), ExpectedRevision::Any, None).await {
         Ok(_) => warm.snapshot = warm.version,
+        Err(StateError::Invalid(error)) => {
+            tracing::warn!(%stream, %error, "state can't be kept as a snapshot");
+            // As above: it would be refused for each command.
+            warm.snapshot = warm.version;
+        }
         Err(error) => tracing::warn!(%stream, %error, "snapshot can't be kept"),
     }
 }

@@ -44,7 +44,7 @@ pub enum NameError {
 }
 
 /// `forbidden` are ASCII characters.
-fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<(), NameError> {
+pub(super) fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { kind });
     }
@@ -125,11 +125,6 @@ name!(
     /// The caller's name for one attempt at something: the same key again returns the first outcome.
     IdempotencyKey, "idempotency key", 512
 );
-name!(
-    /// The key of an entry of the [`StateStore`](crate::StateStore), such as `snapshot/account/42`.
-    StateKey, "state key", 1024
-);
-
 impl EventType {
     /// A name that the `Event` derive has already checked; no allocation.
     #[doc(hidden)]
