@@ -31,7 +31,9 @@ mod redact;
 mod run;
 mod store;
 
-pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};
+pub use dispatch::{
+    Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry, is_transient,
+};
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
     EventVariant, Fold, Handle, HandleWith, NameCollision, RustType, Shape, Snapshot, StoredNames, ToTags, codec,
@@ -50,7 +52,7 @@ pub use store::{
     MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata, NameError, NamedAppend,
     Namespace, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, Revision, StateDelete, StateEntry,
     StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamAppend, StreamAppended, StreamId,
-    StreamVersion, Tag, Timestamp, Violation,
+    StreamVersion, Tag, Timestamp, Transient, Violation,
 };
 
 pub use recount_macros::{Aggregate, Command, Event, Id, Shape};

@@ -11,7 +11,7 @@ use super::cache::Warm;
 use super::kept::{is_closed, nothing};
 use super::queue::Outcome;
 use super::request::Request;
-use super::{DispatchError, LoadError, Receipt, snapshot};
+use super::{DispatchError, LoadError, Receipt, Refusal, snapshot};
 use crate::recount::Inner;
 use crate::{
     AnyCommand, Append, AppendError, Appended, Apply, Conflict, Context, Event, EventData, ExpectedVersion,
@@ -134,7 +134,13 @@ impl Inner {
                         *turn = Some(warm);
                         if let Some(named) = idempotency.as_ref().filter(|_| *keeps_refusal) {
                             let request = format!("{} {}", A::NAME, command.name());
-                            let kept = Box::pin(self.keep_refusal(&request, named, &error, metadata)).await?;
+                            let kept = Box::pin(self.keep_refusal(
+                                &request,
+                                named,
+                                Refusal::describe(&error, A::refusal_json(&error)),
+                                metadata,
+                            ))
+                            .await?;
                             if let Some(first) = kept {
                                 return Box::pin(self.repeated(stream, named, first)).await;
                             }
@@ -250,7 +256,7 @@ impl Inner {
         first: Appended,
     ) -> Result<Receipt<E>, DispatchError<R>> {
         if let Some(refusal) = self.kept_refusal(&first).await? {
-            return Err(DispatchError::RefusedEarlier { key: named.key.clone(), refusal });
+            return Err(DispatchError::RefusedEarlier { key: named.key.clone(), refusal: Box::new(refusal) });
         }
         let mut events = Vec::new();
         for StreamAppended { stream, version, count } in first.streams.iter().filter(|part| part.count > 0) {
