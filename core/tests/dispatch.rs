@@ -197,7 +197,12 @@ async fn an_erased_aggregate_is_gone_with_its_snapshot() {
     assert!(recount.load::<Account>(&account("ada")).await.is_err());
     let error = recount.dispatch(deposit("ada", 1)).await.unwrap_err();
     assert!(error.to_string().contains("was erased"), "{error}");
-    assert!(recount_core::StateStore::list(&store, "snapshot/", None, 10).await.unwrap().is_empty());
+    assert!(
+        recount_core::StateStore::list(&store, recount_core::Namespace::SNAPSHOT, "", None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
