@@ -257,12 +257,12 @@ async fn a_warm_aggregate_needs_one_call_a_command_and_a_cold_one_two() {
 
 #[tokio::test]
 async fn a_snapshot_shortens_the_replay_and_is_never_trusted_more_than_the_events() {
-    use recount_core::{ExpectedRevision, StateKey, StateStore};
+    use recount_core::{ExpectedRevision, StateStore};
     let store = FaultyStore::new(MemoryStore::new());
     for _ in 0..25 {
         let _ = Recount::new(store.clone()).dispatch(deposit("ada", 1)).await.unwrap();
     }
-    let key = StateKey::new("snapshot/account/ada").unwrap();
+    let key = recount_core::Namespace::SNAPSHOT.key("account/ada").unwrap();
     let kept = store.get(&key).await.unwrap().expect("every ten events").value;
     assert_eq!(Recount::new(store.clone()).load::<Account>(&account("ada")).await.unwrap().balance, 25);
     // Garbage, a snapshot of another version, and one from a future that was undone by restoring a backup.
