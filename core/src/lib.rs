@@ -35,7 +35,9 @@ mod run;
 mod store;
 mod telemetry;
 
-pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Rejection, Retry};
+pub use dispatch::{
+    Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry, is_transient,
+};
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
     EventVariant, Fold, Handle, HandleWith, NameCollision, RustType, Shape, Snapshot, StoredNames, ToTags, codec,
@@ -50,10 +52,11 @@ pub use run::{
 pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,
-    ExpectedVersion, Home, Idempotency, IdempotencyKey, InvalidAppend, KeyedSlice, Lease, LeaseError, MAX_EVENTS,
-    MAX_PAYLOAD, Metadata, NameError, NamedAppend, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream,
-    RecordedEvent, Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId, StreamAppend,
-    StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Violation,
+    ExpectedVersion, Home, Idempotency, IdempotencyKey, InvalidAppend, InvalidState, KeyedSlice, Lease, LeaseError,
+    MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata, NameError, NamedAppend,
+    Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, Revision, StateDelete,
+    StateEntry, StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamAppend, StreamAppended,
+    StreamId, StreamVersion, Tag, Timestamp, Transient, Violation,
 };
 pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,

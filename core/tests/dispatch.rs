@@ -197,7 +197,12 @@ async fn an_erased_aggregate_is_gone_with_its_snapshot() {
     assert!(recount.load::<Account>(&account("ada")).await.is_err());
     let error = recount.dispatch(deposit("ada", 1)).await.unwrap_err();
     assert!(error.to_string().contains("was erased"), "{error}");
-    assert!(recount_core::StateStore::list(&store, "snapshot/", None, 10).await.unwrap().is_empty());
+    assert!(
+        recount_core::StateStore::list(&store, recount_core::Namespace::SNAPSHOT, "", None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -252,12 +257,12 @@ async fn a_warm_aggregate_needs_one_call_a_command_and_a_cold_one_two() {
 
 #[tokio::test]
 async fn a_snapshot_shortens_the_replay_and_is_never_trusted_more_than_the_events() {
-    use recount_core::{ExpectedRevision, StateKey, StateStore};
+    use recount_core::{ExpectedRevision, StateStore};
     let store = FaultyStore::new(MemoryStore::new());
     for _ in 0..25 {
         let _ = Recount::new(store.clone()).dispatch(deposit("ada", 1)).await.unwrap();
     }
-    let key = StateKey::new("snapshot/account/ada").unwrap();
+    let key = recount_core::Namespace::SNAPSHOT.key("account/ada").unwrap();
     let kept = store.get(&key).await.unwrap().expect("every ten events").value;
     assert_eq!(Recount::new(store.clone()).load::<Account>(&account("ada")).await.unwrap().balance, 25);
     // Garbage, a snapshot of another version, and one from a future that was undone by restoring a backup.

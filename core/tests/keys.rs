@@ -291,7 +291,7 @@ async fn a_refusal_is_kept_on_request() {
     // Repeated when the seat is free, also without `keep_refusal`.
     let again = other.dispatch(book("bob")).idempotency_key(key("k")).await;
     let Err(DispatchError::RefusedEarlier { key: of, refusal }) = again else { panic!("{again:?}") };
-    assert_eq!((of, refusal.as_str()), (key("k"), "seat 12a is taken"));
+    assert_eq!((of, refusal.message.as_str()), (key("k"), "seat 12a is taken"));
     let again = other.decide(reserve("bob")).idempotency_key(key("d")).await;
     assert!(matches!(again, Err(DispatchError::RefusedEarlier { .. })), "{again:?}");
     reused(other.dispatch(book("eve")).idempotency_key(key("k")).await);

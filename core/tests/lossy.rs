@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use recount_core::{
     Aggregate, Apply, Command, Context, Decision, DecodeError, DispatchError, EncodeError, Event, EventData,
-    EventStore, EventType, EventVariant, Handle, Id, NameError, Query, Recount, StateKey, StateStore, codec,
+    EventStore, EventType, EventVariant, Handle, Id, NameError, Query, Recount, StateStore, codec,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{FaultyStore, Operation};
@@ -109,7 +109,7 @@ async fn a_state_that_could_not_be_read_is_not_kept_as_a_snapshot() {
     let warm = recount.load::<Sensor>(&id()).await.unwrap();
     assert_eq!(warm.most, Some(f64::INFINITY));
     assert_eq!(load_cold(&store).await, warm);
-    let key = StateKey::new("snapshot/sensor/a").unwrap();
+    let key = recount_core::Namespace::SNAPSHOT.key("sensor/a").unwrap();
     assert_eq!(store.get(&key).await.unwrap(), None);
     // The snapshot is not retried for each command.
     store.reset_calls();

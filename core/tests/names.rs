@@ -251,14 +251,89 @@ async fn a_command_by_name_is_not_taken_over_by_another_aggregate_of_the_name() 
     assert!(matches!(refused, DispatchError::Load(LoadError::NameCollision(_))), "{refused:?}");
 }
 
-#[tokio::test]
-async fn the_streams_of_kept_refusals_are_no_aggregate() {
-    #[derive(Aggregate, Clone, Default)]
-    #[aggregate(name = "recount.refused", id = String, event = rankings::Ranked, error = Refused)]
-    struct Refusal {}
+/// Declared by hand: the derives refuse these names.
+mod reserved {
+    use recount_core::shape::Form;
+    use recount_core::{CommandRoute, DecodeError, EncodeError, EventData, EventType, EventVariant, RustType, codec};
+
+    use super::*;
+
+    #[derive(Debug)]
+    pub struct Taken<const ALIAS: bool>;
+
+    impl<const ALIAS: bool> Event for Taken<ALIAS> {
+        fn variants() -> Vec<EventVariant> {
+            let (event_type, aliases): (_, &[_]) =
+                if ALIAS { ("taken", &["recount.taken"]) } else { ("recount.taken", &[]) };
+            vec![EventVariant {
+                event_type,
+                schema_version: 1,
+                aliases,
+                retired: false,
+                schema: || recount_core::__private::schemars::schema_for!(()),
+                form: Form::Leaf("null"),
+                upcasters: &[],
+                rust_type: RustType::of::<Self>,
+            }]
+        }
+        fn encode(&self) -> Result<EventData, EncodeError> {
+            Ok(EventData::new(EventType::new("taken")?, codec::to_json("taken", &())?))
+        }
+        fn decode(_: &str, _: u32, _: &[u8]) -> Result<Self, DecodeError> {
+            Ok(Self)
+        }
+    }
+
+    #[derive(Clone, Default)]
+    pub struct Refusal;
+
+    impl Aggregate for Refusal {
+        type Id = String;
+        type Event = rankings::Ranked;
+        type Error = Refused;
+        const NAME: &'static str = "recount.refused";
+        fn commands() -> Vec<CommandRoute<Self>> {
+            Vec::new()
+        }
+    }
+
     impl Apply for Refusal {
         fn apply(&mut self, _: &rankings::Ranked) {}
     }
-    let refused = Recount::new(MemoryStore::new()).load::<Refusal>(&"a".to_owned()).await.err();
-    assert!(matches!(refused, Some(LoadError::NameCollision(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_name_of_recounts_own_is_refused() {
+    let recount = Recount::new(MemoryStore::new());
+    let refused = recount.load::<reserved::Refusal>(&"a".to_owned()).await.err();
+    let Some(LoadError::NameCollision(collision)) = refused else { panic!("{refused:?}") };
+    let text = collision.to_string();
+    assert!(text.contains("aggregate `recount.refused`") && text.contains("recount's own: rename it"), "{text}");
+    for stopped in [stopped::<reserved::Taken<false>>(&recount).await, stopped::<reserved::Taken<true>>(&recount).await]
+    {
+        let error = stopped.expect("it stops");
+        assert!(error.contains("event type `recount.taken`") && error.contains("rename it"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_decision_does_not_write_to_a_category_of_recounts_own() {
+    struct Forge;
+    impl recount_core::Decision for Forge {
+        type Event = rankings::Ranked;
+        type State = ();
+        type Error = Refused;
+        fn boundary(&self) -> Result<Query, NameError> {
+            Ok(Query::item(recount_core::QueryItem { tags: vec![recount_core::Tag::new("a")?], ..Default::default() }))
+        }
+        fn apply(&self, (): &mut (), _: &rankings::Ranked) {}
+        fn decide(&self, (): &(), _: &recount_core::Context<'_>) -> Result<Vec<rankings::Ranked>, Refused> {
+            Ok(vec![rankings::Ranked { rank: 1 }])
+        }
+        fn stream(&self, _: &recount_core::EventData) -> Result<recount_core::StreamId, NameError> {
+            recount_core::StreamId::new("recount.refused", "key")
+        }
+    }
+    let refused = Recount::new(MemoryStore::new()).decide(Forge).await.unwrap_err();
+    assert!(matches!(&refused, DispatchError::Load(LoadError::Name(NameError::Reserved { .. }))), "{refused:?}");
 }

@@ -153,6 +153,14 @@ fn expand(aggregate: &Aggregate<'_>) -> TokenStream {
                 const NAME: &'static ::core::primitive::str = #name;
                 #snapshot
 
+                fn refusal_json(
+                    __error: &Self::Error,
+                ) -> ::core::option::Option<#krate::__private::serde_json::Value> {
+                    #[allow(unused_imports)]
+                    use #krate::__private::{Unserialized as _, Serialized as _};
+                    (&#krate::__private::RefusalJson(__error)).json()
+                }
+
                 fn commands() -> ::std::vec::Vec<#krate::CommandRoute<Self>> {
                     ::std::vec::Vec::from([#(#routes),*])
                 }

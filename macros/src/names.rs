@@ -54,6 +54,9 @@ pub(crate) fn name_problem(name: &str) -> Option<String> {
     if name.len() > MAX_NAME {
         return Some(format!("a stored name has at most {MAX_NAME} bytes, but `{name}` has {}", name.len()));
     }
+    if name == "recount" || name.starts_with("recount.") {
+        return Some(format!("names that begin with `recount.` are recount's own: give `{name}` another name"));
+    }
     let bad = name.chars().find(|c| c.is_whitespace() || c.is_control())?;
     Some(format!("a stored name holds no blanks and no control characters, but this one holds {bad:?}"))
 }
@@ -84,8 +87,9 @@ mod tests {
     #[test]
     fn a_stored_name_is_checked() {
         assert_eq!(name_problem("account.opened"), None);
+        assert_eq!(name_problem("recounted.twice"), None);
         assert_eq!(name_problem(&"a".repeat(128)), None);
-        for bad in ["", "a b", "a\0", "a\n", "a\u{a0}b", &"a".repeat(129)] {
+        for bad in ["", "a b", "a\0", "a\n", "a\u{a0}b", "recount.refused", "recount", &"a".repeat(129)] {
             assert!(name_problem(bad).is_some(), "{bad:?}");
         }
     }

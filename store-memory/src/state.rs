@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use recount_core::{ExpectedRevision, NameError, Revision, StateEntry, StateError, StateKey, StateStore, StoreError};
+use recount_core::{
+    ExpectedRevision, InvalidState, Namespace, Revision, StateDelete, StateEntry, StateError, StateKey, StatePut,
+    StateStore, StoreError, Timestamp,
+};
 use tokio::time::Instant;
 
 use crate::MemoryStore;
@@ -19,6 +22,27 @@ pub(crate) struct State {
     expiries: BTreeMap<(Instant, Revision), StateKey>,
     /// The last revision given to any write.
     revision: u64,
+    clock: Clock,
+}
+
+/// Tells the time of tokio's clock, which decides what expires: the time at the store's creation and what passed since.
+#[derive(Clone, Copy)]
+struct Clock {
+    time: Timestamp,
+    instant: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { time: Timestamp::now(), instant: Instant::now() }
+    }
+}
+
+impl Clock {
+    fn now(self) -> Timestamp {
+        let passed = self.instant.elapsed();
+        self.time.checked_add(passed).unwrap_or(Timestamp::MAX)
+    }
 }
 
 impl State {
@@ -45,6 +69,18 @@ impl State {
         }
         Err(StateError::Mismatch { key: key.clone(), expected, actual })
     }
+
+    fn put(&mut self, put: StatePut) -> Revision {
+        let StatePut { key, value, time_to_live, .. } = put;
+        self.revision += 1;
+        let revision = Revision(self.revision);
+        // A time to live that is longer than the clock can tell is for ever.
+        if let Some(at) = time_to_live.and_then(|time| Instant::now().checked_add(time)) {
+            self.expiries.insert((at, revision), key.clone());
+        }
+        self.entries.insert(key, StateEntry { value, revision });
+        revision
+    }
 }
 
 impl MemoryStore {
@@ -59,6 +95,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl StateStore for MemoryStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.state()?.clock.now())
+    }
+
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
         Ok(self.state()?.entries.get(key).cloned())
     }
@@ -70,16 +110,10 @@ impl StateStore for MemoryStore {
         expected: ExpectedRevision,
         time_to_live: Option<Duration>,
     ) -> Result<Revision, StateError> {
+        InvalidState::check_value(key, &value)?;
         let mut state = self.state()?;
         state.expect(key, expected)?;
-        state.revision += 1;
-        let revision = Revision(state.revision);
-        state.entries.insert(key.clone(), StateEntry { value, revision });
-        // A time to live that is longer than the clock can tell is for ever.
-        if let Some(at) = time_to_live.and_then(|time| Instant::now().checked_add(time)) {
-            state.expiries.insert((at, revision), key.clone());
-        }
-        Ok(revision)
+        Ok(state.put(StatePut { key: key.clone(), value, expected, time_to_live }))
     }
 
     async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
@@ -89,25 +123,38 @@ impl StateStore for MemoryStore {
         Ok(())
     }
 
+    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
+        InvalidState::check_puts(&puts)?;
+        let mut state = self.state()?;
+        puts.iter().try_for_each(|put| state.expect(&put.key, put.expected))?;
+        Ok(puts.into_iter().map(|put| state.put(put)).collect())
+    }
+
+    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
+        InvalidState::check_deletes(&deletes)?;
+        let mut state = self.state()?;
+        deletes.iter().try_for_each(|delete| state.expect(&delete.key, delete.expected))?;
+        for delete in deletes {
+            state.entries.remove(&delete.key);
+        }
+        Ok(())
+    }
+
     async fn list(
         &self,
+        namespace: Namespace,
         prefix: &str,
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        let first = match StateKey::new(prefix) {
-            Ok(key) => Bound::Included(key),
-            Err(NameError::Empty { .. }) => Bound::Unbounded,
-            // No key is longer than a key can be, or holds what a key can't hold.
-            Err(_) => return Ok(Vec::new()),
-        };
+        let Some(prefix) = namespace.stored_prefix(prefix) else { return Ok(Vec::new()) };
         let start = match after {
-            Some(after) if after.as_str() >= prefix => Bound::Excluded(after.clone()),
-            _ => first,
+            Some(after) if *after.as_stored() >= *prefix => Bound::Excluded(after.as_stored()),
+            _ => Bound::Included(&*prefix),
         };
         let state = self.state()?;
-        let behind = state.entries.range((start, Bound::Unbounded));
-        let wanted = behind.take_while(|(key, _)| key.as_str().starts_with(prefix)).take(limit);
+        let behind = state.entries.range::<str, _>((start, Bound::Unbounded));
+        let wanted = behind.take_while(|(key, _)| key.as_stored().starts_with(&prefix)).take(limit);
         Ok(wanted.map(|(key, entry)| (key.clone(), entry.clone())).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recount_core::{ExpectedRevision, StateKey, StateStore};
+use recount_core::{ExpectedRevision, Namespace, StateKey, StateStore};
 use recount_store_memory::MemoryStore;
 
 #[tokio::test(start_paused = true)]
@@ -19,5 +19,5 @@ async fn a_paused_clock_decides_what_expires() {
     assert!(store.get(&key).await.unwrap().is_some());
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(store.get(&key).await.unwrap(), None);
-    assert_eq!(store.list("", None, 10).await.unwrap(), []);
+    assert_eq!(store.list(Namespace::USER, "", None, 10).await.unwrap(), []);
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use recount_core::{
     Append, AppendError, Appended, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
-    Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId,
-    StreamId,
+    Namespace, Position, ReadAll, ReadStream, Revision, StateDelete, StateEntry, StateError, StateKey, StatePut,
+    StateStore, Store, StoreError, StoreId, StreamId, Timestamp,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::store::{Harness, check, idempotency, shared_keys};
@@ -160,13 +160,23 @@ impl StateStore for Mutant {
     async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
         self.store.delete(key, expected).await
     }
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.store.now().await
+    }
+    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
+        self.store.put_many(puts).await
+    }
+    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
+        self.store.delete_many(deletes).await
+    }
     async fn list(
         &self,
+        namespace: Namespace,
         prefix: &str,
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        self.store.list(prefix, after, limit).await
+        self.store.list(namespace, prefix, after, limit).await
     }
 }
 

@@ -483,36 +483,53 @@ CREATE OR REPLACE FUNCTION {schema}.now_us() RETURNS bigint LANGUAGE sql VOLATIL
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 
--- Writes an entry of the state, or deletes it if there is no value. Expected: -1 any, -2 absent, else the revision.
+-- Writes entries of the state, or deletes those without a value: all of them, or none if one is not as expected.
+-- Expected: -1 any, -2 absent, else the revision. A mismatch is the number of the first entry that is not as expected, with
+-- its revision. The locks are taken in one order, so that overlapping calls never wait for each other in a circle.
 CREATE OR REPLACE FUNCTION {schema}.write_state(
-    name text, lock bigint, new_value bytea, expected bigint, time_to_live bigint, OUT written boolean, OUT revision bigint
+    names text[], locks bigint[], new_values bytea[], expected bigint[], times_to_live bigint[],
+    OUT mismatch bigint, OUT revisions bigint[]
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     now_at bigint;
+    found bigint;
     new_revision bigint;
+    lock bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(lock);
+    FOR lock IN SELECT DISTINCT l FROM unnest(locks) AS l ORDER BY l LOOP
+        PERFORM pg_advisory_xact_lock(lock);
+    END LOOP;
     now_at := {schema}.now_us();
-    SELECT s.revision INTO revision FROM {schema}.state AS s
-    WHERE s.key = name AND (s.expires_at IS NULL OR s.expires_at > now_at) AND '{schema}.{mark}'::regclass IS NOT NULL;
-    written := expected = -1 OR (expected = -2 AND revision IS NULL) OR coalesce(expected = revision, false);
-    IF NOT written THEN
-        RETURN;
-    END IF;
-    IF new_value IS NULL THEN
-        DELETE FROM {schema}.state AS s WHERE s.key = name AND '{schema}.{mark}'::regclass IS NOT NULL;
-    ELSE
+    SELECT array_agg(s.revision ORDER BY n.number) INTO revisions
+    FROM unnest(names) WITH ORDINALITY AS n (name, number) LEFT JOIN {schema}.state AS s
+        ON s.key = n.name AND (s.expires_at IS NULL OR s.expires_at > now_at)
+    WHERE '{schema}.{mark}'::regclass IS NOT NULL;
+    FOR i IN 1 .. cardinality(names) LOOP
+        found := revisions[i];
+        IF NOT (expected[i] = -1 OR (expected[i] = -2 AND found IS NULL) OR coalesce(expected[i] = found, false)) THEN
+            mismatch := i;
+            revisions := ARRAY[found];
+            RETURN;
+        END IF;
+    END LOOP;
+    FOR i IN 1 .. cardinality(names) LOOP
+        found := revisions[i];
+        IF new_values[i] IS NULL THEN
+            DELETE FROM {schema}.state AS s WHERE s.key = names[i] AND '{schema}.{mark}'::regclass IS NOT NULL;
+            CONTINUE;
+        END IF;
         new_revision := nextval('{schema}.revision_sequence');
-        IF new_revision <= revision THEN
+        IF new_revision <= found THEN
             RAISE EXCEPTION 'the sequence % is behind the state, whose entry % has the revision %',
-                '{schema}.revision_sequence', name, revision USING ERRCODE = 'data_corrupted';
+                '{schema}.revision_sequence', names[i], found USING ERRCODE = 'data_corrupted';
         END IF;
         INSERT INTO {schema}.state (key, value, revision, expires_at)
-        SELECT name, new_value, new_revision, now_at + time_to_live WHERE '{schema}.{mark}'::regclass IS NOT NULL
+        SELECT names[i], new_values[i], new_revision, now_at + times_to_live[i]
+        WHERE '{schema}.{mark}'::regclass IS NOT NULL
         ON CONFLICT (key) DO UPDATE
         SET value = excluded.value, revision = excluded.revision, expires_at = excluded.expires_at;
-        revision := new_revision;
-    END IF;
+        revisions[i] := new_revision;
+    END LOOP;
 END
 $$;
 

@@ -133,6 +133,7 @@ mod row;
 mod schema;
 mod sequences;
 mod state;
+mod state_store;
 mod statement;
 mod store;
 mod within;

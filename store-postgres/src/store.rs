@@ -3,15 +3,13 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision,
-    ExpectedVersion, Home, IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent,
-    Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StreamId, Violation,
+    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedVersion, Home,
+    IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
+    StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,7 +26,7 @@ use crate::read_model::PostgresReadModel;
 use crate::request::{Request, Work};
 use crate::schema::Schema;
 use crate::statement::Statement;
-use crate::{identity, lifecycle, migrate, outcome, state, within};
+use crate::{identity, lifecycle, migrate, outcome, within};
 
 /// The cause of errors after the store's tasks have ended.
 const RUNTIME_ENDED: &str =
@@ -165,7 +163,7 @@ impl PostgresStore {
         Err(conflict.into())
     }
 
-    fn database(&self) -> Result<&Database, StoreError> {
+    pub(crate) fn database(&self) -> Result<&Database, StoreError> {
         self.check_open()?;
         Ok(&self.0.parts.reader.database)
     }
@@ -343,34 +341,4 @@ impl EventStore for PostgresStore {
 
 fn failed(error: StoreError) -> EventStream {
     stream::once(async { Err(error) }).boxed()
-}
-
-#[async_trait]
-impl StateStore for PostgresStore {
-    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-        state::get(self.database()?, key).await
-    }
-
-    async fn put(
-        &self,
-        key: &StateKey,
-        value: Bytes,
-        expected: ExpectedRevision,
-        time_to_live: Option<Duration>,
-    ) -> Result<Revision, StateError> {
-        state::write(self.database()?, key, Some(value), expected, time_to_live).await
-    }
-
-    async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
-        state::write(self.database()?, key, None, expected, None).await.map(drop)
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&StateKey>,
-        limit: usize,
-    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        state::list(self.database()?, prefix, after, limit).await
-    }
 }

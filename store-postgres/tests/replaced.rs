@@ -112,7 +112,7 @@ async fn outcomes(
         ("keyed", of_append(store.append(keyed()).await.map(drop))),
         ("put", of_state(store.put(&key, "v".into(), ExpectedRevision::Any, None).await.map(drop))),
         ("get", store.get(&key).await.err()),
-        ("list", store.list("", None, 10).await.err()),
+        ("list", store.list(recount_core::Namespace::USER, "", None, 10).await.err()),
         ("delete", of_state(store.delete(&key, ExpectedRevision::Any).await)),
         ("head", store.head().await.err()),
         ("read a stream", store.read_stream(ReadStream::new(stream("a"))).try_collect::<Vec<_>>().await.err()),

@@ -69,7 +69,7 @@ fn operations(store: &PostgresStore) -> Vec<(&'static str, BoxFuture<'_, Result<
         ("archive", Box::pin(async move { store.archive(&stream("b")).await })),
         ("erase", Box::pin(async move { store.erase(&stream("c")).await })),
         ("get", Box::pin(async move { store.get(&state_key()).await.map(drop) })),
-        ("list", Box::pin(async move { store.list("", None, 10).await.map(drop) })),
+        ("list", Box::pin(async move { store.list(recount_core::Namespace::USER, "", None, 10).await.map(drop) })),
         (
             "put",
             Box::pin(async move {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use recount_core::{
-    Append, BoxError, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion, IdempotencyKey, StateKey,
+    Append, BoxError, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion, IdempotencyKey, Namespace,
     StateStore, StreamId, Tag,
 };
 use recount_store_sqlite::SqliteStore;
@@ -32,7 +32,7 @@ async fn main() -> Result<(), BoxError> {
     let orders =
         vec![EventData { id: recount_core::EventId::new(), ..again.clone() }, EventData::new(again.event_type, "\0")];
     store.append(Append::to(StreamId::new("order", "ü/1")?, ExpectedVersion::Any, orders)).await?;
-    let key = StateKey::new("snapshot/account/1")?;
+    let key = Namespace::SNAPSHOT.key("account/1")?;
     store.put(&key, "snapshot".into(), ExpectedRevision::Any, None).await?;
     store.close().await;
     Ok(())

@@ -112,7 +112,7 @@ impl Batcher {
         for work in work {
             answers.push(match work {
                 Work::Append(append, _) => Answer::Append(plan.append(append, &self.ledger, connection).await?),
-                Work::State(change, _) => Answer::State(plan.state(change)),
+                Work::State(changes, _) => Answer::State(plan.state(changes)),
             });
         }
         self.write(connection, &plan).await?;
@@ -290,11 +290,11 @@ fn insert(writer: &mut RowWriter<'_>, plan: &Plan<'_>) -> Result<(), StoreError>
         writer.open.statement(include_str!("sql/delete_expired_state.sql")).bind(recorded_at);
         let rows: Vec<_> = plan.state.iter().filter_map(|(key, row)| row.map(|row| (key, row))).collect();
         writer.rows(UPSERT_STATE, &rows, |script, (key, (value, revision, expires_at))| {
-            script.bind(key.as_str()).bind(*value).bind(*revision).bind(*expires_at);
+            script.bind(key.as_stored()).bind(*value).bind(*revision).bind(*expires_at);
         });
         let rows: Vec<_> = plan.state.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect();
         writer.rows(DELETE_STATE, &rows, |script, key| {
-            script.bind(key.as_str());
+            script.bind(key.as_stored());
         });
         writer.open.statement(include_str!("sql/update_revision.sql")).bind(plan.counters.revision);
     }

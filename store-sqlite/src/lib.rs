@@ -121,6 +121,7 @@ mod request;
 mod row;
 mod rows;
 mod state;
+mod state_store;
 mod store;
 mod transaction;
 mod write_lock;

@@ -39,10 +39,9 @@ impl<'a> Names<'a> {
                     names.streams.extend(mentioned.filter(|stream| streams.insert(*stream)));
                     names.appends.extend(append.keys().filter(|key| appends.insert(*key)));
                 }
-                Work::State(change, _) => {
-                    if state.insert(&change.key) {
-                        names.state.push(&change.key);
-                    }
+                Work::State(changes, _) => {
+                    let mentioned = changes.iter().map(|change| &change.key);
+                    names.state.extend(mentioned.filter(|key| state.insert(*key)));
                 }
             }
         }
@@ -60,7 +59,7 @@ impl<'a> Names<'a> {
             script.bind(key.as_str());
         });
         writer.rows(STATE, &self.state, |script, key| {
-            script.bind(key.as_str());
+            script.bind(key.as_stored());
         });
     }
 
@@ -87,7 +86,7 @@ impl<'a> Names<'a> {
                 }
                 _ => {
                     let key: String = row.try_get(1).during(OPERATION)?;
-                    let key = StateKey::new(key).map_err(|error| damaged(error.to_string()))?;
+                    let key = StateKey::from_stored(key).map_err(|error| damaged(error.to_string()))?;
                     let revision: i64 = row.try_get(2).during(OPERATION)?;
                     let expires_at = row.try_get(3).during(OPERATION)?;
                     known.state.insert(key, Held { revision: Revision(revision.cast_unsigned()), expires_at });

@@ -208,28 +208,44 @@ impl<'a> Plan<'a> {
         self.counters.kind
     }
 
-    /// Adds a write to the state, or finds why it can't be.
-    pub(crate) fn state(&mut self, change: &'a StateChange) -> Result<Revision, StateError> {
+    /// Adds writes to different entries of the state, or finds why they can't be.
+    pub(crate) fn state(&mut self, changes: &'a [StateChange]) -> Result<Vec<Revision>, StateError> {
+        changes.iter().try_for_each(|change| self.expect(change))?;
+        let writes = changes.iter().filter(|change| change.value.is_some()).count();
+        let room = i64::try_from(writes).ok().and_then(|writes| self.counters.revision.checked_add(writes));
+        room.ok_or_else(|| StoreError::Exhausted { what: "the revision of the state".into() })?;
+        Ok(changes.iter().map(|change| self.change(change)).collect())
+    }
+
+    fn held(&self, key: &StateKey) -> Option<Revision> {
         let now = self.now.as_microsecond();
-        let held = self.known.state.get(&change.key).filter(|held| !held.is_expired(now));
-        let actual = held.map(|held| held.revision);
-        if !change.expected.accepts(actual) {
-            return Err(StateError::Mismatch { key: change.key.clone(), expected: change.expected, actual });
+        self.known.state.get(key).filter(|held| !held.is_expired(now)).map(|held| held.revision)
+    }
+
+    fn expect(&self, change: &StateChange) -> Result<(), StateError> {
+        let (expected, actual) = (change.expected, self.held(&change.key));
+        if expected.accepts(actual) {
+            return Ok(());
         }
+        Err(StateError::Mismatch { key: change.key.clone(), expected, actual })
+    }
+
+    /// Adds a write that is as expected.
+    fn change(&mut self, change: &'a StateChange) -> Revision {
         let Some((value, time_to_live)) = &change.value else {
+            let actual = self.held(&change.key);
             self.known.state.remove(&change.key);
             self.state.insert(&change.key, None);
-            return Ok(actual.unwrap_or(Revision(0)));
+            return actual.unwrap_or(Revision(0));
         };
-        let revision = self.counters.revision.checked_add(1);
-        let revision = revision.ok_or_else(|| StoreError::Exhausted { what: "the revision of the state".into() })?;
-        self.counters.revision = revision;
+        self.counters.revision += 1;
+        let (now, revision) = (self.now.as_microsecond(), self.counters.revision);
         let expires_at = time_to_live
             .map(|time_to_live| now.saturating_add(i64::try_from(time_to_live.as_micros()).unwrap_or(i64::MAX)));
         let held = state::Held { revision: Revision(revision.cast_unsigned()), expires_at };
         self.known.state.insert(change.key.clone(), held);
         self.state.insert(&change.key, Some((value, revision, expires_at)));
-        Ok(held.revision)
+        held.revision
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) enum Request {
 
 pub(crate) enum Work {
     Append(Append, Reply<Appended, AppendError>),
-    State(StateChange, Reply<Revision, StateError>),
+    /// Changes to different entries, all or none.
+    State(Vec<StateChange>, Reply<Vec<Revision>, StateError>),
 }
 
 pub(crate) enum Task {
@@ -51,7 +52,7 @@ pub(crate) struct StateChange {
 /// How a piece of work ended.
 pub(crate) enum Answer {
     Append(Result<Appended, AppendError>),
-    State(Result<Revision, StateError>),
+    State(Result<Vec<Revision>, StateError>),
 }
 
 impl Work {
@@ -63,7 +64,10 @@ impl Work {
                 let events = append.streams.iter().flat_map(|stream| &stream.events);
                 events.map(|event| EVENT + event.payload.len()).sum()
             }
-            Self::State(change, _) => EVENT + change.value.as_ref().map_or(0, |(value, _)| value.len()),
+            Self::State(changes, _) => {
+                let values = changes.iter().map(|change| change.value.as_ref());
+                values.map(|value| EVENT + value.map_or(0, |(value, _)| value.len())).sum()
+            }
         }
     }
 

@@ -1,15 +1,13 @@
 //! Reading the state; [plans](crate::plan) write it.
 
 use bytes::Bytes;
-use recount_core::{Revision, StateEntry, StateKey, StoreError, Timestamp};
+use recount_core::{Namespace, Revision, StateEntry, StateKey, StoreError, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::error::{During, damaged};
 
 pub(crate) const OPERATION: &str = "reading the state";
-/// The greatest length of a state key in bytes, which is four to a character at most.
-const LONGEST_KEY: usize = 1024;
 
 /// What the writer needs to know of an entry.
 #[derive(Clone, Copy, Debug)]
@@ -25,29 +23,30 @@ impl Held {
 }
 
 pub(crate) async fn get(connection: &mut SqliteConnection, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-    let select = sqlx::query(include_str!("sql/select_state.sql")).bind(key.as_str()).bind(now());
+    let select = sqlx::query(include_str!("sql/select_state.sql")).bind(key.as_stored()).bind(now());
     let row = select.fetch_optional(connection).await.during(OPERATION)?;
     row.map(|row| entry(&row)).transpose().during(OPERATION)
 }
 
 pub(crate) async fn list(
     connection: &mut SqliteConnection,
+    namespace: Namespace,
     prefix: &str,
     after: Option<&StateKey>,
     limit: usize,
 ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-    // No key that starts with the prefix comes behind the prefix filled up with the last character there is.
-    let last = format!("{prefix}{}", char::MAX.to_string().repeat(LONGEST_KEY / char::MAX.len_utf8()));
+    let Some(prefix) = namespace.stored_prefix(prefix) else { return Ok(Vec::new()) };
+    let last = Namespace::last_with_prefix(&prefix);
     let select = sqlx::query(include_str!("sql/list_state.sql"))
         .bind(prefix)
         .bind(last)
-        .bind(after.map_or("", StateKey::as_str))
+        .bind(after.map_or("", StateKey::as_stored))
         .bind(now())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let rows = select.fetch_all(connection).await.during(OPERATION)?;
     let entry = |row: &SqliteRow| {
         let key: &str = row.try_get(2).during(OPERATION)?;
-        Ok((StateKey::new(key).map_err(|error| damaged(error.to_string()))?, entry(row).during(OPERATION)?))
+        Ok((StateKey::from_stored(key).map_err(|error| damaged(error.to_string()))?, entry(row).during(OPERATION)?))
     };
     rows.iter().map(entry).collect()
 }

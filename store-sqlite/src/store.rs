@@ -4,15 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedRevision,
-    ExpectedVersion, Home, IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent,
-    Revision, StateEntry, StateError, StateKey, StateStore, StoreError, StoreId, StoredNames, StreamId, Violation,
+    Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedVersion, Home,
+    IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
+    StoredNames, StreamId, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite};
@@ -26,9 +24,9 @@ use crate::handling::refuse_inside;
 use crate::push::Push;
 use crate::read::Reader;
 use crate::read_model::SqliteReadModel;
-use crate::request::{Asked, Reply, Request, StateChange, Task, Work};
+use crate::request::{Asked, Reply, Request, Task, Work};
 use crate::write_lock::WriteLock;
-use crate::{identity, outcome, state};
+use crate::{identity, outcome};
 
 /// Why a store fails whose tasks don't run.
 const NOT_DRIVEN: &str =
@@ -114,16 +112,19 @@ impl SqliteStore {
         &self.0.parts.path
     }
 
-    async fn reading(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
+    pub(crate) async fn reading(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
         self.check_open()?;
         self.0.parts.reader.acquire(operation).await
     }
 
-    fn check_open(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
         if self.0.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
 
-    async fn ask<T, E: From<StoreError>>(&self, request: impl FnOnce(Reply<T, E>) -> Request) -> Result<T, E> {
+    pub(crate) async fn ask<T, E: From<StoreError>>(
+        &self,
+        request: impl FnOnce(Reply<T, E>) -> Request,
+    ) -> Result<T, E> {
         self.check_open()?;
         refuse_inside(self.0.parts.lock.place(), "writing")?;
         let (reply, answer) = oneshot::channel();
@@ -264,36 +265,4 @@ impl EventStore for SqliteStore {
 
 fn failed(error: StoreError) -> EventStream {
     stream::once(async { Err(error) }).boxed()
-}
-
-#[async_trait]
-impl StateStore for SqliteStore {
-    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-        state::get(&mut *self.reading(state::OPERATION).await?, key).await
-    }
-
-    async fn put(
-        &self,
-        key: &StateKey,
-        value: Bytes,
-        expected: ExpectedRevision,
-        time_to_live: Option<Duration>,
-    ) -> Result<Revision, StateError> {
-        let change = StateChange { key: key.clone(), expected, value: Some((value, time_to_live)) };
-        self.ask(|reply| Request::Shared(Work::State(change, reply))).await
-    }
-
-    async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
-        let change = StateChange { key: key.clone(), expected, value: None };
-        self.ask(|reply| Request::Shared(Work::State(change, reply))).await.map(drop)
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&StateKey>,
-        limit: usize,
-    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        state::list(&mut *self.reading(state::OPERATION).await?, prefix, after, limit).await
-    }
 }

@@ -122,7 +122,7 @@ async fn a_file_of_schema_version_1_is_read_and_written() {
     assert!(matches!(store.append(append("archived", 1)).await, Err(recount_core::AppendError::Conflict(_))));
     store.append(append("1", 2)).await.unwrap();
     assert_eq!(read(&store, "1").await.len(), 5);
-    let key = recount_core::StateKey::new("snapshot/account/1").unwrap();
+    let key = recount_core::Namespace::SNAPSHOT.key("account/1").unwrap();
     assert_eq!(recount_core::StateStore::get(&store, &key).await.unwrap().unwrap().value, &b"snapshot"[..]);
     let key = recount_core::IdempotencyKey::new("transfer-1").unwrap();
     assert_eq!(store.find_append(&key).await.unwrap().unwrap().appended.position.get(), 5);

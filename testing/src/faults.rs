@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
-    NamedAppend, PoolUsage, Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore,
-    StoreError, StoreId, StoredNames, StreamId,
+    NamedAppend, Namespace, PoolUsage, Position, ReadAll, ReadStream, Revision, StateDelete, StateEntry, StateError,
+    StateKey, StatePut, StateStore, StoreError, StoreId, StoredNames, StreamId, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -36,12 +36,18 @@ pub enum Operation {
     Erase,
     /// [`EventStore::health`].
     Health,
+    /// [`StateStore::now`].
+    Now,
     /// [`StateStore::get`].
     Get,
     /// [`StateStore::put`].
     Put,
     /// [`StateStore::delete`].
     Delete,
+    /// [`StateStore::put_many`].
+    PutMany,
+    /// [`StateStore::delete_many`].
+    DeleteMany,
     /// [`StateStore::list`].
     List,
 }
@@ -49,7 +55,10 @@ pub enum Operation {
 impl Operation {
     /// Whether a lost answer leaves open what happened.
     const fn writes(self) -> bool {
-        matches!(self, Self::Append | Self::Archive | Self::Erase | Self::Put | Self::Delete)
+        matches!(
+            self,
+            Self::Append | Self::Archive | Self::Erase | Self::Put | Self::Delete | Self::PutMany | Self::DeleteMany
+        )
     }
 
     const fn name(self) -> &'static str {
@@ -63,9 +72,12 @@ impl Operation {
             Self::Archive => "archive",
             Self::Erase => "erase",
             Self::Health => "health",
+            Self::Now => "now",
             Self::Get => "get",
             Self::Put => "put",
             Self::Delete => "delete",
+            Self::PutMany => "put many",
+            Self::DeleteMany => "delete many",
             Self::List => "list",
         }
     }
@@ -270,6 +282,9 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
 
 #[async_trait]
 impl<S: StateStore> StateStore for FaultyStore<S> {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.around(Operation::Now, self.store.now()).await
+    }
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
         self.around(Operation::Get, self.store.get(key)).await
     }
@@ -285,12 +300,19 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
     async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
         self.around(Operation::Delete, self.store.delete(key, expected)).await
     }
+    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
+        self.around(Operation::PutMany, self.store.put_many(puts)).await
+    }
+    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
+        self.around(Operation::DeleteMany, self.store.delete_many(deletes)).await
+    }
     async fn list(
         &self,
+        namespace: Namespace,
         prefix: &str,
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        self.around(Operation::List, self.store.list(prefix, after, limit)).await
+        self.around(Operation::List, self.store.list(namespace, prefix, after, limit)).await
     }
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
     Append, AppendError, Appended, EventAt, EventStore, EventStream, ExpectedRevision, ExpectedVersion, IdempotencyKey,
-    NamedAppend, Position, QueryItem, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore,
-    Store, StoreError, StoreId, StreamId,
+    NamedAppend, Namespace, Position, QueryItem, ReadAll, ReadStream, Revision, StateDelete, StateEntry, StateError,
+    StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamId, Timestamp,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::model;
@@ -146,15 +146,25 @@ impl StateStore for Broken {
     async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
         self.0.delete(key, expected).await
     }
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.0.now().await
+    }
+    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
+        self.0.put_many(puts).await
+    }
+    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
+        self.0.delete_many(deletes).await
+    }
     async fn list(
         &self,
+        namespace: Namespace,
         prefix: &str,
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
         let lower = prefix.to_lowercase();
         let prefix = if matches!(self.1, Defect::PrefixIgnoresCase) { &lower } else { prefix };
-        self.0.list(prefix, after, limit).await
+        self.0.list(namespace, prefix, after, limit).await
     }
 }
 

@@ -169,6 +169,15 @@ impl EventStore for Broken {
 
 #[async_trait]
 impl StateStore for Broken {
+    async fn now(&self) -> Result<recount_core::Timestamp, StoreError> {
+        self.store.now().await
+    }
+    async fn put_many(&self, puts: Vec<recount_core::StatePut>) -> Result<Vec<Revision>, StateError> {
+        self.store.put_many(puts).await
+    }
+    async fn delete_many(&self, deletes: Vec<recount_core::StateDelete>) -> Result<(), StateError> {
+        self.store.delete_many(deletes).await
+    }
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
         self.store.get(key).await
     }
@@ -195,11 +204,12 @@ impl StateStore for Broken {
     }
     async fn list(
         &self,
+        namespace: recount_core::Namespace,
         prefix: &str,
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        self.store.list(prefix, after, limit).await
+        self.store.list(namespace, prefix, after, limit).await
     }
 }
 

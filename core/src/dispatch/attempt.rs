@@ -6,7 +6,7 @@ use super::cache::Warm;
 use super::engine::{PendingCommand, encode};
 use super::kept::{is_closed, nothing};
 use super::queue::Outcome;
-use super::{DispatchError, Receipt, snapshot};
+use super::{DispatchError, Receipt, Refusal, snapshot};
 use crate::recount::Inner;
 use crate::{
     Aggregate, Append, AppendError, Appended, Apply, Conflict, Context, ExpectedVersion, StreamVersion, Violation,
@@ -197,7 +197,10 @@ impl Inner {
     async fn refuse<A: Apply>(&self, pending: &PendingCommand<'_, A>, error: A::Error) -> Outcome<A, Warm<A>> {
         if let Some(named) = pending.idempotency.as_ref().filter(|_| pending.keeps_refusal) {
             let request = format!("{} {}", A::NAME, pending.command.name());
-            if let Some(first) = self.keep_refusal(&request, named, &error, &pending.metadata).await? {
+            if let Some(first) = self
+                .keep_refusal(&request, named, Refusal::describe(&error, A::refusal_json(&error)), &pending.metadata)
+                .await?
+            {
                 return self.repeated(pending.stream, named, first).await;
             }
         }

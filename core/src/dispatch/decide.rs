@@ -12,12 +12,12 @@ use tracing::{Instrument, Span};
 use super::engine::encode;
 use super::observe::{load_span, record_failed_load};
 use super::request::{Request, request_options};
-use super::{DispatchError, LoadError, Receipt};
+use super::{DispatchError, LoadError, Receipt, Refusal};
 use crate::domain::trace::{Token, TokenSink, trace};
 use crate::telemetry::{AggregateMetrics, LoadSource, ReadKind};
 use crate::{
     Append, AppendCondition, AppendError, Context, Decision, Event, ExpectedVersion, Idempotency, IdempotencyKey,
-    Metadata, Position, Query, ReadAll, Recount, StreamAppend, StreamVersion, TRACE_TARGET,
+    Metadata, Position, Query, ReadAll, Recount, StreamAppend, StreamId, StreamVersion, TRACE_TARGET,
 };
 
 /// A decision that is made and recorded when it is awaited.
@@ -110,7 +110,7 @@ impl<'a, D: Decision> Decide<'a, D> {
             let mut append =
                 Append { condition: Some(condition), idempotency: idempotency.clone(), ..Append::default() };
             for event in encode(&events, &metadata)? {
-                let stream = self.decision.stream(&event).map_err(LoadError::from)?;
+                let stream = self.decision.stream(&event).and_then(StreamId::unreserved).map_err(LoadError::from)?;
                 match append.streams.iter_mut().find(|append| append.stream == stream) {
                     Some(append) => append.events.push(event),
                     None => {
@@ -169,7 +169,12 @@ impl<'a, D: Decision> Decide<'a, D> {
         let first = match idempotency {
             None => None,
             Some(named) if self.request.keeps_refusal => inner
-                .keep_refusal(std::any::type_name::<D>(), named, &refusal, metadata)
+                .keep_refusal(
+                    std::any::type_name::<D>(),
+                    named,
+                    Refusal::describe(&refusal, D::refusal_json(&refusal)),
+                    metadata,
+                )
                 .await?
                 .map(|first| (named, first)),
             // An earlier attempt may have been recorded. No append checks the key here, so look it up.

@@ -171,7 +171,7 @@ impl Inner {
         first: Appended,
     ) -> Result<Receipt<E>, DispatchError<R>> {
         if let Some(refusal) = self.kept_refusal(&first).await? {
-            return Err(DispatchError::RefusedEarlier { key: named.key.clone(), refusal });
+            return Err(DispatchError::RefusedEarlier { key: named.key.clone(), refusal: Box::new(refusal) });
         }
         let mut events = Vec::new();
         for StreamAppended { stream, version, count } in first.streams.iter().filter(|part| part.count > 0) {

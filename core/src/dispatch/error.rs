@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::Refusal;
 use crate::{
     AppendError, Conflict, DecodeError, EncodeError, IdempotencyKey, NameCollision, NameError, StoreError, StreamId,
     StreamVersion,
@@ -51,8 +52,8 @@ pub enum DispatchError<E: Error + 'static> {
     RefusedEarlier {
         /// The key.
         key: IdempotencyKey,
-        /// The text of the domain's error.
-        refusal: String,
+        /// The data of the domain's error.
+        refusal: Box<Refusal>,
     },
     /// The command creates an aggregate that is there already.
     #[error("stream {stream} exists already, at version {version}")]
@@ -71,7 +72,8 @@ pub enum DispatchError<E: Error + 'static> {
         source: Conflict,
     },
     /// The state that it is about can't be loaded.
-    #[error(transparent)]
+    // Not transparent: retry policies look for the failure among the sources of errors whose type they don't know.
+    #[error("{0}")]
     Load(#[from] LoadError),
     /// What happened can't be written down.
     #[error(transparent)]
@@ -95,7 +97,7 @@ pub enum DispatchError<E: Error + 'static> {
         known: String,
     },
     /// The append failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Append(#[from] AppendError),
 }
 
@@ -133,6 +135,18 @@ impl<E: Error + 'static> DispatchError<E> {
                 DispatchError::UnknownCommand { aggregate, command, known }
             }
             Self::Append(error) => DispatchError::Append(error),
+        }
+    }
+}
+
+impl DispatchError<Refusal> {
+    /// The domain's refusal of a command by name, of this request or of the [first](Self::RefusedEarlier) under its key.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Rejected(refusal) => Some(refusal),
+            Self::RefusedEarlier { refusal, .. } => Some(refusal),
+            _ => None,
         }
     }
 }

@@ -7,23 +7,26 @@ use std::error::Error;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{DispatchError, LoadError};
+use super::{DispatchError, LoadError, Refusal};
 use crate::recount::Inner;
 use crate::{
     Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, Metadata, ReadStream,
-    StoreError, StreamAppend, StreamId, codec,
+    StoreError, StreamAppend, StreamId, StreamVersion, codec,
 };
 
 /// The type of the event that keeps a refusal, and the category of its stream, whose id is the key.
-pub(crate) const REFUSED: &str = "recount.refused";
+const REFUSED: &str = "recount.refused";
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Refused {
+struct Refused {
     /// The aggregate and command, or the decision.
     request: String,
-    /// The text of the domain's error.
-    refusal: String,
+    kind: String,
+    message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    json: Option<Value>,
 }
 
 impl Inner {
@@ -32,11 +35,12 @@ impl Inner {
         &self,
         request: &str,
         idempotency: &Idempotency,
-        refusal: &E,
+        refusal: Refusal,
         metadata: &Metadata,
     ) -> Result<Option<Appended>, DispatchError<E>> {
         let stream = StreamId::new(REFUSED, idempotency.key.as_str()).map_err(LoadError::from)?;
-        let refused = Refused { request: request.to_owned(), refusal: refusal.to_string() };
+        let Refusal { kind, message, json, .. } = refusal;
+        let refused = Refused { request: request.to_owned(), kind, message, json };
         let mut event = EventData::new(EventType::from_static(REFUSED), codec::to_json(REFUSED, &refused)?);
         event.metadata = metadata.clone();
         let append = Append {
@@ -48,17 +52,20 @@ impl Inner {
         Ok(first.repeated.then_some(first))
     }
 
-    /// The text of the refusal, if the first outcome is a refusal.
-    pub(super) async fn kept_refusal(&self, first: &Appended) -> Result<Option<String>, LoadError> {
+    /// The refusal, if the first outcome is a refusal.
+    pub(super) async fn kept_refusal(&self, first: &Appended) -> Result<Option<Refusal>, LoadError> {
         let Some(kept) = first.streams.first().filter(|part| part.stream.category() == REFUSED) else {
             return Ok(None);
         };
         let damaged = |what: String| StoreError::Damaged { what: format!("the refusal in {}: {what}", kept.stream) };
-        let event = self.store.read_stream(ReadStream::new(kept.stream.clone())).next().await;
+        // A key that was forgotten can be refused again, so the stream may hold more than this event.
+        let last = StreamVersion::new(kept.version.get().saturating_sub(1));
+        let event = self.store.read_stream(ReadStream::new(kept.stream.clone()).after(last)).next().await;
         let event = event.ok_or_else(|| damaged("there is no event".to_owned()))??;
         let refused: Refused =
             codec::from_json(REFUSED, 1, &event.data.payload).map_err(|error| damaged(error.to_string()))?;
-        Ok(Some(refused.refusal))
+        let Refused { kind, message, json, .. } = refused;
+        Ok(Some(Refusal::kept(kind, message, json)))
     }
 }
 

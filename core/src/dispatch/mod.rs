@@ -12,10 +12,12 @@ mod load;
 mod observe;
 mod queue;
 mod receipt;
+mod refusal;
 mod request;
 mod retry;
 mod route;
 pub(crate) mod snapshot;
+mod transient;
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -25,10 +27,12 @@ pub use decide::Decide;
 pub use error::{DispatchError, LoadError};
 pub use load::Load;
 pub use receipt::Receipt;
+pub use refusal::Refusal;
 use request::{Request, key_options, request_options};
 pub use retry::Retry;
-pub use route::{DispatchJson, Rejection};
+pub use route::DispatchJson;
 pub(crate) use route::{Route, Routes};
+pub use transient::is_transient;
 
 use crate::{Aggregate, Apply, Command, HandleWith, Recount};
 

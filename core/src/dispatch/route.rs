@@ -1,8 +1,6 @@
 //! Commands by name: for HTTP, brokers and the console, which know a command only as text.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +8,10 @@ use std::sync::Arc;
 use schemars::Schema;
 
 use super::request::{Request, key_options, request_options};
-use super::{DispatchError, LoadError, Receipt};
-use crate::{Apply, BoxError, CommandRoute, EventData, NameCollision, Recount, RustType};
+use super::{DispatchError, LoadError, Receipt, Refusal};
+use crate::{Apply, CommandRoute, EventData, NameCollision, Recount, RustType};
 
-type Answer = Result<Receipt<EventData>, DispatchError<Rejection>>;
+type Answer = Result<Receipt<EventData>, DispatchError<Refusal>>;
 type Run = dyn Fn(&Recount, &[u8], Request) -> AnswerFuture<'static> + Send + Sync;
 type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
@@ -40,7 +38,7 @@ impl Route {
                 let (receipt, ()) = inner
                     .run::<A, ()>(&*command, &request, |_| ())
                     .await
-                    .map_err(|error| error.map_rejection(|error| Rejection(error.into())))?;
+                    .map_err(|error| error.map_rejection(refusal::<A>))?;
                 let Receipt { version, position, events, repeated } = receipt;
                 let events = events.iter().map(crate::Event::encode).collect::<Result<_, _>>()?;
                 Ok(Receipt { version, position, events, repeated })
@@ -60,6 +58,11 @@ impl Route {
             Box::pin(async move { Err(refused.into()) })
         });
     }
+}
+
+fn refusal<A: Apply>(error: A::Error) -> Refusal {
+    let json = A::refusal_json(&error);
+    Refusal::of(error, json)
 }
 
 /// A command given by name and JSON, dispatched when it is awaited.
@@ -100,29 +103,5 @@ impl<'a> IntoFuture for DispatchJson<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
-    }
-}
-
-/// A refusal by the domain, its type forgotten; [`downcast_ref`](Self::downcast_ref) finds it again.
-#[derive(Debug)]
-pub struct Rejection(BoxError);
-
-impl Rejection {
-    /// The domain's error, if it is of this type.
-    #[must_use]
-    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
-        self.0.downcast_ref()
-    }
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl Error for Rejection {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
     }
 }

@@ -7,12 +7,12 @@ use bytes::{Buf, BufMut, BytesMut};
 
 use super::cache::Warm;
 use crate::telemetry::AggregateMetrics;
-use crate::{Apply, ExpectedRevision, NameError, StateKey, Store, StreamId, StreamVersion};
+use crate::{Apply, ExpectedRevision, NameError, Namespace, StateError, StateKey, Store, StreamId, StreamVersion};
 
 const HEADER: usize = 4 + 8 + 8;
 
 fn key(stream: &StreamId) -> Result<StateKey, NameError> {
-    StateKey::new(format!("snapshot/{stream}"))
+    Namespace::SNAPSHOT.key(stream)
 }
 
 /// The kept state, if the aggregate keeps any and it can be used. Whatever is wrong with it, the events are still there.
@@ -77,6 +77,10 @@ pub(super) async fn keep<A: Apply>(
         }
         Err(error) => {
             metrics.snapshot_failures.add(1);
+            if let StateError::Invalid(_) = error {
+                // As above: it would be refused for each command.
+                warm.snapshot = warm.version;
+            }
             tracing::warn!(%stream, %error, "snapshot can't be kept");
         }
     }

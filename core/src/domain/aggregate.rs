@@ -29,6 +29,11 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The commands that can be asked for by name.
     fn commands() -> Vec<CommandRoute<Self>>;
 
+    /// A refusal as JSON, for [`Refusal::json`](crate::Refusal::json). The derive provides it if the error implements `Serialize`.
+    fn refusal_json(_: &Self::Error) -> Option<serde_json::Value> {
+        None
+    }
+
     /// The stream of the aggregate with this id.
     ///
     /// # Errors

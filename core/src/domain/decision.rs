@@ -75,6 +75,12 @@ pub trait Decision: Send + Sync + 'static {
     /// The domain's own error if the decision is refused.
     fn decide(&self, state: &Self::State, context: &Context<'_>) -> Result<Vec<Self::Event>, Self::Error>;
 
+    /// A refusal as JSON, which is [kept](crate::Decide::keep_refusal) with it: `serde_json::to_value(error).ok()` if the error
+    /// implements `Serialize`.
+    fn refusal_json(_: &Self::Error) -> Option<serde_json::Value> {
+        None
+    }
+
     /// The stream that an event is recorded in. By default the category is the event type up to its first dot,
     /// the id is the value of the first tag, or `-` if there is none.
     ///

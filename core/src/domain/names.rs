@@ -6,22 +6,38 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
-use crate::dispatch::kept::{REFUSED, Refused};
+use crate::store::RESERVED;
 use crate::{Aggregate, Event, EventVariant, RustType};
 
-/// Two types of the program claim one stored name: each would read the other's events.
+/// A type of the program claims a stored name that it can't have: another type has it, and each would read the other's
+/// events, or the name begins with `recount.`, as recount's own do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} `{name}` is declared by {first} and by {second}: rename one, or use one type in both places")]
+#[error("{}", self.describe())]
 pub struct NameCollision {
     /// The kind of name: an event type or an aggregate.
     pub kind: &'static str,
     /// The stored name.
     pub name: &'static str,
-    /// The type that was used first.
+    /// The type that was used first. For a name that begins with `recount.` a type of recount's.
     pub first: RustType,
     /// The type that is refused.
     pub second: RustType,
 }
+
+impl NameCollision {
+    fn describe(&self) -> String {
+        let Self { kind, name, first, second } = self;
+        if name.starts_with(RESERVED) {
+            return format!(
+                "{kind} `{name}` is declared by {second}, but names that begin with `{RESERVED}` are recount's own: rename it"
+            );
+        }
+        format!("{kind} `{name}` is declared by {first} and by {second}: rename one, or use one type in both places")
+    }
+}
+
+/// Stands for recount as the owner of reserved names.
+struct Reserved;
 
 /// The stored names that an application uses, each with its type.
 #[derive(Clone, Debug, Default)]
@@ -67,9 +83,8 @@ pub(crate) struct CheckedNames {
 }
 
 impl CheckedNames {
-    /// Starts with these names and recount's own claimed, and no type checked.
-    pub(crate) fn beside(mut names: StoredNames) -> Self {
-        names.aggregates.entry(REFUSED).or_insert(RustType::of::<Refused>());
+    /// Starts with these names claimed and no type checked.
+    pub(crate) fn beside(names: StoredNames) -> Self {
         Self { names: Mutex::new(names), ..Self::default() }
     }
 
@@ -101,6 +116,9 @@ fn claim(
     name: &'static str,
     rust_type: RustType,
 ) -> Result<(), NameCollision> {
+    if name.starts_with(RESERVED) {
+        return Err(NameCollision { kind, name, first: RustType::of::<Reserved>(), second: rust_type });
+    }
     let first = *owners.entry(name).or_insert(rust_type);
     if first == rust_type { Ok(()) } else { Err(NameCollision { kind, name, first, second: rust_type }) }
 }

@@ -6,6 +6,7 @@ mod event;
 mod listed;
 mod locked;
 mod payload;
+mod refusal;
 mod schema;
 mod state;
 mod upcast;
@@ -19,6 +20,7 @@ pub use event::{add_variants, decode, differs, encode, encode_only, find, push_t
 pub use listed::{Listed, Part, contains, count, join, listed, must_read, overlaps};
 pub use locked::check_schema;
 pub use payload::Payload;
+pub use refusal::{RefusalJson, Serialized, Unserialized};
 pub use schema::{payload_schema, variant_schema};
 pub use state::{Deserialized, NotDeserialized, StateShape};
 pub use upcast::{IntoUpcast, Upcast, upcast_last, upcast_next, upcast_stored};

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::{BoxError, Checkpoint, Event, Metadata, Position, RecordedEvent, StoreError};
+use crate::{BoxError, Checkpoint, Event, Metadata, Position, RecordedEvent, StoreError, Transient};
 
 /// Builds a read model from events.
 ///
@@ -202,4 +202,10 @@ pub enum CheckpointError {
     /// The read model failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Transient for CheckpointError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
 }

@@ -189,8 +189,10 @@ fn held(store: Option<StoreId>) -> String {
     store.map_or_else(|| "the read model".to_owned(), |store| format!("store {store}"))
 }
 
-/// The error with its causes, as one line.
+/// The error with its causes, as one line. An error that only passes on the text of its cause is left out.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
 }

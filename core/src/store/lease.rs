@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{ExpectedRevision, NameError, Revision, StateError, StateKey, StateStore, StoreError};
+use crate::{
+    ExpectedRevision, InvalidState, NameError, Namespace, Revision, StateError, StateKey, StateStore, StoreError,
+};
 
 /// A right that one process holds until it releases it or lets it expire by the store's clock.
 ///
@@ -52,6 +54,9 @@ pub enum LeaseError {
     /// Its name is no name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The name of the holder is too long.
+    #[error(transparent)]
+    Holder(#[from] InvalidState),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,7 +68,7 @@ impl<S: StateStore + ?Sized> Lease<S> {
     /// # Errors
     /// [`LeaseError::Held`] if somebody else holds it.
     pub async fn acquire(store: Arc<S>, name: &str, holder: &str, time_to_live: Duration) -> Result<Self, LeaseError> {
-        let key = StateKey::new(format!("lease/{name}"))?;
+        let key = Namespace::LEASE.key(name)?;
         let holder = Bytes::copy_from_slice(holder.as_bytes());
         match store.put(&key, holder.clone(), ExpectedRevision::Absent, Some(time_to_live)).await {
             Ok(token) => Ok(Self { store, key, holder, time_to_live, token, renewed: token }),
@@ -107,12 +112,13 @@ impl<S: StateStore + ?Sized> Lease<S> {
 async fn refused<S: StateStore + ?Sized>(store: &S, key: &StateKey, error: StateError) -> LeaseError {
     match error {
         StateError::Store(error) => error.into(),
+        StateError::Invalid(error) => error.into(),
         StateError::Mismatch { .. } => {
             let holder = match store.get(key).await {
                 Ok(Some(entry)) => String::from_utf8_lossy(&entry.value).into_owned(),
                 _ => "nobody any more".to_owned(),
             };
-            LeaseError::Held { lease: key.as_str().trim_start_matches("lease/").to_owned(), holder }
+            LeaseError::Held { lease: key.name().to_owned(), holder }
         }
     }
 }

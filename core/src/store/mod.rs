@@ -12,6 +12,9 @@ mod name;
 mod query;
 mod read;
 mod state;
+mod state_batch;
+mod state_key;
+pub(crate) mod transient;
 mod version;
 
 pub use append::{
@@ -26,8 +29,12 @@ pub use error::{BoxError, StoreError};
 pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};
 pub use home::Home;
 pub use lease::{Lease, LeaseError};
-pub use name::{EventType, IdempotencyKey, NameError, StateKey, StreamId, Tag};
+pub(crate) use name::RESERVED;
+pub use name::{EventType, IdempotencyKey, NameError, StreamId, Tag};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, EventStream, ReadAll, ReadStream};
 pub use state::{ExpectedRevision, Revision, StateEntry, StateError, StateStore};
+pub use state_batch::{InvalidState, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, StateDelete, StatePut};
+pub use state_key::{Namespace, StateKey};
+pub use transient::Transient;
 pub use version::{Position, StreamVersion};

@@ -31,6 +31,16 @@ pub enum NameError {
         /// The first characters of the text.
         start: String,
     },
+    /// The text begins with the prefix of recount's own names.
+    #[error(
+        "a {kind} must not begin with `{RESERVED}`, as {name:?} does: such names are recount's own, choose another"
+    )]
+    Reserved {
+        /// What the text was to name.
+        kind: &'static str,
+        /// The whole text.
+        name: String,
+    },
     /// The text holds a character that this kind of name may not hold.
     #[error("a {kind} must not contain {character:?}: {name:?}")]
     Forbidden {
@@ -43,8 +53,11 @@ pub enum NameError {
     },
 }
 
+/// The start of recount's own event types and stream categories. Applications can read them, but not declare or write them.
+pub(crate) const RESERVED: &str = "recount.";
+
 /// `forbidden` are ASCII characters.
-fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<(), NameError> {
+pub(super) fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { kind });
     }
@@ -125,11 +138,6 @@ name!(
     /// The caller's name for one attempt at something: the same key again returns the first outcome.
     IdempotencyKey, "idempotency key", 512
 );
-name!(
-    /// The key of an entry of the [`StateStore`](crate::StateStore), such as `snapshot/account/42`.
-    StateKey, "state key", 1024
-);
-
 impl EventType {
     /// A name that the `Event` derive has already checked; no allocation.
     #[doc(hidden)]
@@ -182,6 +190,14 @@ impl StreamId {
     pub fn new(category: impl AsRef<str>, id: impl AsRef<str>) -> Result<Self, NameError> {
         let (category, id) = (category.as_ref(), id.as_ref());
         Self::checked(category, id, || [category, "/", id].into_iter().collect())
+    }
+
+    /// The stream, unless its category is one of recount's own.
+    pub(crate) fn unreserved(self) -> Result<Self, NameError> {
+        if self.category().starts_with(RESERVED) {
+            return Err(NameError::Reserved { kind: "stream category", name: self.category().to_owned() });
+        }
+        Ok(self)
     }
 
     fn checked(category: &str, id: &str, name: impl FnOnce() -> SmolStr) -> Result<Self, NameError> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{StateKey, StoreError};
+use super::state_batch::{InvalidState, StateDelete, StatePut};
+use crate::{Namespace, StateKey, StoreError, Timestamp};
 
 /// Counts the writes to the state of a store: each write gets a greater revision than all before it, of any key,
 /// also after entries were deleted or expired. That makes a revision a fencing token.
@@ -59,14 +60,26 @@ pub enum StateError {
         /// The entry's revision, if there is one.
         actual: Option<Revision>,
     },
+    /// The request itself is wrong; nothing was sent to the store.
+    #[error(transparent)]
+    Invalid(#[from] InvalidState),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Keyed values with compare-and-set and expiry. As durable as the store's events.
+///
+/// A value has at most [`MAX_STATE_VALUE`](crate::MAX_STATE_VALUE) bytes. Each method is cancel-safe: dropped, a write has
+/// happened wholly or not at all.
 #[async_trait]
 pub trait StateStore: Send + Sync + 'static {
+    /// The time by the clock that decides what expires: of the database server if there is one, else of this process.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be asked.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
     /// The entry, unless there is none or it has expired.
     ///
     /// # Errors
@@ -77,7 +90,7 @@ pub trait StateStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StateError::Mismatch`] if the entry is not as expected: of racing writers with the same expectation
-    /// exactly one succeeds.
+    /// exactly one succeeds. [`StateError::Invalid`] if the value is too large.
     async fn put(
         &self,
         key: &StateKey,
@@ -92,12 +105,29 @@ pub trait StateStore: Send + Sync + 'static {
     /// [`StateError::Mismatch`] if the entry is not as expected.
     async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError>;
 
-    /// Up to `limit` entries whose key starts with exactly this text, in byte order of their keys, behind the key `after`.
+    /// Writes all entries if all are as expected, else none. Returns their revisions in the same order, each greater than
+    /// the one before. No entries, no effect.
+    ///
+    /// # Errors
+    /// [`StateError::Mismatch`] names the first entry in the order of the request that is not as expected.
+    /// [`StateError::Invalid`] if a key stands twice in the request, or the request is larger than
+    /// [`MAX_STATE_BATCH`](crate::MAX_STATE_BATCH) entries or [`MAX_STATE_BATCH_BYTES`](crate::MAX_STATE_BATCH_BYTES).
+    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError>;
+
+    /// Deletes all entries if all are as expected, else none. No entries, no effect.
+    ///
+    /// # Errors
+    /// As [`put_many`](Self::put_many).
+    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError>;
+
+    /// Up to `limit` entries of this namespace whose name starts with exactly this text, in byte order of their keys, behind the
+    /// key `after`.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be asked.
     async fn list(
         &self,
+        namespace: Namespace,
         prefix: &str,
         after: Option<&StateKey>,
         limit: usize,
@@ -108,6 +138,9 @@ macro_rules! forward {
     ($pointer:ident) => {
         #[async_trait]
         impl<T: StateStore + ?Sized> StateStore for $pointer<T> {
+            async fn now(&self) -> Result<Timestamp, StoreError> {
+                (**self).now().await
+            }
             async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
                 (**self).get(key).await
             }
@@ -123,13 +156,20 @@ macro_rules! forward {
             async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
                 (**self).delete(key, expected).await
             }
+            async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
+                (**self).put_many(puts).await
+            }
+            async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
+                (**self).delete_many(deletes).await
+            }
             async fn list(
                 &self,
+                namespace: Namespace,
                 prefix: &str,
                 after: Option<&StateKey>,
                 limit: usize,
             ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-                (**self).list(prefix, after, limit).await
+                (**self).list(namespace, prefix, after, limit).await
             }
         }
     };

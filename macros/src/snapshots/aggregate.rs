@@ -81,6 +81,13 @@ const _: () = {
             },
             decode: ::recount::__private::state_from_json::<Self>,
         });
+        fn refusal_json(
+            __error: &Self::Error,
+        ) -> ::core::option::Option<::recount::__private::serde_json::Value> {
+            #[allow(unused_imports)]
+            use ::recount::__private::{Unserialized as _, Serialized as _};
+            (&::recount::__private::RefusalJson(__error)).json()
+        }
         fn commands() -> ::std::vec::Vec<::recount::CommandRoute<Self>> {
             ::std::vec::Vec::from([
                 ::recount::CommandRoute::<Self>::of::<Open>(),

@@ -55,11 +55,13 @@ async fn perform(stores: &Stores, url: &str, store: usize, ask: Ask, blobs: Blob
         Ask::Archive(stream) => done(store.archive(&stream.into()).await),
         Ask::Erase(stream) => done(store.erase(&stream.into()).await),
         Ask::Put { key, expected, time_to_live } => {
-            let put = store.put(&StateKey::new(key).unwrap(), blobs.0[0].clone(), expected.into(), time_to_live).await;
+            let put = store
+                .put(&StateKey::from_stored(key).unwrap(), blobs.0[0].clone(), expected.into(), time_to_live)
+                .await;
             put.map_or_else(failed, |revision| Answer::Put(revision.0))
         }
         Ask::Delete { key, expected } => {
-            let deleted = store.delete(&StateKey::new(key).unwrap(), expected.into()).await;
+            let deleted = store.delete(&StateKey::from_stored(key).unwrap(), expected.into()).await;
             deleted.map_or_else(failed, |()| Answer::Done)
         }
         Ask::Close => {

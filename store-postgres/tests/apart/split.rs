@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
     Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
-    NamedAppend, Position, ReadAll, ReadStream, Revision, StateEntry, StateError, StateKey, StateStore, StoreError,
-    StoreId, StreamId,
+    NamedAppend, Namespace, Position, ReadAll, ReadStream, Revision, StateDelete, StateEntry, StateError, StateKey,
+    StatePut, StateStore, StoreError, StoreId, StreamId, Timestamp,
 };
 use recount_store_postgres::PostgresStore;
 use tokio::net::TcpStream;
@@ -114,6 +114,9 @@ impl EventStore for Split {
 
 #[async_trait]
 impl StateStore for Split {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.near.now().await
+    }
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
         self.near.get(key).await
     }
@@ -144,12 +147,19 @@ impl StateStore for Split {
             _ => panic!("another answer"),
         }
     }
+    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
+        self.near.put_many(puts).await
+    }
+    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
+        self.near.delete_many(deletes).await
+    }
     async fn list(
         &self,
+        namespace: Namespace,
         prefix: &str,
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        self.near.list(prefix, after, limit).await
+        self.near.list(namespace, prefix, after, limit).await
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use futures_util::TryStreamExt;
 use recount_core::{
-    AppendCondition, AppendError, Appended, Conflict, ExpectedRevision, Position, Query, ReadAll, ReadStream,
-    RecordedEvent, Revision, StateEntry, StateError, Store, StoreError, StreamVersion, Violation,
+    AppendCondition, AppendError, Appended, Conflict, ExpectedRevision, Namespace, Position, Query, ReadAll,
+    ReadStream, RecordedEvent, Revision, StateEntry, StateError, Store, StoreError, StreamVersion, Violation,
 };
 
 use super::operation::{Operation, Place, Revised};
@@ -90,13 +90,15 @@ impl<'a> Twin<'a> {
                 Ok(()) => ("delete", "done".into()),
                 Err(error) => self.state_error(&error),
             },
-            Operation::List { prefix, after, limit } => match self.store.list(prefix, after.as_ref(), *limit).await {
-                Ok(found) => {
-                    let lines = found.iter().map(|(key, entry)| format!("{key:?}: {}", self.entry(entry)));
-                    ("list", lines.collect::<Vec<_>>().join("\n"))
+            Operation::List { prefix, after, limit } => {
+                match self.store.list(Namespace::USER, prefix, after.as_ref(), *limit).await {
+                    Ok(found) => {
+                        let lines = found.iter().map(|(key, entry)| format!("{key:?}: {}", self.entry(entry)));
+                        ("list", lines.collect::<Vec<_>>().join("\n"))
+                    }
+                    Err(error) => failed(&error),
                 }
-                Err(error) => failed(&error),
-            },
+            }
         };
         Outcome { kind, text, appended: None }
     }

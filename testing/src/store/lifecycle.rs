@@ -85,11 +85,18 @@ pub async fn a_closed_store_says_so(h: &dyn Harness) {
         ("read stream", collect_stream(&*store, ReadStream::new(to.clone())).await.err()),
         ("read all", store.read_all(ReadAll::new(Query::all())).try_collect::<Vec<_>>().await.err()),
         ("get", store.get(&key).await.err()),
-        ("list", store.list("", None, 1).await.err()),
+        ("now", store.now().await.err()),
+        ("put many", store.put_many(Vec::new()).await.err().and_then(store_error)),
+        ("delete many", store.delete_many(Vec::new()).await.err().and_then(store_error)),
+        ("list", store.list(recount_core::Namespace::USER, "", None, 1).await.err()),
     ];
     for (operation, error) in everything_else {
         assert!(matches!(error, Some(StoreError::Closed)), "{operation}: {error:?}");
     }
+}
+
+fn store_error(error: StateError) -> Option<StoreError> {
+    if let StateError::Store(error) = error { Some(error) } else { None }
 }
 
 /// Closing one instance leaves the others open.

@@ -63,6 +63,7 @@ pub mod probe;
 pub mod read;
 pub mod shared_keys;
 pub mod state;
+pub mod state_batch;
 pub mod subscribe;
 pub mod support;
 pub mod watch;

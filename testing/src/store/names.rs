@@ -122,7 +122,7 @@ pub async fn the_longest_names_work(h: &dyn Harness) {
     assert_eq!(find(&*store, &idempotency).await, Some(appended));
     let longest = state_key(&longest(1024));
     store.put(&longest, "x".into(), recount_core::ExpectedRevision::Absent, None).await.unwrap();
-    assert_eq!(store.list(longest.as_str(), None, 2).await.unwrap()[0].0, longest);
+    assert_eq!(store.list(recount_core::Namespace::USER, longest.name(), None, 2).await.unwrap()[0].0, longest);
 }
 
 /// Hostile idempotency keys and state keys are keys of their own.

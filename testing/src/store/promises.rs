@@ -156,6 +156,17 @@ macro_rules! __store_promises {
                 instances_share_their_state
                 entries_survive_reopening
             }
+            state_batch {
+                entries_are_written_and_deleted_together
+                a_batch_with_a_mismatch_changes_nothing
+                a_batch_beyond_the_limits_is_refused
+                entries_of_a_batch_expire_each_by_its_own_time
+                of_racing_batches_that_overlap_exactly_one_wins
+                overlapping_batches_in_any_order_all_get_through
+                a_cancelled_batch_is_whole_or_absent
+                the_store_tells_the_time_that_expiry_goes_by
+                keys_of_different_namespaces_never_meet
+            }
             payload {
                 any_bytes_come_back_unchanged
                 payloads_up_to_the_limit_are_written
@@ -217,6 +228,7 @@ mod tests {
             include_str!("read.rs"),
             include_str!("shared_keys.rs"),
             include_str!("state.rs"),
+            include_str!("state_batch.rs"),
             include_str!("subscribe.rs"),
             include_str!("watch.rs"),
         ];

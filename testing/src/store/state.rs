@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use recount_core::ExpectedRevision::{Absent, Any, Exact};
-use recount_core::{ExpectedRevision, Revision, StateError, StateStore, Store};
+use recount_core::{ExpectedRevision, Namespace, Revision, StateError, StateStore, Store};
 
 use super::Harness;
 use super::support::*;
@@ -144,9 +144,9 @@ pub async fn a_prefix_lists_exactly_the_keys_that_start_with_it(h: &dyn Harness)
     for prefix in keys.into_iter().chain(["", "a/1x", "none", "\0", "\u{10ffff}\u{10ffff}", &too_long]) {
         let mut expected: Vec<_> = keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
         expected.sort_unstable();
-        let found = store.list(prefix, None, 100).await.unwrap();
-        assert_eq!(found.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), expected, "prefix {prefix:?}");
-        assert!(found.iter().all(|(key, entry)| entry.value == key.as_str().as_bytes()), "prefix {prefix:?}");
+        let found = store.list(Namespace::USER, prefix, None, 100).await.unwrap();
+        assert_eq!(found.iter().map(|(key, _)| key.name()).collect::<Vec<_>>(), expected, "prefix {prefix:?}");
+        assert!(found.iter().all(|(key, entry)| entry.value == key.name().as_bytes()), "prefix {prefix:?}");
     }
 }
 
@@ -208,8 +208,8 @@ async fn put(store: &dyn Store, key: &str, value: &[u8], expected: ExpectedRevis
 
 async fn names(store: &dyn Store, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
     let after = after.map(state_key);
-    let found = StateStore::list(store, prefix, after.as_ref(), limit).await.unwrap();
-    found.into_iter().map(|(key, _)| key.to_string()).collect()
+    let found = StateStore::list(store, Namespace::USER, prefix, after.as_ref(), limit).await.unwrap();
+    found.into_iter().map(|(key, _)| key.name().to_owned()).collect()
 }
 
 #[track_caller]

@@ -1,0 +1,111 @@
+//! Which failures pass by themselves.
+
+use std::error::Error;
+use std::io;
+
+use crate::{AppendError, Conflict, InvalidAppend, InvalidState, LeaseError, NameError, StateError, StoreError};
+
+/// What retry policies ask of an error. Every error of recount's API has it.
+pub trait Transient {
+    /// Whether the same call can succeed later without anybody changing it. Repeat a *write* whose outcome is unknown
+    /// only with its idempotency key.
+    fn is_transient(&self) -> bool;
+}
+
+impl Transient for StoreError {
+    fn is_transient(&self) -> bool {
+        Self::is_transient(self)
+    }
+}
+
+impl Transient for AppendError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+}
+
+impl Transient for Conflict {
+    /// Whether to read again and decide anew can help.
+    fn is_transient(&self) -> bool {
+        self.can_retry()
+    }
+}
+
+impl Transient for StateError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+}
+
+impl Transient for LeaseError {
+    /// A lease that is held is released or expires.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Held { .. } => true,
+            Self::Store(error) => error.is_transient(),
+            Self::Name(_) | Self::Holder(_) => false,
+        }
+    }
+}
+
+macro_rules! permanent {
+    ($($error:ty),*) => {
+        $(impl $crate::Transient for $error {
+            fn is_transient(&self) -> bool {
+                false
+            }
+        })*
+    };
+}
+pub(crate) use permanent;
+
+permanent!(NameError, InvalidAppend, InvalidState);
+
+/// Looks for the first error of the chain of sources that recount or the standard library defines, and returns its answer. `None`
+/// if there is none: then nothing is known.
+pub(crate) fn find(error: &(dyn Error + 'static), known: &[Known]) -> Option<bool> {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.filter_map(|error| known.iter().find_map(|known| known(error))).next()
+}
+
+/// The answer for an error, if it is of a known type.
+pub(crate) type Known = fn(&(dyn Error + 'static)) -> Option<bool>;
+
+/// The answer for an error of this type.
+pub(crate) fn known<E: Error + Transient + 'static>(error: &(dyn Error + 'static)) -> Option<bool> {
+    error.downcast_ref::<E>().map(Transient::is_transient)
+}
+
+/// The known errors of this room, and of the standard library and tokio.
+pub(crate) const KNOWN: &[Known] = &[
+    known::<StoreError>,
+    known::<AppendError>,
+    known::<Conflict>,
+    known::<StateError>,
+    known::<LeaseError>,
+    known::<NameError>,
+    known::<InvalidAppend>,
+    known::<InvalidState>,
+    |error| error.downcast_ref::<io::Error>().map(is_lost),
+    |error| error.is::<tokio::time::error::Elapsed>().then_some(true),
+];
+
+/// Whether a connection was lost or could not be made.
+fn is_lost(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | ConnectionAborted
+            | NotConnected
+            | BrokenPipe
+            | TimedOut
+            | Interrupted
+            | WouldBlock
+            | UnexpectedEof
+            | HostUnreachable
+            | NetworkUnreachable
+            | NetworkDown
+    )
+}
