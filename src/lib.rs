@@ -64,7 +64,7 @@
 //! assert!(matches!(again, Err(DispatchError::Rejected(Taken))));
 //!
 //! let booked = Arc::new(Fold::new(0, |count, _: &SeatEvent, _| *count += 1));
-//! let projections = recount.projections().add(Arc::clone(&booked), InMemory::new()).start();
+//! let projections = recount.consumers().projection(Arc::clone(&booked), InMemory::new()).start();
 //! projections.wait_for(receipt.position.unwrap_or_default()).await.map_err(|stopped| format!("{stopped:?}"))?;
 //! assert_eq!(*booked.state(), 1);
 //! # Ok(())

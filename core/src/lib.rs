@@ -12,7 +12,8 @@
 //!
 //! *dispatch*: commands and decisions in, events out: [`Dispatch`], [`Decide`], [`Load`].
 //!
-//! *run*: readers of events. [`Subscription`] delivers events; [`Projection`]s write to a [`ReadModel`].
+//! *run*: readers of events. [`Subscription`] delivers events. [`Consumers`] run: [`Projection`]s write to a [`ReadModel`],
+//! [`Reaction`]s send [`Commands`], and a [`Sink`] of your own handles the items of a [`Source`].
 //!
 //! [`Recount`] is the handle on all of them.
 //!
@@ -40,16 +41,17 @@ pub use domain::{
 pub use recount::{Clock, Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
-    CheckpointError, Delivery, InMemory, Progress, Projection, Projections, ProjectionsBuilder, ReadModel, Status,
-    Subscription,
+    CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
+    InMemory, Lane, Progress, Projection, Reaction, ReadModel, RetryBudget, Runners, Sink, Source, Status, StoreSource,
+    Subscription, Transient, is_transient,
 };
 pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,
-    ExpectedVersion, Home, Idempotency, IdempotencyKey, InvalidAppend, KeyedSlice, Lease, LeaseError, MAX_EVENTS,
-    MAX_PAYLOAD, Metadata, NameError, NamedAppend, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent,
-    Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId, StreamAppend, StreamAppended,
-    StreamId, StreamVersion, Tag, Timestamp, Violation,
+    ExpectedVersion, FilterId, Home, Idempotency, IdempotencyKey, InvalidAppend, KeyedSlice, Lease, LeaseError,
+    MAX_EVENTS, MAX_PAYLOAD, Metadata, NameError, NamedAppend, Position, Query, QueryItem, ReadAll, ReadStream,
+    RecordedEvent, Revision, StateEntry, StateError, StateKey, StateStore, Store, StoreError, StoreId, StreamAppend,
+    StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Violation,
 };
 
 pub use recount_macros::{Aggregate, Command, Event, Id, Shape};

@@ -7,9 +7,10 @@ use schemars::Schema;
 
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
 use crate::domain::names::CheckedNames;
-use crate::run::ProjectionsBuilder;
+
 use crate::{
-    Aggregate, Apply, Checkpoint, Command, Decision, HandleWith, Query, StateError, Store, Subscription, Timestamp,
+    Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Query, Runners, StateError, Store,
+    StoreSource, Subscription, Timestamp,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) routes: Routes,
     pub(crate) names: CheckedNames,
+    /// The consumers whose checkpoints are in the store's state.
+    pub(crate) runners: Runners,
 }
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
@@ -95,9 +98,16 @@ impl Recount {
         Subscription::new(Arc::clone(&self.inner.store), "the subscription".to_owned(), query, after.into())
     }
 
-    /// Starts projections.
-    pub fn projections(&self) -> ProjectionsBuilder {
-        ProjectionsBuilder::new(Arc::clone(&self.inner))
+    /// Starts consumers: projections, reactions, and sinks of your own.
+    pub fn consumers(&self) -> ConsumersBuilder {
+        ConsumersBuilder::new(Arc::clone(&self.inner))
+    }
+
+    /// The source of the events that the query selects, for a [consumer](ConsumersBuilder::consumer) of your own.
+    /// `reader` names it in errors.
+    #[must_use]
+    pub fn source(&self, reader: &str, query: Query) -> StoreSource {
+        StoreSource::new(Arc::clone(&self.inner.store), format!("consumer {reader}"), query)
     }
 
     /// Removes an aggregate for good: its events and its snapshot. Its id is never used again. Again is harmless.
@@ -125,7 +135,7 @@ impl Recount {
         &self.inner.store
     }
 
-    /// Finishes the appends under way and closes the store. Shut down projections first.
+    /// Finishes the appends under way and closes the store. Shut down consumers first.
     pub async fn close(&self) {
         self.inner.store.close().await;
     }
@@ -182,7 +192,15 @@ impl RecountBuilder {
         let Self { store, warm_aggregates, retry, clock, routes } = self;
         let names = CheckedNames::beside(store.names());
         Recount {
-            inner: Arc::new(Inner { store, cache: WarmCache::new(warm_aggregates), retry, clock, routes, names }),
+            inner: Arc::new(Inner {
+                store,
+                cache: WarmCache::new(warm_aggregates),
+                retry,
+                clock,
+                routes,
+                names,
+                runners: Runners::default(),
+            }),
         }
     }
 }

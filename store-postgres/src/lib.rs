@@ -134,10 +134,12 @@ mod sequences;
 mod state;
 mod statement;
 mod store;
+mod transaction;
 mod within;
 mod writer;
 
 pub use config::PostgresBuilder;
 pub use import::{ImportError, Imported};
-pub use read_model::{PostgresReadModel, PostgresTransaction};
+pub use read_model::PostgresReadModel;
 pub use store::PostgresStore;
+pub use transaction::PostgresTransaction;

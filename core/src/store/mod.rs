@@ -19,7 +19,7 @@ pub use append::{
     MAX_PAYLOAD, NamedAppend, StreamAppend, StreamAppended,
 };
 pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
-pub use checkpoint::{Checkpoint, EventAt, StoreId};
+pub use checkpoint::{Checkpoint, EventAt, FilterId, StoreId};
 pub use contract::{EventStore, Store};
 pub(crate) use error::chain;
 pub use error::{BoxError, StoreError};

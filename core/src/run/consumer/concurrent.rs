@@ -1,0 +1,255 @@
+//! A consumer whose sink handles items one by one, many at once: source, lanes, policy, sink, watermark.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::failure::{Class, GaveUp, bounded, classify};
+use super::filter::Filter;
+use super::keeper::Keeper;
+use super::lanes::{Lanes, Window};
+use super::policy::Attempts;
+use super::progress::WHOLE;
+use super::sink::Sink;
+use super::source::{Delivered, Lane, Source};
+use super::span::span;
+use super::supervise::{Frame, Work};
+use crate::store::chain;
+use crate::{BoxError, ExpectedRevision};
+
+/// The deliveries that may be open at once, for each item that is handled at once: the source waits while a slow item holds
+/// the watermark back by more.
+const WINDOW: usize = 4;
+/// How often the watermark is stored at most. A crash repeats the items behind it.
+const STORE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a shutdown waits for the items that are being handled.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A source, a sink and the place of the marks.
+pub(crate) struct Concurrent<S, K> {
+    pub(crate) frame: Frame,
+    pub(crate) source: S,
+    pub(crate) sink: K,
+    pub(crate) keeper: Keeper,
+}
+
+/// An item in its lane.
+struct Open<S: Source> {
+    number: u64,
+    item: S::Item,
+    ticket: S::Ticket,
+}
+
+/// An item that was handled, or given up.
+struct Ended<S: Source> {
+    lane: Lane,
+    number: u64,
+    ticket: S::Ticket,
+    outcome: Result<(), BoxError>,
+}
+
+/// The state of one run.
+struct Run<S: Source> {
+    window: Window<S::Mark>,
+    lanes: Lanes<Open<S>>,
+    filter: Filter,
+    settled: Vec<S::Ticket>,
+    /// The watermark, if it is not stored.
+    unstored: Option<S::Mark>,
+    stored_at: Instant,
+    revision: ExpectedRevision,
+    live: bool,
+}
+
+type Storing = Pin<Box<dyn Future<Output = Result<ExpectedRevision, BoxError>> + Send>>;
+
+impl<S: Source, K: Sink<Item = S::Item>> Work for Concurrent<S, K> {
+    async fn run(&mut self) -> Result<(), BoxError> {
+        let filter = self.source.filter();
+        let kept = self.keeper.open::<S>(&filter).await?;
+        if kept.reset {
+            self.frame.reporter.start_over();
+        }
+        if let Some(mark) = &kept.mark {
+            self.frame.reporter.advance(S::position(mark), 0, false);
+        }
+        bounded(self.sink.time_limit(), async { self.sink.setup().await }).await?;
+        self.source.open(kept.mark).await?;
+        let run = Run {
+            window: Window::new(),
+            lanes: Lanes::new(K::AT_ONCE.max(1)),
+            filter,
+            settled: Vec::new(),
+            unstored: None,
+            stored_at: Instant::now(),
+            revision: kept.revision,
+            live: false,
+        };
+        self.follow(run).await
+    }
+
+    fn classify(&self, error: &(dyn Error + 'static)) -> Class {
+        classify(error)
+    }
+}
+
+impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
+    async fn follow(&mut self, mut run: Run<S>) -> Result<(), BoxError> {
+        let Self { frame, source, sink, keeper } = self;
+        let room = K::AT_ONCE.max(1).saturating_mul(WINDOW);
+        let mut running = FuturesUnordered::new();
+        let mut storing: Option<Storing> = None;
+        let outcome = loop {
+            tokio::task::consume_budget().await;
+            let mut idle = true;
+            // What is at hand needs no waiting for several things at once, which costs more than most items.
+            while run.window.len() < room
+                && let Some(delivered) = source.next().now_or_never()
+            {
+                idle = false;
+                run.accept(delivered?, frame);
+            }
+            while let Some((lane, open)) = run.lanes.start() {
+                idle = false;
+                running.push(handle::<S, K>(frame, sink, lane, open));
+            }
+            let mut failed = None;
+            while let Some(Some(ended)) = running.next().now_or_never() {
+                idle = false;
+                failed = failed.or(run.end(ended));
+            }
+            run.advance(frame);
+            if !run.settled.is_empty() {
+                source.settle(std::mem::take(&mut run.settled)).await?;
+            }
+            if let Some(error) = failed {
+                break Err(error);
+            }
+            if *frame.shutdown.borrow() {
+                break Ok(());
+            }
+            let due = run.stored_at + STORE_INTERVAL;
+            if storing.is_none() && run.unstored.is_some() && (due <= Instant::now()) {
+                storing = run.store(source, keeper).await?;
+            }
+            if !idle {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = frame.stopping() => {}
+                Some(ended) = running.next() => {
+                    if let Some(error) = run.end(ended) {
+                        break Err(error);
+                    }
+                }
+                stored = async { match storing.as_mut() { Some(storing) => storing.await, None => std::future::pending().await } } => {
+                    storing = None;
+                    run.revision = stored?;
+                }
+                delivered = source.next(), if run.window.len() < room => run.accept(delivered?, frame),
+                () = tokio::time::sleep_until(due), if storing.is_none() && run.unstored.is_some() => {}
+            }
+        };
+        if outcome.is_ok() {
+            // Lets the items that are being handled end.
+            let rest = async {
+                while let Some(ended) = running.next().await {
+                    let _ = run.end(ended);
+                }
+            };
+            let _ = tokio::time::timeout(GRACE, rest).await;
+            run.advance(frame);
+            source.settle(std::mem::take(&mut run.settled)).await?;
+        }
+        if let Some(storing) = storing {
+            run.revision = storing.await?;
+        }
+        // A watermark that can't be stored is repeated work, no reason to hide why the consumer ends.
+        match run.store(source, keeper).await {
+            Ok(Some(storing)) => drop(storing.await?),
+            Ok(None) => {}
+            Err(error) if outcome.is_ok() => return Err(error),
+            Err(_) => {}
+        }
+        outcome
+    }
+}
+
+impl<S: Source> Run<S> {
+    fn accept(&mut self, delivered: Delivered<S>, frame: &Frame) {
+        frame.reporter.validate(true);
+        if frame.reporter.is_failing(WHOLE) {
+            frame.reporter.recovered(WHOLE);
+        }
+        match delivered {
+            Delivered::Item { item, lane, ticket, mark } => {
+                let number = self.window.push(mark);
+                self.lanes.push(lane, Open { number, item, ticket });
+            }
+            Delivered::CaughtUp { mark } => {
+                self.window.push_done(mark);
+                if !std::mem::replace(&mut self.live, true) {
+                    frame.reporter.live(true);
+                }
+            }
+        }
+    }
+
+    /// Takes note of an item that was handled; the error if it was given up.
+    fn end(&mut self, ended: Ended<S>) -> Option<BoxError> {
+        self.lanes.finished(ended.lane);
+        if let Err(error) = ended.outcome {
+            return Some(error);
+        }
+        self.window.finish(ended.number);
+        self.settled.push(ended.ticket);
+        None
+    }
+
+    fn advance(&mut self, frame: &Frame) {
+        let moved = self.window.advance();
+        let position = moved.mark.as_ref().map(S::position);
+        if let Some(position) = position.or((moved.items > 0).then(Default::default)) {
+            frame.reporter.advance(position, moved.items, true);
+        }
+        self.unstored = moved.mark.or(self.unstored.take());
+    }
+
+    /// Begins to store the watermark.
+    async fn store(&mut self, source: &mut S, keeper: &Keeper) -> Result<Option<Storing>, BoxError> {
+        let Some(mark) = self.unstored.take() else { return Ok(None) };
+        self.stored_at = Instant::now();
+        let mark = source.complete(mark).await?;
+        let (keeper, filter, revision) = (keeper.clone(), self.filter.clone(), self.revision);
+        Ok(Some(Box::pin(async move { keeper.put(filter, Some(mark), revision).await })))
+    }
+}
+
+/// Handles an item until it succeeds or its budget is used up.
+async fn handle<S: Source, K: Sink<Item = S::Item>>(frame: &Frame, sink: &K, lane: Lane, open: Open<S>) -> Ended<S> {
+    let Open { number, item, ticket } = open;
+    let mut attempts: Option<Attempts> = None;
+    let outcome = loop {
+        let taking = bounded(sink.time_limit(), async { sink.take(&item).await });
+        let Err(error) = taking.instrument(span(frame.kind, &frame.name, 1)).await else { break Ok(()) };
+        let class = classify(&*error);
+        let attempts = attempts.get_or_insert_with(|| Attempts::new(frame.budget));
+        let Some(pause) = attempts.failed(class) else { break Err(GaveUp(error).into()) };
+        let text: Arc<str> = chain(&*error).into();
+        let failures = attempts.failures;
+        tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, failures, ?pause, "item failed, trying again");
+        frame.reporter.failing(number, class, failures, text);
+        tokio::time::sleep(pause).await;
+    };
+    if attempts.is_some() {
+        frame.reporter.recovered(number);
+    }
+    Ended { lane, number, ticket, outcome }
+}
