@@ -15,7 +15,7 @@ use super::filter::Filter;
 use super::keeper::Keeper;
 use super::lanes::{Lanes, Window};
 use super::policy::Attempts;
-use super::progress::WHOLE;
+use super::progress::{STORING, WHOLE};
 use super::sink::Sink;
 use super::source::{Delivered, Lane, Source};
 use super::span::span;
@@ -62,12 +62,17 @@ struct Run<S: Source> {
     settled: Vec<S::Ticket>,
     /// The watermark, if it is not stored.
     unstored: Option<S::Mark>,
-    stored_at: Instant,
+    /// When it is stored next.
+    due: Instant,
+    /// Failures to store it.
+    attempts: Attempts,
     revision: ExpectedRevision,
     live: bool,
 }
 
-type Storing = Pin<Box<dyn Future<Output = Result<ExpectedRevision, BoxError>> + Send>>;
+/// The revision of the stored watermark, or the watermark that was not stored.
+type Stored<M> = Result<ExpectedRevision, (M, BoxError)>;
+type Storing<M> = Pin<Box<dyn Future<Output = Stored<M>> + Send>>;
 
 impl<S: Source, K: Sink<Item = S::Item>> Work for Concurrent<S, K> {
     async fn run(&mut self) -> Result<(), BoxError> {
@@ -87,7 +92,8 @@ impl<S: Source, K: Sink<Item = S::Item>> Work for Concurrent<S, K> {
             filter,
             settled: Vec::new(),
             unstored: None,
-            stored_at: Instant::now(),
+            due: Instant::now(),
+            attempts: Attempts::new(self.frame.budget),
             revision: kept.revision,
             live: false,
         };
@@ -104,7 +110,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
         let Self { frame, source, sink, keeper } = self;
         let room = K::AT_ONCE.max(1).saturating_mul(WINDOW);
         let mut running = FuturesUnordered::new();
-        let mut storing: Option<Storing> = None;
+        let mut storing: Option<Storing<S::Mark>> = None;
         let outcome = loop {
             tokio::task::consume_budget().await;
             let mut idle = true;
@@ -134,9 +140,8 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
             if *frame.shutdown.borrow() {
                 break Ok(());
             }
-            let due = run.stored_at + STORE_INTERVAL;
-            if storing.is_none() && run.unstored.is_some() && (due <= Instant::now()) {
-                storing = run.store(source, keeper).await?;
+            if storing.is_none() && run.unstored.is_some() && run.due <= Instant::now() {
+                storing = run.store(source, keeper).await;
             }
             if !idle {
                 continue;
@@ -151,10 +156,10 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
                 }
                 stored = async { match storing.as_mut() { Some(storing) => storing.await, None => std::future::pending().await } } => {
                     storing = None;
-                    run.revision = stored?;
+                    run.stored(stored, frame)?;
                 }
                 delivered = source.next(), if run.window.len() < room => run.accept(delivered?, frame),
-                () = tokio::time::sleep_until(due), if storing.is_none() && run.unstored.is_some() => {}
+                () = tokio::time::sleep_until(run.due), if storing.is_none() && run.unstored.is_some() => {}
             }
         };
         if outcome.is_ok() {
@@ -169,14 +174,13 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
             source.settle(std::mem::take(&mut run.settled)).await?;
         }
         if let Some(storing) = storing {
-            run.revision = storing.await?;
+            run.stored(storing.await, frame)?;
         }
         // A watermark that can't be stored is repeated work, no reason to hide why the consumer ends.
-        match run.store(source, keeper).await {
-            Ok(Some(storing)) => drop(storing.await?),
-            Ok(None) => {}
-            Err(error) if outcome.is_ok() => return Err(error),
-            Err(_) => {}
+        if let Some(storing) = run.store(source, keeper).await
+            && let Err((_, error)) = storing.await
+        {
+            tracing::warn!(kind = %frame.kind, name = %frame.name, %error, "the last checkpoint was not stored");
         }
         outcome
     }
@@ -223,12 +227,35 @@ impl<S: Source> Run<S> {
     }
 
     /// Begins to store the watermark.
-    async fn store(&mut self, source: &mut S, keeper: &Keeper) -> Result<Option<Storing>, BoxError> {
-        let Some(mark) = self.unstored.take() else { return Ok(None) };
-        self.stored_at = Instant::now();
-        let mark = source.complete(mark).await?;
+    async fn store(&mut self, source: &mut S, keeper: &Keeper) -> Option<Storing<S::Mark>> {
+        let mark = self.unstored.take()?;
+        let completed = source.complete(mark.clone()).await;
         let (keeper, filter, revision) = (keeper.clone(), self.filter.clone(), self.revision);
-        Ok(Some(Box::pin(async move { keeper.put(filter, Some(mark), revision).await })))
+        Some(Box::pin(async move {
+            let put = async { keeper.put(filter, Some(completed?), revision).await };
+            put.await.map_err(|error| (mark, error))
+        }))
+    }
+
+    /// Takes note of the watermark that was stored. While the store can't be reached, the items go on.
+    fn stored(&mut self, outcome: Stored<S::Mark>, frame: &Frame) -> Result<(), BoxError> {
+        self.due = Instant::now() + STORE_INTERVAL;
+        let (mark, error) = match outcome {
+            Ok(revision) => {
+                self.revision = revision;
+                self.attempts.reset();
+                frame.reporter.recovered(STORING);
+                return Ok(());
+            }
+            Err(failed) => failed,
+        };
+        let class = classify(&*error);
+        let pause = self.attempts.failed(class).filter(|_| class == Class::Transient);
+        let Some(pause) = pause else { return Err(error) };
+        self.due = Instant::now() + pause;
+        self.unstored.get_or_insert(mark);
+        frame.reporter.failing(STORING, class, self.attempts.failures, chain(&*error).into());
+        Ok(())
     }
 }
 

@@ -97,6 +97,9 @@ impl Progress {
 /// The identifier of the consumer's own trouble, beside those of its lanes.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
+/// The identifier of the trouble to store the watermark.
+pub(crate) const STORING: u64 = u64::MAX - 1;
+
 /// Publishes the progress of a consumer. Dropped before the end, it publishes that the consumer stopped.
 pub(crate) struct Reporter {
     sender: watch::Sender<Progress>,
