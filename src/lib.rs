@@ -12,6 +12,7 @@
 //! * [`Recount`] is the handle: [`dispatch`](Recount::dispatch) commands, [`decide`](Recount::decide), [`load`](Recount::load)
 //!   state of now or then, [`subscribe`](Recount::subscribe).
 //! * A [`Projection`] listens to events and writes a read model, each event once. [`Fold`] is one from a closure.
+//! * A [`Reaction`] listens to events and sends commands, each once. [`Consumers`] run both.
 //! * An [`EventStore`] keeps the events. [`connect`] opens one by its address.
 //!
 //! # A whole program

@@ -11,6 +11,7 @@ mod import;
 mod keyed;
 mod postgres;
 mod raw;
+mod react;
 mod replay;
 mod resident;
 mod rounds;
@@ -81,6 +82,7 @@ async fn core(json: Option<&Path>, directory: Option<PathBuf>) -> Result<()> {
     replay::measure_memory(&mut figures).await?;
     replay::measure_sqlite(&mut figures, scratch).await?;
     dispatch::measure_memory(&mut figures).await?;
+    react::measure_memory(&mut figures).await?;
     dispatch::measure_sqlite(&mut figures, &scratch.join("dispatch.db")).await?;
     keyed::measure(&mut figures, &scratch.join("keyed.db")).await?;
     batch::measure(&mut figures, scratch).await?;

@@ -68,6 +68,8 @@ struct Run<S: Source> {
     attempts: Attempts,
     revision: ExpectedRevision,
     live: bool,
+    /// All items share one lane.
+    in_order: bool,
 }
 
 /// The revision of the stored watermark, or the watermark that was not stored.
@@ -96,6 +98,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Work for Concurrent<S, K> {
             attempts: Attempts::new(self.frame.budget),
             revision: kept.revision,
             live: false,
+            in_order: K::AT_ONCE <= 1,
         };
         self.follow(run).await
     }
@@ -195,6 +198,7 @@ impl<S: Source> Run<S> {
         match delivered {
             Delivered::Item { item, lane, ticket, mark } => {
                 let number = self.window.push(mark);
+                let lane = if self.in_order { Lane(0) } else { lane };
                 self.lanes.push(lane, Open { number, item, ticket });
             }
             Delivered::CaughtUp { mark } => {

@@ -41,7 +41,7 @@ pub trait Sink: Send + Sync + 'static {
     /// What it handles.
     type Item: Send + Sync + 'static;
 
-    /// How many items it handles at once at most.
+    /// How many items it handles at once at most. With 1, it handles all items in the order of the source.
     const AT_ONCE: usize = 256;
 
     /// Makes the sink ready. Runs before the first item, at every start and after a failure of the source.
