@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use recount::{BoxError, Delivered, Lane, Source};
 use tokio::sync::Notify;
 
-/// A message; those of one key are handled in order.
+/// A message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
+    /// Messages of one key are handled in order.
     pub key: String,
+    /// The content.
     pub body: String,
 }
 
@@ -31,6 +33,7 @@ struct Content {
 }
 
 impl Queue {
+    /// Adds a message.
     pub fn send(&self, key: &str, body: &str) {
         let mut content = self.content();
         content.number += 1;
@@ -60,7 +63,6 @@ impl Queue {
 impl Source for Queue {
     type Item = Message;
     type Mark = ();
-    /// The number of the message.
     type Ticket = u64;
 
     async fn open(&mut self, _: Option<()>) -> Result<(), BoxError> {

@@ -1,6 +1,7 @@
 //! The examples of a sink and a source outside of recount keep what consumers promise.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(unreachable_pub, reason = "the examples are programs of their own")]
 
 #[path = "../examples/json_lines.rs"]
 mod json_lines;
