@@ -213,6 +213,45 @@ async fn what_a_handler_sets_off_belongs_to_the_same_conversation() {
     assert_eq!(heard.causation_id.as_deref(), Some(cause.data.id.to_string().as_str()));
 }
 
+/// `on_many` sees what all its events have in common; each event's own scope is one call away.
+#[tokio::test]
+async fn many_events_are_handled_in_the_scope_of_what_they_have_in_common() {
+    struct Together(Mutex<Vec<(usize, Metadata)>>);
+    impl Projection for Together {
+        type Event = AccountEvent;
+        type ReadModel = InMemory;
+        fn name(&self) -> &str {
+            "together"
+        }
+        async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn on_many(&self, events: &[(AccountEvent, &RecordedEvent)], (): &mut ()) -> Result<(), BoxError> {
+            self.0.lock().unwrap().push((events.len(), Metadata::current()));
+            Ok(())
+        }
+    }
+    for (conversations, expected) in [(["c1", "c1"], Some("c1")), (["c1", "c2"], None)] {
+        let (recount, _) = bank();
+        let mut last = None;
+        for conversation in conversations {
+            let metadata = Metadata {
+                correlation_id: Some(conversation.into()),
+                actor: Some("ada".into()),
+                ..Metadata::default()
+            };
+            last = recount.dispatch(deposit("ada", 5)).metadata(metadata).await.unwrap().position;
+        }
+        let together = Arc::new(Together(Mutex::default()));
+        let running = recount.consumers().projection(Arc::clone(&together), InMemory::new()).start();
+        running.wait_for(last.unwrap()).await.unwrap();
+        let (count, scope) = together.0.lock().unwrap().remove(0);
+        assert_eq!(count, 2);
+        assert_eq!((scope.correlation_id.as_deref(), scope.actor.as_deref()), (expected, Some("ada")));
+        assert_eq!(scope.causation_id, None);
+    }
+}
+
 #[tokio::test]
 async fn dropping_them_stops_them() {
     let (recount, _) = bank();

@@ -84,7 +84,10 @@ impl<P: Projection> Model<P> {
             Err(failure) => failure,
         };
         let (at, error) = match failure {
-            Failure::Whole(error) | Failure::Many(error) | Failure::One { at: 0, error } => return Err(error),
+            Failure::Whole(error) => return Err(error),
+            Failure::Many(error) | Failure::One { at: 0, error } => {
+                return Err(self.moved(from).await.unwrap_or(error));
+            }
             Failure::One { at, error } => (at, error),
         };
         let last = self.at(events[at - 1].1, to);
@@ -92,6 +95,17 @@ impl<P: Projection> Model<P> {
         self.attempt(from, undone, last, true).await.map_err(Failure::into_error)?;
         self.kept(last.position, at);
         Err(error)
+    }
+
+    /// The error that says so, if another runner has moved the checkpoint: its rows are then what the handlers met.
+    async fn moved(&self, from: Checkpoint) -> Option<BoxError> {
+        let (_, checkpoint) = self.read_model.begin(&self.frame.name).await.ok()?;
+        (checkpoint != from).then(|| self.moved_to(from, checkpoint).into())
+    }
+
+    fn moved_to(&self, from: Checkpoint, to: Checkpoint) -> CheckpointError {
+        let (expected, actual) = (from.position, to.position);
+        CheckpointError::Moved { projection: self.frame.name.to_string(), expected, actual }
     }
 
     async fn attempt(
@@ -105,8 +119,7 @@ impl<P: Projection> Model<P> {
         let name = &*self.frame.name;
         let (mut transaction, checkpoint) = self.read_model.begin(name).await.map_err(|e| whole(e.into()))?;
         if checkpoint != from {
-            let (projection, expected, actual) = (name.to_owned(), from.position, checkpoint.position);
-            return Err(whole(CheckpointError::Moved { projection, expected, actual }.into()));
+            return Err(whole(self.moved_to(from, checkpoint).into()));
         }
         let connection = P::ReadModel::connection(&mut transaction);
         let handlers = async {

@@ -1,6 +1,7 @@
 //! The sink of a reaction: decodes an event, and dispatches the commands that follow from it.
 
 use super::Reaction;
+use crate::run::consumer::guarded;
 use crate::run::projection::failed_on;
 use crate::{BoxError, Event, IdempotencyKey, Metadata, NameError, RecordedEvent, Recount, Sink};
 
@@ -54,6 +55,6 @@ impl<R: Reaction> Sink for Reacting<R> {
     type Item = RecordedEvent;
 
     async fn take(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
-        self.react(recorded).await.map_err(|error| failed_on(recorded, error))
+        guarded(self.react(recorded)).await.map_err(|error| failed_on(recorded, error))
     }
 }
