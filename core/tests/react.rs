@@ -270,6 +270,8 @@ async fn a_second_one_of_a_name_is_refused() {
     assert!(running.progress()[0].is_over());
     let running = recount.consumers().reaction(Saving::default()).start();
     settled(&running, &store).await;
+    running.wait_for_one("saving", Position::START).await.unwrap();
+    assert!(running.wait_for_one("savings", Position::START).await.unwrap_err().is_over());
 }
 
 /// Two processes that run the same reaction waste work, and say so; the effects happen once, and no checkpoint goes back.

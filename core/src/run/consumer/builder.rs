@@ -175,12 +175,16 @@ impl Consumers {
     /// Waits until the consumers of this name have handled everything up to this position.
     ///
     /// # Errors
-    /// The progress of a consumer that stopped before it got there.
+    /// The progress of a consumer that stopped before it got there, also if there is none of this name.
     ///
     /// # Cancel safety
     /// Only waits: it can be dropped at any point.
     pub async fn wait_for_one(&self, name: &str, position: Position) -> Result<(), Progress> {
-        for progress in self.progress.iter().filter(|progress| &*progress.borrow().name == name) {
+        let mut named = self.progress.iter().filter(|progress| &*progress.borrow().name == name).peekable();
+        if named.peek().is_none() {
+            return Err(Progress::missing(name));
+        }
+        for progress in named {
             wait_for(progress, position).await?;
         }
         Ok(())

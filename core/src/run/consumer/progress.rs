@@ -82,6 +82,13 @@ pub enum Status {
 }
 
 impl Progress {
+    /// No consumer has this name.
+    pub(crate) fn missing(name: &str) -> Self {
+        let (reporter, progress) = Reporter::new(ConsumerKind::Sink, name);
+        reporter.stopped("no consumer of this name was added".into());
+        progress.borrow().clone()
+    }
+
     /// Whether everything up to this position is handled, and the position can be relied on.
     pub(crate) fn has_reached(&self, position: Position) -> bool {
         self.valid && self.position >= position
