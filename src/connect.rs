@@ -1,6 +1,6 @@
 //! Opening a store by its address.
 
-use crate::{Address, AddressError, Recount, StoreError};
+use crate::{Address, AddressError, Recount, StoreError, Transient};
 
 /// Opens the store at this [`Address`] with default settings: `memory://`, `sqlite://path/to/file.db`, or with the
 /// feature `postgres` `postgres://user:password@host/database`.
@@ -56,6 +56,12 @@ impl std::fmt::Display for ConnectError {
             }
             Self::Store(error) => error.fmt(f),
         }
+    }
+}
+
+impl Transient for ConnectError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
     }
 }
 

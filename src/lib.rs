@@ -12,6 +12,7 @@
 //! * [`Recount`] is the handle: [`dispatch`](Recount::dispatch) commands, [`decide`](Recount::decide), [`load`](Recount::load)
 //!   state of now or then, [`subscribe`](Recount::subscribe).
 //! * A [`Projection`] listens to events and writes a read model, each event once. [`Fold`] is one from a closure.
+//! * A [`Reaction`] listens to events and sends commands, each once. [`Consumers`] run both.
 //! * An [`EventStore`] keeps the events. [`connect`] opens one by its address.
 //!
 //! # A whole program
@@ -64,7 +65,7 @@
 //! assert!(matches!(again, Err(DispatchError::Rejected(Taken))));
 //!
 //! let booked = Arc::new(Fold::new(0, |count, _: &SeatEvent, _| *count += 1));
-//! let projections = recount.projections().add(Arc::clone(&booked), InMemory::new()).start();
+//! let projections = recount.consumers().projection(Arc::clone(&booked), InMemory::new()).start();
 //! projections.wait_for(receipt.position.unwrap_or_default()).await.map_err(|stopped| format!("{stopped:?}"))?;
 //! assert_eq!(*booked.state(), 1);
 //! # Ok(())

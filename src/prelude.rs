@@ -1,6 +1,6 @@
 //! What most files need: `use recount::prelude::*;`.
 
 pub use crate::{
-    Aggregate, Apply, BoxError, Command, Context, Decision, DispatchError, Event, Fold, Handle, HandleWith, Id,
-    InMemory, Projection, Receipt, RecordedEvent, Recount,
+    Aggregate, Apply, BoxError, Command, Commands, Context, Decision, DispatchError, Event, Fold, Handle, HandleWith,
+    Id, InMemory, Projection, Reaction, Receipt, RecordedEvent, Recount,
 };

@@ -11,6 +11,7 @@ mod import;
 mod keyed;
 mod postgres;
 mod raw;
+mod react;
 mod replay;
 mod resident;
 mod rounds;
@@ -66,6 +67,7 @@ enum Part {
     Compile,
     Replay,
     Dispatch,
+    React,
     Keyed,
     Batch,
     Import,
@@ -103,6 +105,9 @@ async fn core(json: Option<&Path>, directory: Option<PathBuf>, only: &[Part]) ->
     if measured(Part::Dispatch) {
         dispatch::measure_memory(&mut figures).await?;
         dispatch::measure_sqlite(&mut figures, &scratch.join("dispatch.db")).await?;
+    }
+    if measured(Part::React) {
+        react::measure_memory(&mut figures).await?;
     }
     if measured(Part::Keyed) {
         keyed::measure(&mut figures, &scratch.join("keyed.db")).await?;

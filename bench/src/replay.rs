@@ -92,7 +92,7 @@ async fn replay(recount: &Recount, events: u32) -> Result<f64> {
             TillEvent::Closed { .. } => *cents = 0,
         }
     }));
-    let projections = recount.projections().add(Arc::clone(&sales), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&sales), InMemory::new()).start();
     projections.wait_for(head).await.map_err(|stopped| anyhow!("the projection stopped: {:?}", stopped.status))?;
     let seconds = started.elapsed().as_secs_f64();
     projections.shutdown().await;

@@ -31,7 +31,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use recount_core::{Aggregate, Event, NameCollision, Projection, StoredNames};
+use recount_core::{Aggregate, Event, NameCollision, Projection, Reaction, StoredNames};
 use recount_schema::{Lock, LockError};
 use serde_json::Value;
 
@@ -119,8 +119,14 @@ impl Catalogue {
 
     /// Adds a projection, under its name.
     #[must_use]
-    pub fn projection<P: Projection>(self) -> Self {
-        self.listener::<P::Event>(P::NAME)
+    pub fn projection<P: Projection>(self, projection: &P) -> Self {
+        self.listener::<P::Event>(projection.name())
+    }
+
+    /// Adds a reaction, under its name.
+    #[must_use]
+    pub fn reaction<R: Reaction>(self, reaction: &R) -> Self {
+        self.listener::<R::Event>(reaction.name())
     }
 
     fn entry(&mut self, variant: &recount_core::EventVariant) -> &mut EventEntry {

@@ -12,7 +12,8 @@
 //!
 //! *dispatch*: commands and decisions in, events out: [`Dispatch`], [`Decide`], [`Load`].
 //!
-//! *run*: readers of events. [`Subscription`] delivers events; [`Projection`]s write to a [`ReadModel`].
+//! *run*: readers of events. [`Subscription`] delivers events. [`Consumers`] run: [`Projection`]s write to a [`ReadModel`],
+//! [`Reaction`]s send [`Commands`], and a [`Sink`] of your own handles the items of a [`Source`].
 //!
 //! *telemetry*: names of metrics and spans, and [`TraceContext`]. [`Health`] is data.
 //!
@@ -35,9 +36,7 @@ mod run;
 mod store;
 mod telemetry;
 
-pub use dispatch::{
-    Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry, is_transient,
-};
+pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry};
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
     EventVariant, Fold, Handle, HandleWith, NameCollision, RustType, Shape, Snapshot, StoredNames, ToTags, codec,
@@ -46,17 +45,18 @@ pub use domain::{
 pub use recount::{Clock, Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
-    CheckpointError, Delivery, InMemory, Progress, Projection, Projections, ProjectionsBuilder, ReadModel, Status,
-    Subscription,
+    CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
+    InMemory, Lane, Progress, Projection, Reaction, ReadModel, RetryBudget, Runners, Sink, Source, Status, StoreSource,
+    Subscription, TransientError, is_transient,
 };
 pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,
-    ExpectedVersion, Home, Idempotency, IdempotencyKey, InvalidAppend, InvalidState, KeyedSlice, Lease, LeaseError,
-    MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata, NameError, NamedAppend,
-    Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, Revision, StateDelete,
-    StateEntry, StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamAppend, StreamAppended,
-    StreamId, StreamVersion, Tag, Timestamp, Transient, Violation,
+    ExpectedVersion, FilterId, Home, Idempotency, IdempotencyKey, InvalidAppend, InvalidState, KeyedSlice, Lease,
+    LeaseError, MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata, NameError,
+    NamedAppend, Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, Revision,
+    StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamAppend,
+    StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Transient, Violation,
 };
 pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,

@@ -8,11 +8,10 @@ use schemars::Schema;
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
 use crate::domain::names::CheckedNames;
 use crate::health::StoreProbe;
-use crate::run::ProjectionsBuilder;
 use crate::telemetry::Metrics;
 use crate::{
-    Aggregate, Apply, Checkpoint, Command, Decision, HandleWith, Query, StateError, Store, Subscription, Timestamp,
-    TraceContext,
+    Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Query, Runners, StateError, Store,
+    StoreSource, Subscription, Timestamp, TraceContext,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
@@ -44,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trace_context: Option<Arc<dyn TraceContext>>,
     pub(crate) store_probe: StoreProbe,
+    /// The consumers whose checkpoints are in the store's state.
+    pub(crate) runners: Runners,
 }
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
@@ -102,9 +103,16 @@ impl Recount {
         Subscription::new(Arc::clone(&self.inner.store), "the subscription".to_owned(), query, after.into())
     }
 
-    /// Starts projections.
-    pub fn projections(&self) -> ProjectionsBuilder {
-        ProjectionsBuilder::new(Arc::clone(&self.inner))
+    /// Starts consumers: projections, reactions, and sinks of your own.
+    pub fn consumers(&self) -> ConsumersBuilder {
+        ConsumersBuilder::new(Arc::clone(&self.inner))
+    }
+
+    /// The source of the events that the query selects, for a [consumer](ConsumersBuilder::consumer) of your own.
+    /// `reader` names it in errors.
+    #[must_use]
+    pub fn source(&self, reader: &str, query: Query) -> StoreSource {
+        StoreSource::new(Arc::clone(&self.inner.store), format!("consumer {reader}"), query)
     }
 
     /// Removes an aggregate for good: its events and its snapshot. Its id is never used again. Again is harmless.
@@ -132,7 +140,7 @@ impl Recount {
         &self.inner.store
     }
 
-    /// Finishes the appends under way and closes the store. Shut down projections first.
+    /// Finishes the appends under way and closes the store. Shut down consumers first.
     pub async fn close(&self) {
         self.inner.store.close().await;
     }
@@ -200,7 +208,18 @@ impl RecountBuilder {
         let cache = WarmCache::new(warm_aggregates, Arc::clone(&metrics));
         let store_probe = StoreProbe::default();
         Recount {
-            inner: Arc::new(Inner { store, cache, retry, clock, routes, names, metrics, trace_context, store_probe }),
+            inner: Arc::new(Inner {
+                store,
+                cache,
+                retry,
+                clock,
+                routes,
+                names,
+                runners: Runners::default(),
+                metrics,
+                trace_context,
+                store_probe,
+            }),
         }
     }
 }

@@ -152,7 +152,7 @@ fn names_both(collision: &NameCollision, name: &str) {
 /// The error with which a projection of these events stops; `None` if it doesn't.
 async fn stopped<E: Event>(recount: &Recount) -> Option<String> {
     let fold = Arc::new(Fold::new(0_u32, |count, _: &E, _| *count += 1));
-    let projections = recount.projections().add(fold, InMemory::new()).start();
+    let projections = recount.consumers().projection(fold, InMemory::new()).start();
     let outcome = projections.wait_for(Position::START).await;
     projections.shutdown().await;
     match outcome.err()?.status {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::*;
 use recount_core::{
     Append, BoxError, EventData, EventStore, EventType, ExpectedVersion, Fold, InMemory, Metadata, Position,
-    Projection, RecordedEvent, Recount, Retry, Status, StreamId,
+    Projection, RecordedEvent, Recount, RetryBudget, Status, StreamId,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
@@ -39,7 +39,9 @@ impl Projection for Picky {
     type Event = AccountEvent;
     type ReadModel = InMemory;
 
-    const NAME: &'static str = "picky";
+    fn name(&self) -> &str {
+        "picky"
+    }
 
     async fn on(&self, event: &AccountEvent, recorded: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
         let fail = |left: u64| left.checked_sub(1);
@@ -71,7 +73,7 @@ async fn a_read_model_equals_a_fold_over_the_log_before_and_after_it_is_live() {
     let (recount, _) = bank();
     some_history(&recount).await;
     let balances = Arc::new(Fold::new(Balances::new(), fold));
-    let projections = recount.projections().add(Arc::clone(&balances), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&balances), InMemory::new()).start();
     let position = recount.dispatch(deposit("a0", 1000)).await.unwrap().position.unwrap();
     projections.wait_for(position).await.unwrap();
     let mut expected = Balances::new();
@@ -95,7 +97,9 @@ impl Projection for Slow {
     type Event = AccountEvent;
     type ReadModel = InMemory;
 
-    const NAME: &'static str = "slow";
+    fn name(&self) -> &str {
+        "slow"
+    }
 
     async fn setup(&self, (): &mut ()) -> Result<(), BoxError> {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -112,7 +116,7 @@ impl Projection for Slow {
 async fn who_waits_for_the_start_finds_the_read_model_set_up() {
     let (recount, _) = bank();
     let projection = Arc::new(Slow::default());
-    let projections = recount.projections().add(Arc::clone(&projection), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&projection), InMemory::new()).start();
     projections.wait_for(Position::START).await.unwrap();
     assert_eq!(projection.set_up.load(Ordering::SeqCst), 1);
 }
@@ -124,7 +128,7 @@ async fn a_handler_that_fails_for_a_while_sees_each_event_once() {
     let _ = recount.dispatch(withdraw("ada", 1)).await.unwrap();
     let last = recount.dispatch(deposit("ada", 1)).await.unwrap().position.unwrap();
     let projection = picky(3);
-    let projections = recount.projections().add(Arc::clone(&projection), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&projection), InMemory::new()).start();
     projections.wait_for(last).await.unwrap();
     assert_eq!(*projection.taken.lock().unwrap(), [1, 2, 3].map(Position::new));
 }
@@ -135,9 +139,9 @@ async fn one_that_fails_for_good_stops_loudly_and_alone() {
     let _ = recount.dispatch(deposit("ada", 5)).await.unwrap();
     let last = recount.dispatch(withdraw("ada", 1)).await.unwrap().position.unwrap();
     let balances = Arc::new(Fold::new(Balances::new(), fold));
-    let healthy = recount.projections().add(Arc::clone(&balances), InMemory::new()).start();
-    let retry = Retry { retries: 2, first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(2) };
-    let failing = recount.projections().retry(retry).add(picky(u64::MAX), InMemory::new()).start();
+    let healthy = recount.consumers().projection(Arc::clone(&balances), InMemory::new()).start();
+    let retry = RetryBudget { time: Duration::from_millis(5), ..RetryBudget::default() };
+    let failing = recount.consumers().retry(retry).projection(picky(u64::MAX), InMemory::new()).start();
     let stopped = failing.wait_for(last).await.unwrap_err();
     let Status::Stopped { error } = stopped.status else { panic!("{stopped:?}") };
     assert_eq!(
@@ -157,9 +161,9 @@ async fn events_before_one_that_cannot_be_read_are_taken_once() {
     let broken = EventData::new(EventType::new("account.deposited").unwrap(), "no JSON");
     let stream = StreamId::new("account", "ada").unwrap();
     let appended = store.append(Append::to(stream, ExpectedVersion::Any, vec![broken])).await.unwrap();
-    let retry = Retry { retries: 2, first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(2) };
+    let retry = RetryBudget { time: Duration::from_millis(5), ..RetryBudget::default() };
     let projection = picky(0);
-    let projections = recount.projections().retry(retry).add(Arc::clone(&projection), InMemory::new()).start();
+    let projections = recount.consumers().retry(retry).projection(Arc::clone(&projection), InMemory::new()).start();
     let stopped = projections.wait_for(appended.position).await.unwrap_err();
     let Status::Stopped { error } = stopped.status else { panic!("{stopped:?}") };
     assert!(error.starts_with("event account.deposited at position 3 (account/ada, version 3) failed"), "{error}");
@@ -177,7 +181,7 @@ async fn a_store_that_fails_now_and_then_stops_nothing() {
         store.fail(Operation::ReadAll, call, Fault::After);
     }
     let balances = Arc::new(Fold::new(Balances::new(), fold));
-    let projections = recount.projections().add(Arc::clone(&balances), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&balances), InMemory::new()).start();
     projections.wait_for(last).await.unwrap();
     assert_eq!(balances.state().values().sum::<u64>(), (0..50).sum::<u64>());
 }
@@ -188,7 +192,9 @@ async fn what_a_handler_sets_off_belongs_to_the_same_conversation() {
     impl Projection for Listener {
         type Event = AccountEvent;
         type ReadModel = InMemory;
-        const NAME: &'static str = "listener";
+        fn name(&self) -> &str {
+            "listener"
+        }
         async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
             self.0.lock().unwrap().push(Metadata::current());
             Ok(())
@@ -198,7 +204,7 @@ async fn what_a_handler_sets_off_belongs_to_the_same_conversation() {
     let metadata = Metadata { correlation_id: Some("c1".into()), ..Metadata::default() };
     let last = recount.dispatch(deposit("ada", 5)).metadata(metadata).await.unwrap().position.unwrap();
     let listener = Arc::new(Listener(Mutex::default()));
-    let projections = recount.projections().add(Arc::clone(&listener), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&listener), InMemory::new()).start();
     projections.wait_for(last).await.unwrap();
     let mut events = store.read_all(recount_core::ReadAll::new(recount_core::Query::all()));
     let cause = futures_util::StreamExt::next(&mut events).await.unwrap().unwrap();
@@ -207,11 +213,50 @@ async fn what_a_handler_sets_off_belongs_to_the_same_conversation() {
     assert_eq!(heard.causation_id.as_deref(), Some(cause.data.id.to_string().as_str()));
 }
 
+/// `on_many` sees what all its events have in common; each event's own scope is one call away.
+#[tokio::test]
+async fn many_events_are_handled_in_the_scope_of_what_they_have_in_common() {
+    struct Together(Mutex<Vec<(usize, Metadata)>>);
+    impl Projection for Together {
+        type Event = AccountEvent;
+        type ReadModel = InMemory;
+        fn name(&self) -> &str {
+            "together"
+        }
+        async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn on_many(&self, events: &[(AccountEvent, &RecordedEvent)], (): &mut ()) -> Result<(), BoxError> {
+            self.0.lock().unwrap().push((events.len(), Metadata::current()));
+            Ok(())
+        }
+    }
+    for (conversations, expected) in [(["c1", "c1"], Some("c1")), (["c1", "c2"], None)] {
+        let (recount, _) = bank();
+        let mut last = None;
+        for conversation in conversations {
+            let metadata = Metadata {
+                correlation_id: Some(conversation.into()),
+                actor: Some("ada".into()),
+                ..Metadata::default()
+            };
+            last = recount.dispatch(deposit("ada", 5)).metadata(metadata).await.unwrap().position;
+        }
+        let together = Arc::new(Together(Mutex::default()));
+        let running = recount.consumers().projection(Arc::clone(&together), InMemory::new()).start();
+        running.wait_for(last.unwrap()).await.unwrap();
+        let (count, scope) = together.0.lock().unwrap().remove(0);
+        assert_eq!(count, 2);
+        assert_eq!((scope.correlation_id.as_deref(), scope.actor.as_deref()), (expected, Some("ada")));
+        assert_eq!(scope.causation_id, None);
+    }
+}
+
 #[tokio::test]
 async fn dropping_them_stops_them() {
     let (recount, _) = bank();
     let balances = Arc::new(Fold::new(Balances::new(), fold));
-    let projections = recount.projections().add(Arc::clone(&balances), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&balances), InMemory::new()).start();
     drop(projections);
     let _ = recount.dispatch(deposit("ada", 5)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use recount_core::{
     Aggregate, Append, Apply, Command, EventData, EventStore, EventType, ExpectedVersion, Fold, Handle, Id, InMemory,
-    Position, RecordedEvent, Recount, Retry, Status, StreamId,
+    Position, RecordedEvent, Recount, RetryBudget, Status, StreamId,
 };
 use recount_store_memory::MemoryStore;
 
@@ -115,10 +115,10 @@ async fn a_projection_stops_at_an_event_that_cannot_be_upcast_and_names_it() {
         append_v1(&store, "a", name, payload).await;
         append_v1(&store, "a", "till.paid", "5").await;
         let recount = Recount::new(store);
-        let retry = Retry { retries: 1, first_pause: Duration::ZERO, longest_pause: Duration::ZERO };
+        let retry = RetryBudget { time: Duration::ZERO, ..RetryBudget::default() };
         let fold = |seen: &mut Vec<TillEvent>, event: &TillEvent, _: &RecordedEvent| seen.push(event.clone());
         let seen = Arc::new(Fold::new(Vec::new(), fold));
-        let projections = recount.projections().retry(retry).add(Arc::clone(&seen), InMemory::new()).start();
+        let projections = recount.consumers().retry(retry).projection(Arc::clone(&seen), InMemory::new()).start();
         let stopped = tokio::time::timeout(Duration::from_secs(10), projections.wait_for(Position::new(3))).await;
         let stopped = stopped.expect("it ends").unwrap_err();
         let Status::Stopped { error } = stopped.status else { panic!("{stopped:?}") };

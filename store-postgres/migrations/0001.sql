@@ -84,7 +84,10 @@ CREATE TABLE IF NOT EXISTS {schema}.checkpoints (
     position bigint NOT NULL,
     -- The store that was read, and its event at the position, if known.
     store uuid,
-    event uuid
+    event uuid,
+    -- What the projection selects: the id is a part of the checkpoint, the text is for people.
+    filter_id uuid,
+    filter text
 );
 
 CREATE TABLE {schema}.health (

@@ -79,34 +79,8 @@ pub(crate) enum Class {
 }
 
 impl Cause {
-    /// By SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     pub(crate) fn class(&self) -> Class {
-        let error = match &*self.0 {
-            sqlx::Error::Database(error) => error,
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
-                return Class::Lost;
-            }
-            sqlx::Error::PoolTimedOut => return Class::Busy,
-            sqlx::Error::PoolClosed => return Class::Closed,
-            _ => return Class::Other,
-        };
-        let code = error.code().unwrap_or_default();
-        match &*code {
-            "23505" if matches!(error.constraint(), Some("events_by_position" | "kinds_pkey")) => Class::Behind,
-            "23505" => Class::Unique,
-            "40001" | "40P01" => Class::Contention,
-            "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Class::Ended,
-            // Read-only: a standby, or a server that is being switched over.
-            "25006" | "55P03" | "57014" | "53000" | "53200" | "53300" | "53400" => Class::Busy,
-            "53100" => Class::Full,
-            "22003" | "2200H" => Class::Exhausted,
-            "XX001" | "XX002" => Class::Corrupt,
-            // 22P02: a statement found another store, see `NOT_THIS`.
-            "3D000" | "3F000" | "22P02" | "XX000" => Class::Unfamiliar,
-            code if code.starts_with("42") => Class::Unfamiliar,
-            code if code.starts_with("08") => Class::Lost,
-            _ => Class::Other,
-        }
+        class(&self.0)
     }
 
     /// Whether the database itself is gone.
@@ -146,6 +120,41 @@ impl Cause {
             Class::Lost => StoreError::OutcomeUnknown { operation, source: Box::new(self.clone()) },
             _ => self.store_error(operation),
         }
+    }
+}
+
+/// Whether time heals a driver error of a handler.
+pub(crate) fn heals(error: &sqlx::Error) -> bool {
+    matches!(class(error), Class::Contention | Class::Ended | Class::Lost | Class::Busy | Class::Full)
+}
+
+/// What a failure means, by SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn class(error: &sqlx::Error) -> Class {
+    let error = match error {
+        sqlx::Error::Database(error) => error,
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
+            return Class::Lost;
+        }
+        sqlx::Error::PoolTimedOut => return Class::Busy,
+        sqlx::Error::PoolClosed => return Class::Closed,
+        _ => return Class::Other,
+    };
+    let code = error.code().unwrap_or_default();
+    match &*code {
+        "23505" if matches!(error.constraint(), Some("events_by_position" | "kinds_pkey")) => Class::Behind,
+        "23505" => Class::Unique,
+        "40001" | "40P01" => Class::Contention,
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Class::Ended,
+        // Read-only: a standby, or a server that is being switched over.
+        "25006" | "55P03" | "57014" | "53000" | "53200" | "53300" | "53400" => Class::Busy,
+        "53100" => Class::Full,
+        "22003" | "2200H" => Class::Exhausted,
+        "XX001" | "XX002" => Class::Corrupt,
+        // 22P02: a statement found another store, see `NOT_THIS`.
+        "3D000" | "3F000" | "22P02" | "XX000" => Class::Unfamiliar,
+        code if code.starts_with("42") => Class::Unfamiliar,
+        code if code.starts_with("08") => Class::Lost,
+        _ => Class::Other,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures_util::future::try_join;
 use futures_util::{Stream, StreamExt};
-use recount_core::{AppendError, BoxError, EventId, InvalidAppend, RecordedEvent, StoreError};
+use recount_core::{AppendError, BoxError, EventId, InvalidAppend, RecordedEvent, StoreError, Transient, is_transient};
 
 use crate::database::pause;
 use crate::error::{Class, Failed};
@@ -47,6 +47,16 @@ pub enum ImportError {
     /// belongs to another event, else [`AppendError::Store`], whose error tells whether trying again can help.
     #[error(transparent)]
     Store(#[from] AppendError),
+}
+
+impl Transient for ImportError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Source(error) => is_transient(&**error),
+            Self::Invalid { .. } => false,
+            Self::Store(error) => error.is_transient(),
+        }
+    }
 }
 
 impl From<StoreError> for ImportError {

@@ -136,10 +136,12 @@ mod state;
 mod state_store;
 mod statement;
 mod store;
+mod transaction;
 mod within;
 mod writer;
 
 pub use config::PostgresBuilder;
 pub use import::{ImportError, Imported};
-pub use read_model::{PostgresReadModel, PostgresTransaction};
+pub use read_model::PostgresReadModel;
 pub use store::PostgresStore;
+pub use transaction::PostgresTransaction;

@@ -44,7 +44,9 @@ struct Counts;
 impl Projection for Counts {
     type Event = Opened;
     type ReadModel = PostgresReadModel;
-    const NAME: &'static str = "counts";
+    fn name(&self) -> &str {
+        "counts"
+    }
 
     async fn setup(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
         // Two that start at once would meet at the system's tables.
@@ -72,7 +74,7 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     let stores = [fresh.store().await, fresh.store().await];
     let runners = stores.clone().map(|store| {
         let model = store.read_model();
-        Recount::new(store).projections().add(Counts, model).start()
+        Recount::new(store).consumers().projection(Counts, model).start()
     });
     let writers = (0..8).map(|writer| {
         let store = stores[writer % 2].clone();
@@ -175,7 +177,9 @@ struct AtOnce;
 impl Projection for AtOnce {
     type Event = Opened;
     type ReadModel = PostgresReadModel;
-    const NAME: &'static str = "at_once";
+    fn name(&self) -> &str {
+        "at_once"
+    }
 
     async fn setup(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
         let create = "CREATE TABLE IF NOT EXISTS at_once (
@@ -217,7 +221,7 @@ async fn many_events_are_taken_at_once_and_those_before_a_refused_one_are_kept()
     let model = store.read_model();
     let recount = Recount::new(store.clone());
 
-    let runner = recount.projections().add(AtOnce, model.clone()).start();
+    let runner = recount.consumers().projection(AtOnce, model.clone()).start();
     let head = store.head().await.unwrap();
     assert!(runner.wait_for(head).await.is_ok());
     runner.shutdown().await;
@@ -229,7 +233,7 @@ async fn many_events_are_taken_at_once_and_those_before_a_refused_one_are_kept()
     let good = store.append(append("second", 5)).await.unwrap().position;
     store.append(append("refused", 1)).await.unwrap();
     store.append(append("third", 5)).await.unwrap();
-    let runner = recount.projections().add(AtOnce, model.clone()).start();
+    let runner = recount.consumers().projection(AtOnce, model.clone()).start();
     assert!(runner.wait_for(good).await.is_ok());
     runner.shutdown().await;
     let (events, _): (i64, i64) = sqlx::query_as(count).fetch_one(model.pool()).await.unwrap();

@@ -71,7 +71,10 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     position INTEGER NOT NULL,
     -- the store that was read, and its event at the position, if known
     store BLOB,
-    event BLOB
+    event BLOB,
+    -- what the projection selects: the id is a part of the checkpoint, the text is for people
+    filter_id BLOB,
+    filter TEXT
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE counters (

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use recount_core::{BoxError, StoreError};
 
+use crate::write_lock::Occupied;
+
 /// A driver error that several requests of one batch have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause {
@@ -110,6 +112,18 @@ impl<T> During<T> for Result<T, sqlx::Error> {
     fn during(self, operation: &'static str) -> Result<T, StoreError> {
         self.map_err(|error| Cause::from(error).store_error(operation))
     }
+}
+
+/// Whether time heals a driver error of a handler.
+pub(crate) fn heals(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut)
+        || matches!(primary_code(error), Some(code::BUSY | code::LOCKED | code::FULL))
+}
+
+/// The wait for the write lock that ended with this error, also if the error has reached several callers.
+pub(crate) fn occupied<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Occupied> {
+    let shared = || error.downcast_ref::<SharedSource>().and_then(|shared| shared.source().downcast_ref());
+    error.downcast_ref().or_else(shared)
 }
 
 /// Stored data that can't be what this crate wrote.

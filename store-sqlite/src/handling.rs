@@ -14,7 +14,7 @@ tokio::task_local! {
 /// A handler that the current task is inside of, and the handlers around it.
 struct Handling {
     place: Arc<Place>,
-    projection: &'static str,
+    projection: Arc<str>,
     outer: Option<Arc<Handling>>,
 }
 
@@ -26,14 +26,14 @@ struct Handling {
      model in a file of its own", .path.display()
 )]
 struct WaitsForItself {
-    projection: &'static str,
+    projection: Arc<str>,
     path: PathBuf,
 }
 
 /// Runs handlers of a projection whose transaction holds the write lock of this file.
-pub(crate) async fn handling<F: Future>(place: Arc<Place>, projection: &'static str, handlers: F) -> F::Output {
+pub(crate) async fn handling<F: Future>(place: Arc<Place>, projection: &str, handlers: F) -> F::Output {
     let outer = HANDLING.try_with(Arc::clone).ok();
-    HANDLING.scope(Arc::new(Handling { place, projection, outer }), handlers).await
+    HANDLING.scope(Arc::new(Handling { place, projection: projection.into(), outer }), handlers).await
 }
 
 /// Fails if the current task is inside a handler whose transaction holds the write lock of this file.
@@ -46,7 +46,7 @@ pub(crate) fn refuse_inside(place: &Place, operation: &'static str) -> Result<()
             Some(handling)
         })
         .find(|handling| handling.place.is_same_file(place))
-        .map(|handling| handling.projection)
+        .map(|handling| Arc::clone(&handling.projection))
     });
     match found {
         Ok(Some(projection)) => {

@@ -30,15 +30,15 @@ const BATCH: u64 = 1000;
 /// A projection whose types are forgotten.
 #[async_trait]
 trait Inline: Send + Sync {
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError>;
     async fn on(&self, recorded: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), BoxError>;
 }
 
 #[async_trait]
 impl<P: Projection<ReadModel = SqliteReadModel>> Inline for P {
-    fn name(&self) -> &'static str {
-        P::NAME
+    fn name(&self) -> &str {
+        Projection::name(self)
     }
 
     async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
@@ -58,7 +58,7 @@ pub(crate) struct Inlines {
     /// The stored names of the events that the projections decode.
     names: StoredNames,
     /// The first projection with an event whose stored name belongs to another type.
-    collision: Option<(&'static str, NameCollision)>,
+    collision: Option<(String, NameCollision)>,
     bounds: Bounds,
 }
 
@@ -161,7 +161,10 @@ impl Inlines {
     pub(crate) fn add<P: Projection<ReadModel = SqliteReadModel>>(&mut self, projection: P) {
         let query = P::Event::query();
         let claimed = self.names.claim_events::<P::Event>();
-        self.collision = self.collision.take().or(claimed.err().map(|collision| (P::NAME, collision)));
+        self.collision = self
+            .collision
+            .take()
+            .or(claimed.err().map(|collision| (Projection::name(&projection).to_owned(), collision)));
         self.entries.push(Entry { projection: Box::new(projection), query, checkpoint: Position::START });
     }
 
@@ -173,7 +176,7 @@ impl Inlines {
         settings: &Settings,
     ) -> Result<(), StoreError> {
         if let Some((projection, collision)) = self.collision.take() {
-            return Err(StoreError::Projection { projection: projection.to_owned(), source: collision.into() });
+            return Err(StoreError::Projection { projection, source: collision.into() });
         }
         let patience = settings.patience;
         self.bounds = Bounds { place: Arc::clone(&settings.place), patience };

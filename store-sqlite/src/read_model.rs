@@ -1,16 +1,21 @@
 //! Read models in SQLite: in the store's own file, or in one of their own.
 
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use recount_core::{Checkpoint, CheckpointError, EventId, Position, ReadModel, StoreError, StoreId};
+use recount_core::{
+    Checkpoint, CheckpointError, EventId, Filter, FilterId, Position, ReadModel, Runners, StoreError, StoreId,
+    is_transient,
+};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use tokio::time::Instant;
 
 use crate::connection::Settings;
-use crate::error::During;
+use crate::error::{During, heals, occupied};
 use crate::handling::{handling, refuse_inside};
 use crate::identity::uuid;
 use crate::path;
@@ -18,6 +23,8 @@ use crate::transaction::{Transaction, depth};
 use crate::write_lock::{Holder, TurnConnection, WriteLock};
 
 const OPERATION: &str = "writing the read model";
+/// How long the handlers of one transaction may take.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// A read model in a SQLite file, whose checkpoints commit together with what handlers write: exactly once.
 ///
@@ -32,6 +39,8 @@ pub struct SqliteReadModel {
     writer: WriteLock,
     readers: SqlitePool,
     path: PathBuf,
+    runners: Runners,
+    time_limit: Duration,
 }
 
 impl SqliteReadModel {
@@ -51,7 +60,15 @@ impl SqliteReadModel {
     }
 
     pub(crate) fn new(writer: WriteLock, readers: SqlitePool, path: &Path) -> Self {
-        Self { writer, readers, path: path.to_owned() }
+        Self { writer, readers, path: path.to_owned(), runners: Runners::default(), time_limit: TIME_LIMIT }
+    }
+
+    /// How long the handlers of one transaction may take. Then it is undone, and tried again with fewer events. 30
+    /// seconds unless set.
+    #[must_use]
+    pub fn with_time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
     }
 
     /// Connections for queries; they can't write.
@@ -80,7 +97,8 @@ impl SqliteReadModel {
 fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
     let position: i64 = row.try_get(0)?;
     let (store, event) = (uuid(row, 1)?.map(StoreId), uuid(row, 2)?.map(EventId));
-    Ok(Checkpoint { position: Position::new(position.cast_unsigned()), store, event })
+    let filter = uuid(row, 3)?.map(FilterId);
+    Ok(Checkpoint { position: Position::new(position.cast_unsigned()), store, event, filter })
 }
 
 /// An open transaction of a [`SqliteReadModel`]. Dropping it undoes it and lets the next writer go on.
@@ -98,6 +116,24 @@ impl ReadModel for SqliteReadModel {
 
     const BATCH: usize = 1000;
 
+    fn runners(&self) -> &Runners {
+        &self.runners
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
+    fn is_transient(&self, projection: &str, error: &(dyn Error + 'static)) -> bool {
+        let mut causes = std::iter::successors(Some(error), |&error| error.source());
+        // Time doesn't free the file from a handler that waits for itself.
+        let own = |cause: &(dyn Error + 'static)| occupied(cause).is_some_and(|by| by.is_projection(projection));
+        if causes.clone().any(own) {
+            return false;
+        }
+        is_transient(error) || causes.any(|cause| cause.downcast_ref().is_some_and(heals))
+    }
+
     async fn begin(&self, projection: &str) -> Result<(SqliteTransaction, Checkpoint), StoreError> {
         refuse_inside(self.writer.place(), OPERATION)?;
         let holder = Holder::Projection(projection.into());
@@ -111,8 +147,28 @@ impl ReadModel for SqliteReadModel {
         &mut transaction.0
     }
 
-    async fn handling<F: Future<Output: Send> + Send>(&self, projection: &'static str, handlers: F) -> F::Output {
+    async fn handling<F: Future<Output: Send> + Send>(&self, projection: &str, handlers: F) -> F::Output {
         handling(Arc::clone(self.writer.place()), projection, handlers).await
+    }
+
+    async fn filter(
+        &self,
+        transaction: &mut SqliteTransaction,
+        projection: &str,
+    ) -> Result<Option<Filter>, StoreError> {
+        let select = sqlx::query_scalar(include_str!("sql/select_filter.sql")).bind(projection);
+        let text: Option<Option<String>> = select.fetch_optional(&mut *transaction.0).await.during(OPERATION)?;
+        Ok(text.flatten().map(|text| Filter::parse(&text)))
+    }
+
+    async fn remember_filter(
+        &self,
+        transaction: &mut SqliteTransaction,
+        projection: &str,
+        filter: &Filter,
+    ) -> Result<(), StoreError> {
+        let remember = sqlx::query(include_str!("sql/remember_filter.sql")).bind(projection).bind(filter.to_string());
+        remember.execute(&mut *transaction.0).await.map(drop).during(OPERATION)
     }
 
     async fn commit(
@@ -130,9 +186,10 @@ impl ReadModel for SqliteReadModel {
         let connection = &mut *transaction;
         let insert = sqlx::query(include_str!("sql/insert_checkpoint.sql")).bind(projection);
         let mut update = sqlx::query(include_str!("sql/move_checkpoint.sql")).bind(projection);
-        for Checkpoint { position, store, event } in [from, to] {
+        for Checkpoint { position, store, event, filter } in [from, to] {
             let bytes = |id: uuid::Uuid| id.as_bytes().to_vec();
             update = update.bind(position.as_i64()).bind(store.map(|id| bytes(id.0))).bind(event.map(|id| bytes(id.0)));
+            update = update.bind(filter.map(|id| bytes(id.0)));
         }
         if from.position == Position::START {
             insert.execute(&mut *connection).await.during(OPERATION)?;

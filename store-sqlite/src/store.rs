@@ -99,7 +99,7 @@ impl SqliteStore {
         Self(Arc::new(Inner { parts, running, closed: AtomicBool::new(false) }))
     }
 
-    /// A read model in the store's own file. Projections into it and appends take turns, first come, first served.
+    /// A read model in the store's own file. Consumers into it and appends take turns, first come, first served.
     #[must_use]
     pub fn read_model(&self) -> SqliteReadModel {
         let parts = &self.0.parts;

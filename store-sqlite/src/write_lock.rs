@@ -1,6 +1,7 @@
 //! The lock around the one connection that writes to the file, and its wait with a timeout.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,32 @@ impl fmt::Display for Holder {
         }
     }
 }
+
+/// The file is locked, by another user of the write connection if that is known.
+#[derive(Debug)]
+pub(crate) struct Occupied {
+    path: PathBuf,
+    by: Option<(Holder, Duration)>,
+}
+
+impl Occupied {
+    /// Whether this projection holds the lock.
+    pub(crate) fn is_projection(&self, name: &str) -> bool {
+        matches!(&self.by, Some((Holder::Projection(holder), _)) if **holder == *name)
+    }
+}
+
+impl fmt::Display for Occupied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.by {
+            Some((holder, time)) => write!(f, "{path} has been locked for {:.1} s by {holder}", time.as_secs_f64()),
+            None => write!(f, "{path} is locked"),
+        }
+    }
+}
+
+impl std::error::Error for Occupied {}
 
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
@@ -96,14 +123,9 @@ impl WriteLock {
     /// The error of a wait that timed out; it names the holder of the lock.
     fn occupied(&self) -> StoreError {
         let holder = self.state.holder.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.settings.path.display();
-        let source = match &*holder {
-            Some((holder, since)) => {
-                format!("{path} has been locked for {:.1} s by {holder}", since.elapsed().as_secs_f64())
-            }
-            None => format!("{path} is locked"),
-        };
-        StoreError::Unavailable { operation: "waiting to write", source: source.into() }
+        let by = holder.as_ref().map(|(holder, since)| (holder.clone(), since.elapsed()));
+        let source = Box::new(Occupied { path: self.settings.path.clone(), by });
+        StoreError::Unavailable { operation: "waiting to write", source }
     }
 
     /// Copies the log into the database and closes the connection for good.

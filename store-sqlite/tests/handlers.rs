@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::{append, event, read_all, stream};
 use recount_core::{
     Append, AppendError, BoxError, EventStore, ExpectedVersion, Projection, ReadModel, RecordedEvent, Recount,
-    StoreError,
+    RetryBudget, StoreError,
 };
 use recount_store_sqlite::{SqliteReadModel, SqliteStore};
 use recount_testing::store::probe::Tested;
@@ -57,7 +57,9 @@ impl Busy {
 impl Projection for Busy {
     type Event = Tested;
     type ReadModel = SqliteReadModel;
-    const NAME: &'static str = "busy";
+    fn name(&self) -> &str {
+        "busy"
+    }
 
     async fn on(&self, _: &Tested, event: &RecordedEvent, _: &mut SqliteConnection) -> Result<(), BoxError> {
         let store = self.store();
@@ -128,9 +130,9 @@ async fn a_handler_that_writes_to_its_own_file_gets_an_error() {
     for (id, reason) in [("direct", "would wait for itself"), ("spawned", "by projection busy"), ("nested", "itself")] {
         let (store, busy) = open(&directory, false).await;
         store.append(tested(id)).await.unwrap();
-        let retry = recount_core::Retry { retries: 0, ..recount_core::Retry::default() };
+        let retry = RetryBudget { time: Duration::ZERO, ..RetryBudget::default() };
         let recount = Recount::new(store.clone());
-        let running = recount.projections().retry(retry).add(Arc::clone(&busy), store.read_model()).start();
+        let running = recount.consumers().retry(retry).projection(Arc::clone(&busy), store.read_model()).start();
         let stopped = timeout(IN_TIME, running.wait_for(store.head().await.unwrap())).await.expect("in time");
         let recount_core::Status::Stopped { error } = stopped.unwrap_err().status else { panic!("{id}") };
         assert!(error.contains(reason) && error.contains("events.db"), "{id}: {error}");
@@ -152,9 +154,9 @@ async fn another_instance_of_the_same_file_is_recognized() {
     let path = if link.exists() { link.as_path() } else { store.path() };
     *busy.store.lock().unwrap() = Some(SqliteStore::builder(path).patience(PATIENCE).open().await.unwrap());
     store.append(tested("direct")).await.unwrap();
-    let retry = recount_core::Retry { retries: 0, ..recount_core::Retry::default() };
-    let running = Recount::new(store.clone()).projections().retry(retry);
-    let running = running.add(Arc::clone(&busy), store.read_model()).start();
+    let retry = RetryBudget { time: Duration::ZERO, ..RetryBudget::default() };
+    let running = Recount::new(store.clone()).consumers().retry(retry);
+    let running = running.projection(Arc::clone(&busy), store.read_model()).start();
     timeout(IN_TIME, running.wait_for(store.head().await.unwrap())).await.expect("in time").unwrap_err();
     assert!(busy.said.lock().unwrap()[0].contains("would wait for itself"), "{:?}", busy.said.lock().unwrap());
 }
@@ -166,7 +168,7 @@ async fn a_handler_in_another_file_writes_to_the_store() {
     let (store, busy) = open(&directory, false).await;
     let model = SqliteReadModel::open(directory.path().join("model.db")).await.unwrap();
     let positions = [store.append(tested("direct")).await.unwrap(), store.append(tested("spawned")).await.unwrap()];
-    let running = Recount::new(store.clone()).projections().add(Arc::clone(&busy), model).start();
+    let running = Recount::new(store.clone()).consumers().projection(Arc::clone(&busy), model).start();
     timeout(IN_TIME, running.wait_for(positions[1].position)).await.expect("in time").unwrap();
     assert_eq!(*busy.said.lock().unwrap(), ["appended", "appended"]);
 }

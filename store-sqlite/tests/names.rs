@@ -34,7 +34,9 @@ impl<E: Event> Takes<E> {
 impl<E: Event> Projection for Takes<E> {
     type Event = E;
     type ReadModel = SqliteReadModel;
-    const NAME: &'static str = "takes";
+    fn name(&self) -> &str {
+        "takes"
+    }
     async fn on(&self, _: &E, _: &RecordedEvent, _: &mut SqliteConnection) -> Result<(), BoxError> {
         Ok(())
     }
@@ -47,11 +49,11 @@ async fn an_inline_projection_and_a_type_of_the_same_name_are_refused() {
     let recount = Recount::new(builder().inline(Takes::<Placed>::NEW).open().await.unwrap());
     let same = Arc::new(Fold::new((), |(), _: &Placed, _| {}));
     let other = Arc::new(Fold::new((), |(), _: &elsewhere::Placed, _| {}));
-    let projections = recount.projections().add(other, InMemory::new()).start();
+    let projections = recount.consumers().projection(other, InMemory::new()).start();
     let stopped = projections.wait_for(Position::START).await.unwrap_err();
     assert!(matches!(&stopped.status, Status::Stopped { error } if error.contains("order.placed")), "{stopped:?}");
     projections.shutdown().await;
-    let projections = recount.projections().add(same, InMemory::new()).start();
+    let projections = recount.consumers().projection(same, InMemory::new()).start();
     projections.wait_for(Position::START).await.unwrap();
     projections.shutdown().await;
     recount.close().await;

@@ -47,7 +47,9 @@ struct Counts;
 impl Projection for Counts {
     type Event = Opened;
     type ReadModel = SqliteReadModel;
-    const NAME: &'static str = "counts";
+    fn name(&self) -> &str {
+        "counts"
+    }
 
     async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
         sqlx::raw_sql("CREATE TABLE IF NOT EXISTS counts (stream TEXT PRIMARY KEY, events INTEGER)")
@@ -133,7 +135,7 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     let stores = [SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap()];
     let runners = stores.clone().map(|store| {
         let model = store.read_model();
-        Recount::new(store).projections().add(Counts, model).start()
+        Recount::new(store).consumers().projection(Counts, model).start()
     });
     let writers = (0..8).map(|writer| {
         let store = stores[writer % 2].clone();

@@ -218,7 +218,9 @@ struct Total(std::sync::Mutex<u64>);
 impl Projection for Total {
     type Event = AccountEvent;
     type ReadModel = InMemory;
-    const NAME: &'static str = "total";
+    fn name(&self) -> &str {
+        "total"
+    }
 
     async fn on(&self, event: &AccountEvent, recorded: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
         match event {

@@ -27,6 +27,8 @@ const NEWEST: &[(&str, Option<&str>)] = &[
     ("replaced", None),
     ("sequences", None),
     ("transaction", None),
+    ("read_model_suite", None),
+    ("silent_read_model", None),
 ];
 
 pub(crate) type Environment = Vec<(&'static str, String)>;

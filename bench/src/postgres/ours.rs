@@ -145,7 +145,7 @@ async fn catch_up(recount: &Recount) -> Result<Answer> {
         }
     }));
     once(|| async {
-        let projections = recount.projections().add(Arc::clone(&sales), InMemory::new()).start();
+        let projections = recount.consumers().projection(Arc::clone(&sales), InMemory::new()).start();
         projections.wait_for(head).await.map_err(|stopped| anyhow!("the projection stopped: {:?}", stopped.status))?;
         let count = sales.state().0;
         ensure!(count > 0, "nothing was there");
@@ -158,7 +158,7 @@ async fn catch_up(recount: &Recount) -> Result<Answer> {
 async fn listen(recount: &Recount, turn: &Turn) -> Result<Answer> {
     let head = recount.store().head().await?;
     let times = Arc::new(Fold::new(Vec::new(), |times: &mut Vec<u64>, _: &TillEvent, _| times.push(now_us())));
-    let projections = recount.projections().add(Arc::clone(&times), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&times), InMemory::new()).start();
     projections.wait_for(head).await.map_err(|stopped| anyhow!("the projection stopped: {:?}", stopped.status))?;
     let before = times.state().len();
     go().await?;

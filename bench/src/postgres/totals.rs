@@ -15,7 +15,9 @@ pub struct Totals;
 impl Projection for Totals {
     type Event = TillEvent;
     type ReadModel = PostgresReadModel;
-    const NAME: &'static str = "totals";
+    fn name(&self) -> &str {
+        "totals"
+    }
 
     async fn on(&self, event: &TillEvent, _: &RecordedEvent, connection: &mut PgConnection) -> Result<(), BoxError> {
         if let TillEvent::Sold { article, pieces, cents, .. } = event {
@@ -74,7 +76,7 @@ impl Totals {
             sqlx::query("SELECT count(*) FROM recount.events").fetch_one(model.pool()).await?.try_get(0)?;
         let recount = Recount::new(store.clone());
         once(|| async {
-            let projections = recount.projections().add(Self, model).start();
+            let projections = recount.consumers().projection(Self, model).start();
             projections.wait_for(head).await.map_err(|stopped| anyhow!("it stopped: {:?}", stopped.status))?;
             projections.shutdown().await;
             Ok(events.unsigned_abs())

@@ -17,7 +17,7 @@ mod request;
 mod retry;
 mod route;
 pub(crate) mod snapshot;
-mod transient;
+pub(crate) mod transient;
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -32,7 +32,6 @@ use request::{Request, key_options, request_options};
 pub use retry::Retry;
 pub use route::DispatchJson;
 pub(crate) use route::{Route, Routes};
-pub use transient::is_transient;
 
 use crate::{Aggregate, Apply, Command, HandleWith, Recount};
 

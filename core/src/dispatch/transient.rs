@@ -1,10 +1,10 @@
-//! Which failures of loading and dispatching pass by themselves, and how to find that out of any error.
+//! Whether failures of loading and dispatching are transient.
 
 use std::error::Error;
 
 use super::{DispatchError, LoadError, Refusal};
-use crate::store::transient::{KNOWN, Known, find, known, permanent};
-use crate::{BoxError, CheckpointError, DecodeError, EncodeError, NameCollision, Transient};
+use crate::store::transient::{Known, known, permanent};
+use crate::{DecodeError, EncodeError, NameCollision, Transient};
 
 permanent!(EncodeError, DecodeError, NameCollision, Refusal);
 
@@ -20,25 +20,11 @@ impl<E: Error + 'static> Transient for DispatchError<E> {
     }
 }
 
-/// Whether an error that a handler returned is [transient](Transient): the first error of recount's, of an input or output
-/// operation, or of a timeout in its chain of sources decides. An unknown error is not transient.
-///
-/// ```
-/// # use recount_core::{BoxError, StoreError, is_transient};
-/// let lost = StoreError::Unavailable { operation: "append", source: "connection reset".into() };
-/// assert!(is_transient(&BoxError::from(lost)));
-/// assert!(!is_transient(&BoxError::from("no such account")));
-/// ```
-#[must_use]
-pub fn is_transient(error: &BoxError) -> bool {
-    const OURS: &[Known] = &[
-        known::<LoadError>,
-        known::<CheckpointError>,
-        known::<EncodeError>,
-        known::<DecodeError>,
-        known::<NameCollision>,
-        known::<DispatchError<Refusal>>,
-    ];
-    let all: Vec<Known> = KNOWN.iter().chain(OURS).copied().collect();
-    find(&**error, &all).unwrap_or(false)
-}
+/// The known errors of this room.
+pub(crate) const KNOWN: &[Known] = &[
+    known::<LoadError>,
+    known::<EncodeError>,
+    known::<DecodeError>,
+    known::<NameCollision>,
+    known::<DispatchError<Refusal>>,
+];

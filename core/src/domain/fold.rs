@@ -1,5 +1,6 @@
 //! The simplest read model: a value in memory, folded from events by a closure.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
@@ -19,11 +20,12 @@ use crate::{BoxError, Event, InMemory, Projection, RecordedEvent};
 ///
 /// let total = Fold::new(0, |total: &mut u64, event: &Deposited, _| *total += event.cents);
 /// assert_eq!(*total.state(), 0);
-/// // Wrapped in an `Arc` and added to `recount.projections()`, it follows the events.
+/// // Wrapped in an `Arc` and added to `recount.consumers()`, it follows the events.
 /// ```
 pub struct Fold<E, S, F> {
     state: RwLock<S>,
     fold: F,
+    name: Cow<'static, str>,
     event: PhantomData<fn(E)>,
 }
 
@@ -33,7 +35,14 @@ where
 {
     /// Starts from this value, and takes each event into it.
     pub fn new(start: S, fold: F) -> Self {
-        Self { state: RwLock::new(start), fold, event: PhantomData }
+        Self { state: RwLock::new(start), fold, name: "fold".into(), event: PhantomData }
+    }
+
+    /// Gives it another name than `fold`: two folds that share a read model need names of their own.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// The value as it is now. Holding this holds up the projection.
@@ -51,7 +60,9 @@ where
     type Event = E;
     type ReadModel = InMemory;
 
-    const NAME: &'static str = "fold";
+    fn name(&self) -> &str {
+        &self.name
+    }
 
     async fn on(&self, event: &E, recorded: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
         (self.fold)(&mut self.state.write().unwrap_or_else(PoisonError::into_inner), event, recorded);

@@ -12,12 +12,12 @@ pub(crate) async fn compare(
     reader: &str,
     checkpoint: &Checkpoint,
 ) -> Result<Option<EventId>, StoreError> {
-    let (reader, checkpoint) = (reader.to_owned(), *checkpoint);
+    let reader = reader.to_owned();
     let identity = store.identity();
     if let Some(expected) = checkpoint.store
         && expected != identity
     {
-        return Err(StoreError::OtherStore { reader, checkpoint, expected, found: identity });
+        return Err(StoreError::OtherStore { reader, checkpoint: Box::new(*checkpoint), expected, found: identity });
     }
     if checkpoint.position == Position::START {
         return Ok(None);
@@ -36,5 +36,5 @@ pub(crate) async fn compare(
         // A gap: no event ever had this position.
         return Ok(None);
     }
-    Err(StoreError::WentBack { reader, checkpoint, found, head })
+    Err(StoreError::WentBack { reader, checkpoint: Box::new(*checkpoint), found, head })
 }

@@ -1,9 +1,9 @@
 //! A read model in memory, for projections that keep their state themselves.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Checkpoint, CheckpointError, ReadModel, StoreError};
+use crate::{Checkpoint, CheckpointError, Filter, ReadModel, Runners, StoreError};
 
 /// The read model of projections whose state is their own, such as a map behind a lock. It starts empty with the process,
 /// and so do the checkpoints: every start replays from the first event.
@@ -11,7 +11,14 @@ use crate::{Checkpoint, CheckpointError, ReadModel, StoreError};
 /// It has no transactions, so a handler must not change any state before it fails. Clones share the checkpoints.
 #[derive(Clone, Debug, Default)]
 pub struct InMemory {
-    checkpoints: Arc<Mutex<HashMap<String, Checkpoint>>>,
+    kept: Arc<Mutex<Kept>>,
+    runners: Runners,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    checkpoints: HashMap<String, Checkpoint>,
+    filters: HashMap<String, Filter>,
 }
 
 impl InMemory {
@@ -19,6 +26,10 @@ impl InMemory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -29,17 +40,29 @@ impl ReadModel for InMemory {
     const BATCH: usize = 256;
     const UNDOES: bool = false;
 
+    fn runners(&self) -> &Runners {
+        &self.runners
+    }
+
     async fn begin(&self, projection: &str) -> Result<((), Checkpoint), StoreError> {
-        let checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(((), checkpoints.get(projection).copied().unwrap_or_default()))
+        Ok(((), self.kept().checkpoints.get(projection).copied().unwrap_or_default()))
     }
 
     fn connection(transaction: &mut ()) -> &mut () {
         transaction
     }
 
+    async fn filter(&self, (): &mut (), projection: &str) -> Result<Option<Filter>, StoreError> {
+        Ok(self.kept().filters.get(projection).cloned())
+    }
+
+    async fn remember_filter(&self, (): &mut (), projection: &str, filter: &Filter) -> Result<(), StoreError> {
+        self.kept().filters.insert(projection.to_owned(), filter.clone());
+        Ok(())
+    }
+
     async fn commit(&self, (): (), projection: &str, from: Checkpoint, to: Checkpoint) -> Result<(), CheckpointError> {
-        let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpoints = &mut self.kept().checkpoints;
         let actual = checkpoints.get(projection).copied().unwrap_or_default();
         if actual != from {
             let (expected, actual) = (from.position, actual.position);

@@ -1,12 +1,19 @@
-//! What runs beside commands: subscriptions and projections.
+//! What runs beside commands: subscriptions, and consumers with their sinks: projections, reactions, and others.
 
+mod consumer;
 mod history;
 mod in_memory;
 mod projection;
-mod runner;
+mod reaction;
+mod read_model;
 mod subscription;
 
+pub use consumer::{
+    ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, RetryBudget, Runners,
+    Sink, Source, Status, StoreSource, TransientError, is_transient,
+};
 pub use in_memory::InMemory;
-pub use projection::{CheckpointError, Projection, ReadModel};
-pub use runner::{Progress, Projections, ProjectionsBuilder, Status};
+pub use projection::Projection;
+pub use reaction::{Commands, Reaction};
+pub use read_model::{CheckpointError, ReadModel};
 pub use subscription::{Delivery, Subscription};

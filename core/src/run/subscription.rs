@@ -75,10 +75,25 @@ impl Delivery {
 }
 
 impl Subscription {
+    /// A subscription that waits until an interruption is over.
     pub(crate) fn new(store: Arc<dyn Store>, reader: String, query: Query, after: Checkpoint) -> Self {
-        let at = Checkpoint { store: Some(store.identity()), ..after };
+        Self::start(store, reader, query, after, true)
+    }
+
+    /// A subscription that ends with the error of an interruption.
+    pub(crate) fn interruptible(store: Arc<dyn Store>, reader: String, query: Query, after: Checkpoint) -> Self {
+        Self::start(store, reader, query, after, false)
+    }
+
+    fn start(store: Arc<dyn Store>, reader: String, query: Query, after: Checkpoint, resumes: bool) -> Self {
+        let at = Checkpoint { store: Some(store.identity()), filter: None, ..after };
         let follower = Follower::new(Arc::clone(&store), reader.clone(), query, after);
-        Self { store, reader, at, deliveries: Box::pin(deliveries(follower)) }
+        Self { store, reader, at, deliveries: Box::pin(deliveries(follower, resumes)) }
+    }
+
+    /// The checkpoint of a subscriber that has handled all deliveries so far, as far as is known without the store.
+    pub(crate) fn known(&self) -> Checkpoint {
+        self.at
     }
 
     /// The checkpoint of a subscriber that has handled all deliveries so far. Store it, and subscribe with it after a
@@ -195,7 +210,7 @@ impl Follower {
     }
 }
 
-fn deliveries(mut follower: Follower) -> impl Stream<Item = Result<Delivery, StoreError>> + Send {
+fn deliveries(mut follower: Follower, resumes: bool) -> impl Stream<Item = Result<Delivery, StoreError>> + Send {
     stream! {
         let mut wake_ups = follower.store.watch();
         let mut pauses = None;
@@ -245,7 +260,7 @@ fn deliveries(mut follower: Follower) -> impl Stream<Item = Result<Delivery, Sto
             if let Some(error) = broken {
                 // The next answer may come from another server, or from a restored backup.
                 follower.compared = None;
-                match pause(&mut pauses, error).await {
+                match pause(&mut pauses, error, resumes).await {
                     Ok(()) => continue,
                     Err(error) => { yield Err(error); return },
                 }
@@ -276,8 +291,8 @@ fn healing() -> Pauses {
 }
 
 /// Waits after an error that time can heal; gives back any other.
-async fn pause(pauses: &mut Option<Pauses>, error: StoreError) -> Result<(), StoreError> {
-    if !error.is_transient() {
+async fn pause(pauses: &mut Option<Pauses>, error: StoreError, resumes: bool) -> Result<(), StoreError> {
+    if !resumes || !error.is_transient() {
         return Err(error);
     }
     let wait = pauses.get_or_insert_with(healing).next().unwrap_or(LOOK);

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::digest;
 use crate::{AppendError, EventData, IdempotencyKey, InvalidAppend, Position, Query, StreamId, StreamVersion};
 
 /// The greatest payload of one event, in bytes, on every store.
@@ -118,9 +118,7 @@ impl Idempotency {
     /// Names the content by a digest of these bytes: the first 16 bytes of their SHA-256, as a UUID of version 8.
     #[must_use]
     pub fn new(key: IdempotencyKey, content: &[u8]) -> Self {
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&Sha256::digest(content)[..16]);
-        Self { key, digest: Uuid::new_v8(digest) }
+        Self { key, digest: digest(content) }
     }
 }
 

@@ -27,6 +27,11 @@ impl fmt::Display for StoreId {
     }
 }
 
+/// Identifies what a consumer selects: equal [filters](crate::Filter) have equal ids, in every program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FilterId(pub Uuid);
+
 /// The progress of a reader: it has handled everything up to `position`.
 ///
 /// It also names the store and the event at that position, so that a reader notices a store that was restored to an
@@ -39,16 +44,19 @@ pub struct Checkpoint {
     pub store: Option<StoreId>,
     /// The event at the position. `None`: not recorded, or erased since; then not compared.
     pub event: Option<EventId>,
+    /// What the reader selects. `None`: not recorded. Consumers compare it, subscriptions don't.
+    #[serde(default)]
+    pub filter: Option<FilterId>,
 }
 
 impl Checkpoint {
     /// Before the first event of any store.
-    pub const START: Self = Self { position: Position::START, store: None, event: None };
+    pub const START: Self = Self { position: Position::START, store: None, event: None, filter: None };
 
     /// The checkpoint of a reader that has handled everything up to this event of this store.
     #[must_use]
     pub const fn at(event: &RecordedEvent, store: StoreId) -> Self {
-        Self { position: event.position, store: Some(store), event: Some(event.data.id) }
+        Self { position: event.position, store: Some(store), event: Some(event.data.id), filter: None }
     }
 }
 

@@ -86,7 +86,7 @@ pub enum StoreError {
         /// The reader: a subscription or a projection.
         reader: String,
         /// The reader's checkpoint.
-        checkpoint: Checkpoint,
+        checkpoint: Box<Checkpoint>,
         /// The store's present content at that position.
         found: String,
         /// The store's head.
@@ -99,7 +99,7 @@ pub enum StoreError {
         /// The reader: a subscription or a projection.
         reader: String,
         /// The reader's checkpoint.
-        checkpoint: Checkpoint,
+        checkpoint: Box<Checkpoint>,
         /// The store that the checkpoint belongs to.
         expected: StoreId,
         /// The store that is read now.

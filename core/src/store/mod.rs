@@ -4,6 +4,7 @@ mod append;
 mod append_error;
 mod checkpoint;
 mod contract;
+mod digest;
 mod error;
 mod event_data;
 mod home;
@@ -22,8 +23,9 @@ pub use append::{
     MAX_PAYLOAD, NamedAppend, StreamAppend, StreamAppended,
 };
 pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
-pub use checkpoint::{Checkpoint, EventAt, StoreId};
+pub use checkpoint::{Checkpoint, EventAt, FilterId, StoreId};
 pub use contract::{EventStore, PoolUsage, Store};
+pub(crate) use digest::digest;
 pub(crate) use error::chain;
 pub use error::{BoxError, StoreError};
 pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};

@@ -61,13 +61,6 @@ pub(crate) use permanent;
 
 permanent!(NameError, InvalidAppend, InvalidState);
 
-/// Looks for the first error of the chain of sources that recount or the standard library defines, and returns its answer. `None`
-/// if there is none: then nothing is known.
-pub(crate) fn find(error: &(dyn Error + 'static), known: &[Known]) -> Option<bool> {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    chain.filter_map(|error| known.iter().find_map(|known| known(error))).next()
-}
-
 /// The answer for an error, if it is of a known type.
 pub(crate) type Known = fn(&(dyn Error + 'static)) -> Option<bool>;
 

@@ -1,6 +1,8 @@
 //! A bank: the domain that the tests of dispatching share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+pub mod saving;
+
 use recount_core::{
     Aggregate, Append, Apply, Command, Context, Event, EventStore, ExpectedVersion, Handle, HandleWith, Id, Recount,
     StreamId,

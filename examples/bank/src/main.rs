@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     let accounts = Arc::new(Fold::new(BTreeMap::<String, Account>::new(), |accounts, event, at| {
         accounts.entry(at.stream.id().to_owned()).or_default().apply(event);
     }));
-    let projections = recount.projections().add(Arc::clone(&accounts), InMemory::new()).start();
+    let projections = recount.consumers().projection(Arc::clone(&accounts), InMemory::new()).start();
 
     // 6.* Read your own writes: wait until the read model has seen this position.
     projections.wait_for(receipt.position.unwrap_or_default()).await.map_err(|late| anyhow::anyhow!("{late:?}"))?;

@@ -25,7 +25,9 @@ impl Projection for Sales {
     type Event = Countable;
     type ReadModel = SqliteReadModel;
 
-    const NAME: &'static str = "sales";
+    fn name(&self) -> &str {
+        "sales"
+    }
 
     async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
         sqlx::raw_sql(

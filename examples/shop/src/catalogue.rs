@@ -3,10 +3,10 @@
 use recount::catalogue::{Catalogue, CatalogueError};
 
 use crate::analytics::Sales;
-use crate::inventory::{StockLevels, Warehouse};
+use crate::inventory::{Shipping, StockLevels, Warehouse};
 use crate::notification::Notifications;
-use crate::order::{Order, OrderEvent};
-use crate::payment::{Payment, PaymentEvent};
+use crate::order::Order;
+use crate::payment::{Payment, Payments};
 use crate::user::Customer;
 
 /// All of it.
@@ -18,9 +18,9 @@ pub fn of_the_shop() -> Result<Catalogue, CatalogueError> {
         .aggregate::<Order>()
         .aggregate::<Payment>()
         .aggregate::<Warehouse>()
-        .listener::<OrderEvent>("payments")
-        .listener::<PaymentEvent>("shipping")
-        .projection::<Sales>()
-        .projection::<StockLevels>()
-        .projection::<Notifications>())
+        .reaction(&Payments)
+        .reaction(&Shipping)
+        .projection(&Sales)
+        .projection(&StockLevels)
+        .projection(&Notifications))
 }

@@ -2,11 +2,10 @@
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use recount::{ExpectedRevision, Recount, StateKey};
+use recount::{DispatchError, ExpectedRevision, Recount, StateKey};
 
 use crate::cdnow::{Orders, Row};
 use crate::order::PlaceOrder;
-use crate::reaction::once;
 use crate::user::RegisterCustomer;
 use crate::values::{Cents, CustomerId, OrderId};
 
@@ -54,4 +53,12 @@ async fn place(recount: &Recount, source: &str, row: &Row) -> Result<u64> {
     };
     once(recount.dispatch(order).await).with_context(|| format!("order of line {}", row.line))?;
     Ok(row.line)
+}
+
+/// What is there already needs no doing.
+fn once<T, E: std::error::Error>(outcome: Result<T, DispatchError<E>>) -> Result<(), DispatchError<E>> {
+    match outcome {
+        Ok(_) | Err(DispatchError::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }

@@ -1,7 +1,9 @@
 //! Stock: a warehouse ships what was paid for, and orders more before it runs out. Never ships what isn't there.
 
 use recount::sqlite::SqliteReadModel;
-use recount::{Aggregate, Apply, BoxError, Command, Event, Handle, IdempotencyKey, Projection, RecordedEvent, Recount};
+use recount::{
+    Aggregate, Apply, BoxError, Command, Commands, Event, Handle, IdempotencyKey, Projection, Reaction, RecordedEvent,
+};
 use sqlx::SqliteConnection;
 
 use crate::payment::PaymentEvent;
@@ -69,15 +71,24 @@ impl Handle<ShipOrder> for Warehouse {
     }
 }
 
-/// Inventory hears of a payment, and ships.
-pub async fn heard(recount: Recount, event: PaymentEvent) -> anyhow::Result<()> {
-    let (PaymentEvent::Captured { order, customer, cds, .. } | PaymentEvent::Waived { order, customer, cds }) = event;
-    // A warehouse ships many orders, so its stream can't say that this one was shipped; the key can.
-    let key = IdempotencyKey::new(format!("ship/{order}"))?;
-    let warehouse = warehouse_of(&customer);
-    let receipt = recount.dispatch(ShipOrder { warehouse, order, customer, cds }).idempotency_key(key).await?;
-    tracing::trace!(position = ?receipt.position, "shipped");
-    Ok(())
+/// Hears of a payment, and ships.
+pub struct Shipping;
+
+impl Reaction for Shipping {
+    type Event = PaymentEvent;
+
+    fn name(&self) -> &str {
+        "shipping"
+    }
+
+    async fn on(&self, event: &PaymentEvent, _: &RecordedEvent) -> Result<Commands, BoxError> {
+        let (PaymentEvent::Captured { order, customer, cds, .. } | PaymentEvent::Waived { order, customer, cds }) =
+            event.clone();
+        // The key that earlier shops gave it, so that nothing in their files is shipped again.
+        let key = IdempotencyKey::new(format!("ship/{order}"))?;
+        let warehouse = warehouse_of(&customer);
+        Ok(Commands::send(ShipOrder { warehouse, order, customer, cds }).idempotency_key(key))
+    }
 }
 
 /// The read model `stock`: what each warehouse got, shipped and has.
@@ -87,7 +98,9 @@ impl Projection for StockLevels {
     type Event = StockEvent;
     type ReadModel = SqliteReadModel;
 
-    const NAME: &'static str = "stock_levels";
+    fn name(&self) -> &str {
+        "stock_levels"
+    }
 
     async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
         sqlx::query(

@@ -11,7 +11,6 @@ mod notification;
 mod order;
 mod payment;
 mod progress;
-mod reaction;
 mod report;
 mod shop;
 mod stop;

@@ -26,7 +26,9 @@ impl Projection for Notifications {
     type Event = Notable;
     type ReadModel = SqliteReadModel;
 
-    const NAME: &'static str = "notifications";
+    fn name(&self) -> &str {
+        "notifications"
+    }
 
     async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
         sqlx::query(

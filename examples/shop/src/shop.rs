@@ -1,29 +1,26 @@
 //! The shop as a whole: its parts, wired together by the events they hear of.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use recount::memory::MemoryStore;
 use recount::postgres::PostgresStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
 use recount::telemetry::OpenTelemetryContext;
-use recount::{Address, Projections, Recount, Store};
+use recount::{Address, ConsumerKind, Consumers, Position, Progress, Recount, Status, Store};
 use tempfile::TempDir;
 
 use crate::analytics::Sales;
 use crate::cdnow::Orders;
 use crate::import::import;
-use crate::inventory::{self, StockLevels};
+use crate::inventory::{Shipping, StockLevels};
 use crate::notification::Notifications;
-use crate::payment;
+use crate::payment::Payments;
 use crate::progress::{Bars, Count, EVERY};
-use crate::reaction::Reaction;
 
 /// The parts that run, and the store they share.
 pub struct Shop {
     pub recount: Recount,
     pub read_model: SqliteReadModel,
-    projections: Projections,
-    payments: Reaction,
-    shipping: Reaction,
+    consumers: Consumers,
     /// Where the read model is when the events are not in a file. Dropped last, it takes its files along.
     scratch: Option<TempDir>,
 }
@@ -37,32 +34,25 @@ impl Shop {
         let address: Address = url.parse().context("--store")?;
         let opened = format!("can't open the store {address}");
         let (recount, read_model, scratch) = connect(address).await.context(opened)?;
-        let projections = recount
-            .projections()
-            .add(Sales, read_model.clone())
-            .add(StockLevels, read_model.clone())
-            .add(Notifications, read_model.clone())
+        let consumers = recount
+            .consumers()
+            .reaction(Payments)
+            .reaction(Shipping)
+            .projection(Sales, read_model.clone())
+            .projection(StockLevels, read_model.clone())
+            .projection(Notifications, read_model.clone())
             .start();
-        Ok(Self {
-            payments: Reaction::start(recount.clone(), "payments", payment::heard),
-            shipping: Reaction::start(recount.clone(), "shipping", inventory::heard),
-            recount,
-            read_model,
-            projections,
-            scratch,
-        })
+        Ok(Self { recount, read_model, consumers, scratch })
     }
 
     /// Brings in the orders, and waits until every part of the shop has done what follows from them.
     pub async fn take_in(&mut self, orders: &Orders, bars: &Bars) -> Result<()> {
-        let Self { recount, payments, shipping, projections, .. } = self;
+        let Self { recount, consumers, .. } = self;
         let count = Count::default();
-        let (paid, shipped) = (payments.progress(), shipping.progress());
         let drawn = async {
             let head = recount.store().watch();
             loop {
-                let read = projections.progress().iter().map(|progress| progress.position).min().unwrap_or_default();
-                bars.show(&count, &[*paid.borrow(), *shipped.borrow(), read], *head.borrow());
+                bars.show(&count, &positions(&consumers.progress()), *head.borrow());
                 tokio::time::sleep(EVERY).await;
             }
         };
@@ -70,16 +60,13 @@ impl Shop {
             import(recount, orders, |done| count.set(done)).await?;
             bars.orders_done(&count);
             // What one part does is what the next one waits for, so the head is asked for anew.
-            let head = recount.store().head().await?;
-            payments.wait_for(head).await?;
-            bars.part_done(0, head);
-            let head = recount.store().head().await?;
-            shipping.wait_for(head).await?;
-            bars.part_done(1, head);
-            let head = recount.store().head().await?;
-            if let Err(stopped) = projections.wait_for(head).await {
-                bail!("projection {} is at {}: {:?}", stopped.projection, stopped.position, stopped.status);
+            for (part, name) in [(0, "payments"), (1, "shipping")] {
+                let head = recount.store().head().await?;
+                consumers.wait_for_one(name, head).await.map_err(stopped)?;
+                bars.part_done(part, head);
             }
+            let head = recount.store().head().await?;
+            consumers.wait_for(head).await.map_err(stopped)?;
             bars.part_done(2, head);
             Ok(())
         };
@@ -91,12 +78,27 @@ impl Shop {
 
     /// Lets the parts finish what they are doing, closes the store, and leaves nothing behind that isn't to stay.
     pub async fn close(self) {
-        drop((self.payments, self.shipping));
-        self.projections.shutdown().await;
+        self.consumers.shutdown().await;
         self.recount.close().await;
         if self.scratch.is_some() {
             self.read_model.pool().close().await;
         }
+    }
+}
+
+/// How far payments, shipping and the read models are.
+fn positions(progress: &[Progress]) -> [Position; 3] {
+    let of = |name: &str| progress.iter().find(|it| &*it.name == name).map_or(Position::START, |it| it.position);
+    let read = progress.iter().filter(|it| it.kind == ConsumerKind::Projection).map(|it| it.position).min();
+    [of("payments"), of("shipping"), read.unwrap_or_default()]
+}
+
+/// A part that has stopped, as an error.
+fn stopped(progress: Progress) -> anyhow::Error {
+    let Progress { kind, name, position, status, .. } = progress;
+    match status {
+        Status::Stopped { error } => anyhow!("{kind} {name} stopped at {position}: {error}"),
+        status => anyhow!("{kind} {name} is at {position}: {status:?}"),
     }
 }
 

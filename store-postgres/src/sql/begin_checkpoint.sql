@@ -1,6 +1,4 @@
-SELECT coalesce(c.position, 0), c.store, c.event, pg_current_xact_id()::text
+SELECT coalesce(c.position, 0), c.store, c.event, c.filter_id, pg_current_xact_id()::text
 FROM (VALUES ($1)) AS wanted (projection)
-LEFT JOIN LATERAL (
-    SELECT position, store, event FROM {schema}.checkpoints WHERE projection = wanted.projection FOR UPDATE
-) AS c ON true
+LEFT JOIN {schema}.checkpoints AS c ON c.projection = wanted.projection
 WHERE {this}

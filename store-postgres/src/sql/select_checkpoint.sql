@@ -1,1 +1,1 @@
-SELECT position, store, event FROM {schema}.checkpoints WHERE projection = $1 AND {this}
+SELECT position, store, event, filter_id FROM {schema}.checkpoints WHERE projection = $1 AND {this}

@@ -1,1 +1,1 @@
-SELECT position, store, event FROM checkpoints WHERE projection = ?1
+SELECT position, store, event, filter_id FROM checkpoints WHERE projection = ?1

@@ -103,7 +103,7 @@ impl GivenEvents {
     }
 
     async fn take<P: Projection>(&self, projection: &P, model: &P::ReadModel) -> Result<(), String> {
-        let name = P::NAME;
+        let name = projection.name();
         let query = P::Event::query();
         let fails = |what: &str, error: &(dyn std::error::Error + 'static)| {
             format!("projection {name}: {what} failed: {}", causes(error))

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use recount_core::{BoxError, Event, Projection, Projections, ReadModel, RecordedEvent, Recount};
+use recount_core::{BoxError, Consumers, Event, Projection, ReadModel, RecordedEvent, Recount};
 
 /// The events that the suite's projections handle.
 #[derive(Event, Clone, Debug)]
@@ -55,7 +55,9 @@ impl<R: ReadModel> Projection for Probing<R> {
     type Event = Tested;
     type ReadModel = R;
 
-    const NAME: &'static str = "probe";
+    fn name(&self) -> &str {
+        "probe"
+    }
 
     async fn on(&self, _: &Tested, event: &RecordedEvent, _: &mut R::Connection) -> Result<(), BoxError> {
         (self.0.handler)(event.clone()).await?;
@@ -73,7 +75,7 @@ pub trait Target: Send + Sync {
     fn is_elsewhere(&self) -> bool;
 
     /// Starts a projection into the read model, always under the same name.
-    fn start(&self, recount: &Recount, probe: Arc<Probe>) -> Projections;
+    fn start(&self, recount: &Recount, probe: Arc<Probe>) -> Consumers;
 }
 
 /// A [`Target`] of any type of read model.
@@ -103,7 +105,7 @@ impl<R: ReadModel + Clone> Target for Model<R> {
     fn is_elsewhere(&self) -> bool {
         self.elsewhere
     }
-    fn start(&self, recount: &Recount, probe: Arc<Probe>) -> Projections {
-        recount.projections().add(Probing(probe, PhantomData), self.read_model.clone()).start()
+    fn start(&self, recount: &Recount, probe: Arc<Probe>) -> Consumers {
+        recount.consumers().projection(Probing(probe, PhantomData), self.read_model.clone()).start()
     }
 }

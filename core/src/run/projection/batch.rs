@@ -1,31 +1,39 @@
 //! The batch of events that a projection handles in one transaction, and its failures.
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 
-use crate::{BoxError, Delivery, Event, Position, Projection, ReadModel, RecordedEvent, Subscription};
+use crate::run::consumer::Delivered;
+use crate::{BoxError, Checkpoint, Event, RecordedEvent, Source};
 
 /// The events of one transaction.
 pub(super) struct Batch {
     pub(super) events: Vec<RecordedEvent>,
-    pub(super) to: Position,
+    /// The mark of the last delivery, as the source gave it.
+    pub(super) to: Checkpoint,
     pub(super) caught_up: bool,
 }
 
-/// Collects the first delivery and the deliveries that are ready, up to the read model's batch size.
-pub(super) fn collect<R: ReadModel>(first: Delivery, deliveries: &mut Subscription) -> Result<Batch, BoxError> {
-    let mut batch = Batch { events: Vec::new(), to: first.position(), caught_up: false };
+/// Collects the first delivery and the deliveries that are ready, up to so many events.
+pub(super) fn collect<S>(first: Delivered<S>, source: &mut S, limit: usize) -> Result<Batch, BoxError>
+where
+    S: Source<Item = RecordedEvent, Mark = Checkpoint>,
+{
+    let mut batch = Batch { events: Vec::new(), to: Checkpoint::START, caught_up: false };
     let mut next = Some(first);
-    while let Some(delivery) = next.take() {
-        batch.to = delivery.position();
-        match delivery {
-            Delivery::CaughtUp(_) => batch.caught_up = true,
-            Delivery::Event(event) => {
+    while let Some(delivered) = next.take() {
+        match delivered {
+            Delivered::CaughtUp { mark } => {
+                batch.to = mark.unwrap_or(batch.to);
+                batch.caught_up = true;
+            }
+            Delivered::Item { item, mark, .. } => {
+                batch.to = mark.unwrap_or(batch.to);
                 batch.caught_up = false;
-                batch.events.push(event);
+                batch.events.push(item);
             }
         }
-        if batch.events.len() < R::BATCH && !batch.caught_up {
-            next = deliveries.next().now_or_never().flatten().transpose()?;
+        if batch.events.len() < limit && !batch.caught_up {
+            next = source.next().now_or_never().transpose()?;
         }
     }
     Ok(batch)
@@ -49,10 +57,10 @@ impl Failure {
     }
 }
 
-pub(super) type Decoded<'e, P> = (<P as Projection>::Event, &'e RecordedEvent);
+pub(super) type Decoded<'e, E> = (E, &'e RecordedEvent);
 
 /// Decodes the events up to the first that fails, and returns the error of that one.
-pub(super) fn decode<E: Event>(events: &[RecordedEvent]) -> (Vec<(E, &RecordedEvent)>, Option<BoxError>) {
+pub(super) fn decode<E: Event>(events: &[RecordedEvent]) -> (Vec<Decoded<'_, E>>, Option<BoxError>) {
     let mut decoded = Vec::with_capacity(events.len());
     for recorded in events {
         match E::from_recorded(recorded) {
@@ -63,7 +71,7 @@ pub(super) fn decode<E: Event>(events: &[RecordedEvent]) -> (Vec<(E, &RecordedEv
     (decoded, None)
 }
 
-pub(super) fn failed_on(recorded: &RecordedEvent, error: BoxError) -> BoxError {
+pub(crate) fn failed_on(recorded: &RecordedEvent, error: BoxError) -> BoxError {
     let event = format!(
         "{} at position {} ({}, version {})",
         recorded.data.event_type, recorded.position, recorded.stream, recorded.version

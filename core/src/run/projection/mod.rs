@@ -1,9 +1,17 @@
 //! Projections: events in, a read model out, each event counted exactly once.
 
+mod batch;
+mod set_up;
+mod task;
+mod transaction;
+
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::{BoxError, Checkpoint, Event, Metadata, Position, RecordedEvent, StoreError, Transient};
+use super::consumer::guarded;
+use crate::{BoxError, Event, Metadata, ReadModel, RecordedEvent};
+pub(crate) use batch::failed_on;
+pub(crate) use task::Projecting;
 
 /// Builds a read model from events.
 ///
@@ -30,7 +38,9 @@ use crate::{BoxError, Checkpoint, Event, Metadata, Position, RecordedEvent, Stor
 ///     type Event = UserEvent;
 ///     type ReadModel = InMemory; // with `SqliteReadModel`, the last parameter is a connection in the transaction
 ///
-///     const NAME: &'static str = "names";
+///     fn name(&self) -> &str {
+///         "names"
+///     }
 ///
 ///     async fn on(&self, event: &UserEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
 ///         let UserEvent::Registered { name } = event;
@@ -43,7 +53,7 @@ use crate::{BoxError, Checkpoint, Event, Metadata, Position, RecordedEvent, Stor
 /// # async fn main() {
 /// let recount = Recount::new(recount_store_memory::MemoryStore::new());
 /// let names = Arc::new(Names::default());
-/// let projections = recount.projections().add(Arc::clone(&names), InMemory::new()).start();
+/// let projections = recount.consumers().projection(Arc::clone(&names), InMemory::new()).start();
 /// projections.shutdown().await;
 /// # }
 /// ```
@@ -53,8 +63,9 @@ pub trait Projection: Send + Sync + 'static {
     /// Where it writes.
     type ReadModel: ReadModel;
 
-    /// Its name, under which its checkpoint is kept. Another name starts from the first event.
-    const NAME: &'static str;
+    /// Its name, under which its checkpoint is kept. Another name starts from the first event. It must not change while
+    /// the projection runs.
+    fn name(&self) -> &str;
 
     /// Makes the read model ready, for example creates tables. Runs before the first event, at every start.
     fn setup(
@@ -65,7 +76,20 @@ pub trait Projection: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Takes one event into the read model.
+    /// Deletes what the projection has written, so that it can start over. Runs in the transaction that resets the
+    /// checkpoint, if [`FilterChange::StartOver`](crate::FilterChange::StartOver) was chosen; [`setup`](Self::setup) follows.
+    ///
+    /// # Errors
+    /// Unless defined, it fails: handling the events again would count them twice.
+    fn reset(
+        &self,
+        connection: &mut <Self::ReadModel as ReadModel>::Connection,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = connection;
+        async { Err("the projection can't start over: define `reset`, which deletes what it has written".into()) }
+    }
+
+    /// Takes one event into the read model. A panic is a failure like any other.
     fn on(
         &self,
         event: &Self::Event,
@@ -78,6 +102,10 @@ pub trait Projection: Send + Sync + 'static {
     ///
     /// If such a handler fails on several events, what it wrote is undone and they are taken by `on`, so that those
     /// before the one to blame are kept: `on` must do the same.
+    ///
+    /// It runs in a metadata scope of what all events have in common: correlation id, actor and trace context, if they
+    /// are equal; no causation id if there are several events. `Metadata::caused_by(recorded).scope(…)` gives one
+    /// event's own, in which `on` always runs.
     fn on_many(
         &self,
         events: &[(Self::Event, &RecordedEvent)],
@@ -102,7 +130,8 @@ pub(crate) async fn one_by_one<P: Projection + ?Sized>(
     connection: &mut <P::ReadModel as ReadModel>::Connection,
 ) -> Result<(), BoxError> {
     for (at, (event, recorded)) in events.iter().enumerate() {
-        let taken = Metadata::caused_by(recorded).scope(projection.on(event, recorded, &mut *connection)).await;
+        let handling = guarded(async { projection.on(event, recorded, &mut *connection).await });
+        let taken = Metadata::caused_by(recorded).scope(handling).await;
         taken.map_err(|source| OneFailed { at, source })?;
     }
     Ok(())
@@ -112,10 +141,16 @@ impl<P: Projection> Projection for Arc<P> {
     type Event = P::Event;
     type ReadModel = P::ReadModel;
 
-    const NAME: &'static str = P::NAME;
+    fn name(&self) -> &str {
+        (**self).name()
+    }
 
     async fn setup(&self, connection: &mut <Self::ReadModel as ReadModel>::Connection) -> Result<(), BoxError> {
         (**self).setup(connection).await
+    }
+
+    async fn reset(&self, connection: &mut <Self::ReadModel as ReadModel>::Connection) -> Result<(), BoxError> {
+        (**self).reset(connection).await
     }
 
     async fn on(
@@ -133,79 +168,5 @@ impl<P: Projection> Projection for Arc<P> {
         connection: &mut <Self::ReadModel as ReadModel>::Connection,
     ) -> Result<(), BoxError> {
         (**self).on_many(events, connection).await
-    }
-}
-
-/// A place that projections write to, and that keeps their checkpoints in the same transaction.
-pub trait ReadModel: Send + Sync + 'static {
-    /// What handlers write through.
-    type Connection: Send;
-    /// An open transaction; dropping it undoes it, see [`UNDOES`](Self::UNDOES).
-    type Transaction: Send;
-
-    /// How many events to take into one transaction at most.
-    const BATCH: usize;
-
-    /// Whether dropping a transaction undoes what was written through its connection. If not, a handler that fails must not have changed
-    /// anything, and what the handlers before it did is kept.
-    const UNDOES: bool = true;
-
-    /// Starts a transaction and reads the projection's checkpoint in it (`START` if there is none yet).
-    fn begin(
-        &self,
-        projection: &str,
-    ) -> impl Future<Output = Result<(Self::Transaction, Checkpoint), StoreError>> + Send;
-
-    /// The connection of an open transaction.
-    fn connection(transaction: &mut Self::Transaction) -> &mut Self::Connection;
-
-    /// Runs handlers of a projection while its transaction is open. A read model whose transactions lock the store
-    /// marks the task here, so that a write to that store by the handler fails instead of deadlocking.
-    fn handling<F>(&self, projection: &'static str, handlers: F) -> impl Future<Output = F::Output> + Send
-    where
-        F: Future<Output: Send> + Send,
-    {
-        let _ = projection;
-        handlers
-    }
-
-    /// Moves the checkpoint forward and commits. All parts of the checkpoint are kept, also the store and the event.
-    ///
-    /// # Errors
-    /// [`CheckpointError::Moved`] if the checkpoint is no longer `from`: someone else runs this projection.
-    /// Nothing is written then.
-    fn commit(
-        &self,
-        transaction: Self::Transaction,
-        projection: &str,
-        from: Checkpoint,
-        to: Checkpoint,
-    ) -> impl Future<Output = Result<(), CheckpointError>> + Send;
-}
-
-/// How moving a checkpoint can fail. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// The checkpoint is not where it was left.
-    #[error(
-        "the checkpoint of projection {projection} was left at {expected} but is at {actual}: it runs elsewhere too"
-    )]
-    Moved {
-        /// The projection's name.
-        projection: String,
-        /// Where it was left.
-        expected: Position,
-        /// Where it is.
-        actual: Position,
-    },
-    /// The read model failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Transient for CheckpointError {
-    fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
     }
 }

@@ -1,0 +1,210 @@
+//! Starting consumers: one task each, an owner for all, progress as data.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::concurrent::Concurrent;
+use super::filter::FilterChange;
+use super::keeper::Keeper;
+use super::progress::Reporter;
+use super::runners::NameTaken;
+use super::supervise::{Frame, supervise};
+use super::{ConsumerKind, Progress, RetryBudget, Runners, Sink, Source, StoreSource};
+use crate::recount::Inner;
+use crate::run::projection::Projecting;
+use crate::run::reaction::Reacting;
+use crate::{BoxError, Event, Position, Projection, Reaction, ReadModel, Recount};
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Start = Box<dyn FnOnce(Frame, FilterChange) -> Result<Task, BoxError> + Send>;
+
+/// Consumers to start together: projections, reactions, and sinks of the application's own.
+#[must_use = "nothing runs until it is started"]
+pub struct ConsumersBuilder {
+    application: Arc<Inner>,
+    budget: RetryBudget,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    kind: ConsumerKind,
+    name: Arc<str>,
+    runners: Runners,
+    on_change: FilterChange,
+    start: Start,
+}
+
+impl ConsumersBuilder {
+    pub(crate) fn new(application: Arc<Inner>) -> Self {
+        Self { application, budget: RetryBudget::default(), entries: Vec::new() }
+    }
+
+    /// Adds a projection that writes to this read model. Add an `Arc` of it to keep a handle.
+    pub fn projection<P: Projection>(mut self, projection: P, read_model: P::ReadModel) -> Self {
+        let (name, runners) = (Arc::from(projection.name()), read_model.runners().clone());
+        let application = Arc::clone(&self.application);
+        let start: Start = Box::new(move |frame, on_change| {
+            application.names.claim_events::<P::Event>()?;
+            let source = StoreSource::new(Arc::clone(&application.store), frame.title(), P::Event::query());
+            let task = Projecting::new(frame.clone(), source, projection, read_model, on_change);
+            Ok(Box::pin(supervise(frame, task)))
+        });
+        self.entries.push(Entry {
+            kind: ConsumerKind::Projection,
+            name,
+            runners,
+            on_change: FilterChange::Refuse,
+            start,
+        });
+        self
+    }
+
+    /// Adds a reaction.
+    pub fn reaction<R: Reaction>(self, reaction: R) -> Self {
+        let name = Arc::from(reaction.name());
+        let application = Arc::clone(&self.application);
+        self.concurrent(ConsumerKind::Reaction, name, move |frame| {
+            application.names.claim_events::<R::Event>()?;
+            let source = StoreSource::new(Arc::clone(&application.store), frame.title(), R::Event::query());
+            let recount = Recount { inner: application };
+            Ok((source, Reacting::new(recount, reaction)?))
+        })
+    }
+
+    /// Adds a sink that handles the items of a source. The name is that of its checkpoint.
+    pub fn consumer<S: Source, K: Sink<Item = S::Item>>(self, name: &str, source: S, sink: K) -> Self {
+        self.concurrent(ConsumerKind::Sink, name.into(), move |_| Ok((source, sink)))
+    }
+
+    fn concurrent<S: Source, K: Sink<Item = S::Item>>(
+        mut self,
+        kind: ConsumerKind,
+        name: Arc<str>,
+        parts: impl FnOnce(&Frame) -> Result<(S, K), BoxError> + Send + 'static,
+    ) -> Self {
+        let store = Arc::clone(&self.application.store);
+        let start: Start = Box::new(move |frame, on_change| {
+            let key = Keeper::key(frame.kind, &frame.name)?;
+            let keeper = Keeper { store, consumer: frame.title(), key, on_change };
+            let (source, sink) = parts(&frame)?;
+            Ok(Box::pin(supervise(frame.clone(), Concurrent { frame, source, sink, keeper })))
+        });
+        let runners = self.application.runners.clone();
+        self.entries.push(Entry { kind, name, runners, on_change: FilterChange::Refuse, start });
+        self
+    }
+
+    /// How the consumer that was added last goes on if it selects other events than those that its checkpoint was made
+    /// of, for example since an event type was added to its union. Unless set, it refuses to start then.
+    pub fn on_filter_change(mut self, choice: FilterChange) -> Self {
+        if let Some(last) = self.entries.last_mut() {
+            last.on_change = choice;
+        }
+        self
+    }
+
+    /// How an event that fails is tried again before its consumer stops. For 30 seconds unless set.
+    pub fn retry(mut self, budget: RetryBudget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Starts them all. Each goes on from its own checkpoint; one that fails stops alone. A second consumer of the same
+    /// kind, name and place is refused: its status is [`Stopped`](crate::Status::Stopped).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(self) -> Consumers {
+        let Self { entries, budget, .. } = self;
+        let (shutdown, stop) = watch::channel(false);
+        let (handle, mut tasks) = (Arc::new(()), JoinSet::new());
+        let start = |Entry { kind, name, runners, on_change, start }| {
+            let (reporter, progress) = Reporter::new(kind, &name);
+            let frame = Frame { kind, name, reporter: Arc::new(reporter), budget, shutdown: stop.clone() };
+            if !runners.claim(&frame.title(), Arc::downgrade(&handle), progress.clone()) {
+                frame.stop(&NameTaken { consumer: frame.title() });
+                return progress;
+            }
+            match start(frame.clone(), on_change) {
+                Ok(task) => drop(tasks.spawn(task)),
+                Err(error) => frame.stop(&*error),
+            }
+            progress
+        };
+        let progress = entries.into_iter().map(start).collect();
+        Consumers { progress, shutdown, tasks, _handle: handle }
+    }
+}
+
+/// Consumers that run. Dropping this stops them at once, between or within transactions: nothing is half written.
+#[derive(Debug)]
+pub struct Consumers {
+    progress: Vec<watch::Receiver<Progress>>,
+    shutdown: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    /// Gone as soon as this is dropped, so that the names are free again.
+    _handle: Arc<()>,
+}
+
+impl Consumers {
+    /// How far each is, in the order in which they were added.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        self.progress.iter().map(|progress| progress.borrow().clone()).collect()
+    }
+
+    /// Waits until every consumer has handled everything up to this position: reading your own writes.
+    /// Returns only after each sink is set up and its checkpoint was found in the store, even if the store is empty.
+    ///
+    /// # Errors
+    /// The progress of a consumer that stopped before it got there.
+    ///
+    /// # Cancel safety
+    /// Only waits: it can be dropped at any point.
+    pub async fn wait_for(&self, position: Position) -> Result<(), Progress> {
+        for progress in &self.progress {
+            wait_for(progress, position).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the consumers of this name have handled everything up to this position.
+    ///
+    /// # Errors
+    /// The progress of a consumer that stopped before it got there, also if there is none of this name.
+    ///
+    /// # Cancel safety
+    /// Only waits: it can be dropped at any point.
+    pub async fn wait_for_one(&self, name: &str, position: Position) -> Result<(), Progress> {
+        let mut named = self.progress.iter().filter(|progress| &*progress.borrow().name == name).peekable();
+        if named.peek().is_none() {
+            return Err(Progress::missing(name));
+        }
+        for progress in named {
+            wait_for(progress, position).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets each finish its transaction or the items that it handles, then stops them.
+    pub async fn shutdown(mut self) {
+        self.shutdown.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "consumer task panicked");
+            }
+        }
+    }
+}
+
+async fn wait_for(progress: &watch::Receiver<Progress>, position: Position) -> Result<(), Progress> {
+    let mut progress = progress.clone();
+    // An error means that the task is gone; its last progress is still there.
+    let _ = progress.wait_for(|now| now.has_reached(position) || now.is_over()).await;
+    let now = progress.borrow().clone();
+    if now.has_reached(position) { Ok(()) } else { Err(now) }
+}

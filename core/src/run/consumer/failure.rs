@@ -1,0 +1,161 @@
+//! Failures of a consumer: what time heals, what is an item's fault, and what ends the consumer.
+
+use std::any::Any;
+use std::error::Error;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::filter::FilterChanged;
+use crate::store::transient::Known;
+use crate::{
+    AppendError, BoxError, CheckpointError, LoadError, NameCollision, NameError, StoreError, Transient, dispatch, store,
+};
+
+/// An error that time heals, such as a service that can't be reached. A handler or sink returns it to be called again
+/// without limit, since no item is to blame. The errors of stores say so themselves.
+///
+/// ```
+/// # use recount_core::{BoxError, TransientError};
+/// async fn call() -> Result<(), BoxError> {
+///     let answer = std::fs::read("/net/share").map_err(TransientError::new)?;
+///     # drop(answer);
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TransientError(BoxError);
+
+impl TransientError {
+    /// Marks the error as one that time heals.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+}
+
+/// What a failure means to a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Time heals it.
+    Transient,
+    /// Another runner has moved the checkpoint.
+    Elsewhere,
+    /// An item, the handler or the set-up is to blame.
+    Bad,
+    /// Trying again is useless.
+    Final,
+    /// The store lacks events that were handled.
+    Lost,
+}
+
+/// Classifies an error by the first of its causes that is known.
+pub(crate) fn classify(error: &(dyn Error + 'static)) -> Class {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.filter_map(known).next().unwrap_or(Class::Bad)
+}
+
+/// Whether an error that a handler returned is [transient](Transient): the first error of recount's, of an input or output
+/// operation, or of a timeout in its chain of sources decides. An unknown error is not transient.
+///
+/// ```
+/// # use recount_core::{BoxError, StoreError, is_transient};
+/// let lost = StoreError::Unavailable { operation: "append", source: "connection reset".into() };
+/// assert!(is_transient(&lost));
+/// assert!(!is_transient(&*BoxError::from("no such account")));
+/// ```
+#[must_use]
+pub fn is_transient(error: &(dyn Error + 'static)) -> bool {
+    classify(error) == Class::Transient
+}
+
+impl Transient for TransientError {
+    fn is_transient(&self) -> bool {
+        true
+    }
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<Class> {
+    if error.is::<TransientError>() || error.is::<TookTooLong>() {
+        return Some(Class::Transient);
+    }
+    if error.is::<GaveUp>() || error.is::<FilterChanged>() || error.is::<NameCollision>() || error.is::<NameError>() {
+        return Some(Class::Final);
+    }
+    if error.is::<MovedElsewhere>() || matches!(error.downcast_ref(), Some(CheckpointError::Moved { .. })) {
+        return Some(Class::Elsewhere);
+    }
+    match store_error(error) {
+        Some(store) if store.is_lost_history() => return Some(Class::Lost),
+        Some(StoreError::Closed) => return Some(Class::Final),
+        _ => {}
+    }
+    let mut answers = [store::transient::KNOWN, dispatch::transient::KNOWN, KNOWN].into_iter().flatten();
+    let transient = answers.find_map(|known| known(error))?;
+    Some(if transient { Class::Transient } else { Class::Bad })
+}
+
+const KNOWN: &[Known] = &[store::transient::known::<CheckpointError>];
+
+/// The error of a store. Transparent variants hide it from `source`.
+fn store_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e StoreError> {
+    error
+        .downcast_ref::<StoreError>()
+        .or_else(|| match error.downcast_ref::<AppendError>()? {
+            AppendError::Store(error) => Some(error),
+            _ => None,
+        })
+        .or_else(|| match error.downcast_ref::<LoadError>()? {
+            LoadError::Store(error) => Some(error),
+            _ => None,
+        })
+        .or_else(|| match error.downcast_ref::<CheckpointError>()? {
+            CheckpointError::Store(error) => Some(error),
+            CheckpointError::Moved { .. } => None,
+        })
+}
+
+/// The item's retry budget is used up.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct GaveUp(pub(crate) BoxError);
+
+/// The stored mark is not where this consumer left it.
+#[derive(Debug, thiserror::Error)]
+#[error("the checkpoint of {consumer} was moved by another runner of that name: it runs elsewhere too")]
+pub(crate) struct MovedElsewhere {
+    pub(crate) consumer: String,
+}
+
+/// A handler exceeds its limit.
+#[derive(Debug, thiserror::Error)]
+#[error("it has not returned within {0:?}")]
+pub(crate) struct TookTooLong(pub(crate) Duration);
+
+/// A panic, as an error.
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked: {0}")]
+struct Panicked(String);
+
+/// Turns a panic into an error.
+pub(crate) async fn guarded<T>(work: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(Panicked(message(&*panic)).into()),
+    }
+}
+
+/// Turns a panic into an error, and ends the work after this time.
+pub(crate) async fn bounded<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, BoxError> {
+    tokio::time::timeout(limit, guarded(work)).await.unwrap_or_else(|_| Err(TookTooLong(limit).into()))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}

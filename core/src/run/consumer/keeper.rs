@@ -1,0 +1,82 @@
+//! The marks of consumers whose sink has no transaction: entries of the state store, moved by compare-and-set.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::failure::MovedElsewhere;
+use super::filter::{Filter, FilterChange, FilterChanged, Verdict, verdict};
+use super::source::Source;
+use crate::{BoxError, ExpectedRevision, Namespace, Position, StateError, StateKey, Store, StoreError};
+
+/// Stores the marks of one consumer.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    pub(crate) store: Arc<dyn Store>,
+    /// The consumer, as errors name it.
+    pub(crate) consumer: String,
+    pub(crate) key: StateKey,
+    pub(crate) on_change: FilterChange,
+}
+
+/// The stored form.
+#[derive(Serialize, Deserialize)]
+struct Stored<M> {
+    mark: Option<M>,
+    filter: Filter,
+}
+
+/// The last write to a consumer's entry.
+pub(crate) struct Kept<M> {
+    pub(crate) mark: Option<M>,
+    pub(crate) revision: ExpectedRevision,
+    /// The consumer starts over.
+    pub(crate) reset: bool,
+}
+
+impl Keeper {
+    /// The entry of a consumer: `KIND/NAME` in the namespace of consumers.
+    pub(crate) fn key(kind: impl std::fmt::Display, name: &str) -> Result<StateKey, crate::NameError> {
+        Namespace::CONSUMER.key(format!("{kind}/{name}"))
+    }
+
+    /// Reads the mark, and compares the filter that it was stored with.
+    pub(crate) async fn open<S: Source>(&self, filter: &Filter) -> Result<Kept<S::Mark>, BoxError> {
+        let Some(entry) = self.store.get(&self.key).await? else {
+            return Ok(Kept { mark: None, revision: ExpectedRevision::Absent, reset: false });
+        };
+        let stored: Stored<S::Mark> = serde_json::from_slice(&entry.value).map_err(|error| StoreError::Damaged {
+            what: format!("the state entry {} is no checkpoint: {error}", self.key),
+        })?;
+        let at = stored.mark.as_ref().map_or(Position::START, S::position);
+        let id = stored.mark.is_some().then(|| stored.filter.id());
+        let mut kept = Kept { mark: stored.mark, revision: ExpectedRevision::Exact(entry.revision), reset: false };
+        // A mark that has no position is behind the start all the same.
+        match verdict(id, at.max(Position::new(1)), filter.id(), self.on_change) {
+            Verdict::Same => return Ok(kept),
+            Verdict::Refuse => {
+                return Err(FilterChanged::new(self.consumer.clone(), at, &stored.filter, filter).into());
+            }
+            Verdict::Adopt => {}
+            Verdict::StartOver => (kept.mark, kept.reset) = (None, true),
+        }
+        kept.revision = self.put(filter.clone(), kept.mark.clone(), kept.revision).await?;
+        Ok(kept)
+    }
+
+    /// Moves the mark, unless another runner has moved it.
+    pub(crate) async fn put<M: Serialize + DeserializeOwned>(
+        &self,
+        filter: Filter,
+        mark: Option<M>,
+        expected: ExpectedRevision,
+    ) -> Result<ExpectedRevision, BoxError> {
+        let value = serde_json::to_vec(&Stored { mark, filter })?;
+        match self.store.put(&self.key, value.into(), expected, None).await {
+            Ok(revision) => Ok(ExpectedRevision::Exact(revision)),
+            Err(StateError::Mismatch { .. }) => Err(MovedElsewhere { consumer: self.consumer.clone() }.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Sources: items in lanes, and the marks from which a consumer goes on after a restart.
+
+use std::future::Future;
+use std::hash::{BuildHasher, Hash};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Filter;
+use crate::{BoxError, Position};
+
+/// The order of items: the items of one lane are handled one after the other, the items of different lanes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lane(pub u64);
+
+impl Lane {
+    /// The lane of a key, such as a stream, a customer, or a partition. Two keys may share a lane.
+    #[must_use]
+    pub fn of(key: &(impl Hash + ?Sized)) -> Self {
+        Self(foldhash::fast::FixedState::default().hash_one(key))
+    }
+}
+
+/// What a [`Source`] delivers.
+#[derive(Debug)]
+pub enum Delivered<S: Source> {
+    /// An item to handle.
+    Item {
+        /// The item.
+        item: S::Item,
+        /// Its lane.
+        lane: Lane,
+        /// Identifies the item when it is settled.
+        ticket: S::Ticket,
+        /// The mark of a consumer that has handled everything up to this item. `None` if there is none to store.
+        mark: Option<S::Mark>,
+    },
+    /// Everything that there is was delivered; more may come.
+    CaughtUp {
+        /// The mark of a consumer that has handled all deliveries so far.
+        mark: Option<S::Mark>,
+    },
+}
+
+/// Where the items of a consumer come from: a store's events, the lines of a file, a broker's messages.
+///
+/// A source that is resumed by a position gives each item a [`Mark`](Self::Mark). The consumer stores the mark of the
+/// last item up to which all items were handled, without a gap. A source that acknowledges each item by itself gives
+/// no marks, and is told of each handled item by [`settle`](Self::settle).
+///
+/// ```
+/// use std::collections::VecDeque;
+///
+/// use recount_core::{BoxError, Delivered, Lane, Source};
+///
+/// /// Numbers; the place in the list is the mark.
+/// struct Numbers {
+///     all: Vec<u64>,
+///     next: usize,
+///     caught_up: bool,
+/// }
+///
+/// impl Source for Numbers {
+///     type Item = u64;
+///     type Mark = usize;
+///     type Ticket = ();
+///
+///     async fn open(&mut self, after: Option<usize>) -> Result<(), BoxError> {
+///         (self.next, self.caught_up) = (after.unwrap_or(0), false);
+///         Ok(())
+///     }
+///
+///     async fn next(&mut self) -> Result<Delivered<Self>, BoxError> {
+///         if let Some(item) = self.all.get(self.next).copied() {
+///             self.next += 1;
+///             return Ok(Delivered::Item { item, lane: Lane(item % 8), ticket: (), mark: Some(self.next) });
+///         }
+///         if self.caught_up {
+///             std::future::pending::<()>().await;
+///         }
+///         self.caught_up = true;
+///         Ok(Delivered::CaughtUp { mark: Some(self.next) })
+///     }
+/// }
+/// ```
+pub trait Source: Sized + Send + 'static {
+    /// What is handled.
+    type Item: Send + Sync + 'static;
+    /// How far a consumer is. It is stored, and given to [`open`](Self::open) after a restart.
+    type Mark: Clone + Send + Sync + Serialize + DeserializeOwned + 'static;
+    /// Identifies a delivered item, for example a broker's delivery tag. `()` if only marks matter.
+    type Ticket: Send + 'static;
+
+    /// What the source selects. It is stored with the mark: a consumer whose filter has changed must say how to go on.
+    fn filter(&self) -> Filter {
+        Filter::everything()
+    }
+
+    /// Starts to deliver behind this mark, or from the beginning. Called at the start and after each failure; what was
+    /// delivered before and not settled is delivered again.
+    fn open(&mut self, after: Option<Self::Mark>) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Waits for the next delivery.
+    ///
+    /// # Errors
+    /// Any; the consumer then opens the source again, see [`is_transient`](crate::is_transient) for how often.
+    ///
+    /// # Cancel safety
+    /// Must be cancel-safe: a call that is dropped loses nothing.
+    fn next(&mut self) -> impl Future<Output = Result<Delivered<Self>, BoxError>> + Send;
+
+    /// Items were handled, in the order in which that happened.
+    fn settle(&mut self, tickets: Vec<Self::Ticket>) -> impl Future<Output = Result<(), BoxError>> + Send {
+        drop(tickets);
+        async { Ok(()) }
+    }
+
+    /// Completes a mark before it is stored, for example by what only the store knows.
+    fn complete(&mut self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send {
+        async { Ok(mark) }
+    }
+
+    /// The position that a mark stands for, as progress shows it and `wait_for` compares it.
+    fn position(mark: &Self::Mark) -> Position {
+        let _ = mark;
+        Position::START
+    }
+}

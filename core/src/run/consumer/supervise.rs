@@ -1,0 +1,80 @@
+//! The life of a consumer: it runs, fails, waits and runs again, until it is shut down or gives up.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::failure::{Class, guarded};
+use super::policy::Attempts;
+use super::progress::{Reporter, WHOLE};
+use super::{ConsumerKind, RetryBudget};
+use crate::BoxError;
+use crate::store::chain;
+
+/// One consumer at work.
+pub(crate) trait Work: Send {
+    /// Handles items until it is shut down or fails. Begins at the stored checkpoint each time.
+    fn run(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// What a failure means.
+    fn classify(&self, error: &(dyn Error + 'static)) -> Class;
+}
+
+/// What belongs to each consumer.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    pub(crate) kind: ConsumerKind,
+    pub(crate) name: Arc<str>,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) budget: RetryBudget,
+    pub(crate) shutdown: watch::Receiver<bool>,
+}
+
+impl Frame {
+    /// The consumer, as errors name it.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {}", self.kind, self.name)
+    }
+
+    /// Stops the consumer.
+    pub(crate) fn stop(&self, error: &(dyn Error + 'static)) {
+        let error: Arc<str> = chain(error).into();
+        tracing::error!(kind = %self.kind, name = %self.name, %error, "consumer stopped");
+        self.reporter.stopped(error);
+    }
+
+    /// Waits for the signal to stop, or for the owner to be gone.
+    pub(crate) async fn stopping(&self) {
+        let _ = self.shutdown.clone().wait_for(|stop| *stop).await;
+    }
+}
+
+/// Runs the consumer until it is shut down or gives up.
+pub(crate) async fn supervise(frame: Frame, mut work: impl Work) {
+    let reporter = Arc::clone(&frame.reporter);
+    let mut attempts = Attempts::new(frame.budget);
+    loop {
+        let outcome = guarded(work.run()).await;
+        reporter.lanes_ended();
+        let Err(error) = outcome else { return reporter.shut_down() };
+        if !reporter.is_failing(WHOLE) {
+            attempts.reset();
+        }
+        let class = work.classify(&*error);
+        if class == Class::Lost {
+            // The consumer may have handled events that the store lacks, so its position satisfies no waiting caller.
+            reporter.validate(false);
+        }
+        let Some(pause) = attempts.failed(class) else { return frame.stop(&*error) };
+        let text: Arc<str> = chain(&*error).into();
+        let failures = attempts.failures;
+        tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, failures, ?pause, "consumer failed, trying again");
+        reporter.failing(WHOLE, class, failures, text);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = frame.stopping() => return reporter.shut_down(),
+        }
+    }
+}

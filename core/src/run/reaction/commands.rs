@@ -1,0 +1,110 @@
+//! The commands of a reaction, their types forgotten.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{Apply, BoxError, Command, DispatchError, HandleWith, IdempotencyKey, Metadata, Recount, TransientError};
+
+type Dispatching<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+type DispatchFn = dyn Fn(&Recount, Metadata, IdempotencyKey, Accepted) -> Dispatching<'static> + Send + Sync;
+
+/// Commands that follow from an event, sent one after the other.
+///
+/// ```
+/// # use recount_core::{Apply, Command, Commands, HandleWith, IdempotencyKey};
+/// # fn f<A: Apply + HandleWith<C>, C: Command<Aggregate = A>>(ship: C, bill: C) -> Result<Commands, recount_core::NameError> {
+/// Ok(Commands::send(ship).idempotency_key(IdempotencyKey::new("ship/17")?).and(bill).refusal_is_done())
+/// # }
+/// ```
+#[derive(Default)]
+#[must_use = "nothing is sent unless a reaction returns this"]
+pub struct Commands {
+    pub(super) commands: Vec<Pending>,
+}
+
+/// One command.
+pub(super) struct Pending {
+    dispatch: Box<DispatchFn>,
+    pub(super) key: Option<IdempotencyKey>,
+    accepted: Accepted,
+}
+
+/// The outcomes of a command, other than success, that count as done.
+#[derive(Clone, Copy, Default)]
+struct Accepted {
+    existing: bool,
+    refusal: bool,
+}
+
+impl Commands {
+    /// No command.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// One command.
+    pub fn send<A, C>(command: C) -> Self
+    where
+        A: Apply + HandleWith<C>,
+        C: Command<Aggregate = A>,
+    {
+        Self::none().and(command)
+    }
+
+    /// This command too. It is sent after those before it have succeeded.
+    pub fn and<A, C>(mut self, command: C) -> Self
+    where
+        A: Apply + HandleWith<C>,
+        C: Command<Aggregate = A>,
+    {
+        let dispatch: Box<DispatchFn> = Box::new(move |recount, metadata, key, accepted| {
+            let (recount, command) = (recount.clone(), command.clone());
+            Box::pin(async move {
+                let outcome = recount.dispatch(command).metadata(metadata).idempotency_key(key).await;
+                match outcome {
+                    Ok(_) => Ok(()),
+                    Err(DispatchError::AlreadyExists { .. }) if accepted.existing => Ok(()),
+                    Err(DispatchError::Rejected(_) | DispatchError::RefusedEarlier { .. }) if accepted.refusal => {
+                        Ok(())
+                    }
+                    Err(error) if error.is_transient() => Err(TransientError::new(error).into()),
+                    Err(error) => Err(error.into()),
+                }
+            })
+        });
+        self.commands.push(Pending { dispatch, key: None, accepted: Accepted::default() });
+        self
+    }
+
+    /// The idempotency key of the last command, instead of the one made from reaction, event and number.
+    pub fn idempotency_key(mut self, key: IdempotencyKey) -> Self {
+        if let Some(last) = self.commands.last_mut() {
+            last.key = Some(key);
+        }
+        self
+    }
+
+    /// An aggregate that exists already counts as success of the last command, which creates it. Otherwise it is a
+    /// failure: the reaction stops when the event's retry budget is used up.
+    pub fn existing_is_done(mut self) -> Self {
+        if let Some(last) = self.commands.last_mut() {
+            last.accepted.existing = true;
+        }
+        self
+    }
+
+    /// A refusal by the domain counts as success of the last command. Otherwise it is a failure: the reaction stops when
+    /// the event's retry budget is used up.
+    pub fn refusal_is_done(mut self) -> Self {
+        if let Some(last) = self.commands.last_mut() {
+            last.accepted.refusal = true;
+        }
+        self
+    }
+}
+
+impl Pending {
+    pub(super) fn dispatch(&self, recount: &Recount, metadata: Metadata, key: IdempotencyKey) -> Dispatching<'static> {
+        (self.dispatch)(recount, metadata, key, self.accepted)
+    }
+}

@@ -1,0 +1,1 @@
+SELECT filter FROM {schema}.checkpoints WHERE projection = $1 AND {this}

@@ -1,0 +1,1 @@
+SELECT filter FROM checkpoints WHERE projection = ?1
