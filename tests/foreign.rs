@@ -17,7 +17,8 @@ use json_lines::JsonLines;
 use queue::{Message, Queue};
 use recount::memory::MemoryStore;
 use recount::{
-    Append, BoxError, EventData, EventType, ExpectedVersion, Position, Query, Recount, Sink, StateKey, Status, StreamId,
+    Append, BoxError, EventData, EventType, ExpectedVersion, Namespace, Position, Query, Recount, Sink, Status,
+    StreamId,
 };
 
 async fn append(recount: &Recount, stream: &str, count: usize) -> Position {
@@ -54,7 +55,7 @@ async fn a_file_of_json_lines_has_every_event_once_in_order() {
     export(&recount, &file, last).await;
     assert_eq!(positions(&file), (1..=200).collect::<Vec<_>>());
     // A crash loses the checkpoint, and leaves half a line.
-    let key = StateKey::new("recount.consumer/sink/export").unwrap();
+    let key = Namespace::CONSUMER.key("sink/export").unwrap();
     assert!(recount.store().get(&key).await.unwrap().is_some());
     recount.store().delete(&key, recount::ExpectedRevision::Any).await.unwrap();
     std::fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{\"position\":").unwrap();
