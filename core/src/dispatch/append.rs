@@ -1,5 +1,7 @@
 //! The appends of commands and decisions, with their spans and metrics.
 
+use std::pin::Pin;
+
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -9,11 +11,17 @@ use crate::{Append, AppendError, Appended, Metadata, TRACE_TARGET};
 /// How many dispatches the span of a shared append is linked to at most.
 const MAX_LINKS: usize = 32;
 
+/// An append under way.
+type Appending<'a> = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send + 'a>>;
+
 impl Inner {
-    /// Appends for one command or decision.
-    pub(super) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+    /// Appends for one command or decision. If nothing observes it, the future is the store's own.
+    pub(super) fn append(&self, append: Append) -> Appending<'_> {
         let span = self.append_span(&append);
-        self.append_in(span, append).await
+        if span.is_disabled() && !self.metrics.store.are_recorded() {
+            return self.store.append(append);
+        }
+        Box::pin(self.append_in(span, append))
     }
 
     /// Appends for several commands. A span has one parent, which is one of their dispatches: it is linked to the others.

@@ -55,7 +55,12 @@ impl Inner {
         let traceparent = self.enter_trace(&span, &request.metadata);
         let recorded = (!span.is_disabled()).then(|| span.clone());
         let observed = Observed { metrics, known, traceparent };
-        let outcome = self.take_turn(stream, command, request, finish, &observed).instrument(span).await;
+        let outcome = if span.is_disabled() {
+            self.take_turn(stream, command, request, finish, &observed).await
+        } else {
+            // Boxed: an unboxed future would be moved into the instrumented one.
+            Box::pin(self.take_turn(stream, command, request, finish, &observed)).instrument(span).await
+        };
         let result = outcome.as_ref().map(|(receipt, _)| receipt);
         self.record_end(&observed.metrics, command.name(), started, recorded, result);
         outcome

@@ -66,6 +66,11 @@ impl StoreMetrics {
         }
     }
 
+    /// Whether there is a recorder.
+    pub(crate) fn are_recorded(&self) -> bool {
+        self.registrar.enabled()
+    }
+
     /// The start of an append of events with these types; `None` without a recorder.
     pub(crate) fn append<'e>(&self, mut event_types: impl Iterator<Item = &'e str>) -> Option<PendingAppend<'_>> {
         if !self.registrar.enabled() {
