@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything that a contributor or CI runs.
 
 mod bench;
+mod prose;
 mod run;
 mod test;
 
@@ -56,6 +57,7 @@ fn main() -> Result<()> {
 }
 
 fn lint() -> Result<()> {
+    prose::check()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["fmt", "--all", "--check", "--manifest-path", "bench/peers/Cargo.toml"])?;
     for package in ["bank", "shop"] {
