@@ -185,8 +185,8 @@ async fn a_failing_store_fails_all_alike_and_an_unknown_outcome_is_not_tried_aga
             match other.await.unwrap() {
                 Err(error @ DispatchError::Append(AppendError::Store(_))) => {
                     assert!(error.is_transient());
-                    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "injected fault");
                     let DispatchError::Append(AppendError::Store(error)) = error else { unreachable!() };
+                    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "injected fault");
                     assert_eq!(matches!(error, StoreError::OutcomeUnknown { .. }), unknown);
                     assert_eq!(matches!(error, StoreError::Unavailable { .. }), !unknown);
                 }
