@@ -12,8 +12,8 @@ use std::time::Duration;
 use common::saving::*;
 use common::*;
 use recount_core::{
-    BoxError, Commands, ConsumerKind, Event, EventStore, ExpectedRevision, IdempotencyKey, Metadata, Position,
-    Reaction, RecordedEvent, Recount, StateKey, StateStore, Status,
+    BoxError, Commands, ConsumerKind, Event, EventStore, ExpectedRevision, IdempotencyKey, Metadata, Namespace,
+    Position, Reaction, RecordedEvent, Recount, StateStore, Status,
 };
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_lost_checkpoint_changes_nothing() {
     settled(&running, &store).await;
     running.shutdown().await;
     let before = everything(&store).await;
-    let key = StateKey::new("recount.consumer/reaction/saving").unwrap();
+    let key = Namespace::CONSUMER.key("reaction/saving").unwrap();
     assert!(store.get(&key).await.unwrap().is_some());
     store.delete(&key, ExpectedRevision::Any).await.unwrap();
     let running = recount.consumers().reaction(Saving::default()).start();
@@ -144,7 +144,7 @@ async fn two_runners_have_the_effects_once() {
     let (recount, store) = bank();
     let other = Recount::new(store.clone());
     let runners = [&recount, &other].map(|recount| recount.consumers().reaction(Saving::default()).start());
-    let key = StateKey::new("recount.consumer/reaction/saving").unwrap();
+    let key = Namespace::CONSUMER.key("reaction/saving").unwrap();
     let mut reached = 0;
     for n in 0..60 {
         let _ = recount.dispatch(deposit(&format!("a{}", n % 3), 1)).await.unwrap();

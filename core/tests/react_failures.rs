@@ -12,8 +12,8 @@ use std::time::Duration;
 use common::saving::*;
 use common::*;
 use recount_core::{
-    BoxError, Commands, Event, ExpectedRevision, FilterChange, Position, Progress, Reaction, RecordedEvent, Recount,
-    StateKey, StateStore, Status,
+    BoxError, Commands, Event, ExpectedRevision, FilterChange, Namespace, Position, Progress, Reaction, RecordedEvent,
+    Recount, StateStore, Status,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
@@ -92,7 +92,7 @@ async fn a_checkpoint_of_lost_events_stops_it() {
     let running = recount.consumers().reaction(Saving::default()).start();
     settled(&running, &store).await;
     running.shutdown().await;
-    let key = StateKey::new("recount.consumer/reaction/saving").unwrap();
+    let key = Namespace::CONSUMER.key("reaction/saving").unwrap();
     let kept = store.get(&key).await.unwrap().unwrap();
     store.restore(&backup).unwrap();
     // The state is restored as well; it stands in for one that isn't.
