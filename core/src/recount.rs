@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::Schema;
 
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
 use crate::domain::names::CheckedNames;
 use crate::health::StoreProbe;
+use crate::store::sweep_keys;
 use crate::telemetry::Metrics;
 use crate::{
     Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Query, Runners, StateError, Store,
@@ -43,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trace_context: Option<Arc<dyn TraceContext>>,
     pub(crate) store_probe: StoreProbe,
+    /// The age from which keys are forgotten; none to keep them for ever.
+    pub(crate) key_retention: Option<Duration>,
     /// The consumers whose checkpoints are in the store's state.
     pub(crate) runners: Runners,
 }
@@ -65,6 +69,7 @@ impl Recount {
             retry: Retry::default(),
             clock: Arc::new(Timestamp::now),
             routes: Routes::new(),
+            key_retention: None,
             trace_context: None,
         }
     }
@@ -129,6 +134,19 @@ impl Recount {
         snapshot::forget(&*self.inner.store, &stream).await
     }
 
+    /// Forgets the idempotency keys that are older than the [retention](RecountBuilder::key_retention), in batches between
+    /// which appends go on. Returns their number, 0 without a retention. Call it from time to time, such as once an hour;
+    /// several processes may do so at once.
+    ///
+    /// # Errors
+    /// [`StoreError`](crate::StoreError) if the store fails. What was forgotten before stays forgotten; the next call goes on.
+    pub async fn sweep_keys(&self) -> Result<u64, crate::StoreError> {
+        match self.inner.key_retention {
+            Some(retention) => sweep_keys(&*self.inner.store, retention).await,
+            None => Ok(0),
+        }
+    }
+
     /// The commands of the registered aggregates: aggregate, command, and the JSON Schema of the command.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &'static str, Schema)> + '_ {
         self.inner.routes.iter().map(|((aggregate, command), route)| (*aggregate, *command, (route.schema)()))
@@ -160,6 +178,7 @@ pub struct RecountBuilder {
     retry: Retry,
     clock: Clock,
     routes: Routes,
+    key_retention: Option<Duration>,
     trace_context: Option<Arc<dyn TraceContext>>,
 }
 
@@ -179,6 +198,17 @@ impl RecountBuilder {
     /// Where handlers get the time from; tests set it.
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long idempotency keys are kept at least, by the store's clock. For ever unless set. Older keys are forgotten by
+    /// [`Recount::sweep_keys`], together with their outcomes; a request that is repeated after that is carried out as a
+    /// new one. So the retention must be longer than any caller repeats a request, and than any reaction may be behind.
+    ///
+    /// Outcomes without events and kept refusals are forgotten as well. The event of a kept refusal stays in its stream,
+    /// `recount.refused/KEY`; if the repeated request is refused again, the stream gets another one.
+    pub fn key_retention(mut self, retention: Duration) -> Self {
+        self.key_retention = Some(retention);
         self
     }
 
@@ -202,7 +232,7 @@ impl RecountBuilder {
     /// The handle. With the feature `metrics` it records metrics if a recorder of the `metrics` facade was installed before.
     #[must_use]
     pub fn build(self) -> Recount {
-        let Self { store, warm_aggregates, retry, clock, routes, trace_context } = self;
+        let Self { store, warm_aggregates, retry, clock, routes, key_retention, trace_context } = self;
         let names = CheckedNames::beside(store.names());
         let metrics = Arc::new(Metrics::new(store.kind()));
         let cache = WarmCache::new(warm_aggregates, Arc::clone(&metrics));
@@ -215,6 +245,7 @@ impl RecountBuilder {
                 clock,
                 routes,
                 names,
+                key_retention,
                 runners: Runners::default(),
                 metrics,
                 trace_context,

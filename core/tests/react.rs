@@ -80,7 +80,7 @@ async fn a_command_belongs_to_the_conversation_of_its_event_and_names_it_as_the_
     assert!(of_a.iter().all(|it| it.correlation_id.as_deref() == Some("c1") && it.actor.as_deref() == Some("ada")));
     let conversation = events[1].data.id.to_string();
     assert!(of_b.iter().all(|it| it.correlation_id.as_deref() == Some(&*conversation)));
-    let key = IdempotencyKey::new(format!("recount.reaction/saving/{}/1", events[0].data.id)).unwrap();
+    let key = IdempotencyKey::of_reaction("saving", events[0].data.id, 1).unwrap();
     assert!(store.find_append(&key).await.unwrap().is_some());
 }
 

@@ -34,6 +34,7 @@ mod state;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_core::{
@@ -144,6 +145,10 @@ impl EventStore for MemoryStore {
 
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         Ok(self.log()?.find_append(key))
+    }
+
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        Ok(self.log_mut()?.forget_keys(older_than, limit))
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

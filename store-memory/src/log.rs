@@ -1,6 +1,8 @@
 //! The events, stream by stream and all together.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::{HashMap, HashSet};
 use recount_core::{
@@ -20,6 +22,8 @@ pub(crate) struct Log {
     indexes: Indexes,
     ids: HashSet<EventId>,
     appends: HashMap<IdempotencyKey, NamedAppend>,
+    /// The keys of the appends, and when they were recorded, in this order: a clock that is set back stands still.
+    recorded_keys: VecDeque<(Timestamp, IdempotencyKey)>,
     head: Head,
 }
 
@@ -53,6 +57,7 @@ pub(crate) struct Prepared {
     condition: Option<AppendCondition>,
     idempotency: Option<Idempotency>,
     slices: Vec<KeyedSlice>,
+    recorded_at: Timestamp,
 }
 
 struct PreparedStream {
@@ -72,7 +77,7 @@ impl Prepared {
                 |data| Arc::new(RecordedEvent { position, stream: stream.clone(), version, recorded_at, data });
             PreparedStream { events: mapped(events, record), stream, expected }
         };
-        Self { streams: mapped(streams, prepare), condition, idempotency, slices }
+        Self { streams: mapped(streams, prepare), condition, idempotency, slices, recorded_at }
     }
 }
 
@@ -105,6 +110,7 @@ impl Log {
             indexes: self.indexes.clone(),
             ids: self.ids.clone(),
             appends: self.appends.clone(),
+            recorded_keys: self.recorded_keys.clone(),
             head: Head::default(),
         }
     }
@@ -152,6 +158,27 @@ impl Log {
         self.appends.get(key).cloned()
     }
 
+    /// Forgets the oldest keys, at most `limit`, of those that were recorded at least this long ago.
+    pub(crate) fn forget_keys(&mut self, older_than: Duration, limit: usize) -> u64 {
+        let Some(until) = Timestamp::now().checked_sub(older_than).ok() else { return 0 };
+        let mut forgotten = 0;
+        while forgotten < limit as u64
+            && let Some((recorded_at, _)) = self.recorded_keys.front()
+            && *recorded_at <= until
+            && let Some((_, key)) = self.recorded_keys.pop_front()
+        {
+            self.appends.remove(&key);
+            forgotten += 1;
+        }
+        forgotten
+    }
+
+    fn record_key(&mut self, recorded_at: Timestamp, key: IdempotencyKey, outcome: NamedAppend) {
+        let newest = self.recorded_keys.back().map_or(recorded_at, |(newest, _)| recorded_at.max(*newest));
+        self.recorded_keys.push_back((newest, key.clone()));
+        self.appends.insert(key, outcome);
+    }
+
     /// Appends a valid request: first every check, of which that of the ids comes last and notes them, then the writes, none of which
     /// can fail.
     pub(crate) fn append(&mut self, append: Prepared) -> Result<Appended, AppendError> {
@@ -174,17 +201,18 @@ impl Log {
         }
         self.take_ids(&append)?;
         let before = self.head();
-        let (named, slices) = (append.idempotency, append.slices);
+        let (named, slices, recorded_at) = (append.idempotency, append.slices, append.recorded_at);
         let streams = mapped(append.streams, |stream| self.write(stream));
         let head = self.head();
         let position = if head > before { head } else { Position::START };
         let appended = Appended { position, streams, repeated: false };
         if let Some(named) = named {
-            self.appends.insert(named.key, NamedAppend { digest: named.digest, appended: appended.clone() });
+            let outcome = NamedAppend { digest: named.digest, appended: appended.clone() };
+            self.record_key(recorded_at, named.key, outcome);
         }
         for slice in slices {
             if let Some(outcome) = slice.outcome(&appended) {
-                self.appends.insert(slice.idempotency.key, outcome);
+                self.record_key(recorded_at, slice.idempotency.key, outcome);
             }
         }
         if let Some(watchers) = &self.head.0

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_core::{
@@ -11,7 +12,8 @@ use recount_core::{
     StateStore, Store, StoreError, StoreId, StreamId, Timestamp,
 };
 use recount_store_memory::MemoryStore;
-use recount_testing::store::{Harness, check, idempotency, shared_keys};
+use recount_testing::store::support::everything;
+use recount_testing::store::{Harness, check, idempotency, key_retention, shared_keys};
 use tokio::sync::watch;
 
 /// A defect of a store.
@@ -35,9 +37,17 @@ enum Defect {
     WritesRepetitions,
     /// A repeated append is not marked as a repetition.
     HidesRepetitions,
+    /// No key is ever forgotten.
+    ForgetsNothing,
+    /// Keys are forgotten whatever their age.
+    ForgetsYoungKeys,
+    /// All old keys are forgotten at once.
+    IgnoresTheLimit,
+    /// The events of all streams go with the keys.
+    ErasesWhatItForgets,
 }
 
-const DEFECTS: [Defect; 9] = [
+const DEFECTS: [Defect; 13] = [
     Defect::SwapsOutcomes,
     Defect::GivesTheWholeOutcome,
     Defect::RecordsHalfOfTheKeys,
@@ -47,6 +57,10 @@ const DEFECTS: [Defect; 9] = [
     Defect::IgnoresTheDigest,
     Defect::WritesRepetitions,
     Defect::HidesRepetitions,
+    Defect::ForgetsNothing,
+    Defect::ForgetsYoungKeys,
+    Defect::IgnoresTheLimit,
+    Defect::ErasesWhatItForgets,
 ];
 
 /// A memory store with a defect, or without.
@@ -111,6 +125,21 @@ impl EventStore for Mutant {
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.store.find_append(key).await
     }
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        match self.defect {
+            Some(Defect::ForgetsNothing) => return Ok(0),
+            Some(Defect::ForgetsYoungKeys) => self.store.forget_keys(Duration::ZERO, limit),
+            Some(Defect::IgnoresTheLimit) => self.store.forget_keys(older_than, usize::MAX),
+            Some(Defect::ErasesWhatItForgets) => {
+                for event in everything(&self.store).await {
+                    self.store.erase(&event.stream).await?;
+                }
+                self.store.forget_keys(older_than, limit)
+            }
+            _ => self.store.forget_keys(older_than, limit),
+        }
+        .await
+    }
     fn identity(&self) -> StoreId {
         self.store.identity()
     }
@@ -153,7 +182,7 @@ impl StateStore for Mutant {
         key: &StateKey,
         value: bytes::Bytes,
         expected: ExpectedRevision,
-        time_to_live: Option<std::time::Duration>,
+        time_to_live: Option<Duration>,
     ) -> Result<Revision, StateError> {
         self.store.put(key, value, expected, time_to_live).await
     }
@@ -210,6 +239,9 @@ fn broken(defect: Option<Defect>) -> Vec<&'static str> {
         shared_keys::each_request_of_a_shared_append_has_its_own_outcome
         shared_keys::a_shared_append_with_a_known_key_writes_nothing
         shared_keys::a_request_of_a_shared_append_is_repeated_alone
+        key_retention::old_keys_are_forgotten_and_young_ones_stay
+        key_retention::no_more_keys_are_forgotten_than_asked
+        key_retention::events_stay_when_their_keys_are_forgotten
     }
     broken
 }

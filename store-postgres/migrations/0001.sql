@@ -69,6 +69,8 @@ CREATE TABLE {schema}.appends (
     streams text NOT NULL,
     appended_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- The keys in the order in which they are forgotten.
+CREATE INDEX appends_by_time ON {schema}.appends (appended_at);
 
 CREATE TABLE {schema}.state (
     key text COLLATE "C" PRIMARY KEY,

@@ -1,4 +1,6 @@
-//! Archiving and erasing streams, and proving that the database takes writes.
+//! Archiving and erasing streams, forgetting keys, and proving that the database takes writes.
+
+use std::time::Duration;
 
 use recount_core::{StoreError, StreamId};
 use sqlx::Row;
@@ -11,6 +13,9 @@ use crate::statement::Statement;
 /// The versions of the marks that closed streams end in.
 pub(crate) const ARCHIVED: i64 = i64::MAX - 1;
 pub(crate) const ERASED: i64 = i64::MAX;
+
+/// The greatest age that is asked for, in microseconds: the database can subtract it from the present.
+const GREATEST_AGE: i64 = 1000 * 365 * 86_400 * 1_000_000;
 
 /// Fails unless the stream is there, by what it ends in.
 pub(crate) fn present(stream: &StreamId, end: Option<i64>) -> Result<(), StoreError> {
@@ -51,6 +56,17 @@ async fn close(
     // Again it finds what it did.
     let rows = database.read(operation, close).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)
+}
+
+/// Forgets idempotency keys, and returns their number.
+pub(crate) async fn forget_keys(database: &Database, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+    const OPERATION: &str = "forgetting idempotency keys";
+    let age = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX).min(GREATEST_AGE);
+    let forget = Statement::new(&database.schema, include_str!("sql/forget_keys.sql"));
+    let forget = forget.bind(age).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = database.read(OPERATION, forget).await?;
+    let forgotten: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).during(OPERATION)?;
+    Ok(forgotten.unsigned_abs())
 }
 
 /// Fails if the store is read-only, has no room for an event, or has a sequence of positions that is behind its rows.

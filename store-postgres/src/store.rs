@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -301,6 +302,10 @@ impl EventStore for PostgresStore {
         let digest = row.try_get(0).during(OPERATION)?;
         let position = row.try_get(1).during(OPERATION)?;
         outcome::decode(digest, position, row.try_get(2).during(OPERATION)?).map(Some)
+    }
+
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        lifecycle::forget_keys(self.database()?, older_than, limit).await
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

@@ -52,8 +52,13 @@ CREATE TABLE tags (
 CREATE TABLE idempotency (
     key TEXT NOT NULL PRIMARY KEY,
     digest BLOB NOT NULL,
-    outcome TEXT NOT NULL
+    outcome TEXT NOT NULL,
+    -- microseconds since 1970
+    recorded_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- The keys in the order in which they are forgotten.
+CREATE INDEX idempotency_by_time ON idempotency (recorded_at);
 
 CREATE TABLE state (
     key TEXT NOT NULL PRIMARY KEY,

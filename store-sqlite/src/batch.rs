@@ -29,7 +29,7 @@ template!(INSERT_EVENTS, "sql/insert_events.sql", 9);
 template!(INSERT_TAGS, "sql/insert_tags.sql", 3);
 template!(INSERT_STREAMS, "sql/insert_streams.sql", 3);
 template!(INSERT_KINDS, "sql/insert_kinds.sql", 4);
-template!(INSERT_APPENDS, "sql/insert_appends.sql", 3);
+template!(INSERT_APPENDS, "sql/insert_appends.sql", 4);
 template!(UPSERT_STATE, "sql/upsert_state.sql", 4);
 template!(DELETE_STATE, "sql/delete_state.sql", 1);
 template!(LOOKUP_EVENTS, "sql/lookup_events.sql", 1);
@@ -284,7 +284,7 @@ fn insert(writer: &mut RowWriter<'_>, plan: &Plan<'_>) -> Result<(), StoreError>
         script.bind(tag.as_str()).bind(row.position.as_i64()).bind(row.kind);
     });
     writer.rows(INSERT_APPENDS, &plan.appends, |script, (key, digest, outcome)| {
-        script.bind(key.as_str()).bind(&digest.as_bytes()[..]).bind(outcome.as_str());
+        script.bind(key.as_str()).bind(&digest.as_bytes()[..]).bind(outcome.as_str()).bind(recorded_at);
     });
     if !plan.state.is_empty() {
         writer.open.statement(include_str!("sql/delete_expired_state.sql")).bind(recorded_at);

@@ -1,8 +1,8 @@
-//! Work with a transaction of its own: archiving and erasing streams, and proving that the file takes writes.
+//! Work with a transaction of its own: archiving and erasing streams, forgetting keys, and proving that the file takes writes.
 
 use std::time::Duration;
 
-use recount_core::{StoreError, StreamId};
+use recount_core::{StoreError, StreamId, Timestamp};
 use sqlx::{Row, SqliteConnection};
 
 use crate::error::During;
@@ -14,19 +14,21 @@ use crate::write_lock::WriteGuard;
 /// The number of bytes that a health check writes.
 const HEALTH_BYTES: i64 = 64 * 1024;
 
-/// Does the task.
-pub(crate) async fn run(guard: &mut WriteGuard, ledger: &mut Ledger, task: &Task) -> Result<(), StoreError> {
+/// Does the task, and returns the number of keys that it forgot.
+pub(crate) async fn run(guard: &mut WriteGuard, ledger: &mut Ledger, task: &Task) -> Result<u64, StoreError> {
     let patience = guard.patience();
     let connection = guard.connect().await?;
     let outcome = match task {
-        Task::Archive(stream) => archive(connection, stream, patience).await,
-        Task::Erase(stream) => erase(connection, stream, patience).await,
-        Task::Health => health(connection, patience).await,
+        Task::Archive(stream) => archive(connection, stream, patience).await.map(|()| 0),
+        Task::Erase(stream) => erase(connection, stream, patience).await.map(|()| 0),
+        Task::ForgetKeys { older_than, limit } => forget_keys(connection, *older_than, *limit, patience).await,
+        Task::Health => health(connection, patience).await.map(|()| 0),
     };
-    let outcome = outcome.and_then(|()| guard.place().check("writing"));
+    let outcome = outcome.and_then(|forgotten| guard.place().check("writing").map(|()| forgotten));
     match (&outcome, task) {
-        (Ok(()), Task::Archive(stream) | Task::Erase(stream)) => drop(ledger.heads.remove(stream)),
-        (Ok(()), Task::Health) | (Err(StoreError::StreamNotFound { .. } | StoreError::StreamErased { .. }), _) => {}
+        (Ok(_), Task::Archive(stream) | Task::Erase(stream)) => drop(ledger.heads.remove(stream)),
+        (Ok(_), Task::ForgetKeys { .. } | Task::Health)
+        | (Err(StoreError::StreamNotFound { .. } | StoreError::StreamErased { .. }), _) => {}
         (Err(StoreError::Replaced { .. }), _) => ledger.forget(),
         (Err(_), _) => {
             ledger.forget();
@@ -74,6 +76,23 @@ async fn erase(connection: &mut SqliteConnection, stream: &StreamId, patience: D
         tracing::debug!(%error, "the log is emptied later");
     }
     Ok(())
+}
+
+async fn forget_keys(
+    connection: &mut SqliteConnection,
+    older_than: Duration,
+    limit: usize,
+    patience: Duration,
+) -> Result<u64, StoreError> {
+    const OPERATION: &str = "forgetting idempotency keys";
+    let mut transaction = Transaction::begin(&mut *connection, patience, OPERATION).await?;
+    let age = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX);
+    let until = Timestamp::now().as_microsecond().saturating_sub(age);
+    let delete = sqlx::query(include_str!("sql/forget_keys.sql")).bind(until);
+    let delete = delete.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let forgotten = delete.execute(&mut *transaction).await.during(OPERATION)?.rows_affected();
+    transaction.commit(OPERATION).await?;
+    Ok(forgotten)
 }
 
 async fn find(

@@ -81,7 +81,7 @@ impl<'a> Names<'a> {
                 1 => {
                     let (key, digest, outcome): (String, &[u8], &str) =
                         (|| Ok((row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))().during(OPERATION)?;
-                    let key = IdempotencyKey::new(key).map_err(|error| damaged(error.to_string()))?;
+                    let key = IdempotencyKey::from_stored(key).map_err(|error| damaged(error.to_string()))?;
                     known.appends.insert(key, outcome::decode(digest, outcome)?);
                 }
                 _ => {

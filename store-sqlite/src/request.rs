@@ -23,8 +23,8 @@ pub(crate) struct Asked {
 pub(crate) enum Request {
     /// Work that shares a transaction with what else is waiting.
     Shared(Work),
-    /// Work that gets a transaction of its own.
-    Alone(Task, Reply<(), StoreError>),
+    /// Work that gets a transaction of its own. The answer is the number of keys that were forgotten.
+    Alone(Task, Reply<u64, StoreError>),
     /// Do what came before, then stop.
     Close,
 }
@@ -38,6 +38,7 @@ pub(crate) enum Work {
 pub(crate) enum Task {
     Archive(StreamId),
     Erase(StreamId),
+    ForgetKeys { older_than: Duration, limit: usize },
     Health,
 }
 

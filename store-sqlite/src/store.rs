@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -138,6 +139,10 @@ impl SqliteStore {
         self.0.parts.home.answer(answer).await.unwrap_or_else(|| unknown(NOT_DRIVEN.into()))
     }
 
+    async fn alone(&self, task: Task) -> Result<u64, StoreError> {
+        self.ask(|reply| Request::Alone(task, reply)).await
+    }
+
     /// Asks the writer to end, and waits for that.
     async fn end(&self) {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -229,6 +234,10 @@ impl EventStore for SqliteStore {
         row.map(|row| outcome::decode(row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?)).transpose()
     }
 
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        self.alone(Task::ForgetKeys { older_than, limit }).await
+    }
+
     async fn head(&self) -> Result<Position, StoreError> {
         let mut connection = self.reading("reading the head").await?;
         self.0.parts.reader.head(&mut connection).await
@@ -244,15 +253,15 @@ impl EventStore for SqliteStore {
     }
 
     async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
-        self.ask(|reply| Request::Alone(Task::Archive(stream.clone()), reply)).await
+        self.alone(Task::Archive(stream.clone())).await.map(drop)
     }
 
     async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
-        self.ask(|reply| Request::Alone(Task::Erase(stream.clone()), reply)).await
+        self.alone(Task::Erase(stream.clone())).await.map(drop)
     }
 
     async fn health(&self) -> Result<(), StoreError> {
-        self.ask(|reply| Request::Alone(Task::Health, reply)).await
+        self.alone(Task::Health).await.map(drop)
     }
 
     async fn close(&self) {

@@ -26,6 +26,8 @@ pub enum Operation {
     ReadAll,
     /// [`EventStore::find_append`].
     FindAppend,
+    /// [`EventStore::forget_keys`].
+    ForgetKeys,
     /// [`EventStore::head`].
     Head,
     /// [`EventStore::event_at`].
@@ -57,7 +59,14 @@ impl Operation {
     const fn writes(self) -> bool {
         matches!(
             self,
-            Self::Append | Self::Archive | Self::Erase | Self::Put | Self::Delete | Self::PutMany | Self::DeleteMany
+            Self::Append
+                | Self::ForgetKeys
+                | Self::Archive
+                | Self::Erase
+                | Self::Put
+                | Self::Delete
+                | Self::PutMany
+                | Self::DeleteMany
         )
     }
 
@@ -67,6 +76,7 @@ impl Operation {
             Self::ReadStream => "read stream",
             Self::ReadAll => "read all",
             Self::FindAppend => "find append",
+            Self::ForgetKeys => "forget keys",
             Self::Head => "head",
             Self::EventAt => "event at",
             Self::Archive => "archive",
@@ -256,6 +266,9 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     }
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.around(Operation::FindAppend, self.store.find_append(key)).await
+    }
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        self.around(Operation::ForgetKeys, self.store.forget_keys(older_than, limit)).await
     }
     async fn head(&self) -> Result<Position, StoreError> {
         self.around(Operation::Head, self.store.head()).await

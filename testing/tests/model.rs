@@ -105,6 +105,9 @@ impl EventStore for Broken {
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.0.find_append(key).await
     }
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        self.0.forget_keys(older_than, limit).await
+    }
     async fn head(&self) -> Result<Position, StoreError> {
         self.0.head().await
     }

@@ -147,6 +147,9 @@ impl EventStore for Broken {
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.store.find_append(key).await
     }
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        self.store.forget_keys(older_than, limit).await
+    }
     async fn head(&self) -> Result<Position, StoreError> {
         self.store.head().await
     }

@@ -1,6 +1,7 @@
 //! The contract of event stores.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -86,6 +87,16 @@ pub trait EventStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store can't be asked.
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError>;
+
+    /// Forgets idempotency keys that were recorded at least this long ago by the store's clock, together with their
+    /// outcomes: at most `limit` of them, the oldest first. Returns their number. The events stay.
+    ///
+    /// An append with a forgotten key is a new one. Appends go on meanwhile, and several calls at once share the work.
+    /// If the answer of a call was lost and the store repeated it, the number may be too small.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails; some of the keys may be forgotten then.
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError>;
 
     /// The position up to which everything that will ever be there can be read: of the last event, or `START`.
     ///
@@ -173,6 +184,9 @@ macro_rules! forward {
             }
             async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
                 (**self).find_append(key).await
+            }
+            async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+                (**self).forget_keys(older_than, limit).await
             }
             async fn head(&self) -> Result<Position, StoreError> {
                 (**self).head().await

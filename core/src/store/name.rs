@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use smol_str::SmolStr;
 
+use crate::EventId;
+
 /// Why a text cannot be a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -73,8 +75,16 @@ pub(super) fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &s
     Ok(())
 }
 
+/// The same for names that applications choose beside recount's own.
+fn check_unreserved(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<(), NameError> {
+    if name.starts_with(RESERVED) {
+        return Err(NameError::Reserved { kind, name: name.chars().take(64).collect() });
+    }
+    check(kind, limit, forbidden, name)
+}
+
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $kind:literal, $limit:literal) => {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $limit:literal, $check:ident) => {
         $(#[$doc])*
         ///
         #[doc = concat!("Not empty, no NUL, at most ", $limit, " bytes.")]
@@ -88,7 +98,7 @@ macro_rules! name {
             /// [`NameError`] if the text is empty, too long or contains NUL.
             pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
                 let name = name.as_ref();
-                check($kind, $limit, b"\0", name)?;
+                $check($kind, $limit, b"\0", name)?;
                 Ok(Self(SmolStr::new(name)))
             }
 
@@ -128,16 +138,40 @@ macro_rules! name {
 
 name!(
     /// The stored name of a kind of event, such as `account.deposited`.
-    EventType, "event type", 128
+    EventType, "event type", 128, check
 );
 name!(
     /// A label on an event that queries and append conditions select by, such as `course:c1`.
-    Tag, "tag", 512
+    Tag, "tag", 512, check
 );
 name!(
     /// The caller's name for one attempt at something: the same key again returns the first outcome.
-    IdempotencyKey, "idempotency key", 512
+    ///
+    /// Keys that begin with `recount.` are recount's own, such as those of [reactions](Self::of_reaction); `new` refuses them.
+    IdempotencyKey, "idempotency key", 512, check_unreserved
 );
+
+impl IdempotencyKey {
+    /// The key under which a reaction sends a command, if the command has no other: by the reaction's name, the event, and the
+    /// command's index among the commands for this event.
+    ///
+    /// # Errors
+    /// [`NameError`] if the reaction's name is too long or contains NUL.
+    pub fn of_reaction(reaction: &str, event: EventId, index: usize) -> Result<Self, NameError> {
+        Self::from_stored(format!("{RESERVED}reaction/{reaction}/{event}/{index}"))
+    }
+
+    /// The key as a store keeps it, which may be one of recount's own. For stores.
+    ///
+    /// # Errors
+    /// [`NameError`] if the text is empty, too long or contains NUL.
+    pub fn from_stored(name: impl AsRef<str>) -> Result<Self, NameError> {
+        let name = name.as_ref();
+        check("idempotency key", 512, b"\0", name)?;
+        Ok(Self(SmolStr::new(name)))
+    }
+}
+
 impl EventType {
     /// A name that the `Event` derive has already checked; no allocation.
     #[doc(hidden)]
@@ -266,5 +300,24 @@ mod tests {
             "a stream category must not contain '/': \"a/b\""
         );
         assert_eq!("account".parse::<StreamId>().unwrap_err().to_string(), "a stream id must not be empty");
+    }
+
+    #[test]
+    fn keys_of_recount_are_not_for_applications() {
+        for name in ["recount.", "recount.reaction/saving/1/0", "recount.x"] {
+            let refused = IdempotencyKey::new(name);
+            assert!(matches!(refused, Err(NameError::Reserved { kind: "idempotency key", .. })), "{refused:?}");
+            assert!(name.parse::<IdempotencyKey>().is_err());
+            assert_eq!(IdempotencyKey::from_stored(name).map(|key| key.as_str() == name), Ok(true));
+        }
+        for name in ["recount", "Recount.x", "x/recount.", "recounting"] {
+            assert!(IdempotencyKey::new(name).is_ok(), "{name}");
+        }
+        let event = EventId::new();
+        let key = IdempotencyKey::of_reaction("saving", event, 1).map(|key| key.to_string());
+        assert_eq!(key, Ok(format!("recount.reaction/saving/{event}/1")));
+        assert!(IdempotencyKey::from_stored("").is_err());
+        // Foreign events come as they are: imports must be able to keep their names.
+        assert!(EventType::new("recount.refused").is_ok() && Tag::new("recount.x").is_ok());
     }
 }

@@ -91,6 +91,9 @@ impl EventStore for Split {
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         self.near.find_append(key).await
     }
+    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
+        self.near.forget_keys(older_than, limit).await
+    }
     async fn head(&self) -> Result<Position, StoreError> {
         self.near.head().await
     }

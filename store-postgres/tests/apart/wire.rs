@@ -87,7 +87,7 @@ impl Named {
     }
 
     fn into_idempotency(self) -> Idempotency {
-        Idempotency { key: IdempotencyKey::new(self.0).unwrap(), digest: self.1 }
+        Idempotency { key: IdempotencyKey::from_stored(self.0).unwrap(), digest: self.1 }
     }
 }
 
@@ -332,10 +332,10 @@ impl Refusal {
                 let violations = violations.into_iter().map(|violated| violated.into_violation(blobs)).collect();
                 Conflict { violations }.into()
             }
-            Self::KeyReused(key) => AppendError::KeyReused { key: IdempotencyKey::new(key).unwrap() },
-            Self::KeysKnown(keys) => {
-                AppendError::KeysKnown { keys: keys.into_iter().map(|key| IdempotencyKey::new(key).unwrap()).collect() }
-            }
+            Self::KeyReused(key) => AppendError::KeyReused { key: IdempotencyKey::from_stored(key).unwrap() },
+            Self::KeysKnown(keys) => AppendError::KeysKnown {
+                keys: keys.into_iter().map(|key| IdempotencyKey::from_stored(key).unwrap()).collect(),
+            },
             Self::DuplicateEvent(id) => AppendError::DuplicateEvent { id },
             Self::Failed(failure) => StoreError::from(failure).into(),
         }

@@ -1,2 +1,2 @@
-INSERT INTO idempotency (key, digest, outcome)
+INSERT INTO idempotency (key, digest, outcome, recorded_at)
 SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL

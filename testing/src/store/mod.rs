@@ -52,6 +52,7 @@ pub mod handlers;
 mod harness;
 pub mod history;
 pub mod idempotency;
+pub mod key_retention;
 pub mod lease;
 pub mod lifecycle;
 pub mod names;

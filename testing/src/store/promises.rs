@@ -62,6 +62,15 @@ macro_rules! __store_promises {
                 slices_with_invalid_indexes_or_repeated_keys_are_refused
                 racing_shared_appends_record_each_request_once
             }
+            key_retention {
+                old_keys_are_forgotten_and_young_ones_stay
+                no_more_keys_are_forgotten_than_asked
+                a_forgotten_key_can_be_used_anew
+                the_keys_of_a_shared_append_are_forgotten
+                events_stay_when_their_keys_are_forgotten
+                keys_are_forgotten_while_appends_go_on
+                forgotten_keys_stay_forgotten_after_reopening
+            }
             read {
                 an_unknown_stream_differs_from_an_empty_range
                 a_stream_is_read_between_any_bounds

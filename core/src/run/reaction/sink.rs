@@ -12,8 +12,8 @@ const LONGEST_NAME: usize = 400;
 pub(crate) struct Reacting<R> {
     recount: Recount,
     reaction: R,
-    /// The beginning of the idempotency keys.
-    prefix: String,
+    /// The name that the idempotency keys contain.
+    name: String,
 }
 
 impl<R: Reaction> Reacting<R> {
@@ -23,8 +23,8 @@ impl<R: Reaction> Reacting<R> {
             let start = name.chars().take(32).collect();
             return Err(NameError::TooLong { kind: "reaction", length: name.len(), limit: LONGEST_NAME, start });
         }
-        let prefix = format!("recount.reaction/{name}/");
-        Ok(Self { recount, reaction, prefix })
+        let name = name.to_owned();
+        Ok(Self { recount, reaction, name })
     }
 
     async fn react(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
@@ -34,7 +34,7 @@ impl<R: Reaction> Reacting<R> {
         for (number, pending) in commands.commands.iter().enumerate() {
             let key = match &pending.key {
                 Some(key) => key.clone(),
-                None => IdempotencyKey::new(format!("{}{}/{number}", self.prefix, recorded.data.id))?,
+                None => IdempotencyKey::of_reaction(&self.name, recorded.data.id, number)?,
             };
             pending.dispatch(&self.recount, metadata.clone(), key).await?;
         }
