@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use schemars::Schema;
 
-use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
+use crate::dispatch::{Background, Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
 use crate::domain::names::CheckedNames;
 use crate::health::StoreProbe;
+use crate::run::Registry;
 use crate::telemetry::Metrics;
 use crate::{
     Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Query, Runners, StateError, Store,
@@ -45,6 +46,10 @@ pub(crate) struct Inner {
     pub(crate) store_probe: StoreProbe,
     /// The consumers whose checkpoints are in the store's state.
     pub(crate) runners: Runners,
+    /// The consumers that were started.
+    pub(crate) registry: Registry,
+    /// The tasks that dispatch has started.
+    pub(crate) background: Background,
 }
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
@@ -140,8 +145,9 @@ impl Recount {
         &self.inner.store
     }
 
-    /// Finishes the appends under way and closes the store. Shut down consumers first.
+    /// Finishes the appends under way and closes the store. Shut down consumers first, or use [`shutdown`](Self::shutdown).
     pub async fn close(&self) {
+        self.inner.finish_background().await;
         self.inner.store.close().await;
     }
 }
@@ -216,6 +222,8 @@ impl RecountBuilder {
                 routes,
                 names,
                 runners: Runners::default(),
+                registry: Registry::default(),
+                background: Background::default(),
                 metrics,
                 trace_context,
                 store_probe,
