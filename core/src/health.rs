@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::recount::Inner;
-use crate::{Check, Condition, Health, Recount, StoreError, Timestamp};
+use crate::run::Registered;
+use crate::{Check, Condition, Health, Position, Query, ReadAll, Recount, Status, StoreError, Timestamp};
 
 /// How long an answer of the store counts.
 const FRESH: Duration = Duration::from_secs(1);
@@ -23,15 +26,22 @@ struct Probed {
     /// When the status last changed.
     changed: Instant,
     check: Check,
+    /// The store's head, if it was answered.
+    head: Option<Position>,
 }
 
 impl Recount {
     /// The health of this handle and of what it runs, for a readiness endpoint. The store is asked whether it answers and can
-    /// write, at most once a second and for at most some seconds.
+    /// write, at most once a second and for at most some seconds. Each consumer is a check of its own: it fails if it gave
+    /// up, or if it is behind and has not moved for 30 seconds.
     ///
-    /// Also updates the gauges of the store; call it before metrics are exported.
+    /// Also updates the gauges of the store and of consumers; call it before metrics are exported.
     pub async fn health(&self) -> Health {
-        let checks = vec![self.inner.check_store().await];
+        let (store, head) = self.inner.check_store().await;
+        let mut checks = vec![store];
+        let consumers = self.inner.registry.list();
+        checks.extend(consumers.iter().map(|consumer| consumer.check(head)));
+        join_all(consumers.iter().map(|consumer| self.inner.measure(consumer, head))).await;
         for check in &checks {
             self.inner.metrics.store.health(&check.name, check.status.is_ready());
         }
@@ -40,12 +50,13 @@ impl Recount {
 }
 
 impl Inner {
-    async fn check_store(&self) -> Check {
+    /// The store's health and head.
+    async fn check_store(&self) -> (Check, Option<Position>) {
         let mut probe = self.store_probe.0.lock().await;
         if let Some(probed) = probe.as_ref().filter(|probed| probed.at.elapsed() < FRESH) {
-            return probed.check.clone();
+            return (probed.check.clone(), probed.head);
         }
-        let failure = self.ask_store().await;
+        let (failure, head) = self.ask_store().await;
         let status = if failure.is_some() { Condition::Failing } else { Condition::Ok };
         let before = probe.as_ref().filter(|before| before.check.status == status);
         if before.is_none() {
@@ -56,12 +67,12 @@ impl Inner {
             before.map_or_else(|| (Timestamp::now(), now), |before| (before.check.since, before.changed));
         let message = failure.as_ref().map(|failure| message(failure).to_owned());
         let check = Check { name: "store".to_owned(), status, since, message };
-        *probe = Some(Probed { at: now, changed, check: check.clone() });
-        check
+        *probe = Some(Probed { at: now, changed, check: check.clone(), head });
+        (check, head)
     }
 
-    /// Asks the store for its health and head, and sets its gauges. Returns the failure if there is one.
-    async fn ask_store(&self) -> Option<StoreError> {
+    /// Asks the store for its health and head, and sets its gauges. Returns the failure if there is one, and the head.
+    async fn ask_store(&self) -> (Option<StoreError>, Option<Position>) {
         let (health, head) = tokio::join!(answered("health", self.store.health()), answered("head", self.store.head()));
         let metrics = &self.metrics.store;
         if let Ok(head) = &head {
@@ -70,9 +81,38 @@ impl Inner {
         for pool in self.store.pools() {
             metrics.pool(pool.name, pool.size, pool.idle);
         }
+        let known = head.as_ref().ok().copied();
         let failure = health.err().or_else(|| head.err());
         metrics.writable.set(f64::from(u8::from(failure.is_none())));
-        failure
+        (failure, known)
+    }
+
+    /// The store's head, if it answers in time.
+    pub(crate) async fn head(&self) -> Option<Position> {
+        answered("head", self.store.head()).await.ok()
+    }
+
+    /// Sets the gauges of a consumer.
+    async fn measure(&self, consumer: &Registered, head: Option<Position>) {
+        if !consumer.metrics.enabled() {
+            return;
+        }
+        let progress = consumer.progress();
+        consumer.metrics.state(progress.status.state(), &Status::STATES);
+        let Some(lag) = consumer.lag(progress.position, head) else { return };
+        let age = if lag == 0 { Some(Duration::ZERO) } else { self.age_behind(progress.position).await };
+        if let Some(age) = age {
+            consumer.metrics.progress(progress.position.get(), lag, age);
+        }
+    }
+
+    /// The age of the first event behind a position. `None` if the store does not answer.
+    async fn age_behind(&self, position: Position) -> Option<Duration> {
+        let next = ReadAll { after: position, limit: Some(1), ..ReadAll::new(Query::all()) };
+        let first = async { self.store.read_all(next).next().await.transpose() };
+        let event = answered("read", first).await.ok()?;
+        let age = |event: crate::RecordedEvent| Timestamp::now().duration_since(event.recorded_at);
+        Some(event.map(age).and_then(|age| age.try_into().ok()).unwrap_or_default())
     }
 }
 

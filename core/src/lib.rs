@@ -33,6 +33,8 @@ mod health;
 mod recount;
 mod redact;
 mod run;
+mod shutdown;
+mod status;
 mod store;
 mod telemetry;
 
@@ -49,6 +51,8 @@ pub use run::{
     InMemory, Lane, Progress, Projection, Reaction, ReadModel, RetryBudget, Runners, Sink, Source, Status, StoreSource,
     Subscription, TransientError, is_transient,
 };
+pub use shutdown::Unfinished;
+pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};
 pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use schemars::Schema;
 
-use crate::dispatch::{Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
+use crate::dispatch::{Background, Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
 use crate::domain::names::CheckedNames;
 use crate::health::StoreProbe;
+use crate::run::Registry;
 use crate::store::sweep_keys;
 use crate::telemetry::Metrics;
 use crate::{
@@ -49,6 +50,10 @@ pub(crate) struct Inner {
     pub(crate) key_retention: Option<Duration>,
     /// The consumers whose checkpoints are in the store's state.
     pub(crate) runners: Runners,
+    /// The consumers that were started.
+    pub(crate) registry: Registry,
+    /// The tasks that dispatch has started.
+    pub(crate) background: Background,
 }
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
@@ -158,8 +163,9 @@ impl Recount {
         &self.inner.store
     }
 
-    /// Finishes the appends under way and closes the store. Shut down consumers first.
+    /// Finishes the appends under way and closes the store. Shut down consumers first, or use [`shutdown`](Self::shutdown).
     pub async fn close(&self) {
+        self.inner.finish_background().await;
         self.inner.store.close().await;
     }
 }
@@ -247,6 +253,8 @@ impl RecountBuilder {
                 names,
                 key_retention,
                 runners: Runners::default(),
+                registry: Registry::default(),
+                background: Background::default(),
                 metrics,
                 trace_context,
                 store_probe,

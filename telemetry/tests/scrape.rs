@@ -1,4 +1,4 @@
-//! A scrape of the metrics address shows what commands, appends and loads did.
+//! A scrape of the metrics address shows what commands, appends, loads and consumers did.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 #![cfg(all(feature = "http", feature = "prometheus"))]
 
@@ -7,8 +7,11 @@ extern crate recount_core as recount;
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use common::following::{Sums, follow, settled};
 use common::*;
 use recount_core::{IdempotencyKey, METRICS, MetricKind, Recount, Retry, Store};
 use recount_store_memory::MemoryStore;
@@ -84,26 +87,11 @@ async fn exercise<S: Store + Clone>(store: S) -> Recount {
     recount
 }
 
-/// One test, since there is one recorder.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scrape_shows_every_metric_of_commands_and_appends() {
-    let unrecorded = Recount::new(MemoryStore::new());
-    let prometheus = Prometheus::install().unwrap();
-    let _ = unrecorded.dispatch(sell("unrecorded", 1)).await.unwrap();
-    assert_eq!(prometheus.render(), "");
-
-    let directory = tempfile::tempdir().unwrap();
-    let recount = exercise(SqliteStore::open(directory.path().join("tills.db")).await.unwrap()).await;
-    let server = serving(&recount, &prometheus).await;
-    let text = scrape(server.address()).await;
-    for metric in METRICS.iter().filter(|metric| !metric.name.starts_with("recount.projection.")) {
-        let name = shown(metric);
-        value(&text, &name, &[]);
-        assert!(text.contains(&format!("# HELP {}", name.trim_end_matches("_count"))), "{name} is not described");
-    }
+/// The metrics of commands, appends and loads.
+fn commands_are_shown(text: &str, file: &str) {
     let command = |outcome: &str| {
         let outcome = format!("outcome=\"{outcome}\"");
-        value(&text, "recount_commands_total", &["aggregate=\"till\"", "command=\"sell\"", &outcome])
+        value(text, "recount_commands_total", &["aggregate=\"till\"", "command=\"sell\"", &outcome])
     };
     // First, other's, the one after the conflict, four together, eleven later.
     assert_eq!(command("accepted"), 18.0);
@@ -112,23 +100,87 @@ async fn a_scrape_shows_every_metric_of_commands_and_appends() {
     assert_eq!(command("repeated"), 1.0);
     assert_eq!(command("failed"), 1.0);
     assert_eq!(command("conflict"), 0.0);
-    assert_eq!(value(&text, "recount_commands_total", &["command=\"Round\"", "accepted"]), 1.0);
-    assert_eq!(value(&text, "recount_conflicts_total", &["aggregate=\"till\""]), 1.0);
-    assert_eq!(value(&text, "recount_command_attempts_sum", &["till"]), 2.0);
-    assert_eq!(value(&text, "recount_command_shared_sum", &[]), 3.0);
-    assert_eq!(value(&text, "recount_events_appended_total", &["event_type=\"till.sold\""]), 19.0);
-    assert!(value(&text, "recount_command_queue_wait_seconds_sum", &["till"]) > 0.1);
-    assert_eq!(value(&text, "recount_append_duration_seconds_count", &["failed", "error_type=\"unavailable\""]), 1.0);
-    assert_eq!(value(&text, "recount_append_duration_seconds_count", &["outcome=\"conflict\""]), 1.0);
-    assert_eq!(value(&text, "recount_snapshot_failures_total", &["till"]), 1.0);
-    assert_eq!(value(&text, "recount_store_head", &["store=\"sqlite\""]), 19.0);
-    assert_eq!(value(&text, "recount_store_writable", &["store=\"sqlite\""]), 1.0);
-    assert!(value(&text, "recount_store_pool_size", &["pool=\"readers\""]) >= 1.0);
-    assert_eq!(value(&text, "recount_aggregate_cache_entries", &["till"]), 1.0);
-    value(&text, "recount_aggregate_load_duration_seconds_count", &["source=\"snapshot\""]);
-    value(&text, "recount_aggregate_load_duration_seconds_bucket", &["le=\"0.0005\""]);
-    for secret in [TILL, "once", "injected", directory.path().to_str().unwrap()] {
+    assert_eq!(value(text, "recount_commands_total", &["command=\"Round\"", "accepted"]), 1.0);
+    assert_eq!(value(text, "recount_conflicts_total", &["aggregate=\"till\""]), 1.0);
+    assert_eq!(value(text, "recount_command_attempts_sum", &["till"]), 2.0);
+    assert_eq!(value(text, "recount_command_shared_sum", &[]), 3.0);
+    assert_eq!(value(text, "recount_events_appended_total", &["event_type=\"till.sold\""]), 19.0);
+    assert!(value(text, "recount_command_queue_wait_seconds_sum", &["till"]) > 0.1);
+    assert_eq!(value(text, "recount_append_duration_seconds_count", &["failed", "error_type=\"unavailable\""]), 1.0);
+    assert_eq!(value(text, "recount_append_duration_seconds_count", &["outcome=\"conflict\""]), 1.0);
+    assert_eq!(value(text, "recount_snapshot_failures_total", &["till"]), 1.0);
+    assert_eq!(value(text, "recount_store_head", &["store=\"sqlite\""]), 19.0);
+    assert_eq!(value(text, "recount_store_writable", &["store=\"sqlite\""]), 1.0);
+    assert!(value(text, "recount_store_pool_size", &["pool=\"readers\""]) >= 1.0);
+    assert_eq!(value(text, "recount_aggregate_cache_entries", &["till"]), 1.0);
+    value(text, "recount_aggregate_load_duration_seconds_count", &["source=\"snapshot\""]);
+    value(text, "recount_aggregate_load_duration_seconds_bucket", &["le=\"0.0005\""]);
+    for secret in [TILL, "once", "injected", file] {
         assert!(!text.contains(secret), "{secret} is in\n{text}");
+    }
+}
+
+/// The value of a metric of the projection, or of the reaction.
+fn of(text: &str, kind: &str, name: &str, labels: &[&str]) -> f64 {
+    let kind = format!("kind=\"{kind}\"");
+    value(text, &format!("recount_projection_{name}"), &[&[&*kind], labels].concat())
+}
+
+/// What consumers did, that they are behind while they fail, and that they gave up.
+async fn consumers_are_shown(recount: &Recount, address: SocketAddr) -> String {
+    let sums = Arc::new(Sums::default());
+    let following = follow(recount, &sums);
+    settled(recount, &following).await;
+    let head = recount.store().head().await.unwrap().get();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let text = scrape(address).await;
+    for kind in ["projection", "reaction"] {
+        assert_eq!(of(&text, kind, "position", &[]), head as f64);
+        assert_eq!(of(&text, kind, "lag_events", &[]), 0.0);
+        assert_eq!(of(&text, kind, "lag_time_seconds", &[]), 0.0);
+        assert_eq!(of(&text, kind, "events_total", &[]), head as f64, "{kind}: every event is one of a till");
+        assert_eq!(of(&text, kind, "state", &["state=\"live\""]), 1.0);
+        assert_eq!(of(&text, kind, "state", &["state=\"stopped\""]), 0.0);
+        assert!(of(&text, kind, "batch_duration_seconds_count", &[]) >= 1.0);
+        assert!(of(&text, kind, "batch_size_sum", &[]) >= 1.0);
+    }
+    sums.fails.store(true, Ordering::SeqCst);
+    let _ = recount.dispatch(sell("tax-free", 1)).await.unwrap();
+    while !following.progress().iter().any(recount_core::Progress::is_over) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let text = scrape(address).await;
+    assert!(of(&text, "projection", "failures_total", &["error_type=\"event\""]) >= 2.0);
+    assert_eq!(of(&text, "projection", "lag_events", &[]), 1.0);
+    let age = of(&text, "projection", "lag_time_seconds", &[]);
+    assert!((1.0..60.0).contains(&age), "{age}");
+    assert_eq!(of(&text, "projection", "state", &["state=\"stopped\""]), 1.0);
+    assert_eq!(of(&text, "projection", "state", &["state=\"live\""]), 0.0);
+    assert_eq!(value(&text, "recount_health", &["check=\"projection:sums\""]), 0.0);
+    assert_eq!(value(&text, "recount_health", &["check=\"reaction:taxes\""]), 1.0);
+    assert!(!text.contains("geheim"), "{text}");
+    text
+}
+
+/// One test, since there is one recorder.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape_shows_every_metric() {
+    let unrecorded = Recount::new(MemoryStore::new());
+    let prometheus = Prometheus::install().unwrap();
+    let _ = unrecorded.dispatch(sell("unrecorded", 1)).await.unwrap();
+    assert_eq!(prometheus.render(), "");
+
+    let directory = tempfile::tempdir().unwrap();
+    let recount = exercise(SqliteStore::open(directory.path().join("tills.db")).await.unwrap()).await;
+    // Before the consumers, which add to it.
+    let server = serving(&recount, &prometheus).await;
+    commands_are_shown(&scrape(server.address()).await, directory.path().to_str().unwrap());
+    let text = consumers_are_shown(&recount, server.address()).await;
+    for metric in METRICS {
+        let name = shown(metric);
+        value(&text, &name, &[]);
+        assert!(text.contains(&format!("# HELP {}", name.trim_end_matches("_count"))), "{name} is not described");
     }
 
     recount.close().await;

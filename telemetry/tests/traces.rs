@@ -10,6 +10,7 @@ mod receiver;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::following::{Sums, follow, settled};
 use common::*;
 use futures_util::StreamExt;
 use receiver::{Received, Receiver};
@@ -217,6 +218,87 @@ async fn a_decision_is_one_tree() {
     let [decide, load, append] = received.named(["decide Round", "load Round", "append memory"]);
     assert!(decide.is_root() && load.is_child_of(decide) && append.is_child_of(decide));
     assert_eq!(load.attribute("recount.replayed").as_deref(), Some("1"));
+}
+
+/// From the command through the reaction and its command; the projection is linked to it.
+#[tokio::test]
+async fn a_sale_and_what_follows_from_it_is_one_tree_with_linked_projections() {
+    let recount = recount(MemoryStore::new());
+    let sums = Arc::new(Sums::default());
+    let received = exported(async {
+        let following = follow(&recount, &sums);
+        let request = tracing::info_span!("request");
+        let command = async { recount.dispatch(sell("a", 1)).await };
+        let _ = command.instrument(request).await.unwrap();
+        settled(&recount, &following).await;
+        following.shutdown().await;
+    })
+    .await;
+    let [request] = received.named(["request"]);
+    let [sale, tax] = received.all("dispatch sell")[..] else { panic!("{received:?}") };
+    let reacts = received.all("react taxes");
+    let [first, second] = reacts[..] else { panic!("{received:?}") };
+    assert!(request.is_root() && sale.is_child_of(request));
+    assert!(first.is_child_of(sale) && tax.is_child_of(first) && second.is_child_of(tax));
+    assert!(received.all("append memory").iter().all(|append| append.is_child_of(sale) || append.is_child_of(tax)));
+    for (span, position) in [(first, "1"), (second, "2")] {
+        assert_eq!(span.attribute("recount.reaction").as_deref(), Some("taxes"));
+        assert_eq!(span.attribute("recount.event_type").as_deref(), Some("till.sold"));
+        assert_eq!(span.attribute("recount.position").as_deref(), Some(position));
+        assert_eq!(span.attribute("recount.retries").as_deref(), Some("0"));
+    }
+    let projects = received.all("project sums");
+    assert!(projects.iter().all(|project| project.is_root() && !project.is_error()));
+    let mut links: Vec<_> = projects.iter().flat_map(|project| project.links()).collect();
+    links.sort();
+    let mut sources = vec![sale.traceparent(), tax.traceparent()];
+    sources.sort();
+    assert_eq!(links, sources);
+    let events: u64 = projects.iter().map(|it| it.attribute("recount.events").unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(events, 2);
+    assert_eq!(projects.last().unwrap().attribute("recount.position").as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_batch_is_linked_to_each_trace_once_and_to_at_most_32() {
+    let recount = recount(MemoryStore::new());
+    let received = exported(async {
+        let plain = Recount::new(Arc::clone(recount.store()));
+        for number in 0..3 {
+            let same = Metadata { traceparent: Some(REMOTE.into()), ..Metadata::default() };
+            let _ = plain.dispatch(sell(&format!("tax-{number}"), 1)).metadata(same).await.unwrap();
+        }
+        for number in 0..40 {
+            let _ = recount.dispatch(sell(&format!("tax-other-{number}"), 1)).await.unwrap();
+        }
+        let following = follow(&recount, &Arc::new(Sums::default()));
+        settled(&recount, &following).await;
+        following.shutdown().await;
+    })
+    .await;
+    let project = received.all("project sums")[0];
+    assert_eq!(project.attribute("recount.events").as_deref(), Some("43"));
+    let links = project.links();
+    assert_eq!((links.len(), links.iter().filter(|link| *link == REMOTE).count()), (32, 1));
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_is_an_error_and_counts_its_retries() {
+    let recount = recount(MemoryStore::new());
+    let sums = Arc::new(Sums::default());
+    sums.fails.store(true, std::sync::atomic::Ordering::SeqCst);
+    let received = exported(async {
+        let _ = recount.dispatch(sell("tax-a", 1)).await.unwrap();
+        let following = follow(&recount, &sums);
+        let head = recount.store().head().await.unwrap();
+        following.wait_for_one("sums", head).await.unwrap_err();
+    })
+    .await;
+    let projects = received.all("project sums");
+    assert!(projects.len() > 1 && projects.iter().all(|project| project.is_error()));
+    assert_eq!(projects[0].attribute("recount.retries").as_deref(), Some("0"));
+    assert_eq!(projects[1].attribute("recount.retries").as_deref(), Some("1"));
+    assert_eq!(projects[1].attribute("error.type").as_deref(), Some("event"));
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Inner {
                 if !group.is_empty() {
                     let metrics = Arc::clone(slot.entry.metrics());
                     let group = Arc::clone(self).run_group(pending.stream.clone(), group, turn, metrics);
-                    tokio::spawn(group.in_current_span());
+                    self.background.spawn(group.in_current_span());
                 }
             }
         }
@@ -98,7 +98,7 @@ impl Inner {
         }
     }
 
-    /// Runs several commands, in a task of its own: whoever started it may go away.
+    /// Runs several commands, in a task of its own: the caller that started it may go away.
     async fn run_group<A: Apply>(
         self: Arc<Self>,
         stream: StreamId,

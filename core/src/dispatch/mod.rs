@@ -2,6 +2,7 @@
 
 mod append;
 mod attempt;
+mod background;
 mod cache;
 mod decide;
 mod engine;
@@ -22,6 +23,7 @@ pub(crate) mod transient;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
+pub(crate) use background::Background;
 pub(crate) use cache::WarmCache;
 pub use decide::Decide;
 pub use error::{DispatchError, LoadError};

@@ -12,6 +12,7 @@ pub use consumer::{
     ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, RetryBudget, Runners,
     Sink, Source, Status, StoreSource, TransientError, is_transient,
 };
+pub(crate) use consumer::{Registered, Registry};
 pub use in_memory::InMemory;
 pub use projection::Projection;
 pub use reaction::{Commands, Reaction};

@@ -101,22 +101,22 @@ metrics! {
         "Open connections of the store";
     POOL_IDLE: Gauge "recount.store.pool.idle" "{connection}" ["store" "pool"]
         "Open connections of the store that are not in use";
-    PROJECTION_POSITION: Gauge "recount.projection.position" "{position}" ["projection" "version"]
-        "The position up to which the projection has handled events";
-    PROJECTION_LAG_EVENTS: Gauge "recount.projection.lag.events" "{position}" ["projection" "version"]
-        "The distance from the projection's position to the store's head";
-    PROJECTION_LAG_TIME: Gauge "recount.projection.lag.time" "s" ["projection" "version"]
-        "The age of the oldest event that the projection has not handled";
-    PROJECTION_EVENTS: Counter "recount.projection.events" "{event}" ["projection" "version"]
+    PROJECTION_POSITION: Gauge "recount.projection.position" "{position}" ["kind" "projection"]
+        "The position up to which the consumer has handled events";
+    PROJECTION_LAG_EVENTS: Gauge "recount.projection.lag.events" "{position}" ["kind" "projection"]
+        "The distance from the consumer's position to the store's head";
+    PROJECTION_LAG_TIME: Gauge "recount.projection.lag.time" "s" ["kind" "projection"]
+        "The age of the oldest event behind the consumer's position; 0 at the head";
+    PROJECTION_EVENTS: Counter "recount.projection.events" "{event}" ["kind" "projection"]
         "Events handled";
-    PROJECTION_BATCH_DURATION: Histogram "recount.projection.batch.duration" "s" ["projection"]
-        "How long a batch takes, with its transaction";
-    PROJECTION_BATCH_SIZE: Histogram "recount.projection.batch.size" "{event}" ["projection"]
-        "Events of a batch";
-    PROJECTION_FAILURES: Counter "recount.projection.failures" "{failure}" ["projection" "error.type"]
-        "Failures of a handler or of the read model";
-    PROJECTION_STATE: Gauge "recount.projection.state" "1" ["projection" "version" "state"]
-        "1 for the projection's present state, 0 for the others";
+    PROJECTION_BATCH_DURATION: Histogram "recount.projection.batch.duration" "s" ["kind" "projection"]
+        "How long a batch takes, with its transaction; those under 20 µs are sampled";
+    PROJECTION_BATCH_SIZE: Histogram "recount.projection.batch.size" "{event}" ["kind" "projection"]
+        "Events of a batch; sampled together with its duration";
+    PROJECTION_FAILURES: Counter "recount.projection.failures" "{failure}" ["kind" "projection" "error.type"]
+        "Failures of a handler, the sink, or the source";
+    PROJECTION_STATE: Gauge "recount.projection.state" "1" ["kind" "projection" "state"]
+        "1 for the consumer's present state, 0 for the others";
     HEALTH: Gauge "recount.health" "1" ["check"]
         "1 if the check is ok or degraded, otherwise 0";
     BUILD_INFO: Gauge "recount.build_info" "1" ["version" "store"]

@@ -3,11 +3,11 @@
 
 mod aggregate;
 mod by_name;
+mod consumer;
 mod context;
 mod handle;
 mod health;
 mod metric;
-mod projection;
 mod sampler;
 mod store;
 
@@ -18,12 +18,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use foldhash::fast::RandomState;
 
 pub(crate) use aggregate::{AggregateMetrics, CommandOutcome, Entry, LoadSource};
+pub(crate) use consumer::ConsumerMetrics;
 pub use context::TraceContext;
 use handle::{Histogram, Registrar};
 pub use health::{Check, Condition, Health};
 pub use metric::{DURATION_BUCKETS, METRICS, Metric, MetricKind, SIZE_BUCKETS};
-#[allow(unused_imports, reason = "for what runs beside commands")]
-pub(crate) use projection::ProjectionMetrics;
 pub(crate) use sampler::Sampler;
 pub(crate) use store::{ReadKind, StoreMetrics};
 
@@ -68,9 +67,8 @@ impl Metrics {
         Arc::clone(aggregates.entry(id).or_insert_with(fresh))
     }
 
-    /// The handles of a projection or reaction.
-    #[allow(dead_code, reason = "for what runs beside commands")]
-    pub(crate) fn projection(&self, name: &str, version: &str) -> ProjectionMetrics {
-        ProjectionMetrics::new(self.registrar, name, version)
+    /// The handles of a consumer of this kind.
+    pub(crate) fn consumer(&self, kind: &'static str, name: &str) -> ConsumerMetrics {
+        ConsumerMetrics::new(self.registrar, kind, name)
     }
 }

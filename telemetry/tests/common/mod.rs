@@ -1,6 +1,8 @@
 //! A till with a limit, and the requests of a plain HTTP client.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
+pub mod following;
+
 use std::net::SocketAddr;
 
 use recount_core::{Aggregate, Apply, Command, Context, Decision, Event, Handle, NameError, Query};

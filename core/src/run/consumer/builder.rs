@@ -11,6 +11,7 @@ use super::concurrent::Concurrent;
 use super::filter::FilterChange;
 use super::keeper::Keeper;
 use super::progress::Reporter;
+use super::registry::{Registered, Running};
 use super::runners::NameTaken;
 use super::supervise::{Frame, supervise};
 use super::{ConsumerKind, Progress, RetryBudget, Runners, Sink, Source, StoreSource};
@@ -35,6 +36,10 @@ struct Entry {
     name: Arc<str>,
     runners: Runners,
     on_change: FilterChange,
+    /// The application is not ready before it has caught up.
+    waited_for: bool,
+    /// Its positions are those of the store.
+    follows_store: bool,
     start: Start,
 }
 
@@ -58,6 +63,8 @@ impl ConsumersBuilder {
             name,
             runners,
             on_change: FilterChange::Refuse,
+            waited_for: false,
+            follows_store: true,
             start,
         });
         self
@@ -94,7 +101,8 @@ impl ConsumersBuilder {
             Ok(Box::pin(supervise(frame.clone(), Concurrent { frame, source, sink, keeper })))
         });
         let runners = self.application.runners.clone();
-        self.entries.push(Entry { kind, name, runners, on_change: FilterChange::Refuse, start });
+        let (on_change, follows_store) = (FilterChange::Refuse, S::FOLLOWS_STORE);
+        self.entries.push(Entry { kind, name, runners, on_change, waited_for: false, follows_store, start });
         self
     }
 
@@ -103,6 +111,15 @@ impl ConsumersBuilder {
     pub fn on_filter_change(mut self, choice: FilterChange) -> Self {
         if let Some(last) = self.entries.last_mut() {
             last.on_change = choice;
+        }
+        self
+    }
+
+    /// The application is [`Starting`](crate::Condition::Starting), so not ready for requests, until the consumer that was
+    /// added last has caught up for the first time.
+    pub fn wait_at_start(mut self) -> Self {
+        if let Some(last) = self.entries.last_mut() {
+            last.waited_for = true;
         }
         self
     }
@@ -119,20 +136,32 @@ impl ConsumersBuilder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Consumers {
-        let Self { entries, budget, .. } = self;
+        let Self { application, entries, budget } = self;
         let (shutdown, stop) = watch::channel(false);
         let (handle, mut tasks) = (Arc::new(()), JoinSet::new());
-        let start = |Entry { kind, name, runners, on_change, start }| {
+        let start = |Entry { kind, name, runners, on_change, waited_for, follows_store, start }| {
             let (reporter, progress) = Reporter::new(kind, &name);
-            let frame = Frame { kind, name, reporter: Arc::new(reporter), budget, shutdown: stop.clone() };
+            let metrics = Arc::new(application.metrics.consumer(kind.name(), &name));
+            let frame = Frame {
+                kind,
+                name,
+                reporter: Arc::new(reporter),
+                budget,
+                shutdown: stop.clone(),
+                metrics: Arc::clone(&metrics),
+                trace_context: application.trace_context.clone(),
+            };
+            let mut task = None;
             if !runners.claim(&frame.title(), Arc::downgrade(&handle), progress.clone()) {
                 frame.stop(&NameTaken { consumer: frame.title() });
-                return progress;
+            } else {
+                match start(frame.clone(), on_change) {
+                    Ok(work) => task = Some(tasks.spawn(work)),
+                    Err(error) => frame.stop(&*error),
+                }
             }
-            match start(frame.clone(), on_change) {
-                Ok(task) => drop(tasks.spawn(task)),
-                Err(error) => frame.stop(&*error),
-            }
+            let running = Running { handle: Arc::downgrade(&handle), shutdown: shutdown.clone(), task };
+            application.registry.add(Registered::new(progress.clone(), running, waited_for, follows_store, metrics));
             progress
         };
         let progress = entries.into_iter().map(start).collect();

@@ -18,7 +18,7 @@ use super::policy::Attempts;
 use super::progress::{STORING, WHOLE};
 use super::sink::Sink;
 use super::source::{Delivered, Lane, Source};
-use super::span::span;
+use super::span::{failed, item_span};
 use super::supervise::{Frame, Work};
 use crate::store::chain;
 use crate::{BoxError, ExpectedRevision};
@@ -225,6 +225,7 @@ impl<S: Source> Run<S> {
         let moved = self.window.advance();
         let position = moved.mark.as_ref().map(S::position);
         if let Some(position) = position.or((moved.items > 0).then(Default::default)) {
+            frame.metrics.events(moved.items);
             frame.reporter.advance(position, moved.items, true);
         }
         self.unstored = moved.mark.or(self.unstored.take());
@@ -258,6 +259,7 @@ impl<S: Source> Run<S> {
         let Some(pause) = pause else { return Err(error) };
         self.due = Instant::now() + pause;
         self.unstored.get_or_insert(mark);
+        frame.metrics.failure(class.name());
         frame.reporter.failing(STORING, class, self.attempts.failures, chain(&*error).into());
         Ok(())
     }
@@ -268,9 +270,17 @@ async fn handle<S: Source, K: Sink<Item = S::Item>>(frame: &Frame, sink: &K, lan
     let Open { number, item, ticket } = open;
     let mut attempts: Option<Attempts> = None;
     let outcome = loop {
+        let span = item_span(frame, &item, attempts.as_ref().map_or(0, |attempts| attempts.failures));
+        let recorded = (!span.is_disabled()).then(|| span.clone());
+        let started = frame.metrics.start();
         let taking = bounded(sink.time_limit(), async { sink.take(&item).await });
-        let Err(error) = taking.instrument(span(frame.kind, &frame.name, 1)).await else { break Ok(()) };
+        let Err(error) = taking.instrument(span).await else {
+            frame.metrics.batch(1, started);
+            break Ok(());
+        };
         let class = classify(&*error);
+        frame.metrics.failure(class.name());
+        failed(recorded, class);
         let attempts = attempts.get_or_insert_with(|| Attempts::new(frame.budget));
         let Some(pause) = attempts.failed(class) else { break Err(GaveUp(error).into()) };
         let text: Arc<str> = chain(&*error).into();

@@ -51,6 +51,19 @@ pub(crate) enum Class {
     Lost,
 }
 
+impl Class {
+    /// The name, as the label of failures.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Elsewhere => "elsewhere",
+            Self::Bad => "event",
+            Self::Final => "final",
+            Self::Lost => "lost_history",
+        }
+    }
+}
+
 /// Classifies an error by the first of its causes that is known.
 pub(crate) fn classify(error: &(dyn Error + 'static)) -> Class {
     let causes = std::iter::successors(Some(error), |&error| error.source());

@@ -5,6 +5,7 @@
 //! (projections, see [`projection`](super::projection)), and item by item in lanes, many at once (`concurrent`).
 
 mod builder;
+mod check;
 mod concurrent;
 mod failure;
 mod filter;
@@ -12,6 +13,7 @@ mod keeper;
 mod lanes;
 mod policy;
 mod progress;
+mod registry;
 mod runners;
 mod sink;
 mod source;
@@ -29,10 +31,11 @@ pub(crate) use filter::{FilterChanged, Verdict, verdict};
 pub use policy::RetryBudget;
 pub(crate) use progress::WHOLE;
 pub use progress::{ConsumerKind, Progress, Status};
+pub(crate) use registry::{Registered, Registry};
 pub use runners::Runners;
 pub use sink::Sink;
 pub use source::{Delivered, Lane, Source};
-pub(crate) use span::span;
+pub(crate) use span::{batch_span, failed};
 pub use store_source::StoreSource;
 pub(crate) use supervise::{Frame, Work};
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::failure::Class;
 use crate::{Position, Timestamp};
 
 /// How far one consumer is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// The consumer's name.
     pub name: Arc<str>,
@@ -25,11 +26,16 @@ pub struct Progress {
     /// The time of the last change of the status to another kind.
     pub since: Timestamp,
     /// Whether the position is valid: the sink is set up, and its checkpoint was found in the store.
+    #[serde(skip)]
     pub(crate) valid: bool,
+    /// Whether it has been live since it was started.
+    #[serde(skip)]
+    pub(crate) caught_up: bool,
 }
 
 /// The kind of a consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ConsumerKind {
     /// A [`Projection`](crate::Projection).
@@ -42,16 +48,23 @@ pub enum ConsumerKind {
 
 impl fmt::Display for ConsumerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(self.name())
+    }
+}
+
+impl ConsumerKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
             Self::Projection => "projection",
             Self::Reaction => "reaction",
             Self::Sink => "sink",
-        })
+        }
     }
 }
 
 /// What a consumer is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 pub enum Status {
     /// Handling history.
     CatchingUp,
@@ -101,6 +114,24 @@ impl Progress {
     }
 }
 
+impl Status {
+    /// The names of all states.
+    pub(crate) const STATES: [&str; 6] = ["catching_up", "live", "waiting", "retrying", "stopped", "shut_down"];
+
+    /// The name of the state.
+    pub(crate) const fn state(&self) -> &'static str {
+        let index = match self {
+            Self::CatchingUp => 0,
+            Self::Live => 1,
+            Self::Waiting { .. } => 2,
+            Self::Retrying { .. } => 3,
+            Self::Stopped { .. } => 4,
+            Self::ShutDown => 5,
+        };
+        Self::STATES[index]
+    }
+}
+
 /// The identifier of the consumer's own trouble, beside those of its lanes.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
@@ -142,6 +173,7 @@ impl Reporter {
             status: Status::CatchingUp,
             since: Timestamp::now(),
             valid: false,
+            caught_up: false,
         });
         (Self { sender, doing: Mutex::default() }, receiver)
     }
@@ -173,6 +205,10 @@ impl Reporter {
     pub(crate) fn live(&self, live: bool) {
         let mut doing = self.doing();
         doing.live = live;
+        self.sender.send_if_modified(|progress| {
+            progress.caught_up |= live;
+            false
+        });
         self.publish(doing.status());
     }
 
@@ -190,6 +226,14 @@ impl Reporter {
     /// Whether it fails.
     pub(crate) fn is_failing(&self, what: u64) -> bool {
         self.doing().troubles.contains_key(&what)
+    }
+
+    /// How often the whole consumer has failed in a row.
+    pub(crate) fn failures(&self) -> usize {
+        match self.doing().troubles.get(&WHOLE) {
+            Some((_, Status::Waiting { failures, .. } | Status::Retrying { failures, .. })) => *failures,
+            _ => 0,
+        }
     }
 
     /// It no longer fails.

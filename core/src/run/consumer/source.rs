@@ -91,6 +91,10 @@ pub trait Source: Sized + Send + 'static {
     /// Identifies a delivered item, for example a broker's delivery tag. `()` if only marks matter.
     type Ticket: Send + 'static;
 
+    /// Whether its [positions](Self::position) are those of the application's store, so that the distance to the store's
+    /// head says how far a consumer is behind.
+    const FOLLOWS_STORE: bool = false;
+
     /// What the source selects. It is stored with the mark: a consumer whose filter has changed must say how to go on.
     fn filter(&self) -> Filter {
         Filter::everything()

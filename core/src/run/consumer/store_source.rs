@@ -37,6 +37,8 @@ impl Source for StoreSource {
     type Mark = Checkpoint;
     type Ticket = ();
 
+    const FOLLOWS_STORE: bool = true;
+
     fn filter(&self) -> Filter {
         Filter::of(&self.query)
     }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::failure::{Class, guarded};
+use super::failure::{Class, GaveUp, guarded};
 use super::policy::Attempts;
 use super::progress::{Reporter, WHOLE};
 use super::{ConsumerKind, RetryBudget};
 use crate::BoxError;
+use crate::TraceContext;
 use crate::store::chain;
+use crate::telemetry::ConsumerMetrics;
 
 /// One consumer at work.
 pub(crate) trait Work: Send {
@@ -30,6 +32,8 @@ pub(crate) struct Frame {
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) budget: RetryBudget,
     pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) metrics: Arc<ConsumerMetrics>,
+    pub(crate) trace_context: Option<Arc<dyn TraceContext>>,
 }
 
 impl Frame {
@@ -63,6 +67,10 @@ pub(crate) async fn supervise(frame: Frame, mut work: impl Work) {
             attempts.reset();
         }
         let class = work.classify(&*error);
+        // The failures of an item were counted when they happened.
+        if !error.is::<GaveUp>() {
+            frame.metrics.failure(class.name());
+        }
         if class == Class::Lost {
             // The consumer may have handled events that the store lacks, so its position satisfies no waiting caller.
             reporter.validate(false);

@@ -82,6 +82,7 @@ where
             }
             silent += count;
             let notify = batch.caught_up || silent >= NOTIFY_EVENTS || notified.elapsed() >= NOTIFY_INTERVAL;
+            frame.metrics.events(count);
             reporter.advance(batch.to.position, count, notify);
             if notify {
                 (notified, silent) = (Instant::now(), 0);
@@ -133,10 +134,6 @@ where
     }
 
     fn classify(&self, error: &(dyn Error + 'static)) -> Class {
-        match classify(error) {
-            Class::Bad | Class::Transient if self.model.is_transient(error) => Class::Transient,
-            Class::Transient => Class::Bad,
-            class => class,
-        }
+        self.model.class(error)
     }
 }

@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use super::batch::{Decoded, Failure, decode, failed_on};
 use super::{OneFailed, Projection, one_by_one};
-use crate::run::consumer::{Frame, TookTooLong, bounded, span};
+use crate::run::consumer::{Class, Frame, TookTooLong, batch_span, bounded, classify, failed};
 use crate::{BoxError, Checkpoint, CheckpointError, Metadata, Position, ReadModel, RecordedEvent};
 
 /// A projection with its read model.
@@ -26,12 +26,22 @@ impl<P: Projection> Model<P> {
     /// Events were taken before the one that failed.
     pub(super) fn kept(&self, position: Position, events: usize) {
         self.frame.reporter.recovered(crate::run::consumer::WHOLE);
+        self.frame.metrics.events(events as u64);
         self.frame.reporter.advance(position, events as u64, true);
     }
 
     /// Whether time heals the error.
     pub(super) fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {
         error.is::<TookTooLong>() || self.read_model.is_transient(&self.frame.name, error)
+    }
+
+    /// What a failure means.
+    pub(super) fn class(&self, error: &(dyn Error + 'static)) -> Class {
+        match classify(error) {
+            Class::Bad | Class::Transient if self.is_transient(error) => Class::Transient,
+            Class::Transient => Class::Bad,
+            class => class,
+        }
     }
 
     /// Runs handlers within the read model's time limit; a panic is an error.
@@ -70,8 +80,24 @@ impl<P: Projection> Model<P> {
         events: &[Decoded<'_, P::Event>],
         to: Checkpoint,
     ) -> Result<(), BoxError> {
-        let span = span(self.frame.kind, &self.frame.name, events.len());
-        let failure = match self.attempt(from, events, to, false).instrument(span).await {
+        let span = batch_span(&self.frame, events.iter().map(|(_, recorded)| *recorded), to.position);
+        let started = self.frame.metrics.start();
+        let taken = self.transact_or_blame(from, events, to).instrument(span.clone()).await;
+        match &taken {
+            Ok(()) if !events.is_empty() => self.frame.metrics.batch(events.len() as u64, started),
+            Ok(()) => {}
+            Err(error) => failed(Some(span), self.class(&**error)),
+        }
+        taken
+    }
+
+    async fn transact_or_blame(
+        &self,
+        from: Checkpoint,
+        events: &[Decoded<'_, P::Event>],
+        to: Checkpoint,
+    ) -> Result<(), BoxError> {
+        let failure = match self.attempt(from, events, to, false).await {
             Ok(()) => return Ok(()),
             Err(Failure::Many(error)) => {
                 let name = &*self.frame.name;

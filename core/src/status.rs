@@ -1,0 +1,54 @@
+//! What runs, as data.
+
+use serde::Serialize;
+
+use crate::{Position, Progress, Recount};
+
+/// What a [`Recount`] has started, and how far it is. Errors in it may name streams: it is for operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApplicationStatus {
+    /// The store.
+    pub store: StoreStatus,
+    /// The consumers whose owner holds them, in the order in which they were started. One that gave up stays, with its
+    /// reason, until it is dropped.
+    pub consumers: Vec<ConsumerStatus>,
+    /// How many tasks of dispatch are under way.
+    pub background: usize,
+}
+
+/// A store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoreStatus {
+    /// What it is, such as `sqlite`.
+    pub kind: &'static str,
+    /// The position of the last event. `None` if the store does not answer.
+    pub head: Option<Position>,
+}
+
+/// A consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConsumerStatus {
+    /// How far it is.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// The distance from its position to the store's head. `None` if its source is not the store, or the store does not
+    /// answer.
+    pub lag: Option<u64>,
+}
+
+impl Recount {
+    /// What this handle has started, and how far it is.
+    pub async fn status(&self) -> ApplicationStatus {
+        let head = self.inner.head().await;
+        let consumers = self.inner.registry.list();
+        let status = consumers.iter().map(|consumer| {
+            let progress = consumer.progress();
+            ConsumerStatus { lag: consumer.lag(progress.position, head), progress }
+        });
+        ApplicationStatus {
+            store: StoreStatus { kind: self.inner.store.kind(), head },
+            consumers: status.collect(),
+            background: self.inner.background.running(),
+        }
+    }
+}
