@@ -3,6 +3,7 @@
 mod consumer;
 mod history;
 mod in_memory;
+mod inline;
 mod projection;
 mod reaction;
 mod read_model;
@@ -13,6 +14,7 @@ pub use consumer::{
     Sink, Source, Status, StoreSource, TransientError, is_transient,
 };
 pub use in_memory::InMemory;
+pub use inline::{Inline, Inlines};
 pub use projection::Projection;
 pub use reaction::{Commands, Reaction};
 pub use read_model::{CheckpointError, ReadModel};
