@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use recount_core::{Home, Position, StoreError};
+use recount_core::{FilterChange, Home, Inlines, Position, Projection, StoreError};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::address::Address;
 use crate::database::{self, Database};
+use crate::inline::Projections;
 use crate::kinds::Kinds;
 use crate::lone::Lone;
 use crate::push::{Push, Wake};
@@ -34,6 +35,7 @@ pub struct PostgresBuilder {
     poll: Duration,
     patience: Duration,
     limits: Limits,
+    inlines: Inlines<PostgresReadModel>,
 }
 
 impl PostgresBuilder {
@@ -45,6 +47,7 @@ impl PostgresBuilder {
             poll: Duration::from_secs(1),
             patience: Duration::from_secs(10),
             limits: Limits { requests: 256, bytes: 8 * 1024 * 1024 },
+            inlines: Inlines::default(),
         }
     }
 
@@ -96,13 +99,40 @@ impl PostgresBuilder {
         self
     }
 
-    /// Connects, makes the schema if it isn't there, and brings it up to date.
+    /// Runs a projection inside the transaction of every append: its read model, in the store's own database, is never
+    /// behind. If a handler fails, so does the append, with [`StoreError::Projection`], and nothing of it is written; the
+    /// other appends of its batch are made. The [patience](Self::patience) is also the time limit of a handler.
+    ///
+    /// *The price.* Appends of this store, [imports](PostgresStore::import) and [`append_in`](PostgresStore::append_in)
+    /// included, hold the schema's gate alone until they commit. So one transaction appends at a time, in all instances
+    /// together, also those without the projection, and an append takes five round trips more. Batches share them.
+    ///
+    /// An instance without the projection, such as another program, leaves it behind until the next append with it. A
+    /// handler that appends to the same store waits for itself, and fails after the patience.
+    #[must_use]
+    pub fn inline<P: Projection<ReadModel = PostgresReadModel>>(mut self, projection: P) -> Self {
+        self.inlines.add(projection);
+        self
+    }
+
+    /// How the inline projection that was added last goes on if it selects other events than those that its checkpoint
+    /// was made of. Unless set, opening the store is refused then.
+    ///
+    /// The checkpoint has one filter: an instance that still runs with the earlier one refuses its appends from then on.
+    #[must_use]
+    pub fn on_filter_change(mut self, choice: FilterChange) -> Self {
+        self.inlines.on_filter_change(choice);
+        self
+    }
+
+    /// Connects, makes the schema if it isn't there, and brings it up to date, and lets inline projections catch up.
     ///
     /// # Errors
-    /// [`StoreError::SchemaVersion`] if a newer program made the schema (it is left as it was), [`StoreError::Unavailable`] if the server can't be
+    /// [`StoreError::SchemaVersion`] if a newer program made the schema (it is left as it was), [`StoreError::Projection`]
+    /// if an inline projection can't catch up, [`StoreError::Unavailable`] if the server can't be
     /// reached, and [`StoreError::Backend`] if the address or the schema's name is wrong or a right is missing.
     pub async fn open(self) -> Result<PostgresStore, StoreError> {
-        let Self { address, schema, pool, poll, patience, limits } = self;
+        let Self { address, schema, pool, poll, patience, limits, inlines } = self;
         let (options, named) = address.options()?;
         let schema = Schema::new(schema.or(named).as_deref().unwrap_or(DEFAULT_SCHEMA))?;
         let make = |size, tuned| database::pool(options.clone(), size, patience, tuned);
@@ -112,6 +142,7 @@ impl PostgresBuilder {
         let database = database.of(identity);
         let kinds = Arc::new(Kinds::new(database.incarnation.clone()));
         let reader = Reader { database: database.clone(), kinds: Arc::clone(&kinds) };
+        let projections = Projections::open(inlines, reader.clone()).await?;
         let (sender, head) = watch::channel::<Position>(reader.head().await?);
         let sender = Arc::new(sender);
         let wake = Wake::new(&sender, reader.database.incarnation.clone());
@@ -119,8 +150,10 @@ impl PostgresBuilder {
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let queue = Arc::new(Mutex::new(queue));
         let closed = Arc::new(AtomicBool::new(false));
-        let writer = Writer { database, kinds, limits, wake: wake.clone(), closed };
-        let writers = (0..WRITERS).map(|_| tokio::spawn(writer.clone().run(Arc::clone(&queue)))).collect();
+        let writer = Writer { database, kinds, limits, wake: wake.clone(), projections: projections.clone(), closed };
+        // Appends with inline projections are made one batch at a time.
+        let writers = if projections.is_some() { 1 } else { WRITERS };
+        let writers = (0..writers).map(|_| tokio::spawn(writer.clone().run(Arc::clone(&queue)))).collect();
         let lone = Lone::new(writer);
         let read_model =
             PostgresReadModel::new(Database::new(make(READ_MODEL_CONNECTIONS, false), schema).of(identity));
@@ -134,6 +167,7 @@ impl PostgresBuilder {
                 head,
                 wake,
                 read_model,
+                projections,
             },
             writers,
             push,

@@ -60,6 +60,16 @@ impl<'k> Decoding<'k> {
         size: PageSize,
     ) -> Result<Page, StoreError> {
         database.read_into(OPERATION, || statement.clone(), &mut self).await?;
+        self.finish(database, limit, size).await
+    }
+
+    /// The page of the rows that were given.
+    pub(crate) async fn finish(
+        mut self,
+        database: &Database,
+        limit: usize,
+        size: PageSize,
+    ) -> Result<Page, StoreError> {
         if !self.later.is_empty() {
             // Committed before the event that uses it.
             self.kinds.reload(database).await?;

@@ -48,6 +48,15 @@ impl From<StoreError> for Failed {
     }
 }
 
+impl From<crate::writer::Failed> for Failed {
+    fn from(failed: crate::writer::Failed) -> Self {
+        match failed {
+            crate::writer::Failed::Call(cause) => Self::Call(cause),
+            crate::writer::Failed::Answer(error) => Self::Answer(error.into()),
+        }
+    }
+}
+
 impl From<AppendError> for Failed {
     fn from(error: AppendError) -> Self {
         Self::Answer(error)
@@ -121,6 +130,12 @@ impl Cause {
             _ => self.store_error(operation),
         }
     }
+}
+
+/// Whether a driver error means that the transaction has to be made again: others were in its way, or its connection has
+/// ended.
+pub(crate) fn is_undone(error: &sqlx::Error) -> bool {
+    matches!(class(error), Class::Contention | Class::Ended | Class::Lost)
 }
 
 /// Whether time heals a driver error of a handler.

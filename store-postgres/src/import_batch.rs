@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use recount_core::{AppendError, Conflict, Position, RecordedEvent, StoreError, StreamId, Violation};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Postgres, Row, SqlSafeStr};
+use sqlx_core::transaction::TransactionManager;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use crate::copy::{Placed, Rows};
 use crate::database::Line;
 use crate::error::{Cause, Class, Failed, damaged};
 use crate::import::Imported;
+use crate::inline::Projections;
 use crate::lifecycle::ERASED;
 use crate::locks::Locks;
 use crate::patience::Process;
@@ -22,6 +24,8 @@ use crate::push::Wake;
 use crate::read::Reader;
 use crate::resolve;
 use crate::statement::Statement;
+
+type Manager = <Postgres as sqlx::Database>::TransactionManager;
 
 pub(crate) const OPERATION: &str = "importing";
 /// How much of a `COPY` is sent at once.
@@ -37,6 +41,7 @@ const MAX_HEADS: usize = 100_000;
 pub(crate) struct Session<'a> {
     reader: &'a Reader,
     wake: &'a Wake,
+    projections: Option<&'a Projections>,
     /// Not the pool's, so that dropping it at any point undoes what it was at.
     line: Option<(PgConnection, Process)>,
     /// The versions that streams had last, at least.
@@ -48,8 +53,8 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Careful at first: it may be a repetition.
-    pub(crate) fn new(reader: &'a Reader, wake: &'a Wake) -> Self {
-        Self { reader, wake, line: None, heads: HashMap::new(), careful: 1, penalty: 1 }
+    pub(crate) fn new(reader: &'a Reader, wake: &'a Wake, projections: Option<&'a Projections>) -> Self {
+        Self { reader, wake, projections, line: None, heads: HashMap::new(), careful: 1, penalty: 1 }
     }
 
     pub(crate) fn patience(&self) -> Duration {
@@ -85,13 +90,16 @@ impl<'a> Session<'a> {
     /// Writes a batch in one transaction.
     pub(crate) async fn write(&mut self, events: &[RecordedEvent]) -> Result<Imported, Failed> {
         if self.line.is_none() {
+            if let Some(projections) = self.projections {
+                projections.catch_up().await?;
+            }
             let Line { connection, process } = self.reader.database.line(true).await.map_err(Failed::Call)?;
             self.line = Some((connection.detach(), process));
             // An append's locks are the server's alone; these depend on this side going on. If it can't, they are to go soon.
             self.say(include_str!("sql/tune_import.sql")).await?;
         }
         // What is looked at after the locks must be newer than they are.
-        self.say("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        self.begin().await?;
         self.lock(events).await?;
         let fresh = if self.careful > 0 { self.fresh(events).await? } else { events.iter().collect() };
         let imported = Imported { written: fresh.len() as u64, skipped: (events.len() - fresh.len()) as u64 };
@@ -104,14 +112,24 @@ impl<'a> Session<'a> {
                 self.copy(include_str!("sql/copy_tags.sql"), &placed, Rows::tags).await?;
             }
         }
+        if let (Some(projections), Some((connection, _)), true) = (self.projections, &mut self.line, newest.is_some()) {
+            projections.advance(connection, None).await?;
+        }
         // COPY does not check the store's identity, so check before the commit that the rows went to this store.
         self.say(include_str!("sql/check_store.sql")).await?;
-        self.say("COMMIT").await?;
+        let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        self.reader.database.patiently(*process, pin!(Manager::commit(connection))).await?;
         if newest.is_some() {
             self.wake.appended(newest);
         }
         self.careful = self.careful.saturating_sub(1).max(usize::from(imported.skipped > 0));
         Ok(imported)
+    }
+
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let (connection, process) = self.line.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED".into_sql_str();
+        self.reader.database.patiently(*process, pin!(Manager::begin(connection, Some(begin)))).await
     }
 
     async fn ask(&mut self, statement: Statement) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -134,7 +152,8 @@ impl<'a> Session<'a> {
             locks.stream(&event.stream);
             event.data.tags.iter().for_each(|tag| locks.tag(tag.as_str()));
         }
-        let alone = locks.too_many();
+        // With inline projections no other append may be under way.
+        let alone = locks.too_many() || self.projections.is_some();
         let (locks, exclusive) = locks.columns();
         let lock = self.statement(include_str!("sql/lock_names.sql")).bind(locks).bind(exclusive).bind(alone);
         self.ask(lock).await.map(drop)

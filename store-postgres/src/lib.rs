@@ -59,6 +59,11 @@
 //!
 //! [`PostgresStore::append_in`] writes events in the caller's transaction, beside whatever else happens there.
 //!
+//! # Inline projections
+//!
+//! [`PostgresBuilder::inline`] runs a projection inside the transaction of every append: its read model is never behind, and a
+//! handler can refuse the append. The price is that one transaction appends at a time.
+//!
 //! # Bulk import
 //!
 //! [`PostgresStore::import`] brings in what was recorded elsewhere, by `COPY`, with the ids and times that it has.
@@ -112,6 +117,7 @@ mod identity;
 mod import;
 mod import_batch;
 mod incarnation;
+mod inline;
 mod keys;
 mod kinds;
 mod lifecycle;

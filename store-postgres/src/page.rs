@@ -1,6 +1,7 @@
 //! One page of events: a short read, so that no connection is held while the consumer pauses.
 
 use recount_core::{Direction, Position, Query, ReadStream, RecordedEvent, StoreError, StreamVersion};
+use sqlx::PgConnection;
 
 use crate::database::Database;
 use crate::decoding::Decoding;
@@ -11,6 +12,7 @@ use crate::query::{Compiled, Range, of_kind, order};
 use crate::read::Reader;
 use crate::row::COLUMNS;
 use crate::statement::Statement;
+use crate::writer::Failed;
 
 pub(crate) const OPERATION: &str = "reading events";
 /// A page ends once it has this many bytes.
@@ -169,8 +171,7 @@ impl Cursor {
     pub(crate) async fn next_page(&mut self, reader: &Reader) -> Result<Vec<RecordedEvent>, StoreError> {
         let Reader { database, kinds } = reader;
         // After filtering here, any number of rows can be needed for a wanted event.
-        let filtering = matches!(self.compiled, Compiled::Scan);
-        let limit = self.size.limit(self.limit.filter(|_| !filtering));
+        let limit = self.size.limit(self.limit.filter(|_| !self.is_filtering()));
         let statement = self.statement(database, limit);
         let page = Decoding::new(kinds).read(database, statement, limit, self.size).await?;
         if database.incarnation.server() != self.server {
@@ -181,6 +182,36 @@ impl Cursor {
             self.compiled = Compiled::new(&self.query, kinds);
             return Ok(Vec::new());
         }
+        Ok(self.taken(page))
+    }
+
+    /// The same over a connection of its own, whose transaction sees everything up to the end of the range.
+    pub(crate) async fn next_page_within(
+        &mut self,
+        reader: &Reader,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<RecordedEvent>, Failed> {
+        let Reader { database, kinds } = reader;
+        let limit = self.size.limit(self.limit.filter(|_| !self.is_filtering()));
+        let mut decoding = Decoding::new(kinds);
+        self.statement(database, limit)
+            .run_into(connection, &mut decoding)
+            .await
+            .map_err(|e| Failed::Call(e.into()))?;
+        Ok(self.taken(decoding.finish(database, limit, self.size).await?))
+    }
+
+    fn is_filtering(&self) -> bool {
+        matches!(self.compiled, Compiled::Scan)
+    }
+
+    /// Whether it has read as many events as were wanted.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.limit == Some(0)
+    }
+
+    /// Moves on behind this page.
+    fn taken(&mut self, page: Page) -> Vec<RecordedEvent> {
         self.size.learn(&page);
         let last = page.events.last().filter(|_| !page.exhausted).map(|event| event.position);
         match (self.direction, last) {
@@ -190,12 +221,12 @@ impl Cursor {
             (_, None) => self.range.after = self.range.to,
         }
         let mut events = page.events;
-        if filtering {
+        if self.is_filtering() {
             events.retain(|event| self.query.matches(event));
             events.truncate(self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
         }
         self.limit = self.limit.map(|limit| limit.saturating_sub(events.len() as u64));
-        Ok(events)
+        events
     }
 
     fn statement(&self, database: &Database, limit: usize) -> Statement {

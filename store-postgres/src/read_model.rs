@@ -164,7 +164,7 @@ impl PostgresReadModel {
 }
 
 /// Decodes the checkpoint from the first four columns.
-fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
+pub(crate) fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
     let position: i64 = row.try_get(0)?;
     let (store, event): (Option<_>, Option<_>) = (row.try_get(1)?, row.try_get(2)?);
     let (position, filter): (_, Option<_>) = (Position::new(position.cast_unsigned()), row.try_get(3)?);

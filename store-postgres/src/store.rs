@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedVersion, Home,
     IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
-    StreamId, Violation,
+    StoredNames, StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,6 +20,7 @@ use crate::config::PostgresBuilder;
 use crate::database::Database;
 use crate::error::During;
 use crate::import_batch::Session;
+use crate::inline::Projections;
 use crate::lone::Lone;
 use crate::push::{Push, Wake};
 use crate::read::Reader;
@@ -76,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) wake: Wake,
     pub(crate) read_model: PostgresReadModel,
+    pub(crate) projections: Option<Arc<Projections>>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -152,7 +154,8 @@ impl PostgresStore {
     ) -> Result<Appended, AppendError> {
         append.validate()?;
         self.check_open()?;
-        let outcome = within::append(&self.0.parts.reader, transaction, &append).await;
+        let outcome =
+            within::append(&self.0.parts.reader, self.0.parts.projections.as_deref(), transaction, &append).await;
         self.explained(outcome).await
     }
 
@@ -171,7 +174,7 @@ impl PostgresStore {
 
     pub(crate) fn importing(&self) -> Result<Session<'_>, StoreError> {
         self.check_open()?;
-        Ok(Session::new(&self.0.parts.reader, &self.0.parts.wake))
+        Ok(Session::new(&self.0.parts.reader, &self.0.parts.wake, self.0.parts.projections.as_deref()))
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -264,12 +267,18 @@ impl EventStore for PostgresStore {
         self.0.parts.identity
     }
 
+    fn names(&self) -> StoredNames {
+        self.0.parts.projections.as_ref().map(|projections| projections.names().clone()).unwrap_or_default()
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         self.check_open()?;
         let outcome = {
             let (_under_way, others) = self.0.parts.lone.enter();
-            if others { self.queue(append).await } else { self.0.parts.lone.append(append).await }
+            // A caller that goes away must not leave a transaction open.
+            let queued = others || self.0.parts.projections.is_some();
+            if queued { self.queue(append).await } else { self.0.parts.lone.append(append).await }
         };
         self.explained(outcome).await
     }

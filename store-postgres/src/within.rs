@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::batch;
 use crate::error::{Class, During, Failed, damaged};
+use crate::inline::{Advanced, Projections};
 use crate::read::Reader;
 use crate::statement::Statement;
 
@@ -14,11 +15,12 @@ const OPERATION: &str = "appending within a transaction";
 /// Appends within the transaction. What fails or conflicts is undone and gives its locks back; the transaction goes on.
 pub(crate) async fn append(
     reader: &Reader,
+    projections: Option<&Projections>,
     transaction: &mut Transaction<'_, Postgres>,
     append: &Append,
 ) -> Result<Appended, AppendError> {
     let mut savepoint = transaction.begin().await.during(OPERATION)?;
-    let outcome = write(reader, &mut savepoint, append).await;
+    let outcome = write(reader, projections, &mut savepoint, append).await;
     if outcome.is_ok() {
         savepoint.commit().await.during(OPERATION)?;
     } else {
@@ -37,16 +39,29 @@ pub(crate) async fn append(
     }
 }
 
-async fn write(reader: &Reader, connection: &mut PgConnection, append: &Append) -> Result<Appended, Failed> {
+async fn write(
+    reader: &Reader,
+    projections: Option<&Projections>,
+    connection: &mut PgConnection,
+    append: &Append,
+) -> Result<Appended, Failed> {
     let schema = &reader.database.schema;
     check(reader, connection).await?;
     reader.kinds.learn(&reader.database, std::iter::once(append)).await?;
+    if projections.is_some() {
+        Statement::new(schema, include_str!("sql/lock_alone.sql")).run(connection).await?;
+    }
     let appends = [append];
     let statement = batch::statement(schema, &appends, &reader.kinds)?;
     let rows = statement.run(connection).await?;
     let outcome = batch::outcomes(&appends, &rows)?.pop().ok_or_else(|| damaged("an append answers nothing"))?;
     let appended = outcome?;
     if !appended.repeated {
+        if let Some(projections) = projections {
+            let Advanced { timeout, .. } = projections.advance(connection, None).await?;
+            let restore = Statement::new(schema, include_str!("sql/restore_timeout.sql")).bind(timeout);
+            restore.run(connection).await?;
+        }
         let notify = Statement::new(schema, include_str!("sql/notify.sql")).bind(schema.channel()).bind("within");
         notify.run(connection).await?;
     }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::database::{Database, Line, pause};
 use crate::error::{Cause, Class, During};
+use crate::inline::{self, Projections};
 use crate::kinds::Kinds;
 use crate::patience::Process;
 use crate::push::Wake;
@@ -39,6 +40,7 @@ pub(crate) struct Writer {
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) limits: Limits,
     pub(crate) wake: Wake,
+    pub(crate) projections: Option<Arc<Projections>>,
     /// Set once what comes from the queue is to be refused.
     pub(crate) closed: Arc<AtomicBool>,
 }
@@ -179,7 +181,7 @@ impl Writer {
         };
         let newest = self.database.incarnation.newest();
         let answer = match self.kinds.learn(&self.database, batch.iter().map(|work| &work.append)).await {
-            Ok(()) => self.call(line, batch).await,
+            Ok(()) => self.write(line, batch).await,
             Err(error) => Err(Failed::Answer(error)),
         };
         match answer {
@@ -239,6 +241,62 @@ impl Writer {
         }
     }
 
+    async fn write(
+        &self,
+        line: &mut Option<Line>,
+        batch: &[Work],
+    ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
+        match &self.projections {
+            None => self.call(line, batch).await,
+            // In a box: every call carries room for what is seldom needed.
+            Some(projections) => Box::pin(self.project(projections, line, batch)).await,
+        }
+    }
+
+    /// Writes the batch in a transaction in which the inline projections take it in. If they are far behind, they catch
+    /// up first, in transactions of their own.
+    async fn project(
+        &self,
+        projections: &Projections,
+        line: &mut Option<Line>,
+        batch: &[Work],
+    ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
+        let events: usize = batch.iter().map(|work| work.append.event_count()).sum();
+        let mut limit = Some(inline::BATCH + events as u64);
+        loop {
+            projections.begin(line).await?;
+            match self.call_and_advance(projections, line, batch, limit).await {
+                Ok((outcomes, true)) => return projections.commit(line).await.map(|()| outcomes),
+                Ok((_, false)) => {
+                    let behind = Failed::Answer(StoreError::Closed);
+                    if let Failed::Call(cause) = projections.undo(line, behind).await {
+                        return Err(Failed::Call(cause));
+                    }
+                    projections.catch_up().await?;
+                    limit = None;
+                }
+                Err(failed) => return Err(projections.undo(line, failed).await),
+            }
+        }
+    }
+
+    /// The outcomes, and whether the projections have caught up.
+    async fn call_and_advance(
+        &self,
+        projections: &Projections,
+        line: &mut Option<Line>,
+        batch: &[Work],
+        limit: Option<u64>,
+    ) -> Result<(Vec<Result<Appended, AppendError>>, bool), Failed> {
+        let outcomes = self.call(line, batch).await?;
+        let written = outcomes.iter().flatten().any(|appended| !appended.repeated);
+        let caught_up = match line {
+            Some(line) if written => projections.advance(&mut line.connection, limit).await?.caught_up,
+            _ => true,
+        };
+        Ok((outcomes, caught_up))
+    }
+
     async fn call(
         &self,
         line: &mut Option<Line>,
@@ -281,9 +339,18 @@ pub(crate) struct Undone {
     pub(crate) newest: Position,
 }
 
-enum Failed {
+/// Why a call was not made.
+pub(crate) enum Failed {
+    /// The database failed.
     Call(Cause),
+    /// That is the outcome.
     Answer(StoreError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Answer(error)
+    }
 }
 
 /// The connection doesn't go back to the pool.

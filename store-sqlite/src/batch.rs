@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row, SqliteConnection};
 
 use crate::error::{Cause, During};
-use crate::inline::Inlines;
+use crate::inline::Projections;
 use crate::ledger::Ledger;
 use crate::lookup::Names;
 use crate::plan::{Known, Plan};
@@ -72,13 +72,13 @@ impl From<ScriptError> for Failed {
 /// What batches need beside the connection.
 pub(crate) struct Batcher {
     pub(crate) ledger: Ledger,
-    pub(crate) inlines: Inlines,
+    pub(crate) projections: Projections,
     texts: Texts,
 }
 
 impl Batcher {
-    pub(crate) fn new(ledger: Ledger, inlines: Inlines) -> Self {
-        Self { ledger, inlines, texts: Texts::default() }
+    pub(crate) fn new(ledger: Ledger, projections: Projections) -> Self {
+        Self { ledger, projections, texts: Texts::default() }
     }
 
     /// Does the work in one transaction; answers in the same order. Nothing of it is written if this fails.
@@ -104,8 +104,8 @@ impl Batcher {
         let turn = (guard.generation(), guard.patience());
         let connection = guard.connect().await?;
         let known = self.begin(connection, turn, work).await?;
-        if !self.inlines.is_empty() {
-            self.inlines.catch_up(connection, self.ledger.counters.position, &self.ledger.kinds).await?;
+        if !self.projections.is_empty() {
+            self.projections.catch_up(connection, self.ledger.counters.position, &self.ledger.kinds).await?;
         }
         let mut plan = Plan::new(known, &self.ledger);
         let mut answers = Vec::with_capacity(work.len());
@@ -143,7 +143,7 @@ impl Batcher {
             None => true,
         });
         let unknown: Vec<_> = unknown.collect();
-        let tracked = !self.inlines.is_empty();
+        let tracked = !self.projections.is_empty();
         if tracked {
             // Handlers may begin transactions of their own, as savepoints: the driver has to know of this one.
             Transaction::begin(&mut *connection, patience, OPERATION).await?.detach();
@@ -182,7 +182,7 @@ impl Batcher {
     async fn write(&mut self, connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Failed> {
         let mut writer = RowWriter::new(&mut self.texts);
         insert(&mut writer, plan)?;
-        let inline = !self.inlines.is_empty();
+        let inline = !self.projections.is_empty();
         let mut scripts = writer.finish();
         if !inline {
             // One call less, however large the last script is.
@@ -198,7 +198,7 @@ impl Batcher {
             };
         }
         if inline {
-            self.inlines.take(connection, plan).await?;
+            self.projections.take(connection, plan).await?;
             if transaction::depth(connection) != 1 {
                 let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
                 return Err(StoreError::Backend { operation: OPERATION, source }.into());
@@ -218,7 +218,7 @@ impl Batcher {
         let clean = match guard.get() {
             // After other failures nobody knows what state SQLite is in; after a full disk it has rolled back already.
             Some(connection) if blame != Blame::Database => {
-                if self.inlines.is_empty() {
+                if self.projections.is_empty() {
                     connection.execute("ROLLBACK").await.is_ok()
                 } else {
                     transaction::rollback(connection).await.is_ok() && transaction::depth(connection) == 0

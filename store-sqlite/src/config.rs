@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{Home, Position, Projection, StoreError};
+use recount_core::{FilterChange, Home, Inlines, Position, Projection, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::Batcher;
 use crate::connection::Settings;
-use crate::inline::Inlines;
+use crate::inline::Projections;
 use crate::kinds::Kinds;
 use crate::ledger::Ledger;
 use crate::push::Push;
@@ -26,7 +26,7 @@ pub struct SqliteBuilder {
     settings: Settings,
     limits: Limits,
     poll: Duration,
-    inlines: Inlines,
+    inlines: Inlines<SqliteReadModel>,
 }
 
 impl SqliteBuilder {
@@ -101,6 +101,16 @@ impl SqliteBuilder {
         self
     }
 
+    /// How the inline projection that was added last goes on if it selects other events than those that its checkpoint
+    /// was made of. Unless set, opening the store is refused then.
+    ///
+    /// The checkpoint has one filter: a program that still runs with the earlier one refuses its appends from then on.
+    #[must_use]
+    pub fn on_filter_change(mut self, choice: FilterChange) -> Self {
+        self.inlines.on_filter_change(choice);
+        self
+    }
+
     /// Opens the file, creates it if it isn't there, brings its schema up to date and lets inline projections catch up.
     ///
     /// # Errors
@@ -109,7 +119,7 @@ impl SqliteBuilder {
     /// projection can't catch up, and the store's other failures.
     pub async fn open(self) -> Result<SqliteStore, StoreError> {
         const OPERATION: &str = "opening the database";
-        let Self { mut settings, limits, poll, mut inlines } = self;
+        let Self { mut settings, limits, poll, inlines } = self;
         settings.path = path::checked(&settings.path)?;
         let settings = Arc::new(settings);
         migrate::inspect(&settings).await?;
@@ -118,7 +128,7 @@ impl SqliteBuilder {
         let identity = identity::identify(&mut connection).await?;
         let kinds = Arc::new(Kinds::default());
         kinds.refresh(&mut connection).await?;
-        inlines.open(&mut connection, &kinds, &settings).await?;
+        let projections = Projections::open(inlines, &mut connection, &kinds, &settings).await?;
 
         settings.place.remember(&settings.path, Some(identity))?;
         let place = Arc::clone(&settings.place);
@@ -130,8 +140,8 @@ impl SqliteBuilder {
         let sender = Arc::new(sender);
         let push = Push::start(&settings.path, reader.pool.clone(), Arc::clone(&sender), poll);
         let lock = WriteLock::new(Arc::clone(&settings), connection);
-        let names = inlines.names().clone();
-        let batcher = Batcher::new(Ledger::new(kinds), inlines);
+        let names = projections.names().clone();
+        let batcher = Batcher::new(Ledger::new(kinds), projections);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let writer = tokio::spawn(
             Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),

@@ -156,9 +156,7 @@ impl ReadModel for SqliteReadModel {
         transaction: &mut SqliteTransaction,
         projection: &str,
     ) -> Result<Option<Filter>, StoreError> {
-        let select = sqlx::query_scalar(include_str!("sql/select_filter.sql")).bind(projection);
-        let text: Option<Option<String>> = select.fetch_optional(&mut *transaction.0).await.during(OPERATION)?;
-        Ok(text.flatten().map(|text| Filter::parse(&text)))
+        stored_filter(&mut transaction.0, projection).await.during(OPERATION)
     }
 
     async fn remember_filter(
@@ -167,8 +165,7 @@ impl ReadModel for SqliteReadModel {
         projection: &str,
         filter: &Filter,
     ) -> Result<(), StoreError> {
-        let remember = sqlx::query(include_str!("sql/remember_filter.sql")).bind(projection).bind(filter.to_string());
-        remember.execute(&mut *transaction.0).await.map(drop).during(OPERATION)
+        remember_filter(&mut transaction.0, projection, filter).await.during(OPERATION)
     }
 
     async fn commit(
@@ -205,8 +202,26 @@ impl ReadModel for SqliteReadModel {
     }
 }
 
-async fn checkpoint(connection: &mut SqliteConnection, projection: &str) -> Result<Checkpoint, sqlx::Error> {
+pub(crate) async fn checkpoint(connection: &mut SqliteConnection, projection: &str) -> Result<Checkpoint, sqlx::Error> {
     let select = sqlx::query(include_str!("sql/select_checkpoint.sql")).bind(projection);
     let row = select.fetch_optional(connection).await?;
     row.as_ref().map_or(Ok(Checkpoint::START), decode)
+}
+
+pub(crate) async fn stored_filter(
+    connection: &mut SqliteConnection,
+    projection: &str,
+) -> Result<Option<Filter>, sqlx::Error> {
+    let select = sqlx::query_scalar(include_str!("sql/select_filter.sql")).bind(projection);
+    let text: Option<Option<String>> = select.fetch_optional(connection).await?;
+    Ok(text.flatten().map(|text| Filter::parse(&text)))
+}
+
+pub(crate) async fn remember_filter(
+    connection: &mut SqliteConnection,
+    projection: &str,
+    filter: &Filter,
+) -> Result<(), sqlx::Error> {
+    let remember = sqlx::query(include_str!("sql/remember_filter.sql")).bind(projection).bind(filter.to_string());
+    remember.execute(connection).await.map(drop)
 }

@@ -3,6 +3,7 @@
 //! * [`given`](given()): what happened, what is asked for, what should happen, for aggregates, decisions and projections.
 //! * [`store`]: the conformance suite that every store passes, and [`store_suite!`] that lists it.
 //! * [`read_model`]: the conformance suite of read models, and [`read_model_suite!`] that lists it.
+//! * [`inline`]: the conformance suite of inline projections, and [`inline_suite!`] that lists it.
 //! * [`model::run`]: random operations on two stores, whose answers must be the same.
 //! * [`FaultyStore`]: a store that fails when told to, and counts what it is asked; [`FaultyReadModel`] likewise.
 
@@ -10,6 +11,7 @@ mod diff;
 mod faults;
 mod faulty_read_model;
 pub mod given;
+pub mod inline;
 pub mod model;
 pub mod read_model;
 pub mod store;

@@ -3,6 +3,7 @@
 mod consumer;
 mod history;
 mod in_memory;
+mod inline;
 mod projection;
 mod reaction;
 mod read_model;
@@ -14,6 +15,7 @@ pub use consumer::{
 };
 pub(crate) use consumer::{Registered, Registry};
 pub use in_memory::InMemory;
+pub use inline::{Inline, Inlines};
 pub use projection::Projection;
 pub use reaction::{Commands, Reaction};
 pub use read_model::{CheckpointError, ReadModel};

@@ -56,7 +56,7 @@ pub mod failures;
 pub mod filter;
 mod harness;
 pub mod runners;
-mod writing;
+pub(crate) mod writing;
 
 pub use harness::{Harness, check};
 

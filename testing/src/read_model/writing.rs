@@ -15,7 +15,7 @@ use crate::FaultyReadModel;
 /// Two kinds of events, so that a filter can leave one out.
 #[derive(Event, Clone, Debug)]
 #[event(name = "noted", crate = "::recount_core")]
-pub(super) enum Noted {
+pub(crate) enum Noted {
     First {},
     Second {},
 }
@@ -23,7 +23,7 @@ pub(super) enum Noted {
 /// The first kind.
 #[derive(Event, Clone, Debug)]
 #[event(union, crate = "::recount_core")]
-pub(super) enum FirstOnly {
+pub(crate) enum FirstOnly {
     #[event(only(First))]
     Noted(Noted),
 }
@@ -97,12 +97,12 @@ pub(super) async fn log<H: Harness>(harness: &Arc<H>) -> (Arc<dyn Store>, Recoun
 }
 
 /// Appends so many events of the first kind, and returns the last position.
-pub(super) async fn append(store: &Arc<dyn Store>, stream: &str, count: usize) -> Position {
+pub(crate) async fn append(store: &Arc<dyn Store>, stream: &str, count: usize) -> Position {
     append_each(store, stream, (0..count).map(|_| Noted::First {})).await
 }
 
 /// Appends these events, and returns the last position.
-pub(super) async fn append_each(
+pub(crate) async fn append_each(
     store: &Arc<dyn Store>,
     stream: &str,
     events: impl IntoIterator<Item = Noted>,

@@ -1,0 +1,369 @@
+//! Inline projections: handlers that run inside the append's own transaction.
+//!
+//! Such a transaction holds the gate of all appends alone. So no other append is under way: everything before the events
+//! of this one is committed and seen, and a checkpoint at the newest event leaves no gap behind.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use recount_core::{
+    Checkpoint, Direction, FilterId, Inline, Inlines, Position, ReadAll, RecordedEvent, StoreError, StoredNames,
+};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, SqlSafeStr};
+use sqlx_core::transaction::TransactionManager;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::database::{Database, Line, pause};
+use crate::error::{Cause, Class, During, damaged, is_undone};
+use crate::incarnation::Safe;
+use crate::page::Cursor;
+use crate::patience;
+use crate::read::Reader;
+use crate::read_model::PostgresReadModel;
+use crate::resolve;
+use crate::statement::Statement;
+use crate::writer::Failed;
+
+type Manager = <Postgres as sqlx::Database>::TransactionManager;
+
+const OPERATION: &str = "running inline projections";
+/// How many events are caught up with in one transaction.
+pub(crate) const BATCH: u64 = 1000;
+/// How often such a transaction is tried again.
+const ATTEMPTS: usize = 8;
+/// How long a set-up may take.
+const SET_UP: Duration = Duration::from_secs(30);
+
+/// The inline projections of an open store.
+pub(crate) struct Projections {
+    inlines: Inlines<PostgresReadModel>,
+    reader: Reader,
+}
+
+/// What a transaction finds.
+struct State {
+    newest: Position,
+    /// It tells whether a handler has ended the transaction.
+    transaction: String,
+    /// The `statement_timeout` before the handlers' own.
+    timeout: String,
+    /// Of each projection.
+    checkpoints: Vec<Checkpoint>,
+}
+
+/// How far a transaction came.
+pub(crate) struct Advanced {
+    pub(crate) caught_up: bool,
+    /// The `statement_timeout` before.
+    pub(crate) timeout: String,
+}
+
+/// The checkpoints to write.
+#[derive(Default)]
+struct Moves<'i> {
+    names: Vec<&'i str>,
+    from: Vec<i64>,
+    to: Vec<i64>,
+    filters: Vec<Uuid>,
+}
+
+impl Projections {
+    /// Sets them up and takes in what was appended without them, in transactions of bounded size. `None` if there are none.
+    pub(crate) async fn open(
+        mut inlines: Inlines<PostgresReadModel>,
+        reader: Reader,
+    ) -> Result<Option<Arc<Self>>, StoreError> {
+        inlines.check()?;
+        if inlines.is_empty() {
+            return Ok(None);
+        }
+        let projections = Self { inlines, reader };
+        for index in 0..projections.inlines.iter().count() {
+            projections.transact(Some(index)).await?;
+        }
+        projections.catch_up().await?;
+        Ok(Some(Arc::new(projections)))
+    }
+
+    pub(crate) fn names(&self) -> &StoredNames {
+        self.inlines.names()
+    }
+
+    fn database(&self) -> &Database {
+        &self.reader.database
+    }
+
+    /// Takes in what was appended without these projections, in transactions of its own.
+    pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
+        while !self.transact(None).await? {}
+        Ok(())
+    }
+
+    /// Sets this projection up, or advances them all, in a transaction of its own; whether they have caught up. It may be
+    /// repeated, whatever became of an attempt.
+    async fn transact(&self, set_up: Option<usize>) -> Result<bool, StoreError> {
+        let mut attempt = 1;
+        loop {
+            let mut line = match self.database().line(attempt > 1).await {
+                Ok(line) => Some(line),
+                Err(cause) => return Err(self.database().failure(&cause, OPERATION).await),
+            };
+            let done = self.try_transact(&mut line, set_up).await;
+            if let Some(line) = line {
+                self.database().rest(line);
+            }
+            match done {
+                Ok(caught_up) => return Ok(caught_up),
+                Err(Failed::Answer(error)) => return Err(error),
+                Err(Failed::Call(cause)) => {
+                    let again = matches!(cause.class(), Class::Contention | Class::Ended | Class::Lost);
+                    if attempt == ATTEMPTS || !again {
+                        return Err(self.database().failure(&cause, OPERATION).await);
+                    }
+                }
+            }
+            attempt += 1;
+            tokio::time::sleep(pause(attempt)).await;
+        }
+    }
+
+    async fn try_transact(&self, line: &mut Option<Line>, set_up: Option<usize>) -> Result<bool, Failed> {
+        self.begin(line).await?;
+        let done = self.within(line, set_up).await;
+        match done {
+            Ok(caught_up) => self.commit(line).await.map(|()| caught_up),
+            Err(failed) => Err(self.undo(line, failed).await),
+        }
+    }
+
+    async fn within(&self, line: &mut Option<Line>, set_up: Option<usize>) -> Result<bool, Failed> {
+        let connection = connection(line)?;
+        match set_up.and_then(|index| self.inlines.iter().nth(index)) {
+            Some(inline) => self.set_up(inline, connection).await.map(|()| true),
+            None => self.advance(connection, Some(BATCH)).await.map(|advanced| advanced.caught_up),
+        }
+    }
+
+    /// Begins a transaction that holds the gate alone. If this side falls silent in it, the server ends it.
+    pub(crate) async fn begin(&self, line: &mut Option<Line>) -> Result<(), Failed> {
+        let Some(Line { connection, process }) = line.as_mut() else { return Err(closed()) };
+        let idle = (self.database().patience() * 2).as_millis().clamp(1, i32::MAX as u128);
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = {idle}; {}",
+            self.database().schema.text(include_str!("sql/lock_alone.sql"))
+        );
+        let beginning = Manager::begin(connection, Some(AssertSqlSafe(begin).into_sql_str()));
+        let begun = self.database().patiently(*process, pin!(beginning)).await;
+        if begun.is_err() {
+            // The transaction may be there, aborted.
+            hang_up(line);
+        }
+        begun.map_err(|error| Failed::Call(error.into()))
+    }
+
+    pub(crate) async fn commit(&self, line: &mut Option<Line>) -> Result<(), Failed> {
+        let Some(Line { connection, process }) = line.as_mut() else { return Err(closed()) };
+        let committed = self.database().patiently(*process, pin!(Manager::commit(connection))).await;
+        if committed.is_err() {
+            hang_up(line);
+        }
+        committed.map_err(|error| Failed::Call(error.into()))
+    }
+
+    /// Undoes the transaction, and returns why. A connection that doesn't answer is given up, and the process behind it
+    /// ended: it holds the gate. If the connection has ended, that is why.
+    pub(crate) async fn undo(&self, line: &mut Option<Line>, failed: Failed) -> Failed {
+        let Some(Line { connection, process }) = line.as_mut() else { return failed };
+        let process = *process;
+        let undoing = async {
+            while Manager::get_transaction_depth(connection) > 0 {
+                Manager::rollback(connection).await?;
+            }
+            Ok::<(), sqlx::Error>(())
+        };
+        match timeout(self.database().patience() / 4, undoing).await {
+            Ok(Ok(())) => failed,
+            Ok(Err(error)) => {
+                hang_up(line);
+                match failed {
+                    Failed::Call(cause) => Failed::Call(cause),
+                    Failed::Answer(_) => Failed::Call(Cause::from(error)),
+                }
+            }
+            Err(_) => {
+                hang_up(line);
+                // If the server can't be asked now, its time-outs end it.
+                let _ = timeout(self.database().patience(), resolve::end(self.database(), process)).await;
+                failed
+            }
+        }
+    }
+
+    /// Bounds a statement of this store's in the transaction, whose answer comes at once.
+    async fn ask(&self, statement: Statement, connection: &mut PgConnection) -> Result<Vec<PgRow>, Failed> {
+        let answer = timeout(self.database().patience() * 2, statement.run(connection)).await;
+        answer.unwrap_or_else(|_| Err(patience::silence())).map_err(|error| Failed::Call(error.into()))
+    }
+
+    fn statement(&self, template: &'static str) -> Statement {
+        Statement::new(&self.database().schema, template)
+    }
+
+    async fn set_up(&self, inline: &Inline<PostgresReadModel>, connection: &mut PgConnection) -> Result<(), Failed> {
+        let select = self.statement(include_str!("sql/select_checkpoint.sql")).bind(inline.name());
+        let rows = self.ask(select, connection).await?;
+        let stored = rows.first().map_or(Ok(Checkpoint::START), crate::read_model::checkpoint).during(OPERATION)?;
+        let before = self.filter(inline, connection).await?;
+        let checkpoint = inline.set_up(stored, before, connection, SET_UP).await?;
+        check_depth(connection, 1)?;
+        let write = self.statement(include_str!("sql/write_inline_checkpoint.sql")).bind(inline.name());
+        let write = write.bind(checkpoint.position.as_i64()).bind(checkpoint.store.map(|id| id.0));
+        let write = write.bind(checkpoint.event.map(|id| id.0)).bind(inline.filter().id().0);
+        self.ask(write.bind(inline.filter().to_string()), connection).await.map(drop)
+    }
+
+    async fn filter(
+        &self,
+        inline: &Inline<PostgresReadModel>,
+        connection: &mut PgConnection,
+    ) -> Result<Option<recount_core::Filter>, Failed> {
+        let select = self.statement(include_str!("sql/select_filter.sql")).bind(inline.name());
+        let rows = self.ask(select, connection).await?;
+        let text: Option<String> = rows.first().map_or(Ok(None), |row| row.try_get(0)).during(OPERATION)?;
+        Ok(text.map(|text| recount_core::Filter::parse(&text)))
+    }
+
+    /// Takes in, inside a transaction that holds the gate alone, what the projections haven't seen, or this many
+    /// events of it for each.
+    pub(crate) async fn advance(&self, connection: &mut PgConnection, limit: Option<u64>) -> Result<Advanced, Failed> {
+        let depth = Manager::get_transaction_depth(connection);
+        let State { newest, transaction, timeout, checkpoints } = self.look(connection).await?;
+        let mut moves = Moves::default();
+        let mut caught_up = true;
+        for (inline, stored) in self.inlines.iter().zip(checkpoints) {
+            if inline.is_changed(&stored) {
+                let before = self.filter(inline, connection).await?;
+                return Err(inline.changed(&stored, before).into());
+            }
+            if stored.position >= newest {
+                continue;
+            }
+            let to = self.take(inline, connection, (stored.position, newest), limit).await?;
+            caught_up &= to == newest;
+            moves.names.push(inline.name());
+            moves.from.push(stored.position.as_i64());
+            moves.to.push(to.as_i64());
+            moves.filters.push(inline.filter().id().0);
+        }
+        check_depth(connection, depth)?;
+        self.move_on(moves, &transaction, connection).await?;
+        Ok(Advanced { caught_up, timeout })
+    }
+
+    /// Reads the newest position and the checkpoints, and bounds the statements that follow.
+    async fn look(&self, connection: &mut PgConnection) -> Result<State, Failed> {
+        let names: Vec<&str> = self.inlines.iter().map(Inline::name).collect();
+        let bound = self.database().patience().as_millis().clamp(1, i32::MAX as u128).to_string();
+        let look = self.statement(include_str!("sql/look_inline.sql")).bind(names).bind(bound);
+        let rows = self.ask(look, connection).await?;
+        let row = rows.first().ok_or_else(|| damaged("the state of inline projections is not told"))?;
+        let known: i64 = row.try_get(1).during(OPERATION)?;
+        if i64::try_from(self.reader.kinds.len()).is_ok_and(|len| len < known) {
+            self.reader.kinds.reload(self.database()).await?;
+        }
+        let newest: i64 = row.try_get(0).during(OPERATION)?;
+        let positions: Vec<i64> = row.try_get(4).during(OPERATION)?;
+        let filters: Vec<Option<Uuid>> = row.try_get(5).during(OPERATION)?;
+        let checkpoints = positions.into_iter().zip(filters).map(|(position, filter)| Checkpoint {
+            filter: filter.map(FilterId),
+            ..Position::new(position.cast_unsigned()).into()
+        });
+        Ok(State {
+            newest: Position::new(newest.cast_unsigned()),
+            transaction: row.try_get(2).during(OPERATION)?,
+            timeout: row.try_get(3).during(OPERATION)?,
+            checkpoints: checkpoints.collect(),
+        })
+    }
+
+    /// Takes the events of this range into one projection; returns how far it came.
+    async fn take(
+        &self,
+        inline: &Inline<PostgresReadModel>,
+        connection: &mut PgConnection,
+        (after, to): (Position, Position),
+        limit: Option<u64>,
+    ) -> Result<Position, Failed> {
+        let query = inline.query().clone();
+        let read = ReadAll { query, after, to, direction: Direction::Forward, limit };
+        // Under the gate everything up to there is safe to read.
+        let safe = Safe { server: self.database().incarnation.server(), last: to };
+        let mut cursor = Cursor::new(read, safe, &self.reader.kinds);
+        let mut last = after;
+        while !cursor.is_done() {
+            let page = timeout(self.database().patience() * 2, cursor.next_page_within(&self.reader, connection));
+            let page = page.await.unwrap_or_else(|_| Err(Failed::Call(patience::silence().into())))?;
+            for event in page {
+                self.on(inline, &event, connection).await?;
+                last = event.position;
+            }
+        }
+        Ok(if cursor.is_at_limit() { last } else { to })
+    }
+
+    async fn on(
+        &self,
+        inline: &Inline<PostgresReadModel>,
+        event: &RecordedEvent,
+        connection: &mut PgConnection,
+    ) -> Result<(), Failed> {
+        let handled = inline.on(event, connection, self.database().patience()).await;
+        handled.map_err(|error| match error.downcast::<sqlx::Error>() {
+            // Not the event is to blame.
+            Ok(error) if is_undone(&error) => Failed::Call((*error).into()),
+            Ok(error) => inline.failed(error).into(),
+            Err(error) => inline.failed(error).into(),
+        })
+    }
+
+    /// Moves the checkpoints from where they were.
+    async fn move_on(&self, moves: Moves<'_>, transaction: &str, connection: &mut PgConnection) -> Result<(), Failed> {
+        let Some(name) = moves.names.first().map(ToString::to_string) else { return Ok(()) };
+        let wanted = moves.names.len();
+        let write = self.statement(include_str!("sql/move_inline_checkpoints.sql")).bind(moves.names);
+        let write = write.bind(moves.from).bind(moves.to).bind(moves.filters).bind(transaction);
+        if self.ask(write, connection).await?.len() == wanted {
+            return Ok(());
+        }
+        let source = "a handler of an inline projection ended the transaction, or a checkpoint was moved meanwhile: \
+                      a projection of that name runs elsewhere too";
+        Err(StoreError::Projection { projection: name, source: source.into() }.into())
+    }
+}
+
+/// Fails if a handler left a savepoint open or ended the transaction.
+fn check_depth(connection: &PgConnection, depth: usize) -> Result<(), StoreError> {
+    if Manager::get_transaction_depth(connection) == depth {
+        return Ok(());
+    }
+    let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
+    Err(StoreError::Backend { operation: OPERATION, source })
+}
+
+fn closed() -> Failed {
+    Failed::Answer(StoreError::Closed)
+}
+
+fn connection(line: &mut Option<Line>) -> Result<&mut PgConnection, Failed> {
+    line.as_mut().map(|line| &mut *line.connection).ok_or_else(closed)
+}
+
+/// The connection doesn't go back to the pool.
+fn hang_up(line: &mut Option<Line>) {
+    if let Some(line) = line.take() {
+        drop(line.connection.detach());
+    }
+}
