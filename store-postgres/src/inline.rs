@@ -3,7 +3,6 @@
 //! Such a transaction holds the gate of all appends alone. So no other append is under way: everything before the events
 //! of this one is committed and seen, and a checkpoint at the newest event leaves no gap behind.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,35 +10,32 @@ use recount_core::{
     Checkpoint, Direction, FilterId, Inline, Inlines, Position, ReadAll, RecordedEvent, StoreError, StoredNames,
 };
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, SqlSafeStr};
+use sqlx::{PgConnection, Postgres, Row};
 use sqlx_core::transaction::TransactionManager;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::database::{Database, Line, pause};
-use crate::error::{Cause, Class, During, damaged, is_undone};
+use crate::database::Database;
+use crate::error::{During, damaged, is_undone};
 use crate::incarnation::Safe;
 use crate::page::Cursor;
 use crate::patience;
 use crate::read::Reader;
 use crate::read_model::PostgresReadModel;
-use crate::resolve;
 use crate::statement::Statement;
 use crate::writer::Failed;
 
-type Manager = <Postgres as sqlx::Database>::TransactionManager;
+pub(crate) type Manager = <Postgres as sqlx::Database>::TransactionManager;
 
-const OPERATION: &str = "running inline projections";
+pub(crate) const OPERATION: &str = "running inline projections";
 /// How many events are caught up with in one transaction.
 pub(crate) const BATCH: u64 = 1000;
-/// How often such a transaction is tried again.
-const ATTEMPTS: usize = 8;
 /// How long a set-up may take.
 const SET_UP: Duration = Duration::from_secs(30);
 
 /// The inline projections of an open store.
 pub(crate) struct Projections {
-    inlines: Inlines<PostgresReadModel>,
+    pub(crate) inlines: Inlines<PostgresReadModel>,
     reader: Reader,
 }
 
@@ -92,7 +88,7 @@ impl Projections {
         self.inlines.names()
     }
 
-    fn database(&self) -> &Database {
+    pub(crate) fn database(&self) -> &Database {
         &self.reader.database
     }
 
@@ -100,106 +96,6 @@ impl Projections {
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
         while !self.transact(None).await? {}
         Ok(())
-    }
-
-    /// Sets this projection up, or advances them all, in a transaction of its own; whether they have caught up. It may be
-    /// repeated, whatever became of an attempt.
-    async fn transact(&self, set_up: Option<usize>) -> Result<bool, StoreError> {
-        let mut attempt = 1;
-        loop {
-            let mut line = match self.database().line(attempt > 1).await {
-                Ok(line) => Some(line),
-                Err(cause) => return Err(self.database().failure(&cause, OPERATION).await),
-            };
-            let done = self.try_transact(&mut line, set_up).await;
-            if let Some(line) = line {
-                self.database().rest(line);
-            }
-            match done {
-                Ok(caught_up) => return Ok(caught_up),
-                Err(Failed::Answer(error)) => return Err(error),
-                Err(Failed::Call(cause)) => {
-                    let again = matches!(cause.class(), Class::Contention | Class::Ended | Class::Lost);
-                    if attempt == ATTEMPTS || !again {
-                        return Err(self.database().failure(&cause, OPERATION).await);
-                    }
-                }
-            }
-            attempt += 1;
-            tokio::time::sleep(pause(attempt)).await;
-        }
-    }
-
-    async fn try_transact(&self, line: &mut Option<Line>, set_up: Option<usize>) -> Result<bool, Failed> {
-        self.begin(line).await?;
-        let done = self.within(line, set_up).await;
-        match done {
-            Ok(caught_up) => self.commit(line).await.map(|()| caught_up),
-            Err(failed) => Err(self.undo(line, failed).await),
-        }
-    }
-
-    async fn within(&self, line: &mut Option<Line>, set_up: Option<usize>) -> Result<bool, Failed> {
-        let connection = connection(line)?;
-        match set_up.and_then(|index| self.inlines.iter().nth(index)) {
-            Some(inline) => self.set_up(inline, connection).await.map(|()| true),
-            None => self.advance(connection, Some(BATCH)).await.map(|advanced| advanced.caught_up),
-        }
-    }
-
-    /// Begins a transaction that holds the gate alone. If this side falls silent in it, the server ends it.
-    pub(crate) async fn begin(&self, line: &mut Option<Line>) -> Result<(), Failed> {
-        let Some(Line { connection, process }) = line.as_mut() else { return Err(closed()) };
-        let idle = (self.database().patience() * 2).as_millis().clamp(1, i32::MAX as u128);
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = {idle}; {}",
-            self.database().schema.text(include_str!("sql/lock_alone.sql"))
-        );
-        let beginning = Manager::begin(connection, Some(AssertSqlSafe(begin).into_sql_str()));
-        let begun = self.database().patiently(*process, pin!(beginning)).await;
-        if begun.is_err() {
-            // The transaction may be there, aborted.
-            hang_up(line);
-        }
-        begun.map_err(|error| Failed::Call(error.into()))
-    }
-
-    pub(crate) async fn commit(&self, line: &mut Option<Line>) -> Result<(), Failed> {
-        let Some(Line { connection, process }) = line.as_mut() else { return Err(closed()) };
-        let committed = self.database().patiently(*process, pin!(Manager::commit(connection))).await;
-        if committed.is_err() {
-            hang_up(line);
-        }
-        committed.map_err(|error| Failed::Call(error.into()))
-    }
-
-    /// Undoes the transaction, and returns why. A connection that doesn't answer is given up, and the process behind it
-    /// ended: it holds the gate. If the connection has ended, that is why.
-    pub(crate) async fn undo(&self, line: &mut Option<Line>, failed: Failed) -> Failed {
-        let Some(Line { connection, process }) = line.as_mut() else { return failed };
-        let process = *process;
-        let undoing = async {
-            while Manager::get_transaction_depth(connection) > 0 {
-                Manager::rollback(connection).await?;
-            }
-            Ok::<(), sqlx::Error>(())
-        };
-        match timeout(self.database().patience() / 4, undoing).await {
-            Ok(Ok(())) => failed,
-            Ok(Err(error)) => {
-                hang_up(line);
-                match failed {
-                    Failed::Call(cause) => Failed::Call(cause),
-                    Failed::Answer(_) => Failed::Call(Cause::from(error)),
-                }
-            }
-            Err(_) => {
-                hang_up(line);
-                // If the server can't be asked now, its time-outs end it.
-                let _ = timeout(self.database().patience(), resolve::end(self.database(), process)).await;
-                failed
-            }
-        }
     }
 
     /// Bounds a statement of this store's in the transaction, whose answer comes at once.
@@ -212,7 +108,11 @@ impl Projections {
         Statement::new(&self.database().schema, template)
     }
 
-    async fn set_up(&self, inline: &Inline<PostgresReadModel>, connection: &mut PgConnection) -> Result<(), Failed> {
+    pub(crate) async fn set_up(
+        &self,
+        inline: &Inline<PostgresReadModel>,
+        connection: &mut PgConnection,
+    ) -> Result<(), Failed> {
         let select = self.statement(include_str!("sql/select_checkpoint.sql")).bind(inline.name());
         let rows = self.ask(select, connection).await?;
         let stored = rows.first().map_or(Ok(Checkpoint::START), crate::read_model::checkpoint).during(OPERATION)?;
@@ -351,19 +251,4 @@ fn check_depth(connection: &PgConnection, depth: usize) -> Result<(), StoreError
     }
     let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
     Err(StoreError::Backend { operation: OPERATION, source })
-}
-
-fn closed() -> Failed {
-    Failed::Answer(StoreError::Closed)
-}
-
-fn connection(line: &mut Option<Line>) -> Result<&mut PgConnection, Failed> {
-    line.as_mut().map(|line| &mut *line.connection).ok_or_else(closed)
-}
-
-/// The connection doesn't go back to the pool.
-fn hang_up(line: &mut Option<Line>) {
-    if let Some(line) = line.take() {
-        drop(line.connection.detach());
-    }
 }

@@ -118,6 +118,8 @@ mod import;
 mod import_batch;
 mod incarnation;
 mod inline;
+mod inline_batch;
+mod inline_transaction;
 mod keys;
 mod kinds;
 mod lifecycle;

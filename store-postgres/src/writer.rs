@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::database::{Database, Line, pause};
 use crate::error::{Cause, Class, During};
-use crate::inline::{self, Projections};
+use crate::inline::Projections;
 use crate::kinds::Kinds;
 use crate::patience::Process;
 use crate::push::Wake;
@@ -253,51 +253,7 @@ impl Writer {
         }
     }
 
-    /// Writes the batch in a transaction in which the inline projections take it in. If they are far behind, they catch
-    /// up first, in transactions of their own.
-    async fn project(
-        &self,
-        projections: &Projections,
-        line: &mut Option<Line>,
-        batch: &[Work],
-    ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
-        let events: usize = batch.iter().map(|work| work.append.event_count()).sum();
-        let mut limit = Some(inline::BATCH + events as u64);
-        loop {
-            projections.begin(line).await?;
-            match self.call_and_advance(projections, line, batch, limit).await {
-                Ok((outcomes, true)) => return projections.commit(line).await.map(|()| outcomes),
-                Ok((_, false)) => {
-                    let behind = Failed::Answer(StoreError::Closed);
-                    if let Failed::Call(cause) = projections.undo(line, behind).await {
-                        return Err(Failed::Call(cause));
-                    }
-                    projections.catch_up().await?;
-                    limit = None;
-                }
-                Err(failed) => return Err(projections.undo(line, failed).await),
-            }
-        }
-    }
-
-    /// The outcomes, and whether the projections have caught up.
-    async fn call_and_advance(
-        &self,
-        projections: &Projections,
-        line: &mut Option<Line>,
-        batch: &[Work],
-        limit: Option<u64>,
-    ) -> Result<(Vec<Result<Appended, AppendError>>, bool), Failed> {
-        let outcomes = self.call(line, batch).await?;
-        let written = outcomes.iter().flatten().any(|appended| !appended.repeated);
-        let caught_up = match line {
-            Some(line) if written => projections.advance(&mut line.connection, limit).await?.caught_up,
-            _ => true,
-        };
-        Ok((outcomes, caught_up))
-    }
-
-    async fn call(
+    pub(crate) async fn call(
         &self,
         line: &mut Option<Line>,
         batch: &[Work],
@@ -354,7 +310,7 @@ impl From<StoreError> for Failed {
 }
 
 /// The connection doesn't go back to the pool.
-fn hang_up(line: &mut Option<Line>) {
+pub(crate) fn hang_up(line: &mut Option<Line>) {
     if let Some(line) = line.take() {
         drop(line.connection.detach());
     }
