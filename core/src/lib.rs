@@ -46,8 +46,8 @@ pub use recount::{Clock, Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
     CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
-    InMemory, Lane, Progress, Projection, Reaction, ReadModel, RetryBudget, Runners, Sink, Source, Status, StoreSource,
-    Subscription, TransientError, is_transient,
+    InMemory, Lane, Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError, RetryBudget, Runners, Sink,
+    Source, Status, StoreSource, StoredCheckpoint, Subscription, TransientError, is_transient,
 };
 pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,

@@ -6,14 +6,16 @@ mod in_memory;
 mod projection;
 mod reaction;
 mod read_model;
+mod rebuild;
 mod subscription;
 
 pub use consumer::{
-    ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, RetryBudget, Runners,
-    Sink, Source, Status, StoreSource, TransientError, is_transient,
+    ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, Rebuild, RetryBudget,
+    Runners, Sink, Source, Status, StoreSource, TransientError, is_transient,
 };
 pub use in_memory::InMemory;
 pub use projection::Projection;
 pub use reaction::{Commands, Reaction};
 pub use read_model::{CheckpointError, ReadModel};
+pub use rebuild::{RebuildError, StoredCheckpoint};
 pub use subscription::{Delivery, Subscription};
