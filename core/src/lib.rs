@@ -48,8 +48,8 @@ pub use recount::{Clock, Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
     CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
-    InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, RetryBudget, Runners, Sink, Source,
-    Status, StoreSource, Subscription, TransientError, is_transient,
+    InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError, RetryBudget,
+    Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription, TransientError, is_transient,
 };
 pub use shutdown::Unfinished;
 pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use recount_core::{
     Checkpoint, CheckpointError, EventId, Filter, FilterId, Position, ReadModel, Runners, StoreError, StoreId,
-    is_transient,
+    StoredCheckpoint, is_transient,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
@@ -171,6 +171,13 @@ pub(crate) fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
     Ok(Checkpoint { position, store: store.map(StoreId), event: event.map(EventId), filter: filter.map(FilterId) })
 }
 
+/// Decodes the checkpoint, the projection's name and the filter.
+fn stored(row: &PgRow) -> Result<StoredCheckpoint, sqlx::Error> {
+    let filter: Option<&str> = row.try_get(5)?;
+    let filter = filter.map(Filter::parse);
+    Ok(StoredCheckpoint { projection: row.try_get(4)?, checkpoint: checkpoint(row)?, filter })
+}
+
 impl ReadModel for PostgresReadModel {
     type Connection = PgConnection;
     type Transaction = PostgresTransaction;
@@ -197,6 +204,12 @@ impl ReadModel for PostgresReadModel {
 
     fn connection(transaction: &mut PostgresTransaction) -> &mut PgConnection {
         transaction.lend()
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        const OPERATION: &str = "reading the checkpoints";
+        let select = Statement::new(&self.database.schema, include_str!("sql/list_checkpoints.sql"));
+        self.database.read(OPERATION, select).await?.iter().map(stored).collect::<Result<_, _>>().during(OPERATION)
     }
 
     async fn filter(

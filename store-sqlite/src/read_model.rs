@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use recount_core::{
     Checkpoint, CheckpointError, EventId, Filter, FilterId, Position, ReadModel, Runners, StoreError, StoreId,
-    is_transient,
+    StoredCheckpoint, is_transient,
 };
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
@@ -101,6 +101,12 @@ fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
     Ok(Checkpoint { position: Position::new(position.cast_unsigned()), store, event, filter })
 }
 
+fn stored(row: &SqliteRow) -> Result<StoredCheckpoint, sqlx::Error> {
+    let filter: Option<&str> = row.try_get(5)?;
+    let filter = filter.map(Filter::parse);
+    Ok(StoredCheckpoint { projection: row.try_get(4)?, checkpoint: decode(row)?, filter })
+}
+
 /// An open transaction of a [`SqliteReadModel`]. Dropping it undoes it and lets the next writer go on.
 pub struct SqliteTransaction(Transaction<TurnConnection>);
 
@@ -149,6 +155,12 @@ impl ReadModel for SqliteReadModel {
 
     async fn handling<F: Future<Output: Send> + Send>(&self, projection: &str, handlers: F) -> F::Output {
         handling(Arc::clone(self.writer.place()), projection, handlers).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        const OPERATION: &str = "reading the checkpoints";
+        let rows = sqlx::query(include_str!("sql/list_checkpoints.sql")).fetch_all(&self.readers).await;
+        rows.and_then(|rows| rows.iter().map(stored).collect()).during(OPERATION)
     }
 
     async fn filter(

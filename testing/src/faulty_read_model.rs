@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use recount_core::{Checkpoint, CheckpointError, Filter, ReadModel, Runners, StoreError};
+use recount_core::{Checkpoint, CheckpointError, Filter, ReadModel, Runners, StoreError, StoredCheckpoint};
 
 use crate::Fault;
 
@@ -110,6 +110,10 @@ impl<R: ReadModel> ReadModel for FaultyReadModel<R> {
 
     async fn handling<F: Future<Output: Send> + Send>(&self, projection: &str, handlers: F) -> F::Output {
         self.model.handling(projection, handlers).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        self.model.checkpoints().await
     }
 
     async fn filter(&self, transaction: &mut R::Transaction, projection: &str) -> Result<Option<Filter>, StoreError> {

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount-macros", &["recount-schema"]),
     ("recount-core", &["recount-macros", "recount-schema"]),
     ("recount-catalogue", &["recount-core", "recount-schema"]),
-    ("recount-cli", &["recount-schema"]),
+    ("recount-cli", &["recount", "recount-schema"]),
     ("recount-macros-suite", &["recount-core"]),
     ("recount-store-memory", &["recount-core"]),
     ("recount-store-sqlite", &["recount-core"]),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Checkpoint, CheckpointError, Filter, ReadModel, Runners, StoreError};
+use crate::{Checkpoint, CheckpointError, Filter, ReadModel, Runners, StoreError, StoredCheckpoint};
 
 /// The read model of projections whose state is their own, such as a map behind a lock. It starts empty with the process,
 /// and so do the checkpoints: every start replays from the first event.
@@ -50,6 +50,18 @@ impl ReadModel for InMemory {
 
     fn connection(transaction: &mut ()) -> &mut () {
         transaction
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        let kept = self.kept();
+        let stored = |(projection, checkpoint): (&String, &Checkpoint)| StoredCheckpoint {
+            projection: projection.clone(),
+            checkpoint: *checkpoint,
+            filter: kept.filters.get(projection).cloned(),
+        };
+        let mut all: Vec<_> = kept.checkpoints.iter().map(stored).collect();
+        all.sort_by(|a, b| a.projection.cmp(&b.projection));
+        Ok(all)
     }
 
     async fn filter(&self, (): &mut (), projection: &str) -> Result<Option<Filter>, StoreError> {

@@ -7,11 +7,12 @@ mod inline;
 mod projection;
 mod reaction;
 mod read_model;
+mod rebuild;
 mod subscription;
 
 pub use consumer::{
-    ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, RetryBudget, Runners,
-    Sink, Source, Status, StoreSource, TransientError, is_transient,
+    ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, Rebuild, RetryBudget,
+    Runners, Sink, Source, Status, StoreSource, TransientError, is_transient,
 };
 pub(crate) use consumer::{Registered, Registry};
 pub use in_memory::InMemory;
@@ -19,4 +20,5 @@ pub use inline::{Inline, Inlines};
 pub use projection::Projection;
 pub use reaction::{Commands, Reaction};
 pub use read_model::{CheckpointError, ReadModel};
+pub use rebuild::{RebuildError, StoredCheckpoint};
 pub use subscription::{Delivery, Subscription};

@@ -4,8 +4,9 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
+use super::rebuild;
 use crate::run::consumer::{TIME_LIMIT, is_transient};
-use crate::{Checkpoint, Filter, Position, Runners, StoreError, Transient};
+use crate::{Checkpoint, Filter, Position, RebuildError, Runners, StoreError, StoredCheckpoint, Transient};
 
 /// A place that projections write to, and that keeps their checkpoints in the same transaction.
 pub trait ReadModel: Send + Sync + 'static {
@@ -55,6 +56,19 @@ pub trait ReadModel: Send + Sync + 'static {
     {
         let _ = projection;
         handlers
+    }
+
+    /// All checkpoints, by name.
+    fn checkpoints(&self) -> impl Future<Output = Result<Vec<StoredCheckpoint>, StoreError>> + Send;
+
+    /// Orders a projection to start over: to run its [`reset`](crate::Projection::reset) and handle all events anew, in place.
+    /// Its runner notices within about two seconds, in whatever process it is; if it doesn't run, at its next start. Again
+    /// is harmless. A projection without `reset` logs an error, drops the order and goes on.
+    ///
+    /// # Errors
+    /// [`RebuildError`]; nothing was changed.
+    fn order_rebuild(&self, projection: &str) -> impl Future<Output = Result<(), RebuildError>> + Send {
+        rebuild::order(self, projection)
     }
 
     /// The filter that was stored last for this projection.

@@ -32,6 +32,12 @@ impl fmt::Display for StoreId {
 #[serde(transparent)]
 pub struct FilterId(pub Uuid);
 
+impl FilterId {
+    /// The filter of a checkpoint whose projection was ordered to start over. No projection has it, so each runner notices
+    /// the order when it compares checkpoints.
+    pub const REBUILD: Self = Self(Uuid::from_u128(0x7265_636f_756e_742d_7265_6275_696c_6421));
+}
+
 /// The progress of a reader: it has handled everything up to `position`.
 ///
 /// It also names the store and the event at that position, so that a reader notices a store that was restored to an

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use recount_core::{EventStore, StateError, StateKey, StateStore};
+use recount_core::{EventStore, InvalidState, StateError, StateKey, StateStore};
 use recount_store_postgres::PostgresStore;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -78,6 +78,7 @@ fn done(outcome: Result<(), recount_core::StoreError>) -> Answer {
 fn failed(error: StateError) -> Answer {
     match error {
         StateError::Mismatch { actual, .. } => Answer::Mismatch(actual.map(|revision| revision.0)),
+        StateError::Invalid(InvalidState::ValueTooLarge { size, .. }) => Answer::TooLarge(size),
         StateError::Store(error) => Answer::Failed(Failure::of(&error)),
         other => panic!("{other:?}"),
     }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
     Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
-    NamedAppend, Namespace, Position, ReadAll, ReadStream, Revision, StateDelete, StateEntry, StateError, StateKey,
-    StatePut, StateStore, StoreError, StoreId, StreamId, Timestamp,
+    InvalidState, MAX_STATE_VALUE, NamedAppend, Namespace, Position, ReadAll, ReadStream, Revision, StateDelete,
+    StateEntry, StateError, StateKey, StatePut, StateStore, StoreError, StoreId, StreamId, Timestamp,
 };
 use recount_store_postgres::PostgresStore;
 use tokio::net::TcpStream;
@@ -135,6 +135,10 @@ impl StateStore for Split {
             (Answer::Put(revision), _) => Ok(Revision(revision)),
             (Answer::Mismatch(actual), _) => {
                 Err(StateError::Mismatch { key: key.clone(), expected, actual: actual.map(Revision) })
+            }
+            (Answer::TooLarge(size), _) => {
+                let (key, limit) = (key.clone(), MAX_STATE_VALUE);
+                Err(InvalidState::ValueTooLarge { key, size, limit }.into())
             }
             (Answer::Failed(failure), _) => Err(StoreError::from(failure).into()),
             _ => panic!("another answer"),

@@ -66,6 +66,8 @@ pub enum Answer {
     Refused(Refusal),
     Put(u64),
     Mismatch(Option<u64>),
+    /// The size of a value that is too large.
+    TooLarge(usize),
     Done,
     Failed(Failure),
 }

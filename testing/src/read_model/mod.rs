@@ -55,6 +55,7 @@ pub mod exactly_once;
 pub mod failures;
 pub mod filter;
 mod harness;
+pub mod rebuild;
 pub mod runners;
 pub(crate) mod writing;
 
@@ -88,6 +89,16 @@ macro_rules! read_model_suite {
                 an_outage_uses_up_no_retry_budget
                 a_handler_that_hangs_is_ended_and_tried_again
                 a_projection_whose_runtime_ended_says_so
+            }
+            rebuild {
+                checkpoints_are_listed_with_their_filters
+                a_running_projection_starts_over_by_order
+                an_order_is_followed_at_the_next_start
+                a_rebuild_under_traffic_ends_with_every_event_once
+                a_failing_reset_leaves_the_order
+                a_projection_without_reset_goes_on
+                an_order_of_two_runners_is_followed_once
+                an_unknown_projection_is_not_ordered
             }
             filter {
                 another_filter_is_refused_and_named

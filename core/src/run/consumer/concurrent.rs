@@ -81,7 +81,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Work for Concurrent<S, K> {
         let filter = self.source.filter();
         let kept = self.keeper.open::<S>(&filter).await?;
         if kept.reset {
-            self.frame.reporter.start_over();
+            self.frame.reporter.start_over(crate::Position::START);
         }
         if let Some(mark) = &kept.mark {
             self.frame.reporter.advance(S::position(mark), 0, false);

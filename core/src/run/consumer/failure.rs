@@ -11,7 +11,8 @@ use futures_util::FutureExt;
 use super::filter::FilterChanged;
 use crate::store::transient::Known;
 use crate::{
-    AppendError, BoxError, CheckpointError, LoadError, NameCollision, NameError, StoreError, Transient, dispatch, store,
+    AppendError, BoxError, CheckpointError, LoadError, NameCollision, NameError, RebuildError, StoreError, Transient,
+    dispatch, store,
 };
 
 /// An error that time heals, such as a service that can't be reached. A handler or sink returns it to be called again
@@ -110,7 +111,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<Class> {
     Some(if transient { Class::Transient } else { Class::Bad })
 }
 
-const KNOWN: &[Known] = &[store::transient::known::<CheckpointError>];
+const KNOWN: &[Known] = &[store::transient::known::<CheckpointError>, store::transient::known::<RebuildError>];
 
 /// The error of a store. Transparent variants hide it from `source`.
 fn store_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e StoreError> {

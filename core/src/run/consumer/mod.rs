@@ -30,7 +30,7 @@ pub use filter::{Filter, FilterChange};
 pub(crate) use filter::{FilterChanged, Verdict, verdict};
 pub use policy::RetryBudget;
 pub(crate) use progress::WHOLE;
-pub use progress::{ConsumerKind, Progress, Status};
+pub use progress::{ConsumerKind, Progress, Rebuild, Status};
 pub(crate) use registry::{Registered, Registry};
 pub use runners::Runners;
 pub use sink::Sink;

@@ -23,6 +23,8 @@ pub struct Progress {
     pub events: u64,
     /// What it is doing.
     pub status: Status,
+    /// Set while it handles anew what it had handled before it started over.
+    pub rebuild: Option<Rebuild>,
     /// The time of the last change of the status to another kind.
     pub since: Timestamp,
     /// Whether the position is valid: the sink is set up, and its checkpoint was found in the store.
@@ -31,6 +33,27 @@ pub struct Progress {
     /// Whether it has been live since it was started.
     #[serde(skip)]
     pub(crate) caught_up: bool,
+}
+
+/// A projection that handles anew what it had handled before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rebuild {
+    /// Where it was when it started over. Beyond that it only catches up.
+    pub to: Position,
+    /// When it started over.
+    pub since: Timestamp,
+    /// [`Progress::events`] at that time.
+    events_before: u64,
+}
+
+impl Progress {
+    /// How many events per second it handles since it started over; `None` if it doesn't rebuild.
+    #[must_use]
+    pub fn rebuild_rate(&self) -> Option<f64> {
+        let rebuild = self.rebuild?;
+        let seconds = Timestamp::now().duration_since(rebuild.since).as_secs_f64().max(f64::MIN_POSITIVE);
+        Some((self.events - rebuild.events_before) as f64 / seconds)
+    }
 }
 
 /// The kind of a consumer.
@@ -171,6 +194,7 @@ impl Reporter {
             position: Position::START,
             events: 0,
             status: Status::CatchingUp,
+            rebuild: None,
             since: Timestamp::now(),
             valid: false,
             caught_up: false,
@@ -187,13 +211,21 @@ impl Reporter {
         self.sender.send_if_modified(|progress| {
             progress.position = progress.position.max(to);
             progress.events += events;
+            if progress.rebuild.is_some_and(|rebuild| progress.position >= rebuild.to) {
+                progress.rebuild = None;
+            }
             notify
         });
     }
 
-    /// The consumer starts over: nothing is handled any more.
-    pub(crate) fn start_over(&self) {
-        self.sender.send_modify(|progress| progress.position = Position::START);
+    /// The consumer starts over: nothing is handled any more of what it had handled up to a position.
+    pub(crate) fn start_over(&self, from: Position) {
+        self.live(false);
+        self.sender.send_modify(|progress| {
+            progress.position = Position::START;
+            let rebuild = Rebuild { to: from, since: Timestamp::now(), events_before: progress.events };
+            progress.rebuild = (from > Position::START).then_some(rebuild);
+        });
     }
 
     /// Marks the position as valid or not, so that callers that wait for a position may rely on it.

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::consumer::guarded;
+use super::rebuild::NoReset;
 use crate::{BoxError, Event, Metadata, ReadModel, RecordedEvent};
 pub(crate) use batch::failed_on;
 pub(crate) use task::Projecting;
@@ -77,7 +78,8 @@ pub trait Projection: Send + Sync + 'static {
     }
 
     /// Deletes what the projection has written, so that it can start over. Runs in the transaction that resets the
-    /// checkpoint, if [`FilterChange::StartOver`](crate::FilterChange::StartOver) was chosen; [`setup`](Self::setup) follows.
+    /// checkpoint, if a [rebuild](ReadModel::order_rebuild) was ordered or
+    /// [`FilterChange::StartOver`](crate::FilterChange::StartOver) was chosen; [`setup`](Self::setup) follows.
     ///
     /// # Errors
     /// Unless defined, it fails: handling the events again would count them twice.
@@ -86,7 +88,7 @@ pub trait Projection: Send + Sync + 'static {
         connection: &mut <Self::ReadModel as ReadModel>::Connection,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = connection;
-        async { Err("the projection can't start over: define `reset`, which deletes what it has written".into()) }
+        async { Err(NoReset.into()) }
     }
 
     /// Takes one event into the read model. A panic is a failure like any other.

@@ -9,10 +9,13 @@ use futures_util::FutureExt;
 use super::batch::{Batch, collect};
 use super::transaction::Model;
 use crate::run::consumer::{Class, FilterChange, Frame, TookTooLong, WHOLE, Work, classify};
+use crate::run::rebuild::RebuildOrdered;
 use crate::{BoxError, Checkpoint, Filter, Projection, ReadModel, RecordedEvent, Source};
 
 /// How long the stored checkpoint may lag behind while only unselected events pass by.
 const IDLE_ADVANCE: Duration = Duration::from_secs(1);
+/// How often an idle projection looks whether it was ordered to start over.
+const IDLE_LOOK: Duration = Duration::from_secs(2);
 /// While more is at hand, callers that wait for the projection are woken no more often than this, or than each so many
 /// events.
 const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
@@ -51,6 +54,7 @@ where
         let frame = self.frame.clone();
         self.source.open(Some(checkpoint)).await?;
         let (mut stored, mut notified, mut silent) = (Instant::now(), Instant::now(), 0);
+        let mut look = tokio::time::Instant::now() + IDLE_LOOK;
         loop {
             tokio::task::consume_budget().await;
             // Waiting for two things costs more than most handlers: only where there is something to wait for.
@@ -64,6 +68,11 @@ where
                         biased;
                         () = frame.stopping() => return self.leave(checkpoint).await,
                         delivery = self.source.next() => delivery?,
+                        () = tokio::time::sleep_until(look) => {
+                            self.model.look(checkpoint).await?;
+                            look = tokio::time::Instant::now() + IDLE_LOOK;
+                            continue;
+                        }
                     }
                 }
             };
@@ -130,7 +139,17 @@ where
 {
     async fn run(&mut self) -> Result<(), BoxError> {
         let filter = self.source.filter();
-        self.follow(filter).await
+        loop {
+            match self.follow(filter.clone()).await {
+                Err(error) if error.is::<RebuildOrdered>() => {
+                    if *self.frame.shutdown.borrow() {
+                        // It starts over when it is started again.
+                        return Ok(());
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     fn classify(&self, error: &(dyn Error + 'static)) -> Class {

@@ -8,7 +8,8 @@ use tracing::Instrument;
 use super::batch::{Decoded, Failure, decode, failed_on};
 use super::{OneFailed, Projection, one_by_one};
 use crate::run::consumer::{Class, Frame, TookTooLong, batch_span, bounded, classify, failed};
-use crate::{BoxError, Checkpoint, CheckpointError, Metadata, Position, ReadModel, RecordedEvent};
+use crate::run::rebuild::RebuildOrdered;
+use crate::{BoxError, Checkpoint, CheckpointError, FilterId, Metadata, Position, ReadModel, RecordedEvent};
 
 /// A projection with its read model.
 pub(super) struct Model<P: Projection> {
@@ -126,12 +127,20 @@ impl<P: Projection> Model<P> {
     /// The error that says so, if another runner has moved the checkpoint: its rows are then what the handlers met.
     async fn moved(&self, from: Checkpoint) -> Option<BoxError> {
         let (_, checkpoint) = self.read_model.begin(&self.frame.name).await.ok()?;
-        (checkpoint != from).then(|| self.moved_to(from, checkpoint).into())
+        (checkpoint != from).then(|| self.moved_to(from, checkpoint))
     }
 
-    fn moved_to(&self, from: Checkpoint, to: Checkpoint) -> CheckpointError {
+    /// Fails if another runner has moved the checkpoint, or the projection was ordered to start over.
+    pub(super) async fn look(&self, from: Checkpoint) -> Result<(), BoxError> {
+        self.moved(from).await.map_or(Ok(()), Err)
+    }
+
+    fn moved_to(&self, from: Checkpoint, to: Checkpoint) -> BoxError {
+        if to.filter == Some(FilterId::REBUILD) {
+            return RebuildOrdered(self.frame.name.to_string()).into();
+        }
         let (expected, actual) = (from.position, to.position);
-        CheckpointError::Moved { projection: self.frame.name.to_string(), expected, actual }
+        CheckpointError::Moved { projection: self.frame.name.to_string(), expected, actual }.into()
     }
 
     async fn attempt(
@@ -145,7 +154,7 @@ impl<P: Projection> Model<P> {
         let name = &*self.frame.name;
         let (mut transaction, checkpoint) = self.read_model.begin(name).await.map_err(|e| whole(e.into()))?;
         if checkpoint != from {
-            return Err(whole(self.moved_to(from, checkpoint).into()));
+            return Err(whole(self.moved_to(from, checkpoint)));
         }
         let connection = P::ReadModel::connection(&mut transaction);
         let handlers = async {

@@ -1,0 +1,57 @@
+//! `recount`: looks at what runs, and steers it, from the command line.
+
+mod model;
+mod projection;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Looks at what runs on recount, and steers it.
+///
+/// Exit status: 0 if it is done, 1 if the answer is no, such as an unknown name, 2 if it can't be done, such as a store that
+/// can't be reached.
+#[derive(Parser)]
+#[command(name = "recount", version)]
+enum Recount {
+    /// Projections: how far they are, and starting them over.
+    #[command(subcommand)]
+    Projection(projection::Task),
+}
+
+/// How a command ended without an answer.
+enum Failure {
+    /// The answer is no.
+    No(String),
+    /// It can't be done.
+    Unable(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        Self::Unable(text)
+    }
+}
+
+fn main() -> ExitCode {
+    let Recount::Projection(task) = Recount::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(projection::run(&task)));
+    let (text, code) = match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::No(text)) => (text, 1),
+        Err(Failure::Unable(text)) => (text, 2),
+    };
+    eprintln!("recount: {text}");
+    ExitCode::from(code)
+}

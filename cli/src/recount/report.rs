@@ -1,0 +1,77 @@
+//! What the commands say about projections, for people and as JSON.
+
+use recount::StoredCheckpoint;
+use serde_json::{Value, json};
+
+use crate::model::Head;
+
+/// The version of the JSON.
+pub(crate) const VERSION: u32 = 1;
+
+/// A projection, compared with the store.
+pub(crate) struct Row {
+    pub(crate) stored: StoredCheckpoint,
+    /// How many positions it is behind the head; none if its checkpoint is of another store.
+    lag: Option<u64>,
+}
+
+impl Row {
+    pub(crate) fn new(stored: StoredCheckpoint, head: Head) -> Self {
+        let same = stored.checkpoint.store.is_none_or(|store| store == head.store);
+        let lag = same.then(|| head.position.get().saturating_sub(stored.checkpoint.position.get()));
+        Self { stored, lag }
+    }
+
+    fn state(&self) -> &'static str {
+        match self.lag {
+            _ if self.stored.is_rebuild_ordered() => "rebuild ordered",
+            None => "of another store",
+            Some(0) => "up to date",
+            Some(_) => "behind",
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let StoredCheckpoint { projection, checkpoint, filter } = &self.stored;
+        json!({
+            "name": projection,
+            "position": checkpoint.position.get(),
+            "lag": self.lag,
+            "state": self.state(),
+            "store": checkpoint.store.map(|store| store.to_string()),
+            "event": checkpoint.event.map(|event| event.to_string()),
+            "selects": filter,
+        })
+    }
+
+    /// Everything about one projection, one line each.
+    pub(crate) fn lines(&self) -> String {
+        let StoredCheckpoint { projection, checkpoint, filter } = &self.stored;
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        [
+            ("projection", projection.clone()),
+            ("position", checkpoint.position.to_string()),
+            ("lag", or_none(self.lag.map(|lag| lag.to_string()))),
+            ("state", self.state().to_owned()),
+            ("store", or_none(checkpoint.store.map(|store| store.to_string()))),
+            ("event", or_none(checkpoint.event.map(|event| event.to_string()))),
+            ("selects", or_none(filter.as_ref().map(ToString::to_string))),
+        ]
+        .map(|(name, value)| format!("{name:<12}{value}\n"))
+        .concat()
+    }
+}
+
+/// A table of projections.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let cells = |row: &Row| {
+        let lag = row.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
+        [row.stored.projection.clone(), row.stored.checkpoint.position.to_string(), lag, row.state().to_owned()]
+    };
+    let head = ["PROJECTION", "POSITION", "LAG", "STATE"].map(str::to_owned);
+    let lines: Vec<[String; 4]> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let (name, position, lag) = (width(0), width(1), width(2));
+    let line = |[a, b, c, d]: &[String; 4]| format!("{a:<name$}  {b:>position$}  {c:>lag$}  {d}\n");
+    lines.iter().map(line).collect()
+}
