@@ -378,9 +378,12 @@ async fn an_append_that_takes_too_long_is_named() {
         .collect();
     tokio::time::sleep(Duration::from_millis(20)).await;
     store.fail(Operation::Append, 1, Fault::Delay(Duration::from_secs(60)));
-    while recount.status().await.background == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let counted = async {
+        while recount.status().await.background == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("no task was counted");
     let unfinished = recount.shutdown(Duration::from_millis(300)).await.unwrap_err();
     assert_eq!(unfinished.parts, ["commands that share an append"]);
     callers.iter().for_each(tokio::task::JoinHandle::abort);

@@ -83,6 +83,16 @@ impl Resting {
     }
 }
 
+impl Resting {
+    /// Waits for the task that opens a connection, which has the turn until it ends, and has none start later.
+    async fn no_more_opens(&self, patience: Duration) {
+        if timeout(patience, self.opening.acquire()).await.is_err() {
+            tracing::warn!("a connection is still being opened");
+        }
+        self.opening.close();
+    }
+}
+
 impl Database {
     pub(crate) fn new(pool: PgPool, schema: Schema) -> Self {
         Self { pool, schema, incarnation: Incarnation::default(), identity: None, resting: Arc::default() }
@@ -99,6 +109,7 @@ impl Database {
         // From here on nothing rests any more.
         self.resting.clear(false);
         closing.await;
+        self.resting.no_more_opens(self.patience()).await;
     }
 
     /// A connection that rested, if it still lives; if not, the others there are suspects.
@@ -154,7 +165,8 @@ impl Database {
         }
     }
 
-    /// Has one more connection come to rest. Whoever doesn't wait for it any longer leaves it to others.
+    /// Has one more connection come to rest. A caller that no longer waits for it leaves it to others. [`close`](Self::close)
+    /// waits for the task.
     async fn open(&self) -> Result<(), Cause> {
         let turn = Arc::clone(&self.resting.opening).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let (fails, failed) = oneshot::channel();
@@ -303,3 +315,6 @@ pub(crate) fn pool(options: PgConnectOptions, size: u32, patience: Duration, tun
         })
         .connect_lazy_with(options)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The shop as a whole: its parts, wired together by the events they hear of.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, anyhow, bail};
 use recount::memory::MemoryStore;
 use recount::postgres::PostgresStore;
@@ -15,6 +17,9 @@ use crate::inventory::{Shipping, StockLevels};
 use crate::notification::Notifications;
 use crate::payment::Payments;
 use crate::progress::{Bars, Count, EVERY};
+
+/// How long the parts have to finish what they do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The parts that run, and the store they share.
 pub struct Shop {
@@ -78,8 +83,9 @@ impl Shop {
 
     /// Lets the parts finish what they are doing, closes the store, and leaves nothing behind that isn't to stay.
     pub async fn close(self) {
-        self.consumers.shutdown().await;
-        self.recount.close().await;
+        if let Err(unfinished) = self.recount.shutdown(PATIENCE).await {
+            eprintln!("{unfinished}");
+        }
         if self.scratch.is_some() {
             self.read_model.pool().close().await;
         }
