@@ -1,7 +1,7 @@
 //! Event sourcing for Rust, where the numbers must be right.
 //!
-//! An application keeps *what happened* instead of what is: events, appended to streams, never changed. The state that
-//! decides what may happen next is folded from them, and so are the tables that are queried. recount is the machinery
+//! An application stores its history instead of its state: events, appended to streams, never changed. The state on
+//! which commands are decided is folded from them, and so are the tables that are queried. recount is the machinery
 //! around that: you write the types, the rules and the tables.
 //!
 //! # The words
@@ -72,22 +72,22 @@
 //! # }
 //! ```
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
 //! * An append is all or nothing, and durable when it is acknowledged (on SQLite; memory lasts as long as its process).
-//! * Of commands that exclude each other one takes effect, in whatever process they run.
+//! * Of commands that exclude each other one takes effect, also if they run in different processes.
 //! * Every subscriber sees every event it asks for, once, in the order of positions.
-//! * On a read model with transactions each event takes effect exactly once, whatever crashes when.
+//! * On a read model with transactions each event takes effect exactly once, also after a crash.
 //! * An event of any released version reads, or the program says which version it lacks. Nothing is filled in silently.
 //! * Every stored event decodes to an equal event: an event with a value that JSON does not preserve, such as `NaN`, is
 //!   refused.
-//! * Dropping any future leaves everything usable, and what it was doing done or not done.
+//! * Dropping any future leaves everything usable, and its operation done or not done.
 //!
-//! # What is not guaranteed
+//! # Not guaranteed
 //!
 //! * A handler with effects outside its read model (a mail, a call) may run again after a crash: make those idempotent.
 //! * Order holds within a store, not between stores; times are the store's clock, and clocks step back.
-//! * Without an idempotency key, nobody knows whether a command took effect when its answer was lost.
+//! * Without an idempotency key, the caller can't know whether a command took effect when its answer was lost.
 //!
 //! # Features
 //!

@@ -1,4 +1,4 @@
-//! What most files need: `use recount::prelude::*;`.
+//! The items that most files need: `use recount::prelude::*;`.
 
 pub use crate::{
     Aggregate, Apply, BoxError, Command, Commands, Context, Decision, DispatchError, Event, Fold, Handle, HandleWith,

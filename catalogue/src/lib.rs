@@ -1,4 +1,4 @@
-//! A catalogue of what an application records and is asked for, made from its types and its lock: JSON Schema files for other
+//! A catalogue of an application's events and commands, made from its types and its lock: JSON Schema files for other
 //! programs, and a page for people.
 //!
 //! ```
@@ -37,7 +37,7 @@ use serde_json::Value;
 
 use model::{Command, EventEntry};
 
-/// What an application records and is asked for. Say what it has, then [write](Self::write) it.
+/// An application's events and commands. Add its types, then [write](Self::write) it.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     title: String,
@@ -79,7 +79,7 @@ impl Catalogue {
         Self { title: title.to_owned(), ..Self::default() }
     }
 
-    /// Adds what the lock of a crate says: earlier versions, and examples. Give it
+    /// Adds the content of a crate's lock: earlier versions, and examples. Give it
     /// `include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/lock.json"))`.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Catalogue {
         self
     }
 
-    /// Adds who listens to the events of a type, by a name for people.
+    /// Adds a listener to the events of a type, by a name for people.
     #[must_use]
     pub fn listener<E: Event>(mut self, name: &str) -> Self {
         let claimed = self.names.claim_events::<E>();

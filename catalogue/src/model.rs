@@ -1,4 +1,4 @@
-//! What is known of an event or a command.
+//! The catalogue's entries of events and commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ pub(crate) struct Version {
     pub(crate) number: u32,
     pub(crate) locked: bool,
     pub(crate) schema: Value,
-    /// What changed since the version before.
+    /// The changes since the version before.
     pub(crate) changes: Vec<String>,
     /// The function that makes the next version of it.
     pub(crate) upcaster: Option<String>,

@@ -62,12 +62,12 @@ impl Args {
         self.args.iter().any(|arg| arg.key == key)
     }
 
-    /// What they are about, in their order.
+    /// Their keys, in their order.
     pub(crate) fn into_keys(self) -> impl Iterator<Item = Ident> {
         self.args.into_iter().map(|arg| arg.key)
     }
 
-    /// What nobody took is a mistake.
+    /// Reports the arguments that were not taken as mistakes.
     pub(crate) fn refuse_rest(self, place: &str, known: &[&str], errors: &mut Errors) {
         let attribute = self.attribute;
         for arg in self.args {
@@ -135,7 +135,7 @@ impl Arg {
         }
     }
 
-    /// What is right of the equals sign.
+    /// The value right of the equals sign.
     pub(crate) fn value<T: Parse>(self, example: &str, errors: &mut Errors) -> Option<T> {
         let key = &self.key;
         let cure = format!("write `{key} = {example}`");
@@ -150,7 +150,7 @@ impl Arg {
         None
     }
 
-    /// What is in the parentheses.
+    /// The list in the parentheses.
     pub(crate) fn list<T: Parse>(self, example: &str, errors: &mut Errors) -> Option<Vec<T>> {
         let key = &self.key;
         let cure = format!("write `{key}({example})`");

@@ -8,7 +8,7 @@ use syn::{Field, Fields};
 use crate::shape::{at, member};
 use crate::wire::{Serde, is_made_of_plain};
 
-/// Generates `Payload::differing`. It compares the fields whose types may write different values as the same JSON, if
+/// Generates `Payload::differing`. It compares the fields of types that may write different values as the same JSON, if
 /// the types have `PartialEq`. Empty if there are no such fields.
 pub(crate) fn differing(krate: &TokenStream, is_enum: bool, variants: &[(&Ident, &Fields)]) -> TokenStream {
     let arms: Vec<_> = variants.iter().filter_map(|(ident, fields)| arm(krate, is_enum, ident, fields)).collect();

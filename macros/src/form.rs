@@ -1,4 +1,4 @@
-//! The form of what is stored, as expressions for `recount::shape`.
+//! The stored form, as expressions for `recount::shape`.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use syn::{Fields, Type};
 use crate::shape::at;
 use crate::wire::{Wire, texts};
 
-/// What must be in scope for [`of_type`].
+/// The imports that must be in scope for [`of_type`].
 pub(crate) fn scope(krate: &TokenStream) -> TokenStream {
     quote! {
         #[allow(unused_imports)]

@@ -32,7 +32,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 
 fn expand(krate: &TokenStream, ident: &Ident, inner: &Type) -> TokenStream {
     let private = quote!(#krate::__private);
-    // The inner type must have each trait: what is missing is reported there.
+    // The inner type must have each trait: a missing one is reported there.
     let display = quote_spanned!(at(inner.span())=> <#inner as ::core::fmt::Display>::fmt(&self.0, __formatter));
     let parse_error = quote_spanned!(at(inner.span())=> type Err = <#inner as ::core::str::FromStr>::Err;);
     let parse = quote_spanned!(at(inner.span())=> <#inner as ::core::str::FromStr>::from_str(__text));

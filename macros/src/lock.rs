@@ -17,7 +17,7 @@ struct Read {
     first: String,
 }
 
-/// What was read, by file: a crate has many events, and an editor keeps this process.
+/// The locks that were read, by file: a crate has many events, and an editor keeps this process.
 static READ: Mutex<Option<HashMap<PathBuf, Read>>> = Mutex::new(None);
 
 /// The lock of the crate; none if it has none. If it can't be read, the type that asked first hears why: one error is enough.

@@ -10,7 +10,7 @@ use crate::args::Args;
 use crate::errors::Errors;
 use crate::names::{SCHEMARS, SERDE};
 
-/// What a mirror is made for, and thus which traits it needs.
+/// The purpose of a mirror, and thus which traits it needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     /// Values that have a schema.
@@ -33,7 +33,7 @@ pub(crate) fn attributes(krate: &TokenStream, remote: &Ident, purpose: Use, extr
     let schemars = format!("{path}::__private::schemars");
     let remote = remote.to_string();
     let serde_attr = quote!(#[serde(crate = #serde, remote = #remote)]);
-    // What the user allowed for the type itself must not come up again for its mirror.
+    // Lints that the user allowed for the type itself must not be reported for its mirror.
     let allow = quote! {
         #[allow(dead_code, non_camel_case_types, non_snake_case, clippy::all, clippy::pedantic)]
     };
@@ -116,7 +116,7 @@ pub(crate) enum Place {
     State,
 }
 
-/// Refuses what would change or contradict the stored form that the derive owns.
+/// Refuses attributes that would change or contradict the stored form that the derive owns.
 pub(crate) fn check_attributes(attrs: &[Attribute], place: Place, errors: &mut Errors) {
     const SCHEMA: &[&str] = &["title", "description", "extend", "transform", "deprecated"];
     let (serde, schemars, what): (&[&str], &[&str], _) = match place {

@@ -1,4 +1,4 @@
-//! Refuses attributes and types whose values can be encoded, but don't decode to an equal value.
+//! Refuses attributes and types with values that can be encoded, but don't decode to an equal value.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
@@ -142,7 +142,7 @@ fn option_of_null(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// Generates the checks that need the forms of types: constants whose evaluation fails to compile.
+/// Generates the checks that need the forms of types: constants that fail to compile.
 pub(crate) fn forms(krate: &TokenStream, fields: &Fields, wires: &[Wire<'_>]) -> TokenStream {
     wires.iter().filter(|wire| !wire.custom).map(|wire| form(krate, fields, wires, wire)).collect()
 }

@@ -1,4 +1,4 @@
-//! What every derive asks of a type before it looks closer, and the path under which it finds recount.
+//! The first checks of a type, shared by all derives, and the path under which it finds recount.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -36,7 +36,7 @@ pub(crate) fn all_at(span: Span, tokens: &TokenStream) -> TokenStream {
     tokens.clone().into_iter().map(moved).collect()
 }
 
-/// Refuses type parameters: what is stored under one name has one shape.
+/// Refuses type parameters: values stored under one name have one shape.
 pub(crate) fn refuse_generics(input: &DeriveInput, what: &str, errors: &mut Errors) {
     for param in &input.generics.params {
         match param {

@@ -32,7 +32,7 @@ pub(crate) fn rule(name: Option<&str>) -> Rule {
 }
 
 impl Rule {
-    /// A field, whose name in Rust is in snake case.
+    /// The stored name of a field with a Rust name in snake case.
     pub(crate) fn field(self, name: &str) -> String {
         match self {
             Self::None | Self::Lower | Self::Snake => name.to_owned(),
@@ -44,7 +44,7 @@ impl Rule {
         }
     }
 
-    /// A variant, whose name in Rust is in camel case.
+    /// The stored name of a variant with a Rust name in camel case.
     pub(crate) fn variant(self, ident: &syn::Ident) -> String {
         let name = ident.unraw().to_string();
         match self {

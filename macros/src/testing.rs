@@ -1,4 +1,4 @@
-//! What the unit tests share.
+//! Helpers that the unit tests share.
 
 use proc_macro2::TokenStream;
 use syn::visit::Visit;

@@ -13,7 +13,7 @@ use crate::readable;
 use crate::shape::krate;
 use crate::wire::{self, Rules, Serde};
 
-/// What makes serde write something else than the fields.
+/// The attributes that make serde write something else than the fields.
 const ELSEWHERE: &[&str] = &["from", "try_from", "into", "remote"];
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {

@@ -1,4 +1,4 @@
-//! What serde makes of fields and variants: their stored names, and whether they may be missing.
+//! Fields and variants as serde writes them: their stored names, and whether they may be missing.
 //!
 //! The rules are those of serde's documentation, "Container attributes" and "Field attributes". Mistakes in the attributes
 //! are serde's to report.
@@ -160,12 +160,12 @@ pub(crate) fn variant(variant: &syn::Variant, rules: Rules) -> Names {
     Serde::of(&variant.attrs).names(plain, rules)
 }
 
-/// serde reads what is missing as `None`, but only where it sees that the field is an `Option`.
+/// serde reads a missing field as `None`, but only where it sees that the field is an `Option`.
 pub(crate) fn is_option(ty: &Type) -> bool {
     last_ident(ty).is_some_and(|last| last == "Option")
 }
 
-/// Whether the type is a text, number, character or boolean type, whose different values have different tokens.
+/// Whether the type is a text, number, character or boolean type. Different values of these have different tokens.
 pub(crate) fn is_plain(ty: &Type) -> bool {
     const PLAIN: &[&str] = &[
         "bool", "char", "String", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128",

@@ -5,7 +5,7 @@ use crate::form::{Field, Form, Tagging};
 impl Form {
     /// The declarations of a Rust type that reads this form, under this name, with the types within it.
     ///
-    /// To be pasted: what is unknown is `serde_json::Value`, and texts of a format are `String`.
+    /// To be pasted: an unknown form is `serde_json::Value`, and texts of a format are `String`.
     #[must_use]
     pub fn declaration(&self, name: &str) -> String {
         let mut all = Declarations::default();
@@ -25,7 +25,7 @@ impl Form {
 struct Declarations(String);
 
 impl Declarations {
-    /// The type of a form; what has fields is declared under the name.
+    /// The type of a form; a form with fields is declared under the name.
     fn name_of(&mut self, form: &Form, name: &str) -> String {
         match form {
             Form::Opaque => "serde_json::Value".to_owned(),

@@ -1,11 +1,11 @@
-//! What changed between two locks, and whom it hurts.
+//! The changes between two locks, and the programs that they break.
 
 use std::fmt;
 
 use crate::form::{Field, Form, Tagging};
 use crate::lock::{Lock, LockedEvent};
 
-/// One change of what is stored.
+/// One change of the stored form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The stored name of the event.
@@ -14,11 +14,11 @@ pub struct Change {
     pub version: u32,
     /// Where in the payload, such as `lines[].sku`; empty for the whole.
     pub path: String,
-    /// What happened.
+    /// A description of the change.
     pub what: String,
-    /// Whether programs of the new lock read, whole, what those of the old one wrote.
+    /// Whether programs of the new lock read, whole, the events of programs of the old one.
     pub backward: bool,
-    /// Whether programs of the old lock read what those of the new one write. They may overlook what is new.
+    /// Whether programs of the old lock read the events of programs of the new one. They may overlook new parts.
     pub forward: bool,
 }
 
@@ -76,14 +76,14 @@ pub fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
         }
     }
     for (name, after) in new.events.iter().filter(|(name, _)| !old.events.contains_key(*name)) {
-        // Who does not know it does not ask for it.
+        // An old program does not ask for an event that it does not know.
         all.push(whole(name, after, "the event is new", true, true));
     }
     all.sort_by(|a, b| (&a.event, a.version).cmp(&(&b.event, b.version)));
     all
 }
 
-/// What changed from one version of an event to the next.
+/// The changes from one version of an event to the next.
 #[must_use]
 pub fn version_changes(old: &Form, new: &Form) -> Vec<String> {
     let mut found = Difference::default();
@@ -126,7 +126,7 @@ fn of_event(name: &str, before: &LockedEvent, after: &LockedEvent, all: &mut Vec
     }
 }
 
-/// Path, what happened, backward, forward.
+/// Path, description, backward, forward.
 #[derive(Default)]
 struct Difference(Vec<(String, String, bool, bool)>);
 

@@ -58,7 +58,7 @@ pub enum Tagging {
 #[error("`{0}` is no form")]
 pub struct FormError(String);
 
-/// What a number can be read as beside its own type. The comparison at compile time uses it too.
+/// The types as which a number can be read, beside its own. The comparison at compile time uses it too.
 pub const WIDER: &[(&str, &[&str])] = &[
     ("u8", &["u16", "u32", "u64", "u128", "i16", "i32", "i64", "i128"]),
     ("u16", &["u32", "u64", "u128", "i32", "i64", "i128"]),

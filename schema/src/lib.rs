@@ -1,8 +1,9 @@
-//! The lock of event schemas: a file beside the code that says what every released version of an event looks like.
+//! The lock of event schemas: a file beside the code with the stored form of every released version of an event.
 //!
 //! `#[derive(Event)]` reads it while it compiles the events, so that a change that makes stored events unreadable is an error
 //! there. Tests that the derive writes keep it up to date and decode the samples in it. This crate is the file: its model and
-//! format ([`Lock`]), the forms in it ([`Form`]), the samples ([`draws`], [`choose`]), and what changed between two of them ([`changes`]).
+//! format ([`Lock`]), the forms in it ([`Form`]), the samples ([`draws`], [`choose`]), and the changes
+//! between two locks ([`changes`]).
 //!
 //! ```
 //! use recount_schema::Lock;

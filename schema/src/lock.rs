@@ -16,7 +16,7 @@ pub const PATH: &str = "schemas/lock.json";
 /// The format that is written, and the newest that is read.
 pub const FORMAT: u32 = 1;
 
-/// What every released version of a crate's events looks like.
+/// The stored form of every released version of a crate's events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
@@ -46,7 +46,7 @@ pub struct LockedEvent {
 pub struct LockedVersion {
     /// Stands for the form, in hexadecimal digits.
     pub hash: String,
-    /// What is stored: see [`Form`].
+    /// The stored form: see [`Form`].
     pub form: Value,
     /// The JSON Schema of the payload.
     pub schema: Value,
@@ -76,7 +76,7 @@ impl LockedVersion {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Two branches of a version control system were merged, and somebody has to choose.
+    /// Two branches of a version control system were merged, and a conflict is left to resolve.
     #[error("line {line} is a conflict marker of git: keep the events of both sides, then lock again")]
     Conflict {
         /// The line, from 1.
@@ -91,7 +91,7 @@ pub enum LockError {
     /// It isn't a lock.
     #[error("it is damaged: {source}; take it from version control")]
     Damaged {
-        /// What is wrong where.
+        /// The mistake, and its place.
         source: serde_json::Error,
     },
     /// A form in it isn't one.
@@ -101,7 +101,7 @@ pub enum LockError {
         event: String,
         /// Its version.
         version: u32,
-        /// What is wrong.
+        /// The mistake in the form.
         source: FormError,
     },
     /// The file can't be read or written.
@@ -240,12 +240,12 @@ impl Lock {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// Changes the lock of a crate; it is made if there is none. Others that do so at the same time, in whatever process, wait.
+    /// Changes the lock of a crate; it is made if there is none. Concurrent callers, in any process, wait.
     ///
     /// The file is replaced as a whole, and not touched if nothing changed. Without events it is written too: the derive looks for it.
     ///
     /// # Errors
-    /// See [`read`](Self::read), if the file can't be written, or whatever `change` answers.
+    /// See [`read`](Self::read), if the file can't be written, or the error of `change`.
     pub fn update<E: From<LockError>>(
         manifest_directory: &Path,
         change: impl FnOnce(&mut Self) -> Result<(), E>,
@@ -274,7 +274,7 @@ impl Lock {
     }
 }
 
-/// Adds a line to a file, as a whole, whoever else does so.
+/// Adds a line to a file, as a whole, also if other processes do so at the same time.
 ///
 /// # Errors
 /// [`LockError::File`] if it can't be written.

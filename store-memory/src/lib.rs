@@ -21,9 +21,9 @@
 //!
 //! One [`RwLock`] guards the log, a [`Mutex`] the state; neither is ever held across an `.await`. The log is a vector by
 //! position, with an index per stream, tag, event type and category that lists positions in order, so conditional
-//! appends and filtered reads look only at events that one part of the query already selects; who needs those of tags, types and
-//! categories brings them up to date, so that plain appends don't pay for them. Reads copy references
-//! to at most a few hundred events under the lock, then hand them out one by one.
+//! appends and filtered reads look only at events that one part of the query already selects; reads and conditions that
+//! need the indexes of tags, types and categories bring them up to date, so that plain appends don't pay for them.
+//! Reads copy references to at most a few hundred events under the lock, then hand them out one by one.
 //!
 //! Not promised: that memory is given back when streams are erased, beyond the events themselves.
 

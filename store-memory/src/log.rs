@@ -51,7 +51,7 @@ impl Default for Head {
     }
 }
 
-/// An append whose events are in the form that the log keeps, made before anybody has to wait for it.
+/// An append with its events in the form that the log keeps, made before the log is locked.
 pub(crate) struct Prepared {
     streams: Vec<PreparedStream>,
     condition: Option<AppendCondition>,
@@ -126,7 +126,7 @@ impl Log {
         self.indexes.suffice(query, self.events.len())
     }
 
-    /// Brings the indexes up to date. Appends leave that to whoever needs them.
+    /// Brings the indexes up to date. Plain appends leave them behind; an operation that needs them calls this.
     pub(crate) fn index(&mut self) {
         self.indexes.catch_up(&self.events);
     }
@@ -134,14 +134,14 @@ impl Log {
     pub(crate) fn watch(&self) -> watch::Receiver<Position> {
         match &self.head.0 {
             Some(head) => {
-                // While nobody watched, nobody was told.
+                // Appends don't update the head while it has no receiver.
                 head.send_if_modified(|known| {
                     *known = self.head();
                     false
                 });
                 head.subscribe()
             }
-            // Of a closed store: a receiver whose sender is gone, so that it ends at once.
+            // The store is closed: return a receiver without a sender, so that it ends at once.
             None => watch::channel(self.head()).1,
         }
     }

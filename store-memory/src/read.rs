@@ -26,7 +26,7 @@ pub(crate) fn all(store: MemoryStore, read: ReadAll) -> EventStream {
     pages(rest, move |rest| all_page(&store, &query, rest))
 }
 
-/// What is left of a read: places between two bounds, both inclusive, from one end.
+/// The rest of a read: places between two bounds, both inclusive, from one end.
 struct Rest {
     low: u64,
     high: u64,
@@ -43,7 +43,7 @@ impl Rest {
         usize::try_from(self.limit).unwrap_or(PAGE).min(PAGE)
     }
 
-    /// Takes off what was read up to this place; nothing is left if no place was.
+    /// Takes off the part that was read up to this place; nothing is left if it is `None`.
     fn took(&mut self, count: usize, last: Option<u64>) {
         self.limit = self.limit.saturating_sub(count as u64);
         match (last, self.direction) {
@@ -54,7 +54,7 @@ impl Rest {
     }
 }
 
-/// Reads at least one page, so that even a read of nothing finds out what is wrong with it.
+/// Reads at least one page, so that even a read of nothing returns its error.
 fn pages(mut rest: Rest, read: impl Fn(&mut Rest) -> Result<Page, StoreError> + Send + 'static) -> EventStream {
     Box::pin(try_stream! {
         loop {

@@ -25,7 +25,7 @@ pub(crate) struct State {
     clock: Clock,
 }
 
-/// Tells the time of tokio's clock, which decides what expires: the time at the store's creation and what passed since.
+/// Tells the time of tokio's clock, for expiry: the time at the store's creation plus the time that passed since.
 #[derive(Clone, Copy)]
 struct Clock {
     time: Timestamp,
@@ -84,7 +84,7 @@ impl State {
 }
 
 impl MemoryStore {
-    /// The state without what has expired. The clock is tokio's, so tests that pause it decide what expires.
+    /// The state without expired entries. The clock is tokio's, so tests that pause it control expiry.
     fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         drop(self.log()?);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

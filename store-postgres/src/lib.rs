@@ -68,7 +68,7 @@
 //!
 //! [`PostgresStore::import`] brings in what was recorded elsewhere, by `COPY`, with the ids and times that it has.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
 //! * What was acknowledged is committed with `synchronous_commit` on. An append is there whole or not at all.
 //! * Any number of instances and processes may use a schema at once, and schemas of one database don't know each other.
@@ -96,7 +96,7 @@
 //! * After the runtime that opened the store has ended, every call fails at once with an error that says so. If the
 //!   runtime exists but is not driven, calls from other runtimes end in a little more than the patience.
 //!
-//! # What is not guaranteed
+//! # Not guaranteed
 //!
 //! * Everything goes to the primary: a replica has the rows but not the locks that order them. It is
 //!   [unavailable](recount_core::StoreError::Unavailable) until it is promoted.

@@ -69,7 +69,7 @@ impl From<ScriptError> for Failed {
     }
 }
 
-/// What batches need beside the connection.
+/// The state of batches beside the connection.
 pub(crate) struct Batcher {
     pub(crate) ledger: Ledger,
     pub(crate) projections: Projections,
@@ -178,7 +178,7 @@ impl Batcher {
         Ok(known)
     }
 
-    /// Writes what was planned and commits.
+    /// Writes the plan and commits.
     async fn write(&mut self, connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Failed> {
         let mut writer = RowWriter::new(&mut self.texts);
         insert(&mut writer, plan)?;
@@ -216,7 +216,7 @@ impl Batcher {
             return;
         }
         let clean = match guard.get() {
-            // After other failures nobody knows what state SQLite is in; after a full disk it has rolled back already.
+            // After other failures the state of SQLite is unknown; after a full disk it has rolled back already.
             Some(connection) if blame != Blame::Database => {
                 if self.projections.is_empty() {
                     connection.execute("ROLLBACK").await.is_ok()
@@ -231,7 +231,7 @@ impl Batcher {
         }
     }
 
-    /// The first event of the work whose id is recorded already.
+    /// The first event of the work with an id that is recorded already.
     async fn duplicate(&mut self, guard: &mut WriteGuard, work: &[Work]) -> Result<Option<EventId>, Failed> {
         let appends = work.iter().filter_map(|work| match work {
             Work::Append(append, _) => Some(append),

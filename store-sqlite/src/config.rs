@@ -94,7 +94,7 @@ impl SqliteBuilder {
     /// Runs a projection inside the transaction of every append: its read model, in the store's own file, is never
     /// behind. If a handler fails, so does the append, with [`StoreError::Projection`].
     ///
-    /// Whoever appends without it, such as another program, leaves it behind until the next append with it.
+    /// An append without it, such as that of another program, leaves it behind until the next append with it.
     #[must_use]
     pub fn inline<P: Projection<ReadModel = SqliteReadModel>>(mut self, projection: P) -> Self {
         self.inlines.add(projection);

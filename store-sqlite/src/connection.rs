@@ -70,7 +70,7 @@ impl Settings {
             .statement_cache_capacity(256)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
-            // What is erased is overwritten.
+            // Erased data is overwritten.
             .pragma("secure_delete", "ON")
             .thread_name(|_| "recount-sqlite-writer".to_owned());
         if let Some(max_size) = self.max_size {

@@ -64,7 +64,7 @@ impl Cause {
         Self { path: Some(path.into()), ..self }
     }
 
-    /// What the failure of an operation means to its caller; nothing was written.
+    /// The error that an operation's caller gets; nothing was written.
     pub(crate) fn store_error(&self, operation: &'static str) -> StoreError {
         let source: BoxError = Box::new(self.clone());
         match primary_code(&self.error) {
@@ -77,7 +77,7 @@ impl Cause {
         }
     }
 
-    /// What the failure of a commit means: it is undone for certain only if SQLite says so.
+    /// The error that a commit's caller gets: the commit is undone for certain only if SQLite says so.
     pub(crate) fn commit_error(&self, operation: &'static str) -> StoreError {
         match primary_code(&self.error) {
             Some(code::BUSY | code::LOCKED | code::FULL) => self.store_error(operation),
@@ -126,7 +126,7 @@ pub(crate) fn occupied<'e>(error: &'e (dyn std::error::Error + 'static)) -> Opti
     error.downcast_ref().or_else(shared)
 }
 
-/// Stored data that can't be what this crate wrote.
+/// The error for stored data that this crate can't have written.
 pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged { what: what.into() }
 }

@@ -30,13 +30,13 @@ struct WaitsForItself {
     path: PathBuf,
 }
 
-/// Runs handlers of a projection whose transaction holds the write lock of this file.
+/// Runs handlers of a projection in a transaction that holds the write lock of this file.
 pub(crate) async fn handling<F: Future>(place: Arc<Place>, projection: &str, handlers: F) -> F::Output {
     let outer = HANDLING.try_with(Arc::clone).ok();
     HANDLING.scope(Arc::new(Handling { place, projection: projection.into(), outer }), handlers).await
 }
 
-/// Fails if the current task is inside a handler whose transaction holds the write lock of this file.
+/// Fails if the current task is inside a handler with a transaction that holds the write lock of this file.
 pub(crate) fn refuse_inside(place: &Place, operation: &'static str) -> Result<(), StoreError> {
     let found = HANDLING.try_with(|innermost| {
         let mut next = Some(innermost);

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use crate::error::{During, damaged};
 
-/// What events of one kind have in common.
+/// The properties that events of one kind share.
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
     pub(crate) category: Box<str>,

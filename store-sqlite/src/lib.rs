@@ -41,7 +41,7 @@
 //! [`SqliteReadModel`] is where projections write to with plain SQL; the checkpoint moves in the same transaction. It is a file of its own, or the
 //! [store's](SqliteStore::read_model). An [inline](SqliteBuilder::inline) projection runs inside the append's transaction: never behind, at the append's expense.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
 //! * What was acknowledged survives the death of the process and a loss of power (`synchronous = FULL`), as far
 //!   as the disk keeps what it says it has flushed. An append is there whole or not at all. Nothing is to be repaired by hand.
@@ -64,7 +64,7 @@
 //! * While the runtime that opened the store is not driven, a write from another runtime fails in a little more than the
 //!   patience as [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown).
 //!
-//! # What is not guaranteed
+//! # Not guaranteed
 //!
 //! * A program that overwrites the open file in place keeps its inode: the store does not notice it, and the file is
 //!   damaged. On systems without inodes (other than Unix) the store only notices a missing file.

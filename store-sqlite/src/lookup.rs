@@ -1,4 +1,4 @@
-//! Finding in the file what a batch mentions by name: streams, idempotency keys, state entries.
+//! Looking up the names that a batch mentions: streams, idempotency keys, state entries.
 
 use std::collections::HashSet;
 

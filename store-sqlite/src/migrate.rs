@@ -1,4 +1,4 @@
-//! The schema: what version a file has, and bringing it to the newest.
+//! The schema: reads a file's version and migrates it to the newest.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -54,7 +54,7 @@ fn has_content(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// What a file says about itself.
+/// The identification that a file contains.
 struct Found {
     application_id: i64,
     version: i64,

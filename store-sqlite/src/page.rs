@@ -42,7 +42,7 @@ impl PageSize {
     }
 }
 
-/// What was read.
+/// The events of one read.
 pub(crate) struct Page {
     pub(crate) events: Vec<RecordedEvent>,
     /// Whether it ended before the limit because nothing more was there.
@@ -109,7 +109,7 @@ pub(crate) async fn stream_page(
     Ok(page)
 }
 
-/// What is left to read of the whole store.
+/// The rest of a read of the whole store.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
     pub(crate) query: Query,
@@ -157,7 +157,7 @@ impl Cursor {
         Ok(events)
     }
 
-    /// Moves behind what was read of this range; answers how many positions that is.
+    /// Moves past the part that was read of this range; returns the number of positions.
     fn advance(&mut self, page: &Page, range: Range) -> u64 {
         let before = self.range;
         let last = page.events.last().filter(|_| !page.exhausted).map(|event| event.position);

@@ -1,4 +1,4 @@
-//! Deciding what a batch of work writes, in memory and in order: each piece sees what those before it will have written.
+//! Plans the writes of a batch of work, in memory and in order: each piece sees the planned writes of earlier ones.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::query::last_match;
 use crate::request::StateChange;
 use crate::{outcome, state};
 
-/// What the file holds about the names that a batch mentions, changed along with the plan.
+/// The file's data about the names that a batch mentions, changed along with the plan.
 #[derive(Default)]
 pub(crate) struct Known {
     /// A stream that isn't there was looked for and doesn't exist.

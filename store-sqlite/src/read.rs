@@ -23,7 +23,7 @@ pub(crate) struct Reader {
     pub(crate) place: Arc<Place>,
 }
 
-/// A read under way: each step gives a page and what is left, if anything.
+/// A read under way: each step gives a page and the rest of the read, if any.
 trait Pages: Send + Sized + 'static {
     fn next(
         self,
@@ -114,7 +114,7 @@ impl Pages for AllPages {
                 Cursor::new(read, head, &reader.kinds)
             }
         };
-        // A page can be empty: what it looked at was of other kinds.
+        // A page can be empty: the rows that it looked at were of other kinds.
         while !cursor.is_done() {
             let events = cursor.next_page(&mut connection, &reader.kinds).await?;
             if !events.is_empty() {

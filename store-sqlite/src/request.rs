@@ -1,4 +1,4 @@
-//! What callers ask of the writer.
+//! The requests of callers to the writer task.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use recount_core::{
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Where the answer goes. A caller that went away is not answered; what he asked for is done or not, never half.
+/// Where the answer goes. A caller that went away is not answered; its request is done or not, never half.
 pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// A request, as it waits for the writer.
@@ -21,11 +21,11 @@ pub(crate) struct Asked {
 
 /// The requested operation.
 pub(crate) enum Request {
-    /// Work that shares a transaction with what else is waiting.
+    /// Work that shares a transaction with other waiting work.
     Shared(Work),
     /// Work that gets a transaction of its own. The answer is the number of keys that were forgotten.
     Alone(Task, Reply<u64, StoreError>),
-    /// Do what came before, then stop.
+    /// Do the earlier requests, then stop.
     Close,
 }
 
@@ -72,7 +72,7 @@ impl Work {
         }
     }
 
-    /// Whether nobody waits for it any more.
+    /// Whether its caller has stopped waiting.
     pub(crate) fn is_abandoned(&self) -> bool {
         match self {
             Self::Append(_, reply) => reply.is_closed(),

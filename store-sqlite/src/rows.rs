@@ -23,7 +23,7 @@ fn room(rows: usize) -> usize {
     if rows <= MIDDLE { rows.next_power_of_two() } else { rows.next_multiple_of(SMALL).min(LARGEST) }
 }
 
-/// A statement whose `{rows}` stands for a list of row values.
+/// A statement in which `{rows}` stands for a list of row values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Template {
     pub(crate) sql: &'static str,

@@ -29,7 +29,7 @@ use crate::request::{Asked, Reply, Request, Task, Work};
 use crate::write_lock::WriteLock;
 use crate::{identity, outcome};
 
-/// Why a store fails whose tasks don't run.
+/// The reason for the failure of a store if its tasks don't run.
 const NOT_DRIVEN: &str =
     "the tokio runtime that opened this store is not running: drive it, or open a store in the runtime that uses it";
 
@@ -53,14 +53,14 @@ struct Running {
     _push: Push,
 }
 
-/// What opening a store makes.
+/// The result of opening a store.
 pub(crate) struct Opened {
     pub(crate) parts: Parts,
     pub(crate) writer: JoinHandle<()>,
     pub(crate) push: Push,
 }
 
-/// What a store is made of.
+/// The parts of a store.
 pub(crate) struct Parts {
     pub(crate) identity: StoreId,
     pub(crate) requests: mpsc::Sender<Asked>,
@@ -160,7 +160,7 @@ impl SqliteStore {
         self.0.parts.requests.closed().await;
     }
 
-    /// Adds what a conflicting writer has to know to decide anew.
+    /// Adds the details that a conflicting writer needs to decide anew.
     async fn explain(&self, violation: &mut Violation) -> Result<(), StoreError> {
         let Violation::Version { stream, expected: ExpectedVersion::Exact(expected), actual, newer } = violation else {
             return Ok(());

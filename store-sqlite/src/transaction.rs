@@ -10,7 +10,7 @@ use sqlx_core::transaction::TransactionManager;
 
 use crate::error::Cause;
 
-/// A transaction that is rolled back when dropped, before whatever the connection is asked next.
+/// A transaction that is rolled back when dropped, before the connection's next statement.
 pub(crate) struct Transaction<C: DerefMut<Target = SqliteConnection>> {
     connection: C,
     open: bool,

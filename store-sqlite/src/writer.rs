@@ -1,4 +1,4 @@
-//! The task that writes: it takes what is waiting, does it in one transaction, and answers.
+//! The task that writes: it takes the waiting requests, runs them in one transaction, and answers.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Works until the store is closed or dropped, and then does what is still waiting.
+    /// Works until the store is closed or dropped, and then does the requests that still wait.
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Asked>) {
         let mut next = None;
         loop {
@@ -67,7 +67,7 @@ impl Writer {
                 Request::Close => {}
             }
         }
-        // An application that keeps a connection of a read model's pool holds nobody up for long.
+        // An application that keeps a connection of a read model's pool does not delay closing for long.
         if tokio::time::timeout(LAST_READERS, self.readers.close()).await.is_err() {
             tracing::warn!("a reading connection is still in use");
         }

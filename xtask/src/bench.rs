@@ -1,4 +1,4 @@
-//! What is measured, by the crate `bench`.
+//! Measurements, by the crate `bench`.
 
 use std::path::PathBuf;
 

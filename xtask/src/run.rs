@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-/// The process groups of what runs now.
+/// The process groups of the running programs.
 static CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
-/// How long what runs may take to end when it is told to.
+/// How long a running program may take to end when it is told to.
 const END: Duration = Duration::from_secs(5);
 
 /// Runs cargo in this workspace.
@@ -36,7 +36,7 @@ pub(crate) fn cargo_with(arguments: &[&str], environment: &[(&str, String)]) -> 
     Ok(())
 }
 
-/// Ends what runs: each program and those that it started.
+/// Ends the running programs, with the processes that they started.
 pub(crate) fn end_children() {
     let groups = children(|all| all.clone());
     for signal in ["-TERM", "-KILL"] {

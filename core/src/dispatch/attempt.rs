@@ -31,7 +31,7 @@ enum Origin {
     Read,
 }
 
-/// What an attempt decided.
+/// The result of an attempt's decision.
 enum Decided<A: Aggregate> {
     Events(Vec<A::Event>),
     Refused(A::Error),
@@ -46,7 +46,7 @@ impl<A: Aggregate> Decided<A> {
     }
 }
 
-/// What follows a failed append.
+/// The next step after a failed append.
 enum Next<A> {
     /// The stream was expected not to exist, and it does: load it.
     LoadIt,
@@ -167,7 +167,7 @@ impl Inner {
         }
     }
 
-    /// The append of what was decided on a state of this version.
+    /// Appends the events that were decided on a state of this version.
     fn append_events<A: Apply>(
         &self,
         pending: &PendingCommand<'_, A>,
@@ -181,7 +181,7 @@ impl Inner {
         Ok(self.append(Append { idempotency: pending.idempotency.clone(), ..append }))
     }
 
-    /// Records an outcome without events whose stream is closed to appends.
+    /// Records an outcome without events for a stream that is closed to appends.
     async fn append_nothing<A: Apply>(
         &self,
         pending: &PendingCommand<'_, A>,
@@ -207,7 +207,7 @@ impl Inner {
         Err(DispatchError::Rejected(error))
     }
 
-    /// Finds what follows a failed append: another attempt, or the command's failure.
+    /// Chooses the next step after a failed append: another attempt, or the command's failure.
     async fn resolve<A: Apply>(
         &self,
         pending: &PendingCommand<'_, A>,

@@ -189,7 +189,7 @@ impl<'a, D: Decision> Decide<'a, D> {
         Err(DispatchError::Rejected(refusal))
     }
 
-    /// What the events of the boundary say, and how far that reaches.
+    /// Folds the events of the boundary into the decision's state. Also returns the position of the last one.
     async fn fold(&self, boundary: &Query) -> Result<(D::State, Position), LoadError> {
         let span = load_span(name_of::<D>(), None);
         let recorded = (!span.is_disabled()).then(|| span.clone());

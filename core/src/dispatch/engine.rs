@@ -1,4 +1,4 @@
-//! A command takes its turn at its aggregate, and what follows a conflict or a repetition.
+//! Runs a command in its turn at its aggregate, and handles conflicts and repetitions.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::{
     StreamAppended, StreamId, StreamVersion, Violation,
 };
 
-/// A command with what belongs to it.
+/// A command with its stream, metadata and idempotency key.
 pub(super) struct PendingCommand<'a, A> {
     pub(super) command: &'a dyn AnyCommand<A>,
     pub(super) stream: &'a StreamId,
@@ -68,12 +68,12 @@ impl Inner {
         };
         match turn {
             Some(mut turn) => self.run_alone(&pending, finish, &mut turn, loaded).await,
-            // In boxes, here and below: most commands carry nothing of what is seldom needed.
+            // Boxed, here and below: this future is seldom needed and would grow that of every command.
             None => Box::pin(self.run_queued(&pending, finish, &slot)).await,
         }
     }
 
-    /// Runs a command with an append of its own. What was loaded just now counts if the turn has no state yet.
+    /// Runs a command with an append of its own. If the turn has no state yet, the state just loaded is used.
     pub(super) async fn run_alone<A: Apply, T>(
         &self,
         pending: &PendingCommand<'_, A>,
@@ -193,7 +193,7 @@ impl Inner {
     }
 }
 
-/// The events in their stored form, with what travels with them.
+/// Encodes the events in their stored form, each with the metadata.
 pub(super) fn encode<E: Event>(events: &[E], metadata: &Metadata) -> Result<Vec<EventData>, crate::EncodeError> {
     // Most often one: collecting results would make room for more.
     let mut all = Vec::with_capacity(events.len());
@@ -203,7 +203,7 @@ pub(super) fn encode<E: Event>(events: &[E], metadata: &Metadata) -> Result<Vec<
     Ok(all)
 }
 
-/// The content of a keyed command is the command itself: what it decides may differ the second time.
+/// The content of a keyed command is the command itself: its events may differ the second time.
 fn name<A: Apply>(
     command: &dyn AnyCommand<A>,
     key: Option<&crate::IdempotencyKey>,

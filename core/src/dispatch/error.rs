@@ -72,10 +72,10 @@ pub enum DispatchError<E: Error + 'static> {
         source: Conflict,
     },
     /// The state that it is about can't be loaded.
-    // Not transparent: retry policies look for the failure among the sources of errors whose type they don't know.
+    // Not transparent: retry policies look for the failure among the sources of errors of unknown types.
     #[error("{0}")]
     Load(#[from] LoadError),
-    /// What happened can't be written down.
+    /// The events can't be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The command has no JSON form, or the JSON is no such command.
@@ -83,7 +83,7 @@ pub enum DispatchError<E: Error + 'static> {
     Malformed {
         /// The command's name.
         command: String,
-        /// What is wrong, and where.
+        /// The mistake in the JSON, and its place.
         source: serde_json::Error,
     },
     /// No registered aggregate has such a command.

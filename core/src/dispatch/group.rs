@@ -27,7 +27,7 @@ use crate::{
 /// A turn that outlives the call that got it.
 type Turn<A> = OwnedMutexGuard<Option<Warm<A>>>;
 
-/// What a command of the group comes to, if the append succeeds.
+/// The outcome of a command of the group, if the append succeeds.
 enum Decided<A: Aggregate> {
     Events(Vec<A::Event>),
     Not(DispatchError<A::Error>),
@@ -98,7 +98,7 @@ impl Inner {
         }
     }
 
-    /// Runs several commands, in a task of its own: the caller that started it may go away.
+    /// Runs several commands, in a task of its own: the caller that started it may be cancelled.
     async fn run_group<A: Apply>(
         self: Arc<Self>,
         stream: StreamId,
@@ -167,7 +167,7 @@ impl Inner {
         }
     }
 
-    /// Decides the commands whose callers still wait. If that leaves nothing to append, the state must be the newest:
+    /// Decides the commands with callers that still wait. If that leaves nothing to append, the state must be the newest:
     /// only an append would find out otherwise. Returns `None` if a handler panics.
     async fn decide_current<A: Apply>(
         &self,
@@ -298,7 +298,7 @@ impl<A: Apply> Warm<A> {
     }
 }
 
-/// What the failure of a group means for each: the same failure if the store failed or others were faster, otherwise
+/// The failure of each command of a failed group: the same failure if the store failed or others were faster, otherwise
 /// nothing, because one of them may be to blame and the others should go on.
 fn for_each<E: Error + 'static>(error: DispatchError<E>) -> Box<dyn Fn() -> Option<DispatchError<E>> + Send> {
     match error {

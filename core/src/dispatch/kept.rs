@@ -16,7 +16,7 @@ use crate::{
     StoreError, StreamAppend, StreamId, StreamVersion, codec,
 };
 
-/// The type of the event that keeps a refusal, and the category of its stream, whose id is the key.
+/// The type of the event that keeps a refusal, and the category of its stream. The stream's id is the key.
 const REFUSED: &str = "recount.refused";
 
 #[derive(Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Dispatching commands: who gets a turn, on which state, and what happens on a conflict.
+//! Dispatching commands: the order of turns, the state that is decided on, and the handling of conflicts.
 
 mod append;
 mod attempt;

@@ -16,7 +16,7 @@ use crate::recount::Inner;
 use crate::telemetry::{AggregateMetrics, CommandOutcome, LoadSource};
 use crate::{Aggregate, AnyCommand, AppendError, Apply, Metadata, StreamId, StreamVersion, TRACE_TARGET};
 
-/// What is known of a command before it takes its turn.
+/// The metrics, cache slot and trace context of a command before its turn.
 pub(super) struct Observed<A: Aggregate> {
     pub(super) metrics: Arc<AggregateMetrics>,
     /// The aggregate's place in the cache, if it has one.

@@ -1,4 +1,4 @@
-//! Where commands for one aggregate wait for their turn, so that whoever gets it can take others along.
+//! The queue of commands for one aggregate. The command that gets the turn can run others in the same append.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use crate::{Aggregate, AnyCommand, Idempotency, Metadata};
 /// How many commands share an append at most.
 const SHARE: usize = 256;
 
-/// What a command comes to: its receipt and what its caller wanted of the state, or why not.
+/// The outcome of a command: its receipt and the value its caller takes from the state, or the error.
 pub(super) type Outcome<A, T> = Result<(Receipt<<A as Aggregate>::Event>, T), DispatchError<<A as Aggregate>::Error>>;
 
-/// A command that may be decided and recorded by whoever has the turn.
+/// A command that the holder of the turn may decide and record.
 pub(super) struct Job<A: Aggregate> {
     pub(super) command: Box<dyn AnyCommand<A>>,
     pub(super) metadata: Metadata,
@@ -22,7 +22,7 @@ pub(super) struct Job<A: Aggregate> {
     pub(super) caller: Box<dyn Caller<A>>,
 }
 
-/// Who waits for a job, its wish for the state forgotten.
+/// The caller that waits for a job, with the type of its result erased.
 pub(super) trait Caller<A: Aggregate>: Send + Sync {
     fn is_gone(&self) -> bool;
     /// Tells the outcome; with the receipt goes the state after the command.
@@ -88,8 +88,8 @@ pub(super) struct Ticket<'a, A: Aggregate> {
 }
 
 impl<A: Aggregate> Ticket<'_, A> {
-    /// For who has the turn: the own job, and those that may share its append. They came before any command that wants
-    /// a turn of its own. Nothing if there is no own job any more.
+    /// Takes the jobs for the holder of the turn: its own, and those that may share its append. They came before any
+    /// command that wants a turn of its own. Returns no jobs if the own job is gone.
     pub(super) fn gather(&self) -> Vec<Job<A>> {
         let mut line = self.queue.line();
         let Ok(own) = line.places.binary_search_by_key(&self.number, |(number, _)| *number) else { return Vec::new() };

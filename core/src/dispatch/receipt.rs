@@ -1,15 +1,15 @@
-//! What a dispatched command or a recorded decision returns.
+//! The receipt of a dispatched command or a recorded decision.
 
 use crate::{Position, StreamVersion};
 
-/// What happened.
+/// The outcome of a dispatched command or decision: new stream version, store position, recorded events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a receipt says what happened; drop it with `let _ =` if nobody asks"]
 pub struct Receipt<E> {
     /// The version of the aggregate's stream afterwards; for a decision, of the stream of its last event.
     pub version: StreamVersion,
-    /// Who has read up to this position has seen the events: what to wait for in a projection. It is the position of the
-    /// last event of the append, which may belong to another command for the same aggregate. None if nothing needed to happen.
+    /// A projection that has reached this position has seen the events: wait for it there. It is the position of the
+    /// last event of the append, which may belong to another command for the same aggregate. `None` without events.
     pub position: Option<Position>,
     /// The events, in order.
     pub events: Vec<E>,

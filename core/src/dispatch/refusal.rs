@@ -1,4 +1,4 @@
-//! Refusals as data: what is known of a domain's error without its type.
+//! Refusals as data: a domain's error without its Rust type.
 
 use std::any::type_name;
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! What accompanies a command or decision: metadata and idempotency key.
+//! The metadata and idempotency key of a command or decision.
 
 use std::sync::Arc;
 
@@ -49,13 +49,13 @@ macro_rules! request_options {
             self
         }
 
-        /// Who asks; recorded with the events.
+        /// Sets the actor that is recorded with the events.
         pub fn actor(mut self, actor: &str) -> Self {
             self.request.metadata.actor = Some(actor.into());
             self
         }
 
-        /// What the events carry, instead of the [current](crate::Metadata::current) metadata.
+        /// Sets the metadata of the events, instead of the [current](crate::Metadata::current) metadata.
         pub fn metadata(mut self, metadata: crate::Metadata) -> Self {
             self.request.metadata = metadata;
             self

@@ -15,7 +15,7 @@ fn key(stream: &StreamId) -> Result<StateKey, NameError> {
     Namespace::SNAPSHOT.key(stream)
 }
 
-/// The kept state, if the aggregate keeps any and it can be used. Whatever is wrong with it, the events are still there.
+/// The kept state, if the aggregate keeps any and it can be used. Otherwise the stream is replayed.
 pub(super) async fn find<A: Apply>(store: &dyn Store, stream: &StreamId) -> Option<Warm<A>> {
     let snapshot = A::SNAPSHOT?;
     let entry = match store.get(&key(stream).ok()?).await {

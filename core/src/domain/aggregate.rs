@@ -1,4 +1,4 @@
-//! Aggregates: a stream of events folded into the state that decides what may happen next.
+//! Aggregates: a stream of events folded into the state on which commands are decided.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -7,15 +7,15 @@ use serde_json::Error as JsonError;
 
 use crate::{Command, CommandRoute, Event, Metadata, NameError, StreamId, StreamVersion, Timestamp};
 
-/// A consistency boundary whose events form one stream. Derive it; then implement [`Apply`], and [`Handle`] for each command.
+/// A consistency boundary with one stream of events. Derive it; then implement [`Apply`], and [`Handle`] for each command.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an aggregate",
     note = "add `#[derive(Aggregate)]` and `#[aggregate(name = \"…\", id = …, event = …, error = …, commands(…))]` to `{Self}`"
 )]
 pub trait Aggregate: Default + Clone + Send + Sync + 'static {
-    /// What tells the streams of this category apart. Its text form is stored: it must not change.
+    /// The id of a stream within its category. Its text form is stored: it must not change.
     type Id: Display + Clone + Send + Sync + 'static;
-    /// What can happen to it.
+    /// The events of its streams.
     type Event: Event;
     /// Why a command can be refused.
     type Error: Error + Send + Sync + 'static;
@@ -53,7 +53,7 @@ pub trait Apply: Aggregate {
     fn apply(&mut self, event: &Self::Event);
 }
 
-/// What the aggregate answers to a command: the events that happen, or why not. Pure: no clock, no I/O, no randomness.
+/// The handler of a command: returns its events, or the error that refuses it. Pure: no clock, no I/O, no randomness.
 ///
 /// A handler that needs the time or other circumstances implements [`HandleWith`] instead.
 #[diagnostic::on_unimplemented(
@@ -98,7 +98,7 @@ pub struct Context<'a> {
     pub stream: Option<&'a StreamId>,
     /// The version of the state that is decided on.
     pub version: StreamVersion,
-    /// What travels with the events.
+    /// The metadata of the events.
     pub metadata: &'a Metadata,
 }
 

@@ -1,4 +1,4 @@
-//! JSON as recount stores it: what is written can always be read again.
+//! JSON as recount stores it: everything written can be read again.
 
 use std::cell::Cell;
 
@@ -11,7 +11,7 @@ use crate::{DecodeError, EncodeError};
 
 type Reader<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
 
-/// The deepest nesting of arrays and objects that is written: what `serde_json` reads.
+/// The deepest nesting of arrays and objects that is written: the limit up to which `serde_json` reads.
 pub const MAX_DEPTH: usize = 127;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! Commands: what somebody wants to happen to an aggregate.
+//! Commands: requests to change an aggregate.
 
 use schemars::Schema;
 use serde_json::Error as JsonError;
@@ -13,7 +13,7 @@ use crate::{Aggregate, Context, HandleWith};
     note = "add `#[derive(Command)]` and `#[command(aggregate = …)]` to `{Self}`"
 )]
 pub trait Command: Clone + Send + Sync + 'static {
-    /// Who decides.
+    /// The aggregate that decides it.
     type Aggregate: Aggregate;
 
     /// Its name among the commands of its aggregate, such as `deposit`.

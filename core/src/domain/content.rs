@@ -14,9 +14,9 @@ use super::shape::Form;
 
 /// The canonical form: compact JSON with sorted keys, without the object members that hold their default value.
 ///
-/// `recode` decodes JSON as the request's type and encodes it again; `None` if decoding fails. Members whose paths
-/// only differ in array indexes are omitted together or not at all, so the work is bounded by the size of the type.
-/// A type whose form has no optional members is not decoded.
+/// `recode` decodes JSON as the request's type and encodes it again; `None` if decoding fails. Members with paths
+/// that only differ in array indexes are omitted together or not at all, so the work is bounded by the type's size.
+/// If the form has no optional members, the type is not decoded.
 pub(crate) fn canonical(json: &[u8], form: &Form, recode: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
     let whole = read(json)?;
     if form.requires_all_members() {

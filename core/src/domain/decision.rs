@@ -4,8 +4,8 @@ use std::error::Error;
 
 use crate::{Context, Event, EventData, NameError, Query, StreamId};
 
-/// A decision that depends on whatever events it names, wherever they are recorded, and is recorded only if none
-/// of them was added meanwhile. "A user name is unique" and "a course has thirty seats" need no stream of their own.
+/// A decision that depends on the events that a query selects, in any stream. It is recorded only if no such event
+/// was added meanwhile. "A user name is unique" and "a course has thirty seats" need no stream of their own.
 ///
 /// It can only record events of the types that it watches, so two decisions of one kind never overlook each other.
 ///
@@ -52,9 +52,9 @@ use crate::{Context, Event, EventData, NameError, Query, StreamId};
 /// # }
 /// ```
 pub trait Decision: Send + Sync + 'static {
-    /// What it watches, and what can happen.
+    /// The events that it watches and records.
     type Event: Event;
-    /// What it needs to know.
+    /// The state on which it is decided, folded from the events.
     type State: Default + Send;
     /// Why it can be refused.
     type Error: Error + Send + Sync + 'static;

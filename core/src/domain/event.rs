@@ -1,4 +1,4 @@
-//! The typed side of events: what `#[derive(Event)]` implements.
+//! The typed side of events: the trait that `#[derive(Event)]` implements.
 
 use std::any::TypeId;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag
 /// A domain event, or a choice of them: something that happened, with a stored form that is always readable.
 ///
 /// Derive it. The derive owns the stored form: the type name, the schema version, the payload (JSON) and the tags.
-/// What it writes can also be written by hand:
+/// The trait can also be implemented by hand:
 ///
 /// ```
 /// use recount_core::shape::Form;
@@ -46,7 +46,7 @@ use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag
     note = "add `#[derive(Event)]` and `#[event(name = \"…\")]` to `{Self}`"
 )]
 pub trait Event: Sized + Send + Sync + 'static {
-    /// What the derive knows of [`variants`](Self::variants) at compile time.
+    /// The [`variants`](Self::variants) that the derive knows at compile time.
     #[doc(hidden)]
     const LISTED: Option<&'static [Listed]> = None;
 
@@ -74,7 +74,7 @@ pub trait Event: Sized + Send + Sync + 'static {
         Self::decode(event.data.event_type.as_str(), event.data.schema_version, &event.data.payload)
     }
 
-    /// The query that selects exactly what this type can read.
+    /// The query that selects exactly the events that this type can read.
     fn query() -> Query {
         let names = |variant: EventVariant| [variant.event_type].into_iter().chain(variant.aliases.iter().copied());
         Query::types(Self::variants().into_iter().flat_map(names).map(EventType::from_static))

@@ -1,4 +1,4 @@
-//! Metadata that flows by itself: what a handler sets off belongs to the same conversation.
+//! Metadata that is passed on by itself: the commands and events of a handler belong to the same conversation.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ tokio::task_local! {
 }
 
 impl Metadata {
-    /// What a reaction to the event carries: its conversation and actor go on, and the event is the cause.
+    /// The metadata of a reaction to the event: the same conversation and actor, with the event as the cause.
     #[must_use]
     pub fn caused_by(event: &RecordedEvent) -> Self {
         let of = &event.data.metadata;

@@ -1,4 +1,4 @@
-//! Payloads that are drawn by chance: what an event reads, it must write so that it reads the same again.
+//! Payloads that are drawn at random: an event must read each, write it, and read an equal event again.
 
 use recount_schema::draws;
 use serde_json::Value;
@@ -10,10 +10,10 @@ use crate::{EncodeError, Event, EventVariant};
 
 /// How many that an event reads are enough.
 const ENOUGH: usize = 256;
-/// How many are tried at most: what a type takes may be narrower than its JSON Schema says.
+/// How many are tried at most: a type may accept fewer values than its JSON Schema.
 const TRIES: usize = 4096;
 
-/// An event that does not keep what it reads.
+/// The error for an event that does not preserve a payload that it reads.
 #[derive(Debug, thiserror::Error)]
 #[error("`{name}` reads\n\n    {payload}\n\nand writes\n\n    {written}\n\nof it, but {what}")]
 pub(super) struct Lossy {

@@ -7,7 +7,7 @@ use crate::domain::shape::{Equal, Fidelity};
 use crate::domain::text::any_same;
 use crate::{DecodeError, EncodeError, Event, EventData, EventType, EventVariant, NameError, Tag, codec};
 
-/// What is listed, without the names in Rust.
+/// The listed variants, without their names in Rust.
 #[must_use]
 pub fn variants(listed: Option<&[Listed]>) -> Vec<EventVariant> {
     listed.unwrap_or_default().iter().map(|listed| listed.variant).collect()
@@ -103,7 +103,7 @@ pub fn decode<E: Payload>(index: usize, event_type: &str, version: u32, payload:
     codec::from_json_with(event_type, version, payload, |json| read(index, json))
 }
 
-/// Adds what a part of a union reads.
+/// Adds the variants that a part of a union reads.
 pub fn add_variants<E: Event>(only: Option<&[&str]>, variants: &mut Vec<EventVariant>) {
     match only {
         None => variants.extend(E::variants()),

@@ -1,4 +1,4 @@
-//! What an event type reads, known at compile time, so that unions can be checked then.
+//! The variants that an event type reads, known at compile time, so that unions can be checked then.
 
 use schemars::Schema;
 
@@ -11,7 +11,7 @@ use crate::{EventVariant, RustType};
 pub struct Listed {
     /// The variant's name in Rust.
     pub name: &'static str,
-    /// What is stored.
+    /// The variant's stored form.
     pub variant: EventVariant,
     /// Whether JSON preserves every payload.
     pub(super) fidelity: Fidelity,
@@ -73,7 +73,7 @@ impl Listed {
 pub struct Part {
     /// The variant's name in Rust.
     pub name: &'static str,
-    /// What its event type reads; none if that type was written by hand.
+    /// The variants that its event type reads; `None` if that type was written by hand.
     pub listed: Option<&'static [Listed]>,
     /// The names in Rust of the variants that matter; none for all.
     pub only: Option<&'static [&'static str]>,
@@ -107,7 +107,7 @@ pub const fn count(parts: &[Part]) -> usize {
     count
 }
 
-/// What the parts read, under the names of the parts.
+/// Joins the variants that the parts read, under the names of the parts.
 #[must_use]
 pub const fn join<const N: usize>(parts: &[Part]) -> [Listed; N] {
     let (mut all, mut count, mut p) = ([Listed::NONE; N], 0, 0);
@@ -127,7 +127,7 @@ pub const fn join<const N: usize>(parts: &[Part]) -> [Listed; N] {
     all
 }
 
-/// What a union reads; none if a part isn't known.
+/// The variants that a union reads; `None` if those of a part aren't known.
 #[must_use]
 pub const fn listed(parts: &[Part], joined: &'static [Listed]) -> Option<&'static [Listed]> {
     let mut p = 0;
@@ -200,10 +200,10 @@ const fn is_read(parts: &[Part], end: usize, name: &str, hash: u64) -> bool {
     false
 }
 
-/// Fails at the place of the caller, with what is wrong, unless a type reads what is stored.
+/// Fails with the message, at the place of the caller, unless a type reads the stored form.
 ///
 /// # Panics
-/// Where the compiler evaluates it: this is how a derive reports what it can't see itself.
+/// If `reads` is false. Derives call it in constants, so that the panic is an error of the compiler.
 #[track_caller]
 #[allow(clippy::panic, reason = "an error of the compiler")]
 pub const fn must_read(reads: bool, message: &str) {

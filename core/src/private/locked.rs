@@ -1,4 +1,4 @@
-//! The test that the derive writes beside an event type whose crate has a lock.
+//! The test that the derive writes beside an event type if the crate has a lock.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::payload::Payload;
 use crate::store::chain;
 use crate::{Event, EventVariant};
 
-/// What the test does beside reading the samples: `lock` writes the lock, `check` fails unless that would change nothing.
+/// The mode of the test, beside reading the samples: `lock` writes the lock, `check` fails if the lock is behind.
 const VARIABLE: &str = "RECOUNT_SCHEMA";
 
 /// A file to which each test adds its type, so that types that are gone can be told from those that are there.
@@ -18,7 +18,7 @@ const SEEN: &str = "RECOUNT_SCHEMA_SEEN";
 /// Reads the samples of all released versions of an event type, draws payloads that it must keep, and locks it if asked to.
 ///
 /// # Panics
-/// If a sample can't be read any more, or whatever else makes the lock wrong: it is the body of a test.
+/// If a sample can't be read any more, or the lock is wrong otherwise: it is the body of a test.
 #[allow(clippy::panic, reason = "a test that panics has failed")]
 pub fn check_schema<E: Event + Payload>(manifest_directory: &str, rust_type: &str) {
     let directory = Path::new(manifest_directory);
@@ -72,7 +72,7 @@ fn check<E: Event + Payload>(directory: &Path, rust_type: &str, mode: &str) -> R
     }
 }
 
-/// What the lock says of an event, under its name or one that it had.
+/// The lock's entry of an event, under its name or an earlier one.
 fn released<'l>(lock: &'l Lock, variant: &EventVariant) -> Option<(&'l str, &'l LockedEvent)> {
     let names = [variant.event_type].into_iter().chain(variant.aliases.iter().copied());
     let (name, locked) = names.filter_map(|name| lock.events.get_key_value(name)).next()?;
@@ -118,7 +118,7 @@ fn bare(schema: &serde_json::Value) -> serde_json::Value {
 fn up_to_date<E: Event + Payload>(lock: &Lock, rust_type: &str) -> Result<(), Failure> {
     let mut next = lock.clone();
     lock_type::<E>(&mut next, rust_type)?;
-    // More samples are welcome, but nobody waits for them.
+    // A lock that only lacks samples is up to date.
     let bare = |event: &LockedEvent| {
         let mut event = event.clone();
         event.versions.values_mut().for_each(|version| version.samples.clear());
@@ -144,7 +144,7 @@ fn lock_type<E: Event + Payload>(lock: &mut Lock, rust_type: &str) -> Result<(),
     Ok(())
 }
 
-/// What is stored now, with the samples that were locked before: they stay, and only what they don't show is added.
+/// The version as stored now. Samples that were locked before stay; new ones only add the cases that these lack.
 fn lock_version<E: Event + Payload>(
     variant: &EventVariant,
     name: &str,

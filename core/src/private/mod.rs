@@ -1,4 +1,4 @@
-//! What the derives' expansions refer to. Not part of the public interface: it changes without notice.
+//! The items that the derives' expansions refer to. Not part of the public interface: it changes without notice.
 
 mod command;
 mod drawn;

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, EnumAccess, IgnoredAny, IntoDeserializer, Varia
 use serde::ser::{SerializeStruct, SerializeStructVariant, SerializeTupleStruct, SerializeTupleVariant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A type whose fields the derives write and read, without giving it serde's traits.
+/// A type with fields that the derives write and read, without giving it serde's traits.
 pub trait Payload: Sized {
     /// Writes it as serde's derive would.
     ///
@@ -47,7 +47,7 @@ impl<T: Payload> Serialize for Content<'_, T> {
     }
 }
 
-/// Reads a value whose variant's name is known.
+/// Reads a value of a variant that is already known.
 pub(super) fn read<'de, T: Payload, D: Deserializer<'de>>(variant: u32, format: D) -> Result<T, D::Error> {
     T::deserialize(Fields { variant, format })
 }

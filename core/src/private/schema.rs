@@ -1,4 +1,4 @@
-//! The JSON Schema of what the derives write.
+//! The JSON Schema of the values that the derives write.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};

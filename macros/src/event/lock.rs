@@ -1,4 +1,4 @@
-//! Compares events with the lock of their crate: what was released must stay readable.
+//! Compares events with the lock of their crate: released versions must stay readable.
 //!
 //! What is seen in the attributes and names is reported here; the forms of field types are known only to the compiler, so
 //! they are compared by a constant for each field, whose evaluation fails if it no longer reads.
@@ -19,7 +19,7 @@ use crate::form;
 use crate::shape::at;
 use crate::wire::{Wire, old_names};
 
-/// Constants whose evaluation panics if a field's type no longer reads what is stored.
+/// Constants that fail to evaluate if a field's type no longer reads the stored form.
 pub(crate) fn compare(event: &Event<'_>, variants: &[Variant<'_>], lock: &Lock, errors: &mut Errors) -> TokenStream {
     let mut answers = Answers::default();
     let comparisons: TokenStream = variants
@@ -65,7 +65,7 @@ impl Answers {
     }
 }
 
-/// What the lock says of a variant, under its name or one that it had.
+/// The lock's entry of a variant, under its name or an earlier one.
 fn find<'l>(lock: &'l Lock, variant: &Variant<'_>) -> Option<(&'l str, &'l LockedEvent)> {
     let mut names = std::iter::once(&variant.name).chain(&variant.aliases);
     let (name, locked) = names.find_map(|name| lock.events.get_key_value(&name.text))?;
@@ -101,7 +101,7 @@ struct Compared<'a> {
     name: &'a str,
     version: u32,
     form: Form,
-    /// What to write instead, the same for whatever is wrong.
+    /// The advice for the user, the same for every mistake.
     cure: String,
 }
 
@@ -124,7 +124,7 @@ fn compare_variant(
         return None;
     }
     if variant.version > version {
-        // The upcasters read what is locked: the samples show it.
+        // The upcasters read the locked version: the samples show it.
         return None;
     }
     let form = newest.form().ok()?;
@@ -216,7 +216,7 @@ impl Compared<'_> {
         wire.field.ident.as_ref().map_or_else(|| wire.field.ty.span(), syn::Ident::span)
     }
 
-    /// Panics, at the field's type, unless that reads what is stored.
+    /// Panics, at the field's type, unless that reads the stored form.
     fn readable(&self, wire: &Wire<'_>, what: &str, old: &Form, answers: &mut Answers) -> TokenStream {
         let reads = answers.name(&self.event.krate, wire, old);
         let said = format!(
@@ -227,7 +227,7 @@ impl Compared<'_> {
         quote_spanned!(at(wire.field.ty.span())=> const _: () = must_read(#reads, #message);)
     }
 
-    /// What is wrong, and what to write instead.
+    /// The mistake, and the advice for the user.
     fn message(&self, said: &str) -> String {
         format!("version {} of `{}` {said}{}", self.version, self.name, self.cure)
     }

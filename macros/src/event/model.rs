@@ -1,4 +1,4 @@
-//! What the attributes of an event say.
+//! The attributes of an event, parsed.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::{Fields, Path, Type};

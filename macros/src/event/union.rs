@@ -96,7 +96,7 @@ fn only(part: &Part<'_>) -> TokenStream {
     }
 }
 
-/// What the compiler checks: that the named variants exist, and that no stored name belongs to two event types.
+/// The checks by the compiler: that the named variants exist, and that no stored name belongs to two event types.
 fn checks(krate: &TokenStream, parts: &[Part<'_>], index: usize, part: &Part<'_>) -> TokenStream {
     let ty = part.ty;
     let exist = part.only.iter().flatten().map(|name| {

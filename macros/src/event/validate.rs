@@ -1,4 +1,4 @@
-//! What must hold between the parts of an event.
+//! Checks across the parts of an event.
 
 use std::collections::BTreeMap;
 

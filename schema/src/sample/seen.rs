@@ -1,4 +1,4 @@
-//! What can be seen in a payload.
+//! The features that a payload shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -18,7 +18,7 @@ const START: Duration = Duration::from_secs(60);
 /// How long the server may take to end.
 const END: Duration = Duration::from_secs(10);
 
-/// A private server. Its durability settings are what they are in production.
+/// A private server. Its durability settings are those of production.
 #[derive(Debug)]
 pub struct Postgres {
     directory: PathBuf,
@@ -149,7 +149,7 @@ impl Postgres {
         self.directory.join("copy")
     }
 
-    /// What the server wrote to its log since it was last started.
+    /// The server's log since it was last started.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
@@ -224,7 +224,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Whom the server runs as, if we are root.
+/// The user and group that the server runs as, if we are root.
 fn unprivileged() -> Result<(u32, u32)> {
     let of = |user: &str| Ok((run::id(&["-u", user])?, run::id(&["-g", user])?));
     of("postgres").or_else(|_: anyhow::Error| of("nobody"))

@@ -81,7 +81,7 @@ fn wheel() -> Result<PathBuf> {
         return Ok(wheel);
     }
     println!("fetching the Python wheel {WHEEL}");
-    // First elsewhere: what is in the cache is whole.
+    // First elsewhere: every file in the cache is whole.
     let new = cache.join(format!("new-{}", std::process::id()));
     let download = ["-m", "pip", "download", "--no-deps", "--dest", &new.display().to_string(), WHEEL];
     ensure!(run::succeeds("python3", &download), "`python3 -m pip` has no {WHEEL} to give");

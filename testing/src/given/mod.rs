@@ -1,4 +1,4 @@
-//! given / when / then: what happened, what is asked for, what should happen.
+//! given / when / then: earlier events, a command or decision, the expected outcome.
 //!
 //! No store, no runtime, no clock: domain code is pure, so its tests are. Every event that a test mentions goes
 //! through its stored form and back, so an event that can't be stored or read again fails here first.

@@ -1,4 +1,4 @@
-//! What came of it, and what should have.
+//! The actual outcome, and the expected one.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -8,7 +8,7 @@ use recount_core::Event;
 use super::storage::{causes, fail, stored};
 use crate::diff::diff;
 
-/// What a command or decision led to. Say what should have come of it, or the test tests nothing.
+/// The outcome of a command or decision. Call a `then…` method, or the test tests nothing.
 #[must_use = "say what should happen: `then(…)`, `then_nothing()`, `then_error(…)`"]
 #[derive(Debug)]
 pub struct Outcome<E, R> {
@@ -85,7 +85,7 @@ impl<E: Event + Debug + PartialEq, R: Error + 'static> Outcome<E, R> {
         }
     }
 
-    /// It is refused because it creates what is there already.
+    /// It is refused because it creates a stream that exists already.
     ///
     /// # Panics
     /// If it is accepted, or refused for another reason.
@@ -103,7 +103,7 @@ impl<E: Event + Debug + PartialEq, R: Error + 'static> Outcome<E, R> {
     /// The events or the refusal, for assertions of your own.
     ///
     /// # Panics
-    /// If it creates what is there already: see [`then_already_exists`](Self::then_already_exists).
+    /// If it creates a stream that exists already: see [`then_already_exists`](Self::then_already_exists).
     #[track_caller]
     pub fn into_result(self) -> Result<Vec<E>, R> {
         self.result.map_err(|refusal| match refusal {

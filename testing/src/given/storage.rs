@@ -25,7 +25,7 @@ pub(super) fn stored<E: Event + Debug + PartialEq>(event: E) -> (Option<EventDat
     (Some(data), read)
 }
 
-/// The error and what caused it, in one line.
+/// The error and its causes, in one line.
 pub(super) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")

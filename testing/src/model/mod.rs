@@ -1,6 +1,6 @@
-//! The model test: random operations on two stores, whose answers must be the same.
+//! The model test: random operations on two stores. Their answers must be the same.
 //!
-//! One of them is usually the memory store, whose simplicity makes it the model. Positions and revisions may differ
+//! One of them is usually the memory store: it is simple, so it is the model. Positions and revisions may differ
 //! (a store may leave gaps), so they are compared by the event or write that they belong to; times are not compared.
 
 mod operation;
@@ -17,7 +17,7 @@ use crate::diff::diff;
 /// How often each kind of outcome occurred, so that a test can assert that it tested something.
 pub type Outcomes = BTreeMap<&'static str, usize>;
 
-/// Carries out that many random operations on two empty stores and compares what they answer.
+/// Carries out that many random operations on two empty stores and compares their answers.
 ///
 /// # Panics
 /// If the stores differ. The message tells the seed, the operation and both answers; the same seed repeats the run.

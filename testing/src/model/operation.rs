@@ -67,7 +67,7 @@ impl Generator {
         }
     }
 
-    /// Takes note of what an append did, so that later operations expect what is there more often than not.
+    /// Records the outcome of an append, so that later operations mostly expect the actual versions.
     pub(super) fn learn(&mut self, appended: &Appended, events: usize) {
         self.events = events;
         for stream in &appended.streams {

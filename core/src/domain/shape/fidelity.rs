@@ -11,7 +11,7 @@ use crate::domain::text::same;
 pub enum Fidelity {
     /// Every value decodes to an equal value.
     Exact,
-    /// Every value whose JSON has no `null` decodes to an equal value. A NaN, for example, is encoded as `null`.
+    /// Every value decodes to an equal value if its JSON has no `null`. A NaN, for example, is encoded as `null`.
     ExactWithoutNull,
     /// Some values may not decode to an equal value.
     Unknown,
@@ -102,7 +102,7 @@ impl Form {
         }
     }
 
-    /// Whether the form has a map whose keys have no text form, so that only an empty map can be encoded.
+    /// Whether the form has a map with keys that have no text form, so that only an empty map can be encoded.
     #[must_use]
     pub const fn has_unwritable_keys(&self) -> bool {
         match self {

@@ -69,7 +69,7 @@ impl Tagging {
     }
 }
 
-/// In whatever order.
+/// The hash of texts, independent of their order.
 const fn texts(all: &[&str]) -> u64 {
     let (mut sum, mut i) = (0_u64, 0);
     while i < all.len() {

@@ -1,4 +1,4 @@
-//! How values are stored, as data: what the lock of event schemas compares, also at compile time.
+//! The stored form of values, as data. The lock of event schemas compares these forms, also at compile time.
 
 mod fidelity;
 mod hash;

@@ -1,4 +1,4 @@
-//! Whether a form still reads what another wrote, at compile time.
+//! Whether a form still reads the values that another form wrote, at compile time.
 
 use recount_schema::WIDER;
 
@@ -13,7 +13,7 @@ impl Form {
     #[must_use]
     pub const fn reads(&self, old: &Self) -> bool {
         match (self, old) {
-            // What was unknown can't be compared.
+            // An unknown form can't be compared.
             (_, Self::Opaque) | (Self::Unit, Self::Unit) => true,
             (Self::Option(new), Self::Option(old)) | (Self::List(new), Self::List(old)) => new.reads(old),
             (Self::Option(new), old) => new.reads(old),
@@ -116,7 +116,7 @@ const fn reads_choices(tagging: Tagging, new: &[Choice], old: &[Choice]) -> bool
     let mut i = 0;
     while i < old.len() {
         let at = match tagging {
-            // Their order is what tells them apart.
+            // Untagged choices are told apart by their order.
             Tagging::Untagged if i < new.len() => Some(i),
             Tagging::Untagged => None,
             _ => find_choice(new, old[i].name),

@@ -9,7 +9,7 @@ use super::{Token, TokenSink};
 /// Serializes a value as tokens, and sends them to a sink.
 pub(super) struct Tracer<'s, S> {
     pub(super) sink: &'s mut S,
-    /// The field whose value comes next. Its token is sent once the value is known to be a part of the output.
+    /// The field of the next value. Its token is sent once the value is known to be a part of the output.
     pub(super) field: Option<&'static str>,
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Suspect {
     NotFinite(String),
     /// An integer of 128 bits.
     Wide,
-    /// A map whose keys are no text.
+    /// A map with keys that are no text.
     Keys,
 }
 

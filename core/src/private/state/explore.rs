@@ -57,7 +57,7 @@ struct Run {
     steps: usize,
     /// The last place at which a sample was given.
     value: Option<u64>,
-    /// The last field whose name was given and whose value was not yet requested.
+    /// The last field with a name that was given and a value that was not yet requested.
     field: Option<u64>,
     /// The fields that enclose the current place; after a refusal, the fields that enclose the refused value.
     within: Vec<u64>,
