@@ -1,6 +1,7 @@
 //! What runs beside commands: subscriptions, and consumers with their sinks: projections, reactions, and others.
 
 mod consumer;
+mod fold;
 mod history;
 mod in_memory;
 mod projection;
@@ -13,6 +14,7 @@ pub use consumer::{
     ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, Rebuild, RetryBudget,
     Runners, Sink, Source, Status, StoreSource, TransientError, is_transient,
 };
+pub use fold::Fold;
 pub use in_memory::InMemory;
 pub use projection::Projection;
 pub use reaction::{Commands, Reaction};
