@@ -41,15 +41,15 @@ mod telemetry;
 pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry};
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
-    EventVariant, Fold, Handle, HandleWith, NameCollision, RustType, Shape, Snapshot, StoredNames, ToTags, codec,
-    shape,
+    EventVariant, Handle, HandleWith, NameCollision, RustType, Shape, Snapshot, StoredNames, ToTags, codec, shape,
 };
 pub use recount::{Clock, Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
     CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
-    InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError, RetryBudget,
-    Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription, TransientError, is_transient,
+    Fold, InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError,
+    RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription, TransientError,
+    is_transient,
 };
 pub use shutdown::Unfinished;
 pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};

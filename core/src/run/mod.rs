@@ -1,6 +1,7 @@
 //! What runs beside commands: subscriptions, and consumers with their sinks: projections, reactions, and others.
 
 mod consumer;
+mod fold;
 mod history;
 mod in_memory;
 mod inline;
@@ -15,6 +16,7 @@ pub use consumer::{
     Runners, Sink, Source, Status, StoreSource, TransientError, is_transient,
 };
 pub(crate) use consumer::{Registered, Registry};
+pub use fold::Fold;
 pub use in_memory::InMemory;
 pub use inline::{Inline, Inlines};
 pub use projection::Projection;
