@@ -1,11 +1,10 @@
 //! Analytics: customers, orders and what was paid for them, as tables to ask anything of.
 
-use recount::sqlite::SqliteReadModel;
-use recount::{BoxError, Event, Projection, RecordedEvent};
-use sqlx::SqliteConnection;
+use recount::{BoxError, Event, Projection, ReadModel, RecordedEvent};
 
 use crate::order::OrderEvent;
 use crate::payment::PaymentEvent;
+use crate::tables::Tables;
 use crate::user::CustomerEvent;
 use crate::values::{OrderId, day_text};
 
@@ -19,78 +18,71 @@ pub enum Countable {
 }
 
 /// The read models `customers` and `orders`.
-pub struct Sales;
+pub struct Sales<T>(pub T);
 
-impl Projection for Sales {
+impl<T: Tables> Projection for Sales<T> {
     type Event = Countable;
-    type ReadModel = SqliteReadModel;
+    type ReadModel = T::ReadModel;
 
     fn name(&self) -> &str {
         "sales"
     }
 
-    async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
-        sqlx::raw_sql(
-            "CREATE TABLE IF NOT EXISTS customers \
-             (customer TEXT PRIMARY KEY, source TEXT NOT NULL, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-             CREATE TABLE IF NOT EXISTS orders \
-             (\"order\" TEXT PRIMARY KEY, customer TEXT NOT NULL, day TEXT NOT NULL, cds INTEGER NOT NULL, \
-              total INTEGER NOT NULL, paid INTEGER) STRICT, WITHOUT ROWID;",
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
+    async fn setup(&self, connection: &mut <T::ReadModel as ReadModel>::Connection) -> Result<(), BoxError> {
+        let customers = "CREATE TABLE IF NOT EXISTS shop.customers \
+            (customer TEXT PRIMARY KEY, source TEXT NOT NULL, number BIGINT NOT NULL)";
+        let orders = "CREATE TABLE IF NOT EXISTS shop.orders \
+            (\"order\" TEXT PRIMARY KEY, customer TEXT NOT NULL, day TEXT NOT NULL, cds BIGINT NOT NULL, \
+             total BIGINT NOT NULL, paid BIGINT)";
+        self.0.run(connection, customers, []).await?;
+        self.0.run(connection, orders, []).await
     }
 
     async fn on(
         &self,
         event: &Countable,
         _: &RecordedEvent,
-        connection: &mut SqliteConnection,
+        connection: &mut <T::ReadModel as ReadModel>::Connection,
     ) -> Result<(), BoxError> {
         match event {
             Countable::Customer(CustomerEvent::Registered { customer, source, number }) => {
-                sqlx::query("INSERT INTO customers VALUES (?, ?, ?)")
-                    .bind(customer.to_string())
-                    .bind(source)
-                    .bind(number)
-                    .execute(connection)
-                    .await?;
+                let insert = "INSERT INTO shop.customers VALUES ($1, $2, $3)";
+                self.0.run(connection, insert, [customer.into(), source.into(), (*number).into()]).await
             }
             Countable::Order(OrderEvent::Placed { order, customer, day, cds, total }) => {
-                sqlx::query("INSERT INTO orders VALUES (?, ?, ?, ?, ?, NULL)")
-                    .bind(order.to_string())
-                    .bind(customer.to_string())
-                    .bind(day_text(*day))
-                    .bind(cds)
-                    .bind(total.cents.get())
-                    .execute(connection)
-                    .await?;
+                let insert = "INSERT INTO shop.orders VALUES ($1, $2, $3, $4, $5, NULL)";
+                let day = day_text(*day);
+                let values = [order.into(), customer.into(), (&day).into(), (*cds).into(), total.cents.get().into()];
+                self.0.run(connection, insert, values).await
             }
             Countable::Payment(PaymentEvent::Captured { order, amount, .. }) => {
-                paid(order, amount.cents.get(), connection).await?;
+                self.paid(order, amount.cents.get(), connection).await
             }
-            Countable::Payment(PaymentEvent::Waived { order, .. }) => paid(order, 0, connection).await?,
+            Countable::Payment(PaymentEvent::Waived { order, .. }) => self.paid(order, 0, connection).await,
         }
-        Ok(())
     }
 }
 
-async fn paid(order: &OrderId, cents: i64, connection: &mut SqliteConnection) -> Result<(), BoxError> {
-    sqlx::query("UPDATE orders SET paid = ? WHERE \"order\" = ?")
-        .bind(cents)
-        .bind(order.to_string())
-        .execute(connection)
-        .await?;
-    Ok(())
+impl<T: Tables> Sales<T> {
+    async fn paid(
+        &self,
+        order: &OrderId,
+        cents: i64,
+        connection: &mut <T::ReadModel as ReadModel>::Connection,
+    ) -> Result<(), BoxError> {
+        let update = "UPDATE shop.orders SET paid = $1 WHERE \"order\" = $2";
+        self.0.run(connection, update, [cents.into(), order.into()]).await
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
+    use recount::sqlite::SqliteReadModel;
     use recount_testing::given_events;
 
     use super::*;
+    use crate::tables::Sqlite;
     use crate::values::{Cents, CustomerId};
 
     #[tokio::test]
@@ -117,7 +109,7 @@ mod tests {
                 },
                 PaymentEvent::Waived { order: order("o2"), customer: customer.clone(), cds: 2 },
             ])
-            .project(&Sales, &model)
+            .project(&Sales(Sqlite(model.clone())), &model)
             .await;
         let paid: Vec<(String, i64, String, Option<i64>)> = sqlx::query_as(
             "SELECT \"order\", number, day, paid FROM orders JOIN customers USING (customer) ORDER BY 1",

@@ -5,19 +5,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use jiff::civil::Date;
-use sqlx::SqlitePool;
+
+use crate::tables::ReadModels;
 
 /// Writes `ID,frequency,recency,T`: each customer's repeat purchase days up to the cut, and the weeks from the first
 /// purchase to the last and to the cut, with two decimals.
-pub async fn write(pool: &SqlitePool, source: &str, cut: Date, file: &Path) -> Result<()> {
-    let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(
-        "SELECT number, count(DISTINCT day), min(day), max(day) FROM orders JOIN customers USING (customer) \
-         WHERE source = ? AND day <= ? GROUP BY customer ORDER BY number",
-    )
-    .bind(source)
-    .bind(cut.to_string())
-    .fetch_all(pool)
-    .await?;
+pub async fn write(tables: &ReadModels, source: &str, cut: Date, file: &Path) -> Result<()> {
+    let select = "SELECT number, count(DISTINCT day), min(day), max(day) \
+        FROM shop.orders JOIN shop.customers USING (customer) \
+        WHERE source = $1 AND day <= $2 GROUP BY customer, number ORDER BY number";
+    let rows: Vec<(i64, i64, String, String)> = tables.rows(select, [source.into(), (&cut).into()]).await?;
     let mut csv = "ID,frequency,recency,T\n".to_owned();
     for (number, days, first, last) in rows {
         let (first, last): (Date, Date) = (first.parse()?, last.parse()?);

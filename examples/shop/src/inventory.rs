@@ -1,12 +1,12 @@
 //! Stock: a warehouse ships what was paid for, and orders more before it runs out. Never ships what isn't there.
 
-use recount::sqlite::SqliteReadModel;
 use recount::{
-    Aggregate, Apply, BoxError, Command, Commands, Event, Handle, IdempotencyKey, Projection, Reaction, RecordedEvent,
+    Aggregate, Apply, BoxError, Command, Commands, Event, Handle, IdempotencyKey, Projection, Reaction, ReadModel,
+    RecordedEvent,
 };
-use sqlx::SqliteConnection;
 
 use crate::payment::PaymentEvent;
+use crate::tables::Tables;
 use crate::values::{CustomerId, OrderId, WarehouseId, warehouse_of};
 
 /// How many CDs a supplier delivers at once.
@@ -92,46 +92,35 @@ impl Reaction for Shipping {
 }
 
 /// The read model `stock`: what each warehouse got, shipped and has.
-pub struct StockLevels;
+pub struct StockLevels<T>(pub T);
 
-impl Projection for StockLevels {
+impl<T: Tables> Projection for StockLevels<T> {
     type Event = StockEvent;
-    type ReadModel = SqliteReadModel;
+    type ReadModel = T::ReadModel;
 
     fn name(&self) -> &str {
         "stock_levels"
     }
 
-    async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS stock \
-             (warehouse TEXT PRIMARY KEY, delivered INTEGER NOT NULL, shipped INTEGER NOT NULL) STRICT",
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
+    async fn setup(&self, connection: &mut <T::ReadModel as ReadModel>::Connection) -> Result<(), BoxError> {
+        let stock = "CREATE TABLE IF NOT EXISTS shop.stock \
+            (warehouse TEXT PRIMARY KEY, delivered BIGINT NOT NULL, shipped BIGINT NOT NULL)";
+        self.0.run(connection, stock, []).await
     }
 
     async fn on(
         &self,
         event: &StockEvent,
         _: &RecordedEvent,
-        connection: &mut SqliteConnection,
+        connection: &mut <T::ReadModel as ReadModel>::Connection,
     ) -> Result<(), BoxError> {
         let (warehouse, delivered, shipped) = match event {
             StockEvent::Delivered { warehouse, cds } => (warehouse, *cds, 0),
             StockEvent::Shipped { warehouse, cds, .. } => (warehouse, 0, *cds),
         };
-        sqlx::query(
-            "INSERT INTO stock VALUES (?1, ?2, ?3) \
-             ON CONFLICT (warehouse) DO UPDATE SET delivered = delivered + ?2, shipped = shipped + ?3",
-        )
-        .bind(warehouse.to_string())
-        .bind(delivered)
-        .bind(shipped)
-        .execute(connection)
-        .await?;
-        Ok(())
+        let upsert = "INSERT INTO shop.stock AS s VALUES ($1, $2, $3) ON CONFLICT (warehouse) \
+            DO UPDATE SET delivered = s.delivered + excluded.delivered, shipped = s.shipped + excluded.shipped";
+        self.0.run(connection, upsert, [warehouse.into(), delivered.into(), shipped.into()]).await
     }
 }
 

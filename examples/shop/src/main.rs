@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod shop;
 mod stop;
+mod tables;
 mod telemetry;
 mod user;
 mod values;
@@ -158,10 +159,10 @@ async fn serve(shop: &mut Shop, orders: &Orders, arguments: &Arguments, bars: &B
     }
     taken?;
     let head = shop.recount.store().head().await?;
-    let pool = shop.read_model.pool();
-    let report = Report::of(pool, &orders.source, orders.malformed.len(), head.get()).await?;
+    let tables = &shop.read_models;
+    let report = Report::of(tables, &orders.source, orders.malformed.len(), head.get()).await?;
     if let (Some(cut), Some(csv)) = (arguments.cohort_cut, &arguments.csv) {
-        cohort::write(pool, &orders.source, cut, csv).await?;
+        cohort::write(tables, &orders.source, cut, csv).await?;
     }
     let text = if arguments.json {
         serde_json::to_string(&report)?

@@ -1,11 +1,10 @@
 //! Notifications: what customers were told. A read model that stands in for a mail service's outbox.
 
-use recount::sqlite::SqliteReadModel;
-use recount::{BoxError, Event, Projection, RecordedEvent};
-use sqlx::SqliteConnection;
+use recount::{BoxError, Event, Projection, ReadModel, RecordedEvent};
 
 use crate::inventory::StockEvent;
 use crate::payment::PaymentEvent;
+use crate::tables::Tables;
 use crate::user::CustomerEvent;
 
 /// What customers are told about.
@@ -20,28 +19,29 @@ pub enum Notable {
 }
 
 /// The read model `notifications`.
-pub struct Notifications;
+pub struct Notifications<T>(pub T);
 
-impl Projection for Notifications {
+impl<T: Tables> Projection for Notifications<T> {
     type Event = Notable;
-    type ReadModel = SqliteReadModel;
+    type ReadModel = T::ReadModel;
 
     fn name(&self) -> &str {
         "notifications"
     }
 
-    async fn setup(&self, connection: &mut SqliteConnection) -> Result<(), BoxError> {
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS notifications \
-             (kind TEXT NOT NULL, about TEXT NOT NULL, customer TEXT NOT NULL, text TEXT NOT NULL, \
-              PRIMARY KEY (kind, about)) STRICT, WITHOUT ROWID",
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
+    async fn setup(&self, connection: &mut <T::ReadModel as ReadModel>::Connection) -> Result<(), BoxError> {
+        let notifications = "CREATE TABLE IF NOT EXISTS shop.notifications \
+            (kind TEXT NOT NULL, about TEXT NOT NULL, customer TEXT NOT NULL, text TEXT NOT NULL, \
+             PRIMARY KEY (kind, about))";
+        self.0.run(connection, notifications, []).await
     }
 
-    async fn on(&self, event: &Notable, _: &RecordedEvent, connection: &mut SqliteConnection) -> Result<(), BoxError> {
+    async fn on(
+        &self,
+        event: &Notable,
+        _: &RecordedEvent,
+        connection: &mut <T::ReadModel as ReadModel>::Connection,
+    ) -> Result<(), BoxError> {
         let (kind, about, customer, text) = match event {
             Notable::Customer(CustomerEvent::Registered { customer, .. }) => {
                 ("welcome", customer.to_string(), customer, "welcome to the shop".to_owned())
@@ -58,22 +58,18 @@ impl Projection for Notifications {
                 return Ok(());
             }
         };
-        sqlx::query("INSERT INTO notifications VALUES (?, ?, ?, ?)")
-            .bind(kind)
-            .bind(about)
-            .bind(customer.to_string())
-            .bind(text)
-            .execute(connection)
-            .await?;
-        Ok(())
+        let insert = "INSERT INTO shop.notifications VALUES ($1, $2, $3, $4)";
+        self.0.run(connection, insert, [kind.into(), (&about).into(), customer.into(), (&text).into()]).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use recount::sqlite::SqliteReadModel;
     use recount_testing::given_events;
 
     use super::*;
+    use crate::tables::Sqlite;
     use crate::values::{Cents, CustomerId, OrderId, WarehouseId};
 
     #[tokio::test]
@@ -98,7 +94,7 @@ mod tests {
                 StockEvent::Delivered { warehouse: warehouse.clone(), cds: 500 },
                 StockEvent::Shipped { order, customer, warehouse, cds: 2 },
             ])
-            .project(&Notifications, &model)
+            .project(&Notifications(Sqlite(model.clone())), &model)
             .await;
         let told: Vec<(String, String)> =
             sqlx::query_as("SELECT kind, text FROM notifications ORDER BY kind").fetch_all(model.pool()).await.unwrap();

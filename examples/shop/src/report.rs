@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use sqlx::SqlitePool;
 
+use crate::tables::ReadModels;
 use crate::values::{Cents, grouped};
 
 /// Everything that is reported about one source of orders; stock and notifications are the whole shop's.
@@ -83,16 +83,16 @@ const WITHIN_MONTHS: [u32; 4] = [1, 3, 6, 12];
 
 impl Report {
     /// Asks the read models about the orders of this source.
-    pub async fn of(pool: &SqlitePool, source: &str, malformed: usize, position: u64) -> Result<Self> {
+    pub async fn of(tables: &ReadModels, source: &str, malformed: usize, position: u64) -> Result<Self> {
         Ok(Self {
-            totals: totals(pool, source).await?,
+            totals: totals(tables, source).await?,
             malformed,
             position,
-            months: months(pool, source).await?,
-            cohorts: cohorts(pool, source).await?,
-            best_customers: best_customers(pool, source).await?,
-            stock: stock(pool).await?,
-            notifications: notifications(pool).await?,
+            months: months(tables, source).await?,
+            cohorts: cohorts(tables, source).await?,
+            best_customers: best_customers(tables, source).await?,
+            stock: stock(tables).await?,
+            notifications: notifications(tables).await?,
         })
     }
 }
@@ -101,80 +101,61 @@ fn dollars(cents: i64) -> String {
     Cents::from(cents).dollars().to_string()
 }
 
-async fn totals(pool: &SqlitePool, source: &str) -> Result<Totals> {
-    let (orders, customers, cds, cents): (i64, i64, i64, i64) = sqlx::query_as(
-        "SELECT count(*), count(DISTINCT customer), coalesce(sum(cds), 0), coalesce(sum(paid), 0) \
-         FROM orders JOIN customers USING (customer) WHERE source = ?",
-    )
-    .bind(source)
-    .fetch_one(pool)
-    .await?;
+async fn totals(tables: &ReadModels, source: &str) -> Result<Totals> {
+    let select = "SELECT count(*), count(DISTINCT customer), CAST(coalesce(sum(cds), 0) AS BIGINT), \
+        CAST(coalesce(sum(paid), 0) AS BIGINT) \
+        FROM shop.orders JOIN shop.customers USING (customer) WHERE source = $1";
+    let rows: Vec<(i64, i64, i64, i64)> = tables.rows(select, [source.into()]).await?;
+    let (orders, customers, cds, cents) = rows.into_iter().next().unwrap_or_default();
     Ok(Totals { orders, customers, cds, revenue: dollars(cents) })
 }
 
-async fn months(pool: &SqlitePool, source: &str) -> Result<Vec<Month>> {
-    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-        "SELECT substr(day, 1, 7) AS month, count(*), coalesce(sum(paid), 0) \
-         FROM orders JOIN customers USING (customer) WHERE source = ? GROUP BY month ORDER BY month",
-    )
-    .bind(source)
-    .fetch_all(pool)
-    .await?;
+async fn months(tables: &ReadModels, source: &str) -> Result<Vec<Month>> {
+    let select = "SELECT substr(day, 1, 7) AS month, count(*), CAST(coalesce(sum(paid), 0) AS BIGINT) \
+        FROM shop.orders JOIN shop.customers USING (customer) WHERE source = $1 GROUP BY month ORDER BY month";
+    let rows: Vec<(String, i64, i64)> = tables.rows(select, [source.into()]).await?;
     Ok(rows.into_iter().map(|(month, orders, cents)| Month { month, orders, revenue: dollars(cents), cents }).collect())
 }
 
-async fn cohorts(pool: &SqlitePool, source: &str) -> Result<Vec<Cohort>> {
-    let [a, b, c, d] = WITHIN_MONTHS;
-    let rows: Vec<(String, i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "WITH firsts AS MATERIALIZED (SELECT customer, min(day) AS first FROM orders JOIN customers USING (customer) \
-                                      WHERE source = ?1 GROUP BY customer), \
-              seconds AS MATERIALIZED (SELECT customer, min(day) AS second FROM orders JOIN firsts USING (customer) \
+async fn cohorts(tables: &ReadModels, source: &str) -> Result<Vec<Cohort>> {
+    let again = WITHIN_MONTHS
+        .map(|within| format!("count(*) FILTER (WHERE second < {})", tables.months_after("first", within)));
+    let select = format!(
+        "WITH firsts AS MATERIALIZED (SELECT customer, min(day) AS first \
+                                      FROM shop.orders JOIN shop.customers USING (customer) \
+                                      WHERE source = $1 GROUP BY customer), \
+              seconds AS MATERIALIZED (SELECT customer, min(day) AS second FROM shop.orders JOIN firsts USING (customer) \
                                        WHERE day > first GROUP BY customer) \
-         SELECT substr(first, 1, 7) AS month, count(*), \
-                coalesce(sum(second < date(first, '+' || ?2 || ' months')), 0), \
-                coalesce(sum(second < date(first, '+' || ?3 || ' months')), 0), \
-                coalesce(sum(second < date(first, '+' || ?4 || ' months')), 0), \
-                coalesce(sum(second < date(first, '+' || ?5 || ' months')), 0) \
+         SELECT substr(first, 1, 7) AS month, count(*), {} \
          FROM firsts LEFT JOIN seconds USING (customer) GROUP BY month ORDER BY month",
-    )
-    .bind(source)
-    .bind(a)
-    .bind(b)
-    .bind(c)
-    .bind(d)
-    .fetch_all(pool)
-    .await?;
+        again.join(", ")
+    );
+    let rows: Vec<(String, i64, i64, i64, i64, i64)> = tables.rows(&select, [source.into()]).await?;
     let cohort = |(first_month, customers, a, b, c, d)| Cohort { first_month, customers, again_within: [a, b, c, d] };
     Ok(rows.into_iter().map(cohort).collect())
 }
 
-async fn best_customers(pool: &SqlitePool, source: &str) -> Result<Vec<Best>> {
-    let rows: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT number, count(*), sum(cds), coalesce(sum(paid), 0) AS cents \
-         FROM orders JOIN customers USING (customer) WHERE source = ? \
-         GROUP BY customer ORDER BY cents DESC, number LIMIT 10",
-    )
-    .bind(source)
-    .fetch_all(pool)
-    .await?;
+async fn best_customers(tables: &ReadModels, source: &str) -> Result<Vec<Best>> {
+    let select = "SELECT number, count(*), CAST(sum(cds) AS BIGINT), CAST(coalesce(sum(paid), 0) AS BIGINT) AS cents \
+        FROM shop.orders JOIN shop.customers USING (customer) WHERE source = $1 \
+        GROUP BY customer, number ORDER BY cents DESC, number LIMIT 10";
+    let rows: Vec<(i64, i64, i64, i64)> = tables.rows(select, [source.into()]).await?;
     let best = |(customer, orders, cds, cents)| Best { customer, orders, cds, paid: dollars(cents) };
     Ok(rows.into_iter().map(best).collect())
 }
 
-async fn stock(pool: &SqlitePool) -> Result<Vec<Stock>> {
-    let rows: Vec<(String, i64, i64)> =
-        sqlx::query_as("SELECT warehouse, delivered, shipped FROM stock ORDER BY warehouse").fetch_all(pool).await?;
+async fn stock(tables: &ReadModels) -> Result<Vec<Stock>> {
+    let select = "SELECT warehouse, delivered, shipped FROM shop.stock ORDER BY warehouse";
+    let rows: Vec<(String, i64, i64)> = tables.rows(select, []).await?;
     let stock =
         |(warehouse, delivered, shipped)| Stock { warehouse, delivered, shipped, in_stock: delivered - shipped };
     Ok(rows.into_iter().map(stock).collect())
 }
 
-async fn notifications(pool: &SqlitePool) -> Result<Vec<Notified>> {
-    let rows: Vec<(String, i64, String)> = sqlx::query_as(
-        "SELECT kind, count(*), min(customer || ': ' || text) FROM notifications GROUP BY kind ORDER BY kind",
-    )
-    .fetch_all(pool)
-    .await?;
+async fn notifications(tables: &ReadModels) -> Result<Vec<Notified>> {
+    let select = "SELECT kind, count(*), min(customer || ': ' || text) FROM shop.notifications \
+        GROUP BY kind ORDER BY kind";
+    let rows: Vec<(String, i64, String)> = tables.rows(select, []).await?;
     Ok(rows.into_iter().map(|(kind, count, example)| Notified { kind, count, example }).collect())
 }
 

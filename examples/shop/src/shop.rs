@@ -17,6 +17,7 @@ use crate::inventory::{Shipping, StockLevels};
 use crate::notification::Notifications;
 use crate::payment::Payments;
 use crate::progress::{Bars, Count, EVERY};
+use crate::tables::{Postgres, ReadModels, Sqlite, Tables};
 
 /// How long the parts have to finish what they do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The parts that run, and the store they share.
 pub struct Shop {
     pub recount: Recount,
-    pub read_model: SqliteReadModel,
+    pub read_models: ReadModels,
     consumers: Consumers,
-    /// Where the read model is when the events are not in a file. Dropped last, it takes its files along.
+    /// Where the read models are when the events are in memory. Dropped last, it takes its files along.
     scratch: Option<TempDir>,
 }
 
@@ -38,16 +39,12 @@ impl Shop {
     pub async fn open(url: &str) -> Result<Self> {
         let address: Address = url.parse().context("--store")?;
         let opened = format!("can't open the store {address}");
-        let (recount, read_model, scratch) = connect(address).await.context(opened)?;
-        let consumers = recount
-            .consumers()
-            .reaction(Payments)
-            .reaction(Shipping)
-            .projection(Sales, read_model.clone())
-            .projection(StockLevels, read_model.clone())
-            .projection(Notifications, read_model.clone())
-            .start();
-        Ok(Self { recount, read_model, consumers, scratch })
+        let (recount, read_models, scratch) = connect(address).await.context(opened)?;
+        let consumers = match &read_models {
+            ReadModels::Sqlite(tables) => follow(&recount, tables, &tables.0),
+            ReadModels::Postgres(tables) => follow(&recount, tables, tables.read_model()),
+        };
+        Ok(Self { recount, read_models, consumers, scratch })
     }
 
     /// Brings in the orders, and waits until every part of the shop has done what follows from them.
@@ -87,9 +84,21 @@ impl Shop {
             eprintln!("{unfinished}");
         }
         if self.scratch.is_some() {
-            self.read_model.pool().close().await;
+            self.read_models.close().await;
         }
     }
+}
+
+/// Starts everything that follows the events.
+fn follow<T: Tables<ReadModel: Clone>>(recount: &Recount, tables: &T, read_model: &T::ReadModel) -> Consumers {
+    recount
+        .consumers()
+        .reaction(Payments)
+        .reaction(Shipping)
+        .projection(Sales(tables.clone()), read_model.clone())
+        .projection(StockLevels(tables.clone()), read_model.clone())
+        .projection(Notifications(tables.clone()), read_model.clone())
+        .start()
 }
 
 /// How far payments, shipping and the read models are.
@@ -108,23 +117,22 @@ fn stopped(progress: Progress) -> anyhow::Error {
     }
 }
 
-async fn connect(address: Address) -> Result<(Recount, SqliteReadModel, Option<TempDir>)> {
+async fn connect(address: Address) -> Result<(Recount, ReadModels, Option<TempDir>)> {
     match address {
         Address::Sqlite { path, create } => {
             let store = SqliteStore::builder(path).create(create).open().await?;
             let read_model = store.read_model();
-            Ok((traced(store), read_model, None))
+            Ok((traced(store), ReadModels::Sqlite(Sqlite(read_model)), None))
         }
         Address::Memory => {
             // The read models want SQL; like the events they are gone afterwards.
             let (read_model, scratch) = scratch().await?;
-            Ok((traced(MemoryStore::new()), read_model, Some(scratch)))
+            Ok((traced(MemoryStore::new()), ReadModels::Sqlite(Sqlite(read_model)), Some(scratch)))
         }
         Address::Postgres { url } => {
             let store = PostgresStore::open(&url).await?;
-            // Made anew from the events each time: that takes seconds, and the same SQL serves all stores.
-            let (read_model, scratch) = scratch().await?;
-            Ok((traced(store), read_model, Some(scratch)))
+            let tables = Postgres::open(store.read_model(), &url).await?;
+            Ok((traced(store), ReadModels::Postgres(tables), None))
         }
         other => bail!("the shop has no use for {other}"),
     }
