@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::Recount;
 use crate::recount::Inner;
+use crate::{Recount, Transient};
 
 /// How long [`Recount::close`] waits for the work of dispatch: appends end by themselves before that.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +22,12 @@ pub struct Unfinished {
     pub deadline: Duration,
     /// The parts, such as `projection accounts` or `the store`.
     pub parts: Vec<String>,
+}
+
+impl Transient for Unfinished {
+    fn is_transient(&self) -> bool {
+        false
+    }
 }
 
 impl Recount {

@@ -9,8 +9,8 @@ use std::path::Path;
 use recount_core::{
     AppendError, BoxError, CheckpointError, Conflict, DecodeError, DispatchError, EncodeError, EventId,
     ExpectedRevision, IdempotencyKey, InvalidAppend, InvalidState, LeaseError, LoadError, NameCollision, NameError,
-    Position, Refusal, StateError, StateKey, StoreError, StreamId, StreamVersion, Transient, TransientError, Violation,
-    is_transient,
+    Position, RebuildError, Refusal, StateError, StateKey, StoreError, StreamId, StreamVersion, Transient,
+    TransientError, Unfinished, Violation, is_transient,
 };
 
 /// A domain's error, which recount doesn't know.
@@ -41,10 +41,12 @@ fn every_error_has_an_answer() {
     has::<LoadError>();
     has::<NameCollision>();
     has::<NameError>();
+    has::<RebuildError>();
     has::<Refusal>();
     has::<StateError>();
     has::<StoreError>();
     has::<TransientError>();
+    has::<Unfinished>();
 }
 
 /// An error type that is added to the crate must be added above.
