@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A stream that ends only with an error that time won't heal, or when the store is closed.
 ///
 /// The consumer pulls: a slow consumer delays no other one and holds no more than a page of events. If the store can't
-/// be reached, it is asked again, with backoff, for the events after the last delivered one: none is missed or repeated.
+/// be reached, it is asked again with backoff for the events after the last delivered one. None is missed or repeated.
 ///
 /// If the store lacks delivered events, or the checkpoint's event, the subscription ends with
 /// [`StoreError::WentBack`] or [`StoreError::OtherStore`]: at the start, and within a second or at the next event

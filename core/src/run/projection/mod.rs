@@ -106,8 +106,8 @@ pub trait Projection: Send + Sync + 'static {
     /// the events before the failing one are kept: `on` must have the same effect.
     ///
     /// It runs in a metadata scope of the values that all events have in common: correlation id, actor and trace
-    /// context, if they are equal; no causation id if there are several events. `Metadata::caused_by(recorded).scope(…)`
-    /// sets one event's own, in which `on` always runs.
+    /// context, if they are equal; no causation id if there are several events.
+    /// `Metadata::caused_by(recorded).scope(…)` sets one event's own, in which `on` always runs.
     fn on_many(
         &self,
         events: &[(Self::Event, &RecordedEvent)],
