@@ -81,7 +81,8 @@ impl Recount {
 
     /// Dispatches a command: loads its aggregate, decides, and appends the events. Commands for one aggregate are
     /// decided one after the other, each on the state after the one before; those that wait while one is being
-    /// recorded are then recorded in one append. On a conflict with another process they are decided again on the newer state.
+    /// recorded are then recorded in one append. On a conflict with another process they are decided again on
+    /// the newer state.
     ///
     /// Where the aggregates of a type that are met for the first time are new ones again and again, the next is decided on
     /// as if it were new, without a read, and its append finds out. If that was wrong, or nothing is to be
