@@ -1,6 +1,7 @@
 //! `cargo recount`: the lock of event schemas, from the command line.
 //!
-//! Without it, `RECOUNT_SCHEMA=lock cargo test event_schema_of_` does what `cargo recount schema lock` does, once there is a file to write to.
+//! Without it, `RECOUNT_SCHEMA=lock cargo test event_schema_of_` has the same effect as `cargo recount schema lock`,
+//! once there is a lock file to write to.
 
 mod schema;
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// Begins the names of the tests that the derive writes.
 const TESTS: &str = "event_schema_of_";
-/// Tells them what to do.
+/// The environment variable that tells these tests their task.
 const VARIABLE: &str = "RECOUNT_SCHEMA";
 
 /// A file to which they add the names of their types.

@@ -31,9 +31,9 @@ struct Probed {
 }
 
 impl Recount {
-    /// The health of this handle and of what it runs, for a readiness endpoint. The store is asked whether it answers and can
-    /// write, at most once a second and for at most some seconds. Each consumer is a check of its own: it fails if it gave
-    /// up, or if it is behind and has not moved for 30 seconds.
+    /// The health of the store and the consumers, for a readiness endpoint. The store is asked whether it answers and
+    /// can write, at most once a second and for at most some seconds. Each consumer is a check of its own: it fails if
+    /// the consumer gave up, or if it is behind and has not moved for 30 seconds.
     ///
     /// Also updates the gauges of the store and of consumers; call it before metrics are exported.
     pub async fn health(&self) -> Health {
@@ -127,7 +127,7 @@ async fn answered<T>(
     }
 }
 
-/// Logs a change of the store's health once, with what the public message leaves out.
+/// Logs a change of the store's health once, with the details that the public message leaves out.
 fn log_change(failure: Option<&StoreError>, before: Option<&Probed>) {
     match (failure, before) {
         (Some(error), _) => tracing::warn!(error = crate::store::chain(error), "the store fails its health check"),

@@ -5,7 +5,7 @@
 //!
 //! *store*: the contract of a store. [`EventStore`] and [`StateStore`], asked by [`Append`], [`ReadStream`], [`ReadAll`] and
 //! [`Query`], about [`EventData`] and [`RecordedEvent`] in streams ([`StreamId`], [`StreamVersion`]) and in the whole store
-//! ([`Position`]). [`Lease`] lets one process do what only one may do.
+//! ([`Position`]). [`Lease`] gives a right to one process at a time.
 //!
 //! *domain*: the types that an application defines. [`Event`], [`Command`], [`Aggregate`] with [`Apply`] and [`Handle`],
 //! and [`Decision`].
@@ -19,7 +19,7 @@
 //!
 //! [`Recount`] is the handle on all of them.
 //!
-//! # What must not be here
+//! # Not in this crate
 //!
 //! Input and output: no database, no broker, no file, no network. Time and randomness enter through the clock given to
 //! [`RecountBuilder::clock`], event ids, and the jitter of retries.

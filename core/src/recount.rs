@@ -48,7 +48,7 @@ pub(crate) struct Inner {
     pub(crate) store_probe: StoreProbe,
     /// The age from which keys are forgotten; none to keep them for ever.
     pub(crate) key_retention: Option<Duration>,
-    /// The consumers whose checkpoints are in the store's state.
+    /// The consumers that keep their checkpoints in the store's state.
     pub(crate) runners: Runners,
     /// The consumers that were started.
     pub(crate) registry: Registry,
@@ -79,9 +79,10 @@ impl Recount {
         }
     }
 
-    /// Dispatches a command: loads its aggregate, decides, and appends what happens. Commands for one aggregate are decided
-    /// one after the other, each on the state after the one before; those that wait while one is being recorded are then
-    /// recorded in one append. On a conflict with another process they are decided again on the newer state.
+    /// Dispatches a command: loads its aggregate, decides, and appends the events. Commands for one aggregate are
+    /// decided one after the other, each on the state after the one before; those that wait while one is being
+    /// recorded are then recorded in one append. On a conflict with another process they are decided again on
+    /// the newer state.
     ///
     /// Where the aggregates of a type that are met for the first time are new ones again and again, the next is decided on
     /// as if it were new, without a read, and its append finds out. If that was wrong, or nothing is to be
@@ -144,7 +145,8 @@ impl Recount {
     /// several processes may do so at once.
     ///
     /// # Errors
-    /// [`StoreError`](crate::StoreError) if the store fails. What was forgotten before stays forgotten; the next call goes on.
+    /// [`StoreError`](crate::StoreError) if the store fails. The keys forgotten until then stay forgotten; the next
+    /// call goes on.
     pub async fn sweep_keys(&self) -> Result<u64, crate::StoreError> {
         match self.inner.key_retention {
             Some(retention) => sweep_keys(&*self.inner.store, retention).await,

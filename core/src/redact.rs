@@ -27,7 +27,7 @@ pub fn redacted(url: &str) -> String {
     shown + fragment
 }
 
-/// The scheme with what ends it, and the rest.
+/// The scheme with its delimiter, and the rest.
 fn split_scheme(url: &str) -> (&str, &str) {
     let end = url.find("://").map(|at| at + 3).or_else(|| url.find(':').map(|at| at + 1)).unwrap_or(0);
     let (scheme, rest) = url.split_at(end);

@@ -10,7 +10,7 @@ use crate::{Recount, Transient};
 /// How long [`Recount::close`] waits for the work of dispatch: appends end by themselves before that.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What had not ended when the time of a [shutdown](Recount::shutdown) was over.
+/// The parts that had not ended when the time of a [shutdown](Recount::shutdown) was over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not ended within {deadline:?}: {}. What they were doing is undone, or done again after the next start; \
@@ -31,8 +31,8 @@ impl Transient for Unfinished {
 }
 
 impl Recount {
-    /// Ends what this handle has started, in order: consumers finish the batch or the items that they handle, then the
-    /// work of dispatch ends, then the store is closed. Returns at the deadline at the latest.
+    /// Ends the parts that this handle has started, in order: consumers finish the batch or the items that they handle,
+    /// then the work of dispatch ends, then the store is closed. Returns at the deadline at the latest.
     ///
     /// The last quarter of the time is kept for the store: consumers that have not ended before are stopped within their
     /// transaction, which is then undone.
@@ -41,7 +41,7 @@ impl Recount {
     /// Names the parts that did not end in time. The others have ended.
     ///
     /// # Cancel safety
-    /// Dropped, it leaves what has not ended to run on; call it again.
+    /// If the future is dropped, the parts that have not ended run on; call it again.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), Unfinished> {
         let started = Instant::now();
         let inner = &self.inner;

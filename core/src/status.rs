@@ -1,10 +1,10 @@
-//! What runs, as data.
+//! The running parts, as data.
 
 use serde::Serialize;
 
 use crate::{Position, Progress, Recount};
 
-/// What a [`Recount`] has started, and how far it is. Errors in it may name streams: it is for operators.
+/// The parts that a [`Recount`] has started, and their progress. Errors in it may name streams: it is for operators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApplicationStatus {
     /// The store.
@@ -19,7 +19,7 @@ pub struct ApplicationStatus {
 /// A store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoreStatus {
-    /// What it is, such as `sqlite`.
+    /// The kind of store, such as `sqlite`.
     pub kind: &'static str,
     /// The position of the last event. `None` if the store does not answer.
     pub head: Option<Position>,
@@ -37,7 +37,7 @@ pub struct ConsumerStatus {
 }
 
 impl Recount {
-    /// What this handle has started, and how far it is.
+    /// The parts that this handle has started, and their progress.
     pub async fn status(&self) -> ApplicationStatus {
         let head = self.inner.head().await;
         let consumers = self.inner.registry.list();

@@ -1,4 +1,4 @@
-//! `recount`: looks at what runs, and steers it, from the command line.
+//! `recount`: shows and controls projections, from the command line.
 
 mod model;
 mod projection;

@@ -42,7 +42,7 @@ impl Model {
     }
 }
 
-/// A store, and the read model whose projections follow it.
+/// A store, and the read model with the projections that follow it.
 pub(crate) struct Place {
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) model: Model,

@@ -1,4 +1,4 @@
-//! What the commands say about projections, for people and as JSON.
+//! The output of the commands about projections, for people and as JSON.
 
 use recount::StoredCheckpoint;
 use serde_json::{Value, json};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Checkpoint, CheckpointError, Filter, ReadModel, Runners, StoreError, StoredCheckpoint};
 
-/// The read model of projections whose state is their own, such as a map behind a lock. It starts empty with the process,
-/// and so do the checkpoints: every start replays from the first event.
+/// The read model of projections that keep their own state, such as a map behind a lock. It starts empty with the
+/// process, and so do the checkpoints: every start replays from the first event.
 ///
 /// It has no transactions, so a handler must not change any state before it fails. Clones share the checkpoints.
 #[derive(Clone, Debug, Default)]

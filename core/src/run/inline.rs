@@ -12,7 +12,7 @@ use crate::{
     RecordedEvent, StoreError, StoredNames,
 };
 
-/// A projection whose types are forgotten.
+/// A projection with its types erased.
 #[async_trait]
 trait Erased<C>: Send + Sync {
     async fn setup(&self, connection: &mut C) -> Result<(), BoxError>;
@@ -41,8 +41,8 @@ impl<P: Projection> Erased<<P::ReadModel as ReadModel>::Connection> for P {
     }
 }
 
-/// A projection that a store runs inside the transactions of its appends. What the store does around the handlers,
-/// such as reading and moving the checkpoint, is its own.
+/// A projection that a store runs inside the transactions of its appends. The store itself does the work around the
+/// handlers, such as reading and moving the checkpoint.
 pub struct Inline<M: ReadModel> {
     projection: Box<dyn Erased<M::Connection>>,
     name: Arc<str>,
@@ -64,7 +64,7 @@ impl<M: ReadModel> Inline<M> {
         &self.query
     }
 
-    /// What its checkpoint remembers of the query.
+    /// The filter of the query, which the checkpoint records.
     #[must_use]
     pub fn filter(&self) -> &Filter {
         &self.filter

@@ -1,4 +1,4 @@
-//! What runs beside commands: subscriptions, and consumers with their sinks: projections, reactions, and others.
+//! The parts that run beside commands: subscriptions, and consumers with sinks, such as projections and reactions.
 
 mod consumer;
 mod fold;

@@ -10,7 +10,7 @@ use crate::{Checkpoint, Filter, Position, RebuildError, Runners, StoreError, Sto
 
 /// A place that projections write to, and that keeps their checkpoints in the same transaction.
 pub trait ReadModel: Send + Sync + 'static {
-    /// What handlers write through.
+    /// The connection that handlers write through.
     type Connection: Send;
     /// An open transaction; dropping it undoes it, see [`UNDOES`](Self::UNDOES).
     type Transaction: Send;
@@ -18,8 +18,8 @@ pub trait ReadModel: Send + Sync + 'static {
     /// How many events to take into one transaction at most.
     const BATCH: usize;
 
-    /// Whether dropping a transaction undoes what was written through its connection. If not, a handler that fails must not have changed
-    /// anything, and what the handlers before it did is kept.
+    /// Whether dropping a transaction rolls back the writes through its connection. If not, a handler must not have
+    /// changed any data when it fails, and the writes of the handlers before it are kept.
     const UNDOES: bool = true;
 
     /// The projections that run on this read model in this process. Clones share it.
@@ -62,8 +62,8 @@ pub trait ReadModel: Send + Sync + 'static {
     fn checkpoints(&self) -> impl Future<Output = Result<Vec<StoredCheckpoint>, StoreError>> + Send;
 
     /// Orders a projection to start over: to run its [`reset`](crate::Projection::reset) and handle all events anew, in place.
-    /// Its runner notices within about two seconds, in whatever process it is; if it doesn't run, at its next start. Again
-    /// is harmless. A projection without `reset` logs an error, drops the order and goes on.
+    /// Its runner, in any process, notices within about two seconds; if no runner runs, it notices at its next start.
+    /// Idempotent. A projection without `reset` logs an error, drops the order and goes on.
     ///
     /// # Errors
     /// [`RebuildError`]; nothing was changed.

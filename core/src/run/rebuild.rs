@@ -14,7 +14,7 @@ pub struct StoredCheckpoint {
     pub projection: String,
     /// How far it is.
     pub checkpoint: Checkpoint,
-    /// What it selected when it was started last. `None` for inline projections.
+    /// The projection's filter at its latest start. `None` for inline projections.
     pub filter: Option<Filter>,
 }
 

@@ -19,8 +19,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The events that a query selects, in the order of their positions: those recorded already, then each new one.
 /// A stream that ends only with an error that time won't heal, or when the store is closed.
 ///
-/// The consumer pulls: a slow one delays nobody and holds no more than a page of events. A store that can't be reached
-/// is asked again, with backoff, from where it was left: nothing is missed or repeated.
+/// The consumer pulls: a slow consumer delays no other one and holds no more than a page of events. If the store can't
+/// be reached, it is asked again with backoff for the events after the last delivered one. None is missed or repeated.
 ///
 /// If the store lacks delivered events, or the checkpoint's event, the subscription ends with
 /// [`StoreError::WentBack`] or [`StoreError::OtherStore`]: at the start, and within a second or at the next event
@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// while let Some(delivery) = orders.next().await {
 ///     match delivery? {
 ///         Delivery::Event(event) => println!("{}", event.data.event_type),
-///         Delivery::CaughtUp(_) => break, // or go on, and wait for what comes
+///         Delivery::CaughtUp(_) => break, // or go on, and wait for new events
 ///     }
 /// }
 /// # Ok(())
@@ -52,7 +52,7 @@ pub struct Subscription {
     deliveries: Pin<Box<dyn Stream<Item = Result<Delivery, StoreError>> + Send>>,
 }
 
-/// What a [`Subscription`] delivers.
+/// A delivery of a [`Subscription`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every delivery is an event, and a box for each would cost more")]
 pub enum Delivery {
@@ -216,7 +216,7 @@ fn deliveries(mut follower: Follower, resumes: bool) -> impl Stream<Item = Resul
         let mut pauses = None;
         let (mut first, mut waited) = (true, false);
         loop {
-            // Whatever is appended from here on wakes the wait below.
+            // Each append from here on wakes the wait below.
             let told = *wake_ups.borrow_and_update();
             let mut broken = None;
             let head = match follower.head(told).await {

@@ -1,4 +1,4 @@
-//! Appending: what to write, what it may collide with, and how it ends.
+//! Appending: the request, its expectations and condition, and its outcome.
 
 use std::ops::Range;
 
@@ -14,13 +14,13 @@ pub const MAX_EVENTS: usize = 100_000;
 /// How many of the events that a conflict is about it carries at most.
 pub const CONFLICT_EVENTS: usize = 256;
 
-/// What to write in one go: all of it becomes visible at once, or nothing does.
+/// A request to append events: all of them become visible at once, or none does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Append {
     /// The events, stream by stream; no stream twice. Positions follow this order. At least one stream with at least
     /// one event each. Only an append with an idempotency key may have no events; it records the empty outcome.
     pub streams: Vec<StreamAppend>,
-    /// What else must hold at that moment.
+    /// A condition that must also hold at the moment of the append.
     pub condition: Option<AppendCondition>,
     /// Makes a repetition of this append return the first outcome and write nothing.
     pub idempotency: Option<Idempotency>,
@@ -61,14 +61,14 @@ impl KeyedSlice {
 pub struct StreamAppend {
     /// Where they go.
     pub stream: StreamId,
-    /// What the stream must look like.
+    /// The version that the stream must have.
     pub expected: ExpectedVersion,
     /// The events. If empty, the append only checks the expected version, and must have an idempotency key. It does not
     /// create the stream.
     pub events: Vec<EventData>,
 }
 
-/// What a stream must look like for an append to go through.
+/// The version that a stream must have for an append to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpectedVersion {
     /// It doesn't matter.
@@ -110,7 +110,7 @@ pub struct AppendCondition {
 pub struct Idempotency {
     /// The caller's name for it, unique in the store.
     pub key: IdempotencyKey,
-    /// A digest of what is asked for: the same key with another digest is refused.
+    /// A digest of the request: the same key with another digest is refused.
     pub digest: Uuid,
 }
 
@@ -136,7 +136,7 @@ pub struct Appended {
 /// An append that went through under an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedAppend {
-    /// The digest of what was asked for.
+    /// The digest of the request.
     pub digest: Uuid,
     /// Its outcome, as it was first returned.
     pub appended: Appended,
@@ -156,7 +156,7 @@ impl NamedAppend {
     }
 }
 
-/// What an append did to one stream.
+/// The outcome of an append for one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamAppended {
     /// The stream.
@@ -211,10 +211,10 @@ impl Append {
         self.streams.iter().map(|append| append.events.len()).sum()
     }
 
-    /// Checks what can be checked without a store. Every store calls this first, so that all refuse alike.
+    /// Checks the append as far as that needs no store. Every store calls this first, so that all stores refuse alike.
     ///
     /// # Errors
-    /// [`InvalidAppend`] names the first thing that is wrong.
+    /// [`InvalidAppend`] names the first defect.
     pub fn validate(&self) -> Result<(), InvalidAppend> {
         let keyed = self.idempotency.is_some() || !self.slices.is_empty();
         if self.streams.is_empty() && !keyed {
@@ -256,7 +256,7 @@ impl Append {
 }
 
 impl EventData {
-    /// Checks what can be checked of one event. [`Append::validate`] does it for all of its events.
+    /// Checks one event as far as that needs no store. [`Append::validate`] checks all of its events.
     ///
     /// # Errors
     /// [`InvalidAppend::PayloadTooLarge`] or [`InvalidAppend::SchemaVersionZero`].

@@ -67,7 +67,7 @@ pub enum Violation {
     Version {
         /// The stream.
         stream: StreamId,
-        /// What the append expected.
+        /// The version that the append expected.
         expected: ExpectedVersion,
         /// The version it is at.
         actual: StreamVersion,

@@ -27,14 +27,14 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// Identifies what a consumer selects: equal [filters](crate::Filter) have equal ids, in every program.
+/// Identifies the filter of a consumer: equal [filters](crate::Filter) have equal ids, in every program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FilterId(pub Uuid);
 
 impl FilterId {
-    /// The filter of a checkpoint whose projection was ordered to start over. No projection has it, so each runner notices
-    /// the order when it compares checkpoints.
+    /// Marks the checkpoint of a projection that was ordered to start over. No projection has this filter, so each
+    /// runner notices the order when it compares checkpoints.
     pub const REBUILD: Self = Self(Uuid::from_u128(0x7265_636f_756e_742d_7265_6275_696c_6421));
 }
 
@@ -50,7 +50,7 @@ pub struct Checkpoint {
     pub store: Option<StoreId>,
     /// The event at the position. `None`: not recorded, or erased since; then not compared.
     pub event: Option<EventId>,
-    /// What the reader selects. `None`: not recorded. Consumers compare it, subscriptions don't.
+    /// The id of the reader's filter. `None`: not recorded. Consumers compare it, subscriptions don't.
     #[serde(default)]
     pub filter: Option<FilterId>,
 }

@@ -12,10 +12,10 @@ use crate::{
     ReadAll, ReadStream, StateStore, StoreError, StoreId, StoredNames, StreamId,
 };
 
-/// A store of events. What it promises is tested by the conformance suite in `recount-testing`:
+/// A store of events. The conformance suite in `recount-testing` tests its guarantees:
 ///
-/// * an append is visible entirely or not at all, also after the process or the machine dies, and what was
-///   acknowledged is durable (as far as the store is: a memory store lasts as long as its process);
+/// * an append is visible entirely or not at all, also after the process or the machine dies, and an
+///   acknowledged append is durable (as far as the store is: a memory store lasts as long as its process);
 /// * of appends that exclude each other exactly one wins, and appends that don't never disturb each other;
 /// * positions increase in the order in which readers see events: nothing ever appears behind a position already read;
 /// * all methods may be called at once from any task and thread, and dropping a future at any point leaves the
@@ -50,7 +50,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// With [`slices`](Append::slices) the outcome of every slice is recorded under its key. If one of the keys is
     /// known, nothing is written.
     ///
-    /// An archived or erased stream refuses every append, whatever that expects.
+    /// An archived or erased stream refuses every append, with any expected version.
     ///
     /// # Errors
     /// See [`AppendError`]. A conflict reports every violated expectation, of streams and of the condition alike.
@@ -65,8 +65,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// Archived streams can be read.
     fn read_stream(&self, read: ReadStream) -> EventStream;
 
-    /// Reads one stream as [`read_stream`](Self::read_stream) does, with the same order and errors, and shows each event to `each`: what
-    /// loading an aggregate takes. A store that overrides this spares itself whatever else it would have to read and keep.
+    /// Reads one stream as [`read_stream`](Self::read_stream) does, with the same order and errors, and calls `each`
+    /// with each event. Loading an aggregate uses it. A store that overrides it need not read the rest of an event.
     ///
     /// # Errors
     /// [`StoreError`]; `each` may have seen some of the events then, but none of them twice.
@@ -78,7 +78,7 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Reads the whole store. What is appended while reading may be seen or not, but never out of order.
+    /// Reads the whole store. Events appended while reading may be seen or not, but never out of order.
     /// Events of erased streams are not there. A read ends at the head of when it was begun, or soon after.
     fn read_all(&self, read: ReadAll) -> EventStream;
 
@@ -130,11 +130,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// Whether the store answers and can write.
     ///
     /// # Errors
-    /// [`StoreError`] says what is wrong.
+    /// [`StoreError`] names the failure.
     async fn health(&self) -> Result<(), StoreError>;
 
-    /// Finishes the appends under way, then releases what the store holds. Later calls fail with
-    /// [`StoreError::Closed`]. Again is harmless.
+    /// Finishes the appends under way, then releases the store's resources. Later calls fail with
+    /// [`StoreError::Closed`]. Idempotent.
     async fn close(&self);
 }
 

@@ -60,7 +60,7 @@ pub enum StoreError {
     /// Stored data can't be understood.
     #[error("stored data is damaged: {what}")]
     Damaged {
-        /// What is wrong, and where.
+        /// The damage, and its place.
         what: String,
     },
     /// The place no longer holds the store that was opened: it was renamed, replaced, moved or deleted meanwhile.
@@ -133,8 +133,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call can succeed later without anybody changing it. Repeat a *write* whose
-    /// outcome is unknown only with its idempotency key.
+    /// Whether the same call can succeed later, unchanged. Repeat a *write* with an unknown outcome only with its
+    /// idempotency key.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::OutcomeUnknown { .. } | Self::StorageFull { .. })
@@ -165,8 +165,8 @@ impl StoreError {
         matches!(self, Self::WentBack { .. } | Self::OtherStore { .. })
     }
 
-    /// A transient failure for each of those whose work shared a call; they share its source. Nothing if it isn't
-    /// transient.
+    /// Makes a copy of a transient failure for each caller that shared the call; the copies share the source. `None` if
+    /// the failure isn't transient.
     pub(crate) fn for_each(self) -> Option<impl Fn() -> Self + Send> {
         let (same, operation, source): (fn(_, _) -> Self, _, _) = match self {
             Self::Unavailable { operation, source } => {

@@ -14,7 +14,7 @@ use crate::{EventType, Position, StreamId, StreamVersion, Tag};
 pub use jiff::Timestamp;
 
 /// Identifies one event for ever, in every store and message it passes through. Time-ordered (UUID version 7),
-/// but never an order to read by: that is what [`Position`] is for.
+/// but never an order to read by: use [`Position`] for that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
@@ -40,7 +40,7 @@ impl fmt::Debug for EventId {
     }
 }
 
-/// What travels with an event beside its payload.
+/// The metadata of an event: context that is stored beside its payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metadata {
@@ -50,7 +50,7 @@ pub struct Metadata {
     /// The message that caused this event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Arc<str>>,
-    /// Who asked for it.
+    /// The user or program that asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<Arc<str>>,
     /// W3C Trace Context `traceparent` of the span that wrote it.
@@ -70,11 +70,11 @@ pub struct EventData {
     pub event_type: EventType,
     /// Which version of the payload's shape this is, from 1.
     pub schema_version: u32,
-    /// The encoded event. Stores return these bytes unchanged, whatever they are.
+    /// The encoded event: any bytes. Stores return them unchanged.
     pub payload: Bytes,
-    /// What queries and append conditions can select this event by.
+    /// The tags by which queries and append conditions can select this event.
     pub tags: Vec<Tag>,
-    /// What travels with the event.
+    /// The context of the event, such as its correlation id.
     pub metadata: Metadata,
 }
 
@@ -104,7 +104,7 @@ pub struct RecordedEvent {
     pub version: StreamVersion,
     /// When the store recorded it, by the store's clock, in microseconds. Not an order: clocks step back.
     pub recorded_at: Timestamp,
-    /// What was appended.
+    /// The event as it was appended.
     pub data: EventData,
 }
 
@@ -121,7 +121,7 @@ pub struct EventRef<'a> {
     pub payload: &'a [u8],
 }
 
-/// Whoever is shown events while a stream is folded.
+/// A callback for each event of a stream that is folded.
 pub type EachEvent<'a> = dyn for<'e> FnMut(EventRef<'e>) + Send + 'a;
 
 impl<'a> From<&'a RecordedEvent> for EventRef<'a> {

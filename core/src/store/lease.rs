@@ -11,9 +11,9 @@ use crate::{
 
 /// A right that one process holds until it releases it or lets it expire by the store's clock.
 ///
-/// A process can be paused for longer than its lease and wake up believing that it still holds it. What it does then must
-/// carry its [`token`](Self::token): tokens increase from holder to holder, so whoever guards the resource refuses a
-/// token smaller than one it has seen.
+/// A process can be paused for longer than its lease and wake up believing that it still holds it. Its requests to the
+/// protected resource must therefore carry its [`token`](Self::token): tokens increase from holder to holder, so the
+/// resource can refuse a token smaller than one it has seen.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -48,7 +48,7 @@ pub enum LeaseError {
     Held {
         /// The lease's name.
         lease: String,
-        /// Who holds it, as far as is known.
+        /// The name of the holder, as far as it is known.
         holder: String,
     },
     /// Its name is no name.
@@ -63,10 +63,10 @@ pub enum LeaseError {
 }
 
 impl<S: StateStore + ?Sized> Lease<S> {
-    /// Takes the lease if nobody holds it. `holder` says who does, for others to read.
+    /// Takes the lease if it is free. `holder` names the new holder, for other processes to read.
     ///
     /// # Errors
-    /// [`LeaseError::Held`] if somebody else holds it.
+    /// [`LeaseError::Held`] if it isn't free.
     pub async fn acquire(store: Arc<S>, name: &str, holder: &str, time_to_live: Duration) -> Result<Self, LeaseError> {
         let key = Namespace::LEASE.key(name)?;
         let holder = Bytes::copy_from_slice(holder.as_bytes());
@@ -85,7 +85,7 @@ impl<S: StateStore + ?Sized> Lease<S> {
     /// Holds it for another full time from now.
     ///
     /// # Errors
-    /// [`LeaseError::Held`] if it expired meanwhile: stop what it protects.
+    /// [`LeaseError::Held`] if it expired meanwhile: stop the work that it protects.
     pub async fn renew(&mut self) -> Result<(), LeaseError> {
         let expected = ExpectedRevision::Exact(self.renewed);
         match self.store.put(&self.key, self.holder.clone(), expected, Some(self.time_to_live)).await {
@@ -100,7 +100,7 @@ impl<S: StateStore + ?Sized> Lease<S> {
     /// Lets the next one have it at once.
     ///
     /// # Errors
-    /// [`LeaseError::Held`] if it expired meanwhile; it is then somebody else's.
+    /// [`LeaseError::Held`] if it expired meanwhile; another process may hold it then.
     pub async fn release(self) -> Result<(), LeaseError> {
         match self.store.delete(&self.key, ExpectedRevision::Exact(self.renewed)).await {
             Ok(()) => Ok(()),

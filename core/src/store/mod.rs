@@ -1,4 +1,4 @@
-//! The contract of stores: what they are asked, what they answer, and how they fail.
+//! The contract of stores: requests, answers and errors.
 
 mod append;
 mod append_error;

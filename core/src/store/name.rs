@@ -18,13 +18,13 @@ pub enum NameError {
     /// The text is empty.
     #[error("a {kind} must not be empty")]
     Empty {
-        /// What the text was to name.
+        /// The kind of name.
         kind: &'static str,
     },
     /// The text is longer than this kind of name may be.
     #[error("a {kind} of {length} bytes is longer than the {limit} bytes allowed: {start:?}…")]
     TooLong {
-        /// What the text was to name.
+        /// The kind of name.
         kind: &'static str,
         /// The length of the text in bytes.
         length: usize,
@@ -38,7 +38,7 @@ pub enum NameError {
         "a {kind} must not begin with `{RESERVED}`, as {name:?} does: such names are recount's own, choose another"
     )]
     Reserved {
-        /// What the text was to name.
+        /// The kind of name.
         kind: &'static str,
         /// The whole text.
         name: String,
@@ -46,7 +46,7 @@ pub enum NameError {
     /// The text holds a character that this kind of name may not hold.
     #[error("a {kind} must not contain {character:?}: {name:?}")]
     Forbidden {
-        /// What the text was to name.
+        /// The kind of name.
         kind: &'static str,
         /// The offending character.
         character: char,

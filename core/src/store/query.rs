@@ -39,7 +39,7 @@ impl Query {
         Self::item(QueryItem::default())
     }
 
-    /// Selects what one item selects.
+    /// Selects the events that one item selects.
     #[must_use]
     pub fn item(item: QueryItem) -> Self {
         Self { items: vec![item] }
@@ -63,7 +63,7 @@ impl Query {
         Self::item(QueryItem { category: Some(category.into()), ..QueryItem::default() })
     }
 
-    /// Selects what this query or the item selects.
+    /// Selects the events that this query or the item selects.
     #[must_use]
     pub fn or(mut self, item: QueryItem) -> Self {
         self.items.push(item);

@@ -1,4 +1,4 @@
-//! What to read from a store.
+//! Requests to read from a store, and the stream of events.
 
 use std::pin::Pin;
 
@@ -6,7 +6,7 @@ use futures_util::Stream;
 
 use crate::{Position, Query, RecordedEvent, StoreError, StreamId, StreamVersion};
 
-/// Events as they are read: pulled by the consumer, in bounded memory, owning what it needs of the store.
+/// A stream of events as they are read: pulled by the consumer, in bounded memory. It borrows nothing from the store.
 ///
 /// After an error the stream ends. Dropping it ends the read at any point.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<RecordedEvent, StoreError>> + Send>>;
@@ -21,7 +21,7 @@ pub enum Direction {
     Backward,
 }
 
-/// What to read of one stream. Bounds hold in either direction: `from` is always the lower one.
+/// A request to read one stream. Bounds hold in either direction: `from` is always the lower one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadStream {
     /// The stream.
@@ -51,7 +51,7 @@ impl ReadStream {
     }
 }
 
-/// What to read of the whole store. Bounds hold in either direction: `after` is always the lower one.
+/// A request to read the whole store. Bounds hold in either direction: `after` is always the lower one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadAll {
     /// Which events.

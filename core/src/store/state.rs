@@ -23,7 +23,7 @@ pub struct StateEntry {
     pub revision: Revision,
 }
 
-/// What an entry must look like for a write to go through.
+/// The revision that an entry must have for a write to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpectedRevision {
     /// It doesn't matter.
@@ -55,7 +55,7 @@ pub enum StateError {
     Mismatch {
         /// The entry's key.
         key: StateKey,
-        /// What the write expected.
+        /// The revision that the write expected.
         expected: ExpectedRevision,
         /// The entry's revision, if there is one.
         actual: Option<Revision>,
@@ -74,7 +74,7 @@ pub enum StateError {
 /// happened wholly or not at all.
 #[async_trait]
 pub trait StateStore: Send + Sync + 'static {
-    /// The time by the clock that decides what expires: of the database server if there is one, else of this process.
+    /// The time by the clock that expiry is measured by: the database server's if there is one, else this process's.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be asked.
@@ -120,8 +120,8 @@ pub trait StateStore: Send + Sync + 'static {
     /// As [`put_many`](Self::put_many).
     async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError>;
 
-    /// Up to `limit` entries of this namespace whose name starts with exactly this text, in byte order of their keys, behind the
-    /// key `after`.
+    /// Up to `limit` entries of this namespace with a name that starts with exactly this text, in byte order of their
+    /// keys, behind the key `after`.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be asked.

@@ -21,7 +21,7 @@ pub struct StatePut {
     pub key: StateKey,
     /// The value.
     pub value: Bytes,
-    /// What the entry must look like.
+    /// The revision that the entry must have.
     pub expected: ExpectedRevision,
     /// When the entry expires, counted from the write by the store's clock. `None`: never.
     pub time_to_live: Option<Duration>,
@@ -32,7 +32,7 @@ pub struct StatePut {
 pub struct StateDelete {
     /// The entry's key.
     pub key: StateKey,
-    /// What the entry must look like.
+    /// The revision that the entry must have.
     pub expected: ExpectedRevision,
 }
 

@@ -14,13 +14,13 @@ use crate::NameError;
 const MAX_NAME: usize = 1024;
 
 /// A part of the [`StateStore`](crate::StateStore) with keys of its own. Keys of two namespaces are never equal,
-/// whatever their names are.
+/// even if their names are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Namespace(&'static str);
 
 /// To add a namespace, add a line here. A name has no slash, and is never changed: it is stored.
 impl Namespace {
-    /// Keys of the application: what [`StateKey::new`] makes.
+    /// Keys of the application, made by [`StateKey::new`].
     pub const USER: Self = Self("user");
     /// Snapshots of aggregates, by stream.
     pub const SNAPSHOT: Self = Self("snapshot");

@@ -5,10 +5,10 @@ use std::io;
 
 use crate::{AppendError, Conflict, InvalidAppend, InvalidState, LeaseError, NameError, StateError, StoreError};
 
-/// What retry policies ask of an error. Every error of recount's API has it.
+/// Tells retry policies whether an error is transient. Every error of recount's API implements it.
 pub trait Transient {
-    /// Whether the same call can succeed later without anybody changing it. Repeat a *write* whose outcome is unknown
-    /// only with its idempotency key.
+    /// Whether the same call can succeed later, unchanged. Repeat a *write* with an unknown outcome only with its
+    /// idempotency key.
     fn is_transient(&self) -> bool;
 }
 

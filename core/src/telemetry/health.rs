@@ -1,4 +1,4 @@
-//! The health of what runs, as data.
+//! The health of the running parts, as data.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub struct Check {
     pub message: Option<String>,
 }
 
-/// The health of a [`Recount`](crate::Recount) and of what it runs.
+/// The health of a [`Recount`](crate::Recount): of its store and its consumers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// The worst status of the checks.

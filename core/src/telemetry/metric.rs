@@ -1,6 +1,6 @@
 //! The metrics that recount records: names, kinds, units, labels.
 
-/// What a metric counts.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
     /// A number that only grows.
@@ -16,13 +16,13 @@ pub enum MetricKind {
 pub struct Metric {
     /// The name, such as `recount.command.duration`. Prometheus writes it `recount_command_duration_seconds`.
     pub name: &'static str,
-    /// What it counts.
+    /// Counter, gauge or histogram.
     pub kind: MetricKind,
     /// The unit, as OpenTelemetry writes it.
     pub unit: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The meaning of its values.
     pub description: &'static str,
 }
 

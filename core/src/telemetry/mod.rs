@@ -1,5 +1,5 @@
 //! Telemetry: the names of metrics and spans, the handles behind them, and the trace context. It records through the
-//! `tracing` and `metrics` facades; the program chooses what collects them.
+//! `tracing` and `metrics` facades; the program chooses the collectors.
 
 mod aggregate;
 mod by_name;

@@ -7,7 +7,7 @@ use super::handle::{Counter, Gauge, Histogram, Registrar};
 use super::metric;
 use super::sampler::Sampler;
 
-/// What a read reads.
+/// The extent of a read: one stream, or the whole store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadKind {
     Stream,

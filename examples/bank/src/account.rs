@@ -2,7 +2,7 @@
 
 use recount::prelude::*;
 
-// 1. What can happen. Each variant is stored as `account.<variant>`, with a version of its own.
+// 1. The events. Each variant is stored as `account.<variant>`, with a version of its own.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event(name = "account")]
 pub enum AccountEvent {
@@ -10,7 +10,7 @@ pub enum AccountEvent {
     Withdrawn { cents: i64 },
 }
 
-// 2. What can be asked for. The field marked `id` says of which account.
+// 2. The command. The field marked `id` names its account.
 #[derive(Command, Clone)]
 #[command(aggregate = Account)]
 pub struct Book {
@@ -19,7 +19,7 @@ pub struct Book {
     pub cents: i64,
 }
 
-// 3. What can be refused.
+// 3. The reason for a refusal.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("there are only {0} cents")]
 pub struct TooLittle(pub i64);

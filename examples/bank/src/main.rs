@@ -16,7 +16,7 @@ async fn main() -> anyhow::Result<()> {
     // 1.* One durable file. `memory://` would do for a test.
     let recount = recount::connect("sqlite://bank.db").await?;
 
-    // 2.* Ask for something. What comes back is what happened, and it is on disk.
+    // 2.* Dispatch a command. The receipt holds the recorded events, which are on disk.
     let receipt = recount.dispatch(Book { account: "ada".to_owned(), cents: 500 }).await?;
     println!("deposited: version {} of the account, {:?}", receipt.version, receipt.events);
 
@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     let first: Account = recount.load(&ada).at_version(1).await?;
     println!("balance: {} cents, {} after the first deposit", account.balance, first.balance);
 
-    // 5.* A read model: all accounts, followed event by event. Its state here is what the domain has anyway.
+    // 5.* A read model: all accounts, followed event by event. Its state here reuses the domain's own type.
     let accounts = Arc::new(Fold::new(BTreeMap::<String, Account>::new(), |accounts, event, at| {
         accounts.entry(at.stream.id().to_owned()).or_default().apply(event);
     }));

@@ -1,4 +1,4 @@
-//! Analytics: customers, orders and what was paid for them, as tables to ask anything of.
+//! Analytics: customers, orders and payments, as tables for queries.
 
 use recount::{BoxError, Event, Projection, ReadModel, RecordedEvent};
 
@@ -8,7 +8,7 @@ use crate::tables::Tables;
 use crate::user::CustomerEvent;
 use crate::values::{OrderId, day_text};
 
-/// What the numbers are made from.
+/// The events that the figures are computed from.
 #[derive(Event, Clone, Debug)]
 #[event(union)]
 pub enum Countable {

@@ -1,4 +1,4 @@
-//! What the shop records and can be asked for: `cargo run -p shop -- catalogue DIR`.
+//! The catalogue of the shop's events and commands: `cargo run -p shop -- catalogue DIR`.
 
 use recount::catalogue::{Catalogue, CatalogueError};
 use recount::{BoxError, InMemory};

@@ -33,7 +33,7 @@ pub struct Row {
     pub day: Date,
     /// How many CDs.
     pub cds: u32,
-    /// What they cost; 80 orders of the full file cost nothing.
+    /// Their price; 80 orders of the full file cost nothing.
     pub cents: i64,
 }
 
@@ -45,7 +45,7 @@ pub struct Malformed {
     pub file: PathBuf,
     /// The line, from 1.
     pub line: u64,
-    /// What is wrong, and what was expected.
+    /// The defect, and the expected form.
     pub reason: String,
 }
 

@@ -55,7 +55,7 @@ async fn place(recount: &Recount, source: &str, row: &Row) -> Result<u64> {
     Ok(row.line)
 }
 
-/// What is there already needs no doing.
+/// Treats an aggregate that exists already as success.
 fn once<T, E: std::error::Error>(outcome: Result<T, DispatchError<E>>) -> Result<(), DispatchError<E>> {
     match outcome {
         Ok(_) | Err(DispatchError::AlreadyExists { .. }) => Ok(()),

@@ -1,4 +1,4 @@
-//! Stock: a warehouse ships what was paid for, and orders more before it runs out. Never ships what isn't there.
+//! Stock: a warehouse ships paid orders, and orders more before it runs out. It never ships more than it has.
 
 use recount::{
     Aggregate, Apply, BoxError, Command, Commands, Event, Handle, IdempotencyKey, Projection, Reaction, ReadModel,
@@ -91,7 +91,7 @@ impl Reaction for Shipping {
     }
 }
 
-/// The read model `stock`: what each warehouse got, shipped and has.
+/// The read model `stock`: the CDs delivered to and shipped from each warehouse.
 pub struct StockLevels<T>(pub T);
 
 impl<T: Tables> Projection for StockLevels<T> {

@@ -170,14 +170,14 @@ async fn serve(shop: &mut Shop, orders: &Orders, arguments: &Arguments, bars: &B
         format!("{report}\n{:.1} s, events in {}", start.elapsed().as_secs_f64(), redacted(&arguments.store))
     };
     match writeln!(io::stdout(), "{text}") {
-        // Whoever reads, such as `head`, has seen enough.
+        // The reader of the pipe, such as `head`, has closed it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.context("can't write the report")?,
     }
     Ok(if orders.malformed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(MALFORMED) })
 }
 
-/// What would be known only after the whole import otherwise.
+/// Checks the path of the CSV file before the import, so that a bad path doesn't fail only after it.
 fn check_output(csv: &Path) -> Result<()> {
     let name = csv.display();
     if csv.is_dir() {

@@ -1,4 +1,4 @@
-//! Notifications: what customers were told. A read model that stands in for a mail service's outbox.
+//! Notifications: the messages sent to customers. A read model that stands in for a mail service's outbox.
 
 use recount::{BoxError, Event, Projection, ReadModel, RecordedEvent};
 
@@ -7,7 +7,7 @@ use crate::payment::PaymentEvent;
 use crate::tables::Tables;
 use crate::user::CustomerEvent;
 
-/// What customers are told about.
+/// The events that customers are notified of.
 #[derive(Event, Clone, Debug)]
 #[event(union)]
 pub enum Notable {

@@ -1,4 +1,4 @@
-//! Orders: what a customer asked for, on which day, for how much.
+//! Orders: the customer, the day, the number of CDs, and the total.
 
 use jiff::civil::Date;
 use recount::{Aggregate, Apply, Command, Event, Handle};

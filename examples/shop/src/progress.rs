@@ -1,4 +1,4 @@
-//! Progress, for who looks at a terminal: how far the import is, and how far the parts are that follow it.
+//! Progress, for a user at a terminal: how far the import is, and how far the parts are that follow it.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use recount::Position;
 /// How often the bars are drawn anew.
 pub const EVERY: Duration = Duration::from_millis(100);
 
-/// How many orders are in. Starts at what an earlier run brought in, which says nothing about the rate of this one.
+/// The number of imported orders. Orders imported by an earlier run count here, but not in the rate of this run.
 #[derive(Default)]
 pub struct Count {
     begun: OnceLock<(u64, Instant)>,

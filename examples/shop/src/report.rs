@@ -1,4 +1,4 @@
-//! The report: what the read models say, as data and as something to look at.
+//! The report: figures from the read models, as data and as text.
 
 use std::fmt::{self, Write};
 
@@ -23,7 +23,7 @@ pub struct Report {
     pub months: Vec<Month>,
     /// By month of the first order.
     pub cohorts: Vec<Cohort>,
-    /// The ten who paid most.
+    /// The ten customers that paid most.
     pub best_customers: Vec<Best>,
     /// By warehouse.
     pub stock: Vec<Stock>,

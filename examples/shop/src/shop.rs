@@ -19,7 +19,7 @@ use crate::payment::Payments;
 use crate::progress::{Bars, Count, EVERY};
 use crate::tables::{Postgres, ReadModels, Sqlite, Tables};
 
-/// How long the parts have to finish what they do.
+/// How long the parts have to finish their current work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The parts that run, and the store they share.
@@ -47,7 +47,7 @@ impl Shop {
         Ok(Self { recount, read_models, consumers, scratch })
     }
 
-    /// Brings in the orders, and waits until every part of the shop has done what follows from them.
+    /// Imports the orders, and waits until every part of the shop has handled the resulting events.
     pub async fn take_in(&mut self, orders: &Orders, bars: &Bars) -> Result<()> {
         let Self { recount, consumers, .. } = self;
         let count = Count::default();
@@ -61,7 +61,7 @@ impl Shop {
         let work = async {
             import(recount, orders, |done| count.set(done)).await?;
             bars.orders_done(&count);
-            // What one part does is what the next one waits for, so the head is asked for anew.
+            // The next part handles the events that this part causes, so the head is asked for anew.
             for (part, name) in [(0, "payments"), (1, "shipping")] {
                 let head = recount.store().head().await?;
                 consumers.wait_for_one(name, head).await.map_err(stopped)?;
@@ -78,7 +78,7 @@ impl Shop {
         }
     }
 
-    /// Lets the parts finish what they are doing, closes the store, and leaves nothing behind that isn't to stay.
+    /// Lets the parts finish their current work, closes the store, and leaves no temporary data behind.
     pub async fn close(self) {
         if let Err(unfinished) = self.recount.shutdown(PATIENCE).await {
             eprintln!("{unfinished}");

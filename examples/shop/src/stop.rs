@@ -1,4 +1,4 @@
-//! Being asked to stop, by a person at the keyboard or by whoever runs the machine.
+//! Requests to stop, by a user at the keyboard or by the machine's service manager.
 
 use std::io;
 use std::process::ExitCode;

@@ -45,7 +45,7 @@ macro_rules! query {
     };
 }
 
-/// What the shop's projections write to.
+/// A database that the shop's projections write to.
 pub trait Tables: Clone + Send + Sync + 'static {
     type ReadModel: ReadModel;
 
@@ -123,7 +123,7 @@ impl Tables for Postgres {
     }
 }
 
-/// The read models, for those who ask.
+/// The read models, for queries.
 pub enum ReadModels {
     Sqlite(Sqlite),
     Postgres(Postgres),

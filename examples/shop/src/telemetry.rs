@@ -12,7 +12,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 /// How long the last requests and spans have at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is to be seen of the shop from outside.
+/// The shop's telemetry: metrics, health and traces.
 pub struct Telemetry {
     /// The address of the endpoints, and the recorder behind them.
     metrics: Option<(String, Prometheus)>,

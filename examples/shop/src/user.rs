@@ -1,4 +1,4 @@
-//! Customers: who they are. An aggregate of one event.
+//! Customers: their identity. An aggregate of one event.
 
 use recount::{Aggregate, Apply, Command, Event, Handle};
 

@@ -10,7 +10,7 @@ use crate::{Check, Condition, Position, Timestamp};
 /// How long a consumer may be behind without moving.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// What the last checks have seen.
+/// The observations of a consumer's earlier health checks.
 #[derive(Default)]
 pub(crate) struct Watched {
     position: Position,

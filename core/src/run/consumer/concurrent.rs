@@ -117,7 +117,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
         let outcome = loop {
             tokio::task::consume_budget().await;
             let mut idle = true;
-            // What is at hand needs no waiting for several things at once, which costs more than most items.
+            // Ready items are taken without a wait for several futures at once, which costs more than most items.
             while run.window.len() < room
                 && let Some(delivered) = source.next().now_or_never()
             {

@@ -1,4 +1,4 @@
-//! Failures of a consumer: what time heals, what is an item's fault, and what ends the consumer.
+//! Failures of a consumer: which are transient, which are an item's fault, and which end the consumer.
 
 use std::any::Any;
 use std::error::Error;
@@ -37,7 +37,7 @@ impl TransientError {
     }
 }
 
-/// What a failure means to a consumer.
+/// The class of a consumer's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// Time heals it.

@@ -1,4 +1,4 @@
-//! What a consumer selects, remembered beside its checkpoint.
+//! The filter of a consumer, stored beside its checkpoint.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -77,8 +77,8 @@ pub enum FilterChange {
     /// It doesn't start: its status is `Stopped`, with an error that names the difference.
     #[default]
     Refuse,
-    /// It starts over from the first event. A projection's [`reset`](crate::Projection::reset) deletes what it has
-    /// written, in the transaction that resets the checkpoint.
+    /// It starts over from the first event. A projection's [`reset`](crate::Projection::reset) deletes the projection's
+    /// data, in the transaction that resets the checkpoint.
     StartOver,
     /// It goes on from its checkpoint. Earlier events of added types are never handled.
     GoOn,
@@ -109,7 +109,7 @@ fn listed(what: &str, entries: &[String]) -> String {
     if entries.is_empty() { String::new() } else { format!("{what} {}", entries.join(", ")) }
 }
 
-/// What becomes of a checkpoint at the start of a consumer.
+/// The decision about a consumer's checkpoint when the consumer starts.
 pub(crate) enum Verdict {
     /// The filter is the same.
     Same,

@@ -1,6 +1,6 @@
 //! Consumers: source, lanes, policy, sink, and the checkpoint as a contiguous watermark.
 //!
-//! A *source* delivers items, each in a lane. The *policy* retries what fails, and stops the consumer when an item has
+//! A *source* delivers items, each in a lane. The *policy* retries failures, and stops the consumer when an item has
 //! used up its budget. There are two ways into a *sink*: in transactions that also move the checkpoint
 //! (projections, see [`projection`](super::projection)), and item by item in lanes, many at once (`concurrent`).
 

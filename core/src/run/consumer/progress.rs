@@ -15,15 +15,15 @@ use crate::{Position, Timestamp};
 pub struct Progress {
     /// The consumer's name.
     pub name: Arc<str>,
-    /// What the consumer is.
+    /// The kind of consumer.
     pub kind: ConsumerKind,
     /// Everything up to here is handled.
     pub position: Position,
     /// How many events it has handled since it was started here.
     pub events: u64,
-    /// What it is doing.
+    /// The current status.
     pub status: Status,
-    /// Set while it handles anew what it had handled before it started over.
+    /// Set during a rebuild: while it handles again the events that it had handled before it started over.
     pub rebuild: Option<Rebuild>,
     /// The time of the last change of the status to another kind.
     pub since: Timestamp,
@@ -35,7 +35,7 @@ pub struct Progress {
     pub(crate) caught_up: bool,
 }
 
-/// A projection that handles anew what it had handled before.
+/// A rebuild: a projection handles again the events that it had handled before it started over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rebuild {
     /// Where it was when it started over. Beyond that it only catches up.
@@ -85,7 +85,7 @@ impl ConsumerKind {
     }
 }
 
-/// What a consumer is doing.
+/// The status of a consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Status {
@@ -167,7 +167,7 @@ pub(crate) struct Reporter {
     doing: Mutex<Doing>,
 }
 
-/// What the status is made of.
+/// The facts that the status is derived from.
 #[derive(Default)]
 struct Doing {
     live: bool,
@@ -218,7 +218,7 @@ impl Reporter {
         });
     }
 
-    /// The consumer starts over: nothing is handled any more of what it had handled up to a position.
+    /// The consumer starts over: the events that it had handled, up to `from`, no longer count as handled.
     pub(crate) fn start_over(&self, from: Position) {
         self.live(false);
         self.sender.send_modify(|progress| {

@@ -52,7 +52,8 @@ impl Registry {
         consumers.clone()
     }
 
-    /// Has the consumers finish what they handle, and stops those that have not ended by then. Returns those.
+    /// Lets the consumers finish the items that they handle, and stops the consumers that have not ended at `by`.
+    /// Returns the titles of the stopped consumers.
     pub(crate) async fn shut_down(&self, by: Instant, at_last: Instant) -> Vec<String> {
         let consumers = self.list();
         for consumer in &consumers {

@@ -1,4 +1,4 @@
-//! Sinks: what handles the items of a consumer.
+//! Sinks: they handle the items of a consumer.
 
 use std::future::Future;
 use std::time::Duration;
@@ -38,7 +38,7 @@ use crate::BoxError;
 /// # }
 /// ```
 pub trait Sink: Send + Sync + 'static {
-    /// What it handles.
+    /// The type of the items.
     type Item: Send + Sync + 'static;
 
     /// How many items it handles at once at most. With 1, it handles all items in the order of the source.

@@ -21,7 +21,7 @@ impl Lane {
     }
 }
 
-/// What a [`Source`] delivers.
+/// A delivery of a [`Source`]: an item, or the notice that all items were delivered.
 #[derive(Debug)]
 pub enum Delivered<S: Source> {
     /// An item to handle.
@@ -84,7 +84,7 @@ pub enum Delivered<S: Source> {
 /// }
 /// ```
 pub trait Source: Sized + Send + 'static {
-    /// What is handled.
+    /// The type of the items.
     type Item: Send + Sync + 'static;
     /// How far a consumer is. It is stored, and given to [`open`](Self::open) after a restart.
     type Mark: Clone + Send + Sync + Serialize + DeserializeOwned + 'static;
@@ -95,13 +95,13 @@ pub trait Source: Sized + Send + 'static {
     /// head says how far a consumer is behind.
     const FOLLOWS_STORE: bool = false;
 
-    /// What the source selects. It is stored with the mark: a consumer whose filter has changed must say how to go on.
+    /// The filter of the source. It is stored with the mark: a consumer with a changed filter must say how to go on.
     fn filter(&self) -> Filter {
         Filter::everything()
     }
 
-    /// Starts to deliver behind this mark, or from the beginning. Called at the start and after each failure; what was
-    /// delivered before and not settled is delivered again.
+    /// Starts to deliver behind this mark, or from the beginning. Called at the start and after each failure;
+    /// items that were delivered before and not settled are delivered again.
     fn open(&mut self, after: Option<Self::Mark>) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Waits for the next delivery.
@@ -119,7 +119,7 @@ pub trait Source: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Completes a mark before it is stored, for example by what only the store knows.
+    /// Completes a mark before it is stored, for example with data that only the store has.
     fn complete(&mut self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send {
         async { Ok(mark) }
     }

@@ -87,7 +87,7 @@ pub(crate) fn item_span(frame: &Frame, item: &dyn Any, retries: usize) -> Span {
     span
 }
 
-/// Notes that what a span is about has failed.
+/// Records a failure, and its class, on the span.
 pub(crate) fn failed(span: Option<Span>, class: Class) {
     if let Some(span) = span {
         span.record("otel.status_code", "ERROR");

@@ -20,11 +20,11 @@ pub(crate) trait Work: Send {
     /// Handles items until it is shut down or fails. Begins at the stored checkpoint each time.
     fn run(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// What a failure means.
+    /// The class of a failure.
     fn classify(&self, error: &(dyn Error + 'static)) -> Class;
 }
 
-/// What belongs to each consumer.
+/// The parts that consumers of every kind have.
 #[derive(Clone)]
 pub(crate) struct Frame {
     pub(crate) kind: ConsumerKind,

@@ -17,7 +17,7 @@ pub(crate) use task::Projecting;
 /// Builds a read model from events.
 ///
 /// Handlers may be written as `async fn`. They write through the connection they are given: it belongs to the
-/// transaction that also moves the projection's checkpoint, so whatever happens, each event takes effect once.
+/// transaction that also moves the projection's checkpoint, so each event takes effect once, even after a crash.
 ///
 /// ```
 /// # extern crate recount_core as recount;
@@ -59,9 +59,9 @@ pub(crate) use task::Projecting;
 /// # }
 /// ```
 pub trait Projection: Send + Sync + 'static {
-    /// What it listens to: exactly these types are read and decoded.
+    /// The events that it listens to: exactly these types are read and decoded.
     type Event: Event;
-    /// Where it writes.
+    /// The read model that it writes to.
     type ReadModel: ReadModel;
 
     /// Its name, under which its checkpoint is kept. Another name starts from the first event. It must not change while
@@ -77,7 +77,7 @@ pub trait Projection: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Deletes what the projection has written, so that it can start over. Runs in the transaction that resets the
+    /// Deletes the projection's data, so that the projection can start over. Runs in the transaction that resets the
     /// checkpoint, if a [rebuild](ReadModel::order_rebuild) was ordered or
     /// [`FilterChange::StartOver`](crate::FilterChange::StartOver) was chosen; [`setup`](Self::setup) follows.
     ///
@@ -102,12 +102,12 @@ pub trait Projection: Send + Sync + 'static {
     /// Takes the events of one transaction into the read model, in order: each by [`on`](Self::on), unless a handler
     /// has a better way, such as one statement that writes the rows of them all.
     ///
-    /// If such a handler fails on several events, what it wrote is undone and they are taken by `on`, so that those
-    /// before the one to blame are kept: `on` must do the same.
+    /// If such a handler fails on several events, its writes are rolled back and each event is taken by `on`, so that
+    /// the events before the failing one are kept: `on` must have the same effect.
     ///
-    /// It runs in a metadata scope of what all events have in common: correlation id, actor and trace context, if they
-    /// are equal; no causation id if there are several events. `Metadata::caused_by(recorded).scope(…)` gives one
-    /// event's own, in which `on` always runs.
+    /// It runs in a metadata scope of the values that all events have in common: correlation id, actor and trace
+    /// context, if they are equal; no causation id if there are several events.
+    /// `Metadata::caused_by(recorded).scope(…)` sets one event's own, in which `on` always runs.
     fn on_many(
         &self,
         events: &[(Self::Event, &RecordedEvent)],

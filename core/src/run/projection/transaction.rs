@@ -36,7 +36,7 @@ impl<P: Projection> Model<P> {
         error.is::<TookTooLong>() || self.read_model.is_transient(&self.frame.name, error)
     }
 
-    /// What a failure means.
+    /// The class of a failure.
     pub(super) fn class(&self, error: &(dyn Error + 'static)) -> Class {
         match classify(error) {
             Class::Bad | Class::Transient if self.is_transient(error) => Class::Transient,
@@ -124,7 +124,8 @@ impl<P: Projection> Model<P> {
         Err(error)
     }
 
-    /// The error that says so, if another runner has moved the checkpoint: its rows are then what the handlers met.
+    /// Returns an error if another runner has moved the checkpoint, else `None`. The handlers have then met the other
+    /// runner's rows.
     async fn moved(&self, from: Checkpoint) -> Option<BoxError> {
         let (_, checkpoint) = self.read_model.begin(&self.frame.name).await.ok()?;
         (checkpoint != from).then(|| self.moved_to(from, checkpoint))
@@ -172,7 +173,7 @@ impl<P: Projection> Model<P> {
     /// Which event an error of handlers is about.
     fn blame(&self, error: BoxError, events: &[Decoded<'_, P::Event>]) -> Failure {
         match error.downcast::<OneFailed>() {
-            // Without a transaction the events before it stay handled, whatever the reason.
+            // Without a transaction the events before the failed one stay handled, even if the failure is transient.
             Ok(failed) if !P::ReadModel::UNDOES || !self.is_transient(&*failed.source) => {
                 let OneFailed { at, source } = *failed;
                 Failure::One { at, error: failed_on(events[at].1, source) }

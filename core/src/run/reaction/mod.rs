@@ -83,7 +83,7 @@ use crate::{BoxError, Event, RecordedEvent};
 /// # }
 /// ```
 pub trait Reaction: Send + Sync + 'static {
-    /// What it listens to: exactly these types are read and decoded.
+    /// The events that it listens to: exactly these types are read and decoded.
     type Event: Event;
 
     /// Its name: part of the key of its checkpoint and of each command's idempotency key. Under another name it hears

@@ -42,7 +42,7 @@ impl<R: Reaction> Reacting<R> {
     }
 }
 
-/// What the commands carry. An event without a conversation starts one.
+/// The metadata of the commands that a reaction dispatches. An event without a correlation id starts a conversation.
 fn metadata(recorded: &RecordedEvent) -> Metadata {
     let mut metadata = Metadata::caused_by(recorded);
     if metadata.correlation_id.is_none() {
