@@ -8,7 +8,7 @@ use sqlx_core::transaction::TransactionManager;
 use tokio::time::timeout;
 
 use crate::database::{Line, pause};
-use crate::error::{Cause, Class};
+use crate::error::{Cause, Class, is_undone};
 use crate::inline::{BATCH, Manager, OPERATION, Projections};
 use crate::resolve;
 use crate::writer::{Failed, hang_up};
@@ -104,8 +104,9 @@ impl Projections {
             Ok(Err(error)) => {
                 hang_up(line);
                 match failed {
-                    Failed::Call(cause) => Failed::Call(cause),
-                    Failed::Answer(_) => Failed::Call(Cause::from(error)),
+                    // The server's own time limit may answer the rollback: the handler is still to blame.
+                    Failed::Answer(_) if is_undone(&error) => Failed::Call(Cause::from(error)),
+                    failed => failed,
                 }
             }
             Err(_) => {

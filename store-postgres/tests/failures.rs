@@ -175,7 +175,7 @@ async fn a_fold_goes_on_where_its_connection_was_ended() {
 
 async fn idle_in_transaction(server: &Postgres) -> i64 {
     let mut shell = PgConnection::connect(&server.url()).await.unwrap();
-    let idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
     sqlx::query_scalar(idle).fetch_one(&mut shell).await.unwrap()
 }
 

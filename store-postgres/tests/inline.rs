@@ -85,7 +85,8 @@ async fn same(fresh: &Fresh, store: &PostgresStore, count: usize) {
     let written = sqlx::query_scalar("SELECT position FROM log ORDER BY number").fetch_all(&mut shell);
     let written: Vec<i64> = written.await.unwrap();
     assert_eq!((written, count), (positions.clone(), positions.len()));
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    let open = "SELECT count(*) FROM pg_stat_activity \
+        WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
     assert_eq!(fresh.number(open).await, 0);
 }
 

@@ -89,7 +89,7 @@ async fn counted(url: &str) -> i64 {
 /// How many sessions are idle in a transaction.
 async fn idle(url: &str) -> i64 {
     let mut shell = PgConnection::connect(url).await.unwrap();
-    let select = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    let select = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
     sqlx::query_scalar(select).fetch_one(&mut shell).await.unwrap()
 }
 
