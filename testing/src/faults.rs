@@ -14,7 +14,7 @@ use recount_core::{
 };
 use tokio::sync::watch;
 
-/// What a store can be asked.
+/// The operations of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -93,7 +93,7 @@ impl Operation {
     }
 }
 
-/// What goes wrong with a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

@@ -31,7 +31,7 @@ pub async fn closing_a_stream_again_is_harmless(h: &dyn Harness) {
     append(&*store, &unknown, recount_core::ExpectedVersion::NoStream, events(1)).await.unwrap();
 }
 
-/// What one instance closes is closed in the other.
+/// A stream that one instance closes is closed in the other.
 pub async fn instances_agree_on_closed_streams(h: &dyn Harness) {
     let (one, other) = (h.open().await, h.open().await);
     let to = stream("s");

@@ -1,4 +1,4 @@
-//! What the promises are written with.
+//! Helpers for writing the promises.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,17 +106,17 @@ pub async fn read(store: &dyn Store, from: &StreamId) -> Vec<RecordedEvent> {
     }
 }
 
-/// What a read of a stream gives.
+/// The events that a read of a stream gives.
 pub async fn collect_stream(store: &dyn Store, read: ReadStream) -> Result<Vec<RecordedEvent>, StoreError> {
     store.read_stream(read).try_collect().await
 }
 
-/// What a read of the whole store gives.
+/// The events that a read of the whole store gives.
 pub async fn collect_all(store: &dyn Store, read: ReadAll) -> Vec<RecordedEvent> {
     store.read_all(read).try_collect().await.unwrap()
 }
 
-/// What a query selects.
+/// The events that a query selects.
 pub async fn select(store: &dyn Store, query: Query) -> Vec<RecordedEvent> {
     collect_all(store, ReadAll::new(query)).await
 }
@@ -126,7 +126,7 @@ pub async fn everything(store: &dyn Store) -> Vec<RecordedEvent> {
     select(store, Query::all()).await
 }
 
-/// What was not as the append expected; panics if it went through or failed otherwise.
+/// The violations of a conflict; panics if it went through or failed otherwise.
 #[track_caller]
 pub fn violations(outcome: Result<Appended, AppendError>) -> Vec<Violation> {
     match outcome {
@@ -155,7 +155,7 @@ pub fn positions(events: &[RecordedEvent]) -> Vec<u64> {
     events.iter().map(|event| event.position.get()).collect()
 }
 
-/// What was appended, of recorded events.
+/// The data of recorded events, as it was appended.
 pub fn data(events: &[RecordedEvent]) -> Vec<EventData> {
     events.iter().map(|event| event.data.clone()).collect()
 }
