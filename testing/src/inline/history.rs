@@ -20,7 +20,7 @@ pub async fn events_from_before_are_taken_at_open<H: Harness>(h: &Arc<H>) {
     assert_eq!(reason(&refused), "this one is refused");
 }
 
-/// The next append with the projection takes in, in order, what an instance without it has appended, however much.
+/// The next append with the projection takes in, in order, all events that an instance without it has appended.
 pub async fn events_of_another_program_are_taken_with_the_next_append<H: Harness>(h: &Arc<H>) {
     let (store, without) = (open(h).await, h.store().await);
     for count in [1, 3, 2500] {

@@ -1,4 +1,4 @@
-//! Each event takes effect once, whatever fails.
+//! Each event takes effect once, even after failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

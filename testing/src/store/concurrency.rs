@@ -1,4 +1,4 @@
-//! Writers at once: what excludes each other has one winner, what doesn't never conflicts, nothing is half done.
+//! Concurrent writers: of appends that exclude each other one wins, other appends never conflict, none is half done.
 
 use std::collections::HashMap;
 use std::sync::Arc;

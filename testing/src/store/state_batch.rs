@@ -184,7 +184,7 @@ pub async fn a_cancelled_batch_is_whole_or_absent(h: &dyn Harness) {
     }
 }
 
-/// The store's time does not go back, is the same for all instances, and decides what expires.
+/// The store's time does not go back, is the same for all instances, and decides whether an entry expires.
 pub async fn the_store_tells_the_time_that_expiry_goes_by(h: &dyn Harness) {
     let instances = instances(h).await;
     let mut last = instances[0].now().await.unwrap();
