@@ -35,7 +35,7 @@ const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca
 /// The parameter that names the store's schema. It is recount's own; the driver does not know it.
 const SCHEMA: &str = "schema";
 
-/// An address whose `Debug` shows no secrets.
+/// An address with a `Debug` that shows no secrets.
 #[derive(Clone)]
 pub(crate) struct Address(String);
 

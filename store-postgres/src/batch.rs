@@ -82,7 +82,7 @@ pub(crate) fn tag_names(event: &EventData) -> Vec<&str> {
     tags
 }
 
-/// The call that appends these, all of whose kinds are known.
+/// The call that appends these. The kinds of all their events are known.
 pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> Result<Statement, StoreError> {
     let kinds_known = kinds.len();
     let mut columns = Columns::default();
@@ -226,7 +226,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// What the call answered.
+/// The columns of the call's answer.
 struct Answer {
     accepted: Vec<bool>,
     condition: Vec<Option<i64>>,
@@ -315,7 +315,8 @@ pub(crate) fn appended(append: &Append, position: i64, heads: &[i64]) -> Appende
     Appended { position: Position::new(position.cast_unsigned()), streams: streams.collect(), repeated: false }
 }
 
-/// Why an append was refused whose streams end in these versions, and whose condition found this position.
+/// The reason for refusing an append: its streams end in the versions `heads`, and its condition found the position
+/// `condition`.
 pub(crate) fn conflict(append: &Append, heads: &[i64], condition: Option<i64>) -> Conflict {
     let mut violations: Vec<Violation> = append
         .streams

@@ -35,7 +35,7 @@ impl Rows {
         &self.0
     }
 
-    /// Forgets what was taken.
+    /// Forgets the rows taken.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -20,7 +20,8 @@ use crate::patience::{self, Process};
 use crate::schema::Schema;
 use crate::statement::{Statement, Taker};
 
-/// How often a statement is repeated whose connection turned out to have ended, or that others were in the way of.
+/// The maximum number of attempts for a statement that fails because its connection has ended, or because other
+/// transactions are in the way.
 const ATTEMPTS: usize = 10;
 /// The lock timeout of a statement, in multiples of the patience. The lock's holder may wait for this very statement,
 /// such as a caller that holds a transaction with an append and now appends outside of it.
@@ -39,7 +40,7 @@ pub(crate) struct Database {
     resting: Arc<Resting>,
 }
 
-/// A connection whose process is known, so that one can ask what became of it.
+/// A connection and its server process. The process is known so that the store can find out whether it has ended.
 pub(crate) struct Line {
     pub(crate) connection: PoolConnection<Postgres>,
     pub(crate) process: Process,
@@ -51,8 +52,8 @@ struct Resting {
     lines: Mutex<Vec<(Line, Instant)>>,
     /// Told of each that is given back.
     given: Notify,
-    /// For one at a time: many who all opened connections would give most of them up again, since the first come back
-    /// to rest before the last are there.
+    /// One caller opens a connection at a time. If many callers did so at once, most of these connections would not be
+    /// used: the first ones come back to rest before the last ones are open.
     opening: Arc<Semaphore>,
 }
 
@@ -127,7 +128,7 @@ impl Database {
 
     /// A connection; if one just turned out to have ended, others may have as well, so that they are asked first.
     pub(crate) async fn line(&self, careful: bool) -> Result<Line, Cause> {
-        // Most often one was used a moment ago. In a box: every call carries room for what is seldom needed.
+        // Most often a connection was used a moment ago. The rest is boxed: it is rare, and would grow every call.
         if !careful && let Some(line) = self.at_hand() {
             return Ok(line);
         }
@@ -155,7 +156,7 @@ impl Database {
             }
             tokio::select! {
                 opened = self.open() => match opened {
-                    // Begun before the network was back, maybe, and for somebody else.
+                    // Another caller may have begun this attempt before the network was back.
                     Err(cause) if cause.is_timeout() => {}
                     opened => opened?,
                 },
@@ -181,8 +182,8 @@ impl Database {
         failed.await.map_or(Ok(()), Err)
     }
 
-    /// A connection of the pool's. It has half of the patience to come: whoever waits behind an attempt that gets no answer
-    /// has time for another.
+    /// A connection from the pool, which must come within half of the patience: a caller that waits behind an attempt
+    /// without an answer then has time for another attempt.
     async fn fresh(&self) -> Result<Line, Cause> {
         let started = Instant::now();
         let mut attempt = 1;
@@ -206,7 +207,8 @@ impl Database {
         }
     }
 
-    /// Takes a connection back whose last statement was answered to its end. One that is dropped instead goes to the pool.
+    /// Takes a connection back. Its last statement must have been answered to its end. A connection that is dropped
+    /// instead goes to the pool.
     pub(crate) fn rest(&self, line: Line) {
         self.resting.lines().push((line, Instant::now()));
         if self.pool.is_closed() {
@@ -222,7 +224,7 @@ impl Database {
         Ok(rows)
     }
 
-    /// The same, with somebody else who takes the rows, and a statement that is made anew for each attempt.
+    /// The same, but `taker` takes the rows, and the statement is made anew for each attempt.
     pub(crate) fn read_into(
         &self,
         operation: &'static str,
@@ -285,7 +287,7 @@ pub(crate) fn pause(attempt: usize) -> Duration {
     Duration::from_millis(u64::try_from(attempt).unwrap_or(u64::MAX).min(50))
 }
 
-/// A pool whose connections are good for this crate's statements; `tuned` sets what suits them.
+/// A pool of connections for this crate's statements; `tuned` adds the session settings that suit them.
 pub(crate) fn pool(options: PgConnectOptions, size: u32, patience: Duration, tuned: bool) -> PgPool {
     PgPoolOptions::new()
         .max_connections(size)
@@ -294,7 +296,8 @@ pub(crate) fn pool(options: PgConnectOptions, size: u32, patience: Duration, tun
         .before_acquire(move |connection, about| {
             async move { Ok(about.idle_for < IDLE || patience::answers(connection, patience).await) }.boxed()
         })
-        // What its last user left under way is waited for, but not for ever: until then it counts as in use.
+        // The last user may have left a statement under way. The pool waits for it, up to the patience, and counts the
+        // connection as in use until then.
         .after_release(move |connection, _| {
             async move {
                 timeout(patience, connection.ping()).await.unwrap_or_else(|_| Err(patience::silence())).map(|()| true)

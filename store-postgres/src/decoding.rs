@@ -17,7 +17,7 @@ pub(crate) struct Decoding<'k> {
     events: Vec<RecordedEvent>,
     bytes: usize,
     cut: bool,
-    /// From the first one on whose kind must be learned.
+    /// The rows from the first one with an unknown kind on.
     later: Vec<(PgRow, i64)>,
     failed: Option<StoreError>,
 }

@@ -63,7 +63,7 @@ impl From<AppendError> for Failed {
     }
 }
 
-/// What a failure means.
+/// The meaning of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// A row stood in the way of another with the same key.
@@ -74,7 +74,7 @@ pub(crate) enum Class {
     Contention,
     /// The server ended the connection and said so: nothing was committed.
     Ended,
-    /// The connection broke off, at whatever point.
+    /// The connection broke off, at an unknown point.
     Lost,
     /// The server has too much to do, or takes no writes now.
     Busy,
@@ -102,7 +102,7 @@ impl Cause {
         matches!(&*self.0, sqlx::Error::PoolTimedOut)
     }
 
-    /// What the failure of an operation means to its caller; nothing was written.
+    /// The error that the caller gets for a failed operation; nothing was written.
     pub(crate) fn store_error(&self, operation: &'static str) -> StoreError {
         let source: BoxError = Box::new(self.clone());
         match self.class() {
@@ -123,7 +123,7 @@ impl Cause {
         }
     }
 
-    /// What the failure of a statement that commits means: it is undone for certain only if the server says so.
+    /// The error for a failed statement that commits: it is undone for certain only if the server says so.
     pub(crate) fn commit_error(&self, operation: &'static str) -> StoreError {
         match self.class() {
             Class::Lost => StoreError::OutcomeUnknown { operation, source: Box::new(self.clone()) },
@@ -143,7 +143,7 @@ pub(crate) fn heals(error: &sqlx::Error) -> bool {
     matches!(class(error), Class::Contention | Class::Ended | Class::Lost | Class::Busy | Class::Full)
 }
 
-/// What a failure means, by SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+/// The meaning of a failure, by SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn class(error: &sqlx::Error) -> Class {
     let error = match error {
         sqlx::Error::Database(error) => error,
@@ -184,7 +184,7 @@ impl<T> During<T> for Result<T, sqlx::Error> {
     }
 }
 
-/// Stored data that can't be what this crate wrote.
+/// The error for stored data that this crate can't have written.
 pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged { what: what.into() }
 }

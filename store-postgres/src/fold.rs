@@ -1,4 +1,4 @@
-//! Folding a stream: one statement, whose rows are shown as they come, since nothing of them is kept.
+//! Folding a stream: one statement. Its rows are shown as they come, and none of them is kept.
 
 use recount_core::{Direction, EachEvent, EventRef, ReadStream, StoreError, StreamVersion};
 use sqlx::postgres::PgRow;
@@ -80,7 +80,7 @@ struct Folding<'a> {
     server: Option<i64>,
     /// A kind that must be learned first.
     unknown: Option<i32>,
-    /// What the stream ends in, if it is closed.
+    /// The mark at the end of the stream, if it is closed.
     mark: Option<i64>,
     failed: Option<StoreError>,
 }

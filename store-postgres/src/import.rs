@@ -12,10 +12,10 @@ use crate::error::{Class, Failed};
 use crate::import_batch::Session;
 use crate::store::PostgresStore;
 
-/// What one transaction writes at most: about 100 ms, for which other appends may have to wait.
+/// The maximum number of events in one transaction: about 100 ms, for which other appends may have to wait.
 const BATCH_EVENTS: usize = 5000;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// How often a batch is tried again that others were in the way of, or whose connection broke off.
+/// How often a batch is tried again after other transactions were in its way, or after its connection broke off.
 const ATTEMPTS: usize = 8;
 
 /// How an [import](PostgresStore::import) ended.
@@ -27,8 +27,8 @@ pub struct Imported {
     pub skipped: u64,
 }
 
-/// Why an [import](PostgresStore::import) broke off. What came before is imported, except for the events of the last few
-/// thousand that share a transaction with what failed. Run again from the start, it goes on where it broke off.
+/// Why an [import](PostgresStore::import) broke off. The events before the failure are imported, except for up to a few
+/// thousand that share a transaction with the failed event. Run again from the start, it goes on where it broke off.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -44,7 +44,7 @@ pub enum ImportError {
         source: InvalidAppend,
     },
     /// The store refused or failed: [`AppendError::Conflict`] if a stream is closed, [`AppendError::DuplicateEvent`] if the id
-    /// belongs to another event, else [`AppendError::Store`], whose error tells whether trying again can help.
+    /// belongs to another event, else [`AppendError::Store`]: the error inside tells whether trying again can help.
     #[error(transparent)]
     Store(#[from] AppendError),
 }
@@ -73,13 +73,15 @@ impl PostgresStore {
     /// comes after those that its stream has: the `position` and `version` that it had in the source are not looked at. Times
     /// keep microseconds, and need not be in order.
     ///
-    /// *It can be repeated.* An event whose id is recorded already, in the same stream and with the same time, is skipped. So
-    /// after a failure or a crash, run the same import again from the start, or from anywhere before the place where it broke off.
-    /// The same holds for an event that the source brings twice. The id of any other event is refused.
+    /// *It is idempotent.* An event is skipped if its id is recorded already, in the same stream and with the same
+    /// time. So after a failure or a crash, run the same import again from the start, or from anywhere before the place
+    /// where it broke off. The same holds for an event that the source brings twice. The id of any other event is
+    /// refused.
     ///
-    /// *It is an append like others to everybody else.* Transactions of up to 5,000 events or about 8 MiB keep all promises of the
-    /// store: others may append to the same streams meanwhile, to which they are no more than events that come in between; conditions see what is
-    /// imported, and subscribers see it all, once and in order, as it comes in. An append may have to wait for such a transaction,
+    /// *To other writers and readers it is an ordinary append.* Transactions of up to 5,000 events or about 8 MiB keep
+    /// all promises of the store. Other writers may append to the same streams meanwhile: to them, imported events are
+    /// just events that come in between. Conditions see the imported events, and subscribers see them all, once and in
+    /// order, as they come in. An append may have to wait for such a transaction,
     /// about a tenth of a second; if the importing machine or its network dies in one, 20 seconds. Nothing tells a projection that an event is of old, other than its time.
     ///
     /// Two batches at most are in memory: one is written while the next is gathered. The import has a connection of its own.
@@ -88,10 +90,11 @@ impl PostgresStore {
     /// See [`ImportError`]. Failures of the server are sat out for as long as the [patience](crate::PostgresBuilder::patience).
     ///
     /// # Cancel safety
-    /// Dropping the future undoes at most the transaction under way, wholly or not at all; what is left continues as above.
+    /// Dropping the future undoes at most the transaction under way, wholly or not at all. Repeating the import, as
+    /// above, brings in the rest.
     ///
     /// # Examples
-    /// Moving to another server; the bar shows what was read, which is two batches ahead at most.
+    /// Moving to another server. The bar counts the events read, which are at most two batches ahead of the writes.
     ///
     /// ```no_run
     /// use futures_util::TryStreamExt;
@@ -178,7 +181,8 @@ fn weight(event: &RecordedEvent) -> usize {
     EVENT + event.data.payload.len() + tags.sum::<usize>() + headers.sum::<usize>()
 }
 
-/// Writes a batch in one transaction. If the answer is lost it is tried again: what was written is skipped then.
+/// Writes a batch in one transaction. If the answer is lost the batch is tried again: events already written are
+/// skipped then.
 async fn write(session: &mut Session<'_>, events: &[RecordedEvent]) -> Result<Imported, ImportError> {
     if events.is_empty() {
         return Ok(Imported::default());

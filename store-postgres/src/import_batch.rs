@@ -42,7 +42,7 @@ pub(crate) struct Session<'a> {
     reader: &'a Reader,
     wake: &'a Wake,
     projections: Option<&'a Projections>,
-    /// Not the pool's, so that dropping it at any point undoes what it was at.
+    /// Not a connection of the pool, so that dropping it at any point rolls back its transaction.
     line: Option<(PgConnection, Process)>,
     /// The versions that streams had last, at least.
     heads: HashMap<StreamId, i64>,
@@ -72,7 +72,8 @@ impl<'a> Session<'a> {
         kinds.make(database, missing).await
     }
 
-    /// After a failure: gives up the connection. What a lost one left under way holds up everybody, so it is ended.
+    /// After a failure: gives up the connection. A transaction that a lost connection left under way holds up all other
+    /// appends, so its server process is ended.
     pub(crate) async fn start_over(&mut self, class: Class) {
         self.heads.clear();
         if class == Class::Unique {
@@ -98,7 +99,7 @@ impl<'a> Session<'a> {
             // An append's locks are the server's alone; these depend on this side going on. If it can't, they are to go soon.
             self.say(include_str!("sql/tune_import.sql")).await?;
         }
-        // What is looked at after the locks must be newer than they are.
+        // The rows that are read after the locks must be newer than the locks.
         self.begin().await?;
         self.lock(events).await?;
         let fresh = if self.careful > 0 { self.fresh(events).await? } else { events.iter().collect() };
@@ -145,7 +146,7 @@ impl<'a> Session<'a> {
         Statement::new(&self.reader.database.schema, template)
     }
 
-    /// Locks what an append of these events would, in the same order.
+    /// Takes the locks that an append of these events would take, in the same order.
     async fn lock(&mut self, events: &[RecordedEvent]) -> Result<(), sqlx::Error> {
         let mut locks = Locks::new(&self.reader.database.schema);
         for event in events {

@@ -39,7 +39,7 @@ pub(crate) struct Projections {
     reader: Reader,
 }
 
-/// What a transaction finds.
+/// The state that a transaction finds when it begins.
 struct State {
     newest: Position,
     /// It tells whether a handler has ended the transaction.
@@ -67,7 +67,8 @@ struct Moves<'i> {
 }
 
 impl Projections {
-    /// Sets them up and takes in what was appended without them, in transactions of bounded size. `None` if there are none.
+    /// Sets the projections up and takes in the events appended without them, in transactions of bounded size. `None`
+    /// if there are no projections.
     pub(crate) async fn open(
         mut inlines: Inlines<PostgresReadModel>,
         reader: Reader,
@@ -92,13 +93,13 @@ impl Projections {
         &self.reader.database
     }
 
-    /// Takes in what was appended without these projections, in transactions of its own.
+    /// Takes in the events appended without these projections, in transactions of its own.
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
         while !self.transact(None).await? {}
         Ok(())
     }
 
-    /// Bounds a statement of this store's in the transaction, whose answer comes at once.
+    /// Runs one of this store's own statements in the transaction, with a time limit: its answer comes at once.
     async fn ask(&self, statement: Statement, connection: &mut PgConnection) -> Result<Vec<PgRow>, Failed> {
         let answer = timeout(self.database().patience() * 2, statement.run(connection)).await;
         answer.unwrap_or_else(|_| Err(patience::silence())).map_err(|error| Failed::Call(error.into()))
@@ -136,8 +137,8 @@ impl Projections {
         Ok(text.map(|text| recount_core::Filter::parse(&text)))
     }
 
-    /// Takes in, inside a transaction that holds the gate alone, what the projections haven't seen, or this many
-    /// events of it for each.
+    /// Takes in the events that the projections haven't seen, or at most `limit` of them for each. The transaction must
+    /// hold the gate alone.
     pub(crate) async fn advance(&self, connection: &mut PgConnection, limit: Option<u64>) -> Result<Advanced, Failed> {
         let depth = Manager::get_transaction_depth(connection);
         let State { newest, transaction, timeout, checkpoints } = self.look(connection).await?;

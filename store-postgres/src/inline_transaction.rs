@@ -17,8 +17,8 @@ use crate::writer::{Failed, hang_up};
 const ATTEMPTS: usize = 8;
 
 impl Projections {
-    /// Sets this projection up, or advances them all, in a transaction of its own; whether they have caught up. It may be
-    /// repeated, whatever became of an attempt.
+    /// Sets this projection up, or advances them all, in a transaction of its own. Returns whether they have caught up.
+    /// An attempt may be repeated, even if its outcome is unknown.
     pub(crate) async fn transact(&self, set_up: Option<usize>) -> Result<bool, StoreError> {
         let mut attempt = 1;
         loop {

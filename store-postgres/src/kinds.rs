@@ -14,7 +14,7 @@ use crate::statement::Statement;
 
 const OPERATION: &str = "reading the kinds of events";
 
-/// What events of one kind have in common.
+/// The properties that all events of one kind share.
 #[derive(Debug)]
 pub(crate) struct Kind {
     id: i32,
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// What was known at some time.
+/// A snapshot of the known kinds.
 #[derive(Clone, Debug, Default)]
 struct Table {
     /// The server that has these kinds.
@@ -78,7 +78,7 @@ impl Kinds {
         (table.server == self.incarnation.server()).then(|| with(&table))
     }
 
-    /// By what is known now.
+    /// A lookup that starts from the kinds known now.
     pub(crate) fn of_rows(&self) -> KindsOfRows {
         KindsOfRows { table: self.look(Arc::clone).unwrap_or_default(), before: None }
     }
@@ -168,7 +168,7 @@ impl Kinds {
         let versions: Vec<i64> = missing.iter().map(|(.., version)| i64::from(*version)).collect();
         let insert = Statement::new(&database.schema, include_str!("sql/insert_kinds.sql"));
         let insert = insert.bind(categories).bind(types).bind(versions);
-        // In a box: every append carries room for what is seldom needed.
+        // Boxed: adding kinds is rare, and inlining its future would grow every append.
         Box::pin(async move {
             database.read("adding kinds of events", insert).await?;
             self.reload(database).await

@@ -26,14 +26,16 @@
 //! # How it works
 //!
 //! *A lone append is written by its caller's own task,* in one short round trip, through the connection that was used last; one event without
-//! tags by a plain `INSERT`, whose locks the server takes when it reads the parameters.
+//! tags by a plain `INSERT`. The server takes the locks of that statement when it reads the parameters.
 //!
-//! *Loading an aggregate is one statement.* Its rows have what folding takes and nothing else, and are folded while the server makes more.
+//! *Loading an aggregate is one statement.* Its rows have only the columns that folding needs, and are folded while the
+//! server makes more.
 //!
 //! *Concurrent appends share commits.* Two tasks write. Each takes an append and all that queued up while the last commit ran, and hands
 //! them to one function of the database in one round trip. There each succeeds or conflicts on its own.
 //!
-//! *A closed stream ends in a mark,* a row behind its last event, so that whoever looks where it is sees that too. `event_log` doesn't show it.
+//! *A closed stream ends in a mark,* a row behind its last event. A statement that reads the end of the stream thus
+//! also sees that it is closed. `event_log` doesn't show the mark.
 //!
 //! *Locks before looks.* An append first locks the names that it depends on, in one order everywhere: its streams, its key, the tags
 //! that it writes (shared) and one tag of each alternative of its condition (exclusive). Only then it looks at versions, keys and
@@ -41,15 +43,16 @@
 //! meet. A condition on events without tags waits for all other appends, and they for it.
 //!
 //! *Readers never overtake writers.* Positions are drawn from a sequence before the commit, so a larger one can be
-//! committed first. Whoever draws holds a lock that says from where on; readers go up to the lowest such lock. Only appends hold
-//! them: a forgotten transaction or the advisory locks of another application hold up nobody.
+//! committed first. An append that draws positions holds a lock that says where they begin; readers go up to the lowest
+//! such lock. Only appends hold these locks: a forgotten transaction or the advisory locks of another application hold
+//! up no reader.
 //!
-//! *Every instance learns of appends at once*, by `NOTIFY`, sent after the commit and once for many of them, if there are others to hear it:
-//! who begins to listen says so. Behind it is a slow poll, which is what remains behind a pooler that gives each transaction another
-//! connection.
+//! *Every instance learns of appends at once*, by `NOTIFY`. It is sent after the commit, once for many appends,
+//! and only if there are other instances: an instance that begins to listen announces it. A slow poll backs it up.
+//! Behind a pooler that gives each transaction another connection, only the poll remains.
 //!
-//! *Plans don't change.* Statements have one plan, whatever the arguments and however much is there, and it goes through an index: made
-//! anew for each call, plans cost more than most appends.
+//! *Plans don't change.* A statement has one plan for all arguments and any number of rows, and the plan goes through
+//! an index. Planning anew for each call would cost more than most appends.
 //!
 //! # Read models
 //!
@@ -57,7 +60,7 @@
 //!
 //! # Within a transaction of one's own
 //!
-//! [`PostgresStore::append_in`] writes events in the caller's transaction, beside whatever else happens there.
+//! [`PostgresStore::append_in`] writes events in the caller's transaction, beside the transaction's other writes.
 //!
 //! # Inline projections
 //!
@@ -66,11 +69,11 @@
 //!
 //! # Bulk import
 //!
-//! [`PostgresStore::import`] brings in what was recorded elsewhere, by `COPY`, with the ids and times that it has.
+//! [`PostgresStore::import`] brings in events that were recorded elsewhere, by `COPY`, and keeps their ids and times.
 //!
 //! # Guarantees
 //!
-//! * What was acknowledged is committed with `synchronous_commit` on. An append is there whole or not at all.
+//! * An acknowledged append is committed with `synchronous_commit` on. An append is there whole or not at all.
 //! * Any number of instances and processes may use a schema at once, and schemas of one database don't know each other.
 //! * If a connection breaks off or falls silent during an append, the store ends the server process behind it, looks which events are there, and
 //!   repeats the rest. Only if the server can't be asked within [the patience](PostgresBuilder::patience) the append fails with
@@ -81,7 +84,7 @@
 //! * Rows of events refuse `UPDATE`, `DELETE` and `TRUNCATE`, except through [`erase`](recount_core::EventStore::erase).
 //!   Positions are never used twice. They have gaps where appends were undone.
 //! * A schema made by a newer recount is refused and left as it is. With an up-to-date schema no right to make tables is needed:
-//!   [`PostgresStore::migrations_sql`] is what to run otherwise.
+//!   otherwise an administrator runs [`PostgresStore::migrations_sql`] first.
 //!
 //! * An instance remembers only committed rows, and only those of its current server. So a reader skips no event that
 //!   is in flight, even if the server crashes, or a replica without the last commits takes over.
@@ -100,7 +103,8 @@
 //!
 //! * Everything goes to the primary: a replica has the rows but not the locks that order them. It is
 //!   [unavailable](recount_core::StoreError::Unavailable) until it is promoted.
-//! * Triggers stop mistakes, not malice: who owns the tables can drop them. Who writes to the tables past this store breaks its promises.
+//! * Triggers stop mistakes, not malice: the owner of the tables can drop them. A program that writes to the tables
+//!   past this store breaks the store's promises.
 //! * Erased data stays in the server's log, its replicas and backups, and in the table's files until vacuumed.
 //! * One call of more than about 1 GB, all payloads together, is more than the protocol takes.
 //! * Connections are encrypted only with the feature `tls`.

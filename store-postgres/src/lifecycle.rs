@@ -17,7 +17,7 @@ pub(crate) const ERASED: i64 = i64::MAX;
 /// The greatest age that is asked for, in microseconds: the database can subtract it from the present.
 const GREATEST_AGE: i64 = 1000 * 365 * 86_400 * 1_000_000;
 
-/// Fails unless the stream is there, by what it ends in.
+/// Fails unless the stream is there; `end` is its last version or its mark.
 pub(crate) fn present(stream: &StreamId, end: Option<i64>) -> Result<(), StoreError> {
     match end {
         None => Err(StoreError::StreamNotFound { stream: stream.clone() }),
@@ -44,7 +44,7 @@ pub(crate) async fn erase(database: &Database, stream: &StreamId) -> Result<(), 
     }
 }
 
-/// What the stream ended in before, if it is there.
+/// Closes the stream. Returns the version or mark that it ended in before, if the stream is there.
 async fn close(
     database: &Database,
     stream: &StreamId,
@@ -53,7 +53,7 @@ async fn close(
 ) -> Result<Option<i64>, StoreError> {
     let close = Statement::new(&database.schema, include_str!("sql/close_stream.sql"));
     let close = close.bind(stream.as_str()).bind(database.schema.stream_lock(stream)).bind(mark);
-    // Again it finds what it did.
+    // A repeated call finds the mark of the first one, so the statement is idempotent.
     let rows = database.read(operation, close).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0)).during(operation)
 }

@@ -13,13 +13,13 @@ use crate::{patience, resolve};
 
 /// Before listening is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// What comes after the name of an instance that begins to listen.
+/// The text after the name of an instance that begins to listen.
 const HELLO: &str = " begins to listen";
 
 /// Listens for notifications of other instances; a connection that breaks off or falls silent is made anew.
 ///
-/// Whoever begins to listen says so, and those who hear it answer as if they had appended: both know then that they are not alone,
-/// and what happened before is looked for.
+/// An instance that begins to listen announces it, and the instances that hear it answer as if they had appended. Then
+/// both sides know that they are not alone, and look for earlier appends.
 pub(crate) async fn listen(database: Database, wake: Wake, id: String) {
     loop {
         let Err(error) = hear(&database, &wake, &id).await;
@@ -33,7 +33,7 @@ async fn hear(database: &Database, wake: &Wake, id: &str) -> Result<Infallible, 
     let patience = database.patience();
     let starting = timeout(patience, start(database, id));
     let (mut listener, process) = starting.await.unwrap_or_else(|_| Err(patience::silence()))?;
-    // What happened before was not told.
+    // Appends before this moment were not announced to this connection.
     wake.look();
     loop {
         match timeout(patience / 2, listener.try_recv()).await {
@@ -45,7 +45,7 @@ async fn hear(database: &Database, wake: &Wake, id: &str) -> Result<Infallible, 
                 let connection = (&mut listener).acquire().await?;
                 if !patience::answers(connection, patience).await {
                     drop(listener);
-                    // What it left to the dead connection ends once the server hangs up.
+                    // The server process behind the dead connection may still run, so it is ended.
                     let _ = timeout(patience, resolve::end(database, process)).await;
                     return Err(patience::silence());
                 }

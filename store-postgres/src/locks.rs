@@ -1,4 +1,4 @@
-//! What an append locks before it looks: the names that it depends on.
+//! The locks that an append takes before it reads: one for each name that it depends on.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::schema::{Lock, Schema};
 /// With more than this, lock everything: the database's room for locks is limited.
 const MAX_LOCKS: usize = 1000;
 
-/// Advisory locks in the one order in which everybody takes them, and whether each is against everybody, not only against those who do.
+/// Advisory locks in the one lock order of all appends, and whether each lock is exclusive or shared.
 pub(crate) struct Locks<'s> {
     schema: &'s Schema,
     locks: BTreeMap<i64, bool>,

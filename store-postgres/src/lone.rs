@@ -1,4 +1,4 @@
-//! The short way of an append that nobody else is beside: its caller's task writes.
+//! The short way of an append while no other append is under way: the caller's own task writes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::push::Wake;
 use crate::request::Work;
 use crate::writer::{Undone, Writer};
 
-/// Who is appending now.
+/// Counts the appends under way, and writes those that are alone.
 pub(crate) struct Lone {
     under_way: Arc<AtomicUsize>,
     writer: Writer,
@@ -28,7 +28,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Wakes whoever watches, also if the caller goes away in the middle: the append may be done.
+/// Wakes the watchers on drop, also if the caller goes away in the middle: the append may be done.
 struct Told(Option<Wake>);
 
 impl Drop for Told {
@@ -50,11 +50,11 @@ impl Lone {
         (UnderWay(Arc::clone(&self.under_way)), others > 0)
     }
 
-    /// Appends in this task. It takes the connection that was used last, most often by the same caller who read what he decided on: its
-    /// server process is the one that still is in the processor's caches.
+    /// Appends in this task. It takes the connection that was used last, most often by the same caller to read the
+    /// events that its decision rests on: the server process of that connection is still in the processor's caches.
     ///
     /// # Cancel safety
-    /// The connection of a dropped append goes back to the pool, which waits for what was sent to be answered.
+    /// The connection of a dropped append goes back to the pool, which waits for the answer to the statement sent.
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let Writer { database, kinds, wake, .. } = &self.writer;
         let mut told = Told(Some(wake.clone()));
@@ -78,7 +78,7 @@ impl Lone {
             Some((process, Err(error))) => Some(Undone { cause: error.into(), process, newest }),
             _ => None,
         };
-        // In a box: most appends carry nothing of what is seldom needed.
+        // Boxed: this path is rare, and inlining its future would grow every append.
         let outcome = Box::pin(self.append_at_length(append, line, undone)).await;
         told.0 = None;
         outcome

@@ -1,4 +1,4 @@
-//! The tables: what version a schema has, and bringing it to the newest.
+//! The tables: reading the version of a schema, and migrating it to the newest.
 
 use std::pin::pin;
 
@@ -101,7 +101,7 @@ async fn patiently(
             let mut connection = database.pool.connect_options().connect().await?;
             match patience::process(&mut connection).await {
                 Ok(process) => return Ok((connection, process)),
-                // Somebody may be ending sessions; the next one lives, or can't be had.
+                // An administrator may be ending sessions. The next session lives, or can't be opened.
                 Err(error) => {
                     let cause = Cause::from(error);
                     if cause.class() != Class::Ended {

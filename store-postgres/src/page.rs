@@ -20,7 +20,7 @@ pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// And at most this many events.
 const PAGE_EVENTS: usize = 1024;
 const FIRST_PAGE_EVENTS: usize = 32;
-/// What an event weighs beside its payload.
+/// The size that an event counts for, in addition to its payload.
 pub(crate) const EVENT_BYTES: usize = 256;
 
 /// Payloads up to this size fit in a page however many of its events have them.
@@ -54,7 +54,7 @@ impl PageSize {
     }
 }
 
-/// What was read.
+/// The events of one read.
 pub(crate) struct Page {
     pub(crate) events: Vec<RecordedEvent>,
     /// Whether it ended before the limit because nothing more was there.
@@ -136,7 +136,7 @@ pub(crate) async fn stream_page(
     Ok(page)
 }
 
-/// What is left to read of the whole store.
+/// The rest of a read of the whole store.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
     query: Query,
@@ -185,7 +185,7 @@ impl Cursor {
         Ok(self.taken(page))
     }
 
-    /// The same over a connection of its own, whose transaction sees everything up to the end of the range.
+    /// The same over the given connection. Its transaction sees everything up to the end of the range.
     pub(crate) async fn next_page_within(
         &mut self,
         reader: &Reader,

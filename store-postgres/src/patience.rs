@@ -24,13 +24,13 @@ pub(crate) fn silence() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server's answer does not come"))
 }
 
-/// The connection leads to a server that lacks the locks of its primary, and would show what isn't safe to read.
+/// The connection leads to a server that lacks the locks of its primary, and would show rows that aren't safe to read.
 fn unsafe_to_read() -> sqlx::Error {
     let text = "the server is a replica, which doesn't know what is under way on its primary: connect to the primary, or promote it";
     sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, text))
 }
 
-/// Whether the connection still passes on what either side says: it has a quarter of the patience for a bare round trip.
+/// Whether the connection still works in both directions: a bare round trip must end within a quarter of the patience.
 pub(crate) async fn answers(connection: &mut PgConnection, patience: Duration) -> bool {
     use sqlx::Connection;
     matches!(timeout(patience / 4, connection.ping()).await, Ok(Ok(())))
@@ -51,7 +51,7 @@ impl Database {
     ) -> Result<T, sqlx::Error> {
         match timeout(self.patience() / 2, call.as_mut()).await {
             Ok(answer) => answer,
-            // In a box: every call carries room for what is seldom needed.
+            // Boxed: an overdue answer is rare, and inlining its future would grow every call.
             Err(_) => Box::pin(self.overdue(process, call)).await,
         }
     }
@@ -72,7 +72,7 @@ impl Database {
             };
             wait = match works {
                 Ok(Ok(true)) => half,
-                // Its answer may be on its way, or what comes next on the way to it.
+                // The answer may be on its way here, or the next message may be on its way to the process.
                 Ok(Ok(false)) if wait == half => quarter,
                 _ => return Err(silence()),
             };
@@ -82,8 +82,8 @@ impl Database {
         }
     }
 
-    /// Whether the process works, or waits for others who do. By a connection of its own: those of the pool may all be
-    /// as silent, or in use.
+    /// Whether the process works, or waits for other processes that work. It asks through a connection of its own:
+    /// those of the pool may all be as silent, or in use.
     async fn works(&self, process: Process) -> Result<bool, sqlx::Error> {
         let mut connection = self.pool.connect_options().connect().await?;
         let select = sqlx::query(include_str!("sql/select_working_process.sql"));

@@ -55,7 +55,7 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
 /// The statement that appends this, if it is one event without tags and keys and the version is known where it comes. It writes nothing and answers
 /// nothing if the stream is elsewhere: then [the call](statement) tells where.
 ///
-/// It is a plain `INSERT`. Starting a function, and a statement within that, takes the server longer than what they do.
+/// It is a plain `INSERT`. Starting a function, and a statement within it, takes the server longer than running them.
 pub(crate) fn event(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<Statement> {
     let part = only(append)?;
     let [event] = &*part.events else { return None };
@@ -77,7 +77,7 @@ pub(crate) fn event(schema: &Schema, append: &Append, kinds: &Kinds) -> Option<S
     Some(insert)
 }
 
-/// What [the statement for one event](event) did.
+/// The outcome of [the statement for one event](event).
 pub(crate) fn recorded(append: &Append, rows: &[PgRow]) -> Result<Appended, StoreError> {
     let ([part], [row]) = (&*append.streams, rows) else { return Err(damaged("an append answers too much")) };
     Ok(appended(append, row.try_get(0).during(OPERATION)?, &[expected(part.expected)]))
@@ -98,7 +98,7 @@ impl Encode<'_, Postgres> for Locked {
     }
 
     fn produces(&self) -> Option<PgTypeInfo> {
-        // Which number that type has only the server knows, who takes it from the statement.
+        // Only the server knows the number of that type. It takes the type from the statement.
         Some(PgTypeInfo::with_oid(Oid(0)))
     }
 }

@@ -24,7 +24,7 @@ const AGAIN: [Duration; 4] =
 /// How often expired state is removed.
 const PURGE: Duration = Duration::from_secs(60);
 
-/// What the writers tell after a commit.
+/// The notifications that the writers send after a commit.
 #[derive(Clone, Default)]
 pub(crate) struct Wake {
     /// Look at the head.
@@ -55,12 +55,13 @@ impl Wake {
         }
     }
 
-    /// Look at the head: it may have moved, or nobody looked for long.
+    /// Look at the head: it may have moved, or the last look may be long ago.
     pub(crate) fn look(&self) {
         self.changed.notify_one();
     }
 
-    /// There are others, who told of an append, or who just came and want to be told.
+    /// There are other instances: one of them announced an append, or has just begun to listen (`newcomer`) and expects
+    /// notifications.
     pub(crate) fn heard_of_others(&self, newcomer: bool) {
         self.others.store(true, Ordering::Release);
         self.look();

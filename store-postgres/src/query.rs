@@ -126,7 +126,8 @@ impl Source {
     }
 }
 
-/// What an append condition excludes, as the database's `last_match` takes it; the tag that is locked comes first.
+/// The query of an append condition, in the form that the database's `last_match` takes. The tag that is locked comes
+/// first.
 pub(crate) fn condition(query: &Query) -> String {
     let items: Vec<Item<'_>> = query
         .items

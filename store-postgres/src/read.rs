@@ -21,14 +21,14 @@ use crate::statement::Statement;
 /// The maximum number of requests for the head while servers take over from each other.
 const ATTEMPTS: usize = 3;
 
-/// What reading takes.
+/// The database and the kinds: all that a read needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) database: Database,
     pub(crate) kinds: Arc<Kinds>,
 }
 
-/// A read under way: each step gives a page and what is left, if anything.
+/// A read under way: each step gives a page and the rest of the read, if there is one.
 trait Pages: Send + Sized + Unpin + 'static {
     fn next(
         self,
@@ -46,7 +46,7 @@ struct Events<P> {
 }
 
 enum Next<P> {
-    /// The first page is read by whoever polls.
+    /// The first page is read by the task that polls.
     First(BoxFuture<'static, Read<P>>),
     Ahead(JoinHandle<Read<P>>),
     Nothing,
@@ -161,7 +161,7 @@ impl Pages for AllPages {
                 Cursor::new(read, safe, &reader.kinds)
             }
         };
-        // A page can be empty: what it looked at was of other kinds.
+        // A page can be empty: the rows that it scanned may all be of other kinds.
         while !cursor.is_done() {
             let events = cursor.next_page(&reader).await?;
             if !events.is_empty() {

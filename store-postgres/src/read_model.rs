@@ -27,7 +27,7 @@ const LAST_TRANSACTIONS: Duration = Duration::from_secs(5);
 /// How long the handlers of one transaction may take, unless set.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// A read model in a Postgres database, whose checkpoints commit together with what handlers write: exactly once.
+/// A read model in a Postgres database. Its checkpoints commit together with the handlers' writes: exactly once.
 ///
 /// [`PostgresStore::read_model`](crate::PostgresStore::read_model) is in the store's own database, [`PostgresReadModel::open`]
 /// in any. Checkpoints are kept in the schema `recount`, or the store's; handlers write where they like.
@@ -36,8 +36,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// [`sqlx::Connection::begin`] inside makes a savepoint, as usual.
 ///
 /// Every wait has a limit: 10 seconds to begin and to commit, and the [time limit](Self::with_time_limit) for handlers.
-/// The server ends a session whose transaction is idle for that long, so the locks of a runner that has fallen silent
-/// hold up another one for no longer.
+/// The server ends a session after its transaction was idle for that long, so the locks of a runner that has fallen
+/// silent hold up another runner for no longer.
 #[derive(Clone, Debug)]
 pub struct PostgresReadModel {
     database: Database,
@@ -156,7 +156,7 @@ impl PostgresReadModel {
     }
 
     pub(crate) async fn close(&self) {
-        // An application that keeps a connection holds nobody up for long.
+        // An application that keeps a connection must not hold up the caller of `close` for long.
         if tokio::time::timeout(LAST_TRANSACTIONS, self.database.close()).await.is_err() {
             tracing::warn!("a connection of a read model is still in use");
         }

@@ -1,4 +1,4 @@
-//! What callers ask of the writers.
+//! The requests of callers to the writer tasks.
 
 use std::collections::HashSet;
 
@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 
 pub(crate) enum Request {
     Append(Work),
-    /// Do what came before, then stop.
+    /// Finish all earlier requests, then stop.
     Close,
 }
 
-/// An append and where its answer goes. A caller that went away is not answered; what he asked for is done or not, never half.
+/// An append and where its answer goes. A caller that went away is not answered. Its append is written wholly or not at
+/// all.
 pub(crate) struct Work {
     pub(crate) append: Append,
     pub(crate) reply: oneshot::Sender<Result<Appended, AppendError>>,
@@ -40,7 +41,8 @@ pub(crate) fn guard(item: &QueryItem) -> Option<&Tag> {
     item.tags.iter().max_by_key(|tag| tag.as_str().len())
 }
 
-/// What a batch does that the appends of it must not have in common, because the database decides on a whole batch at once.
+/// The tags and keys that the appends of one batch must not have in common, because the database decides on a whole
+/// batch at once.
 #[derive(Default)]
 pub(crate) struct Footprint {
     requests: usize,

@@ -1,4 +1,4 @@
-//! What became of a batch whose connection broke off: found out, never guessed.
+//! Finds out the outcome of a batch after its connection broke off. The outcome is never guessed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::writer::OPERATION;
 /// Between two looks at whether the lost process has ended.
 const REST: Duration = Duration::from_millis(20);
 
-/// Answers those that were written, and returns the others, which can be tried again; or all, if nobody can tell.
+/// Answers the appends that were written, and returns the others, which can be tried again. If the outcome can't be
+/// found out, it returns the whole batch as the error.
 ///
 /// Until the server process behind the lost connection has ended it may still commit, so it is ended. After that the events are
 /// there or will never be, and an event's id is recorded once only. A server that can't be asked now, such as one that restarts,
@@ -63,7 +64,7 @@ async fn find(database: &Database, process: Process, newest: Position, batch: &[
     let parts = batch.iter().flat_map(|work| &work.append.streams);
     let ids: Vec<Uuid> = parts.flat_map(|part| &part.events).map(|event| event.id.0).collect();
     let select = Statement::new(&database.schema, include_str!("sql/select_recorded.sql"));
-    // What was recorded before this batch began is of another append.
+    // An event that was recorded before this batch began belongs to another append.
     let rows = database.read(OPERATION, select.bind(ids).bind(newest.as_i64())).await?;
     let place = |row: &sqlx::postgres::PgRow| {
         let (position, version): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);

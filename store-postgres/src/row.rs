@@ -38,7 +38,7 @@ pub(crate) fn encode_metadata(metadata: &Metadata) -> Option<String> {
     if *metadata == Metadata::default() { None } else { serde_json::to_string(metadata).ok() }
 }
 
-/// What events are beside their places, as the columns that functions of the database take.
+/// The parts of events without their positions and versions, as the columns that functions of the database take.
 #[derive(Default)]
 pub(crate) struct Columns<'a> {
     kind: Vec<i32>,
@@ -68,7 +68,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A column of which most often nothing is there. Then it costs the database less to get none, whose values are the same.
+/// A column that is most often all `NULL`. Then `None` is bound for it, which costs the database less and means the
+/// same values.
 fn unless_empty(column: Vec<Option<String>>) -> Option<Vec<Option<String>>> {
     column.iter().any(Option::is_some).then_some(column)
 }

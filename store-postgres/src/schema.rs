@@ -19,7 +19,7 @@ pub(crate) struct Schema {
     statements: Arc<RwLock<HashMap<Template, Arc<str>, RandomState>>>,
     /// The SQL condition that fails in every store but this one; `true` while the store is being opened.
     this: Arc<str>,
-    /// What all locks of one purpose begin with, hashed, in the order of [`Lock`].
+    /// The common prefix of all locks of one purpose, hashed, in the order of [`Lock`].
     locks: [u64; 4],
 }
 
@@ -139,7 +139,7 @@ impl Schema {
     }
 }
 
-/// What has locks of its own.
+/// The purposes that have locks of their own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lock {
     Stream,

@@ -52,7 +52,7 @@ fn entry(row: &PgRow) -> Result<StateEntry, sqlx::Error> {
     Ok(StateEntry { value: Bytes::copy_from_slice(row.try_get(0)?), revision: Revision(revision.cast_unsigned()) })
 }
 
-/// The time of the database server, which decides what expires.
+/// The time of the database server. It decides whether an entry has expired.
 pub(crate) async fn now(database: &Database) -> Result<Timestamp, StoreError> {
     let select = Statement::new(&database.schema, include_str!("sql/select_now.sql"));
     let rows = database.read(READING, select).await?;
@@ -117,7 +117,7 @@ fn life(life: Duration) -> i64 {
     i64::try_from(life.as_micros()).unwrap_or(i64::MAX).min(LONGEST_LIFE)
 }
 
-/// Removes what has expired.
+/// Removes expired entries.
 pub(crate) async fn purge(database: &Database) -> Result<(), StoreError> {
     let delete = Statement::new(&database.schema, include_str!("sql/delete_expired_state.sql"));
     database.write("removing expired state", delete).await.map(drop)

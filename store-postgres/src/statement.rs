@@ -1,4 +1,4 @@
-//! Statements with their arguments, and who takes what they answer.
+//! Statements with their arguments, and the [`Taker`] that takes the rows of their answers.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Statement {
         Self::with(Text::Whole(schema.statement(template)))
     }
 
-    /// One whose text is still to come, piece by piece.
+    /// A statement without text; the text is added piece by piece.
     pub(crate) fn in_pieces() -> Self {
         Self::with(Text::InPieces(String::new()))
     }
@@ -82,7 +82,7 @@ impl Statement {
         }
     }
 
-    /// Runs it to its very end: what it wrote is committed then, unless a transaction is open.
+    /// Runs the statement to its very end: its writes are committed then, unless a transaction is open.
     pub(crate) fn run(self, connection: &mut PgConnection) -> impl Future<Output = Result<Vec<PgRow>, sqlx::Error>> {
         let steps = self.steps(connection);
         async {
@@ -92,7 +92,7 @@ impl Statement {
         }
     }
 
-    /// The same, with somebody else who takes the rows.
+    /// The same, but `taker` takes the rows.
     pub(crate) fn run_into(
         self,
         connection: &mut PgConnection,
@@ -113,12 +113,12 @@ impl Statement {
     }
 }
 
-/// What comes of a statement: its rows, and that it ended.
+/// The stream of a statement's results: its rows, and the notice that it ended.
 type Steps<'c> = BoxStream<'c, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>;
 
 /// Takes the rows of an answer as they come, while the server makes more.
 pub(crate) trait Taker: Send {
-    /// Forgets what it was given: they come anew.
+    /// Forgets the rows that it was given: all rows come anew.
     fn begin(&mut self);
 
     fn row(&mut self, row: PgRow);

@@ -34,15 +34,15 @@ use crate::{identity, lifecycle, migrate, outcome, within};
 const RUNTIME_ENDED: &str =
     "the tokio runtime that opened this store has ended: open a store in the runtime that uses it";
 
-/// Why a store fails whose tasks are there, but don't run.
+/// The cause of errors while the store's tasks exist but don't run.
 const NOT_DRIVEN: &str =
     "the tokio runtime that opened this store is not running: drive it, or open a store in the runtime that uses it";
 
 /// Events in a schema of a Postgres database.
 ///
-/// A cheap handle: clones share a pool and the tasks that write. Dropping the last one ends them after what was asked
-/// for is done; [`close`](EventStore::close) waits for that. The tasks also end with the runtime that opened the store:
-/// every later call fails. See the [crate] for the guarantees.
+/// A cheap handle: clones share a pool and the writer tasks. Dropping the last clone ends the tasks after all pending
+/// requests are done; [`close`](EventStore::close) waits for that. The tasks also end with the runtime that opened the
+/// store: every later call fails. See the [crate] for the guarantees.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
@@ -59,21 +59,21 @@ struct Running {
     push: Push,
 }
 
-/// What opening a store makes.
+/// The parts and tasks of a store that was just opened.
 pub(crate) struct Opened {
     pub(crate) parts: Parts,
     pub(crate) writers: Vec<JoinHandle<()>>,
     pub(crate) push: Push,
 }
 
-/// What a store is made of.
+/// The parts of a store.
 pub(crate) struct Parts {
     pub(crate) identity: StoreId,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) home: Home,
     pub(crate) lone: Lone,
     pub(crate) reader: Reader,
-    /// The store's own, which counts as nobody.
+    /// The store's own receiver, which does not count as a watcher.
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) wake: Wake,
     pub(crate) read_model: PostgresReadModel,
@@ -101,7 +101,8 @@ impl PostgresStore {
         PostgresBuilder::new(url)
     }
 
-    /// The SQL that makes this schema and its tables, for those who let nobody else do so: opening runs it only if it hasn't been.
+    /// The SQL that makes this schema and its tables, for deployments that don't let the application make tables.
+    /// Opening a store runs this SQL only if it has not been run.
     ///
     /// # Errors
     /// [`StoreError::Backend`] if that is no name for a schema.
@@ -122,14 +123,14 @@ impl PostgresStore {
     }
 
     /// Appends within a transaction of the caller's, in the store's database: the events are there if and when it commits,
-    /// together with what else it writes.
+    /// together with the transaction's other writes.
     ///
     /// Otherwise it is an [`append`](EventStore::append) like any other. If it fails, nothing of it is written, and the
     /// transaction can go on and commit.
     ///
-    /// What the append depends on stays locked until the transaction ends, and readers don't pass its positions
-    /// before: keep what follows short. Readers are woken by a `NOTIFY` of the transaction, for which Postgres lets
-    /// such transactions commit one at a time.
+    /// The names that the append depends on stay locked until the transaction ends, and readers don't pass its
+    /// positions before: keep the rest of the transaction short. Readers are woken by a `NOTIFY` of the transaction,
+    /// for which Postgres lets such transactions commit one at a time.
     ///
     /// ```no_run
     /// # async fn example(
@@ -231,7 +232,7 @@ impl PostgresStore {
         self.0.parts.requests.closed().await;
     }
 
-    /// Adds what a conflicting writer has to know to decide anew.
+    /// Adds the newer events, which the caller needs to decide anew after a conflict.
     async fn explain(&self, violation: &mut Violation) -> Result<(), StoreError> {
         let Violation::Version { stream, expected: ExpectedVersion::Exact(expected), actual, newer } = violation else {
             return Ok(());

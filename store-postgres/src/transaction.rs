@@ -11,8 +11,8 @@ type Manager = <Postgres as sqlx::Database>::TransactionManager;
 
 /// An open transaction of a [`PostgresReadModel`](crate::PostgresReadModel). Dropping it undoes it.
 ///
-/// A dropped one that handlers have used closes its connection: what they left under way is unknown, and the server may
-/// not answer any more.
+/// Dropping a transaction that handlers have used closes its connection: handlers may have left a statement under way,
+/// and the server may not answer any more.
 pub struct PostgresTransaction {
     connection: PoolConnection<Postgres>,
     /// Tells whether it still is the one that was begun.

@@ -12,7 +12,8 @@ use crate::statement::Statement;
 
 const OPERATION: &str = "appending within a transaction";
 
-/// Appends within the transaction. What fails or conflicts is undone and gives its locks back; the transaction goes on.
+/// Appends within the transaction. An append that fails or conflicts is undone and releases its locks; the transaction
+/// goes on.
 pub(crate) async fn append(
     reader: &Reader,
     projections: Option<&Projections>,

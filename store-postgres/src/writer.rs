@@ -1,4 +1,4 @@
-//! The tasks that write: each takes what is waiting, does it in one call, and answers.
+//! The writer tasks: each takes the waiting appends, writes them in one call, and answers their callers.
 
 use std::mem::take;
 use std::pin::pin;
@@ -24,7 +24,7 @@ use crate::statement::Statement;
 use crate::{batch, plain, resolve};
 
 pub(crate) const OPERATION: &str = "appending";
-/// How often a batch is tried again that others were in the way of, or whose connection broke off.
+/// How often a batch is tried again after other transactions were in its way, or after its connection broke off.
 const ATTEMPTS: usize = 8;
 
 /// How much may share a call.
@@ -41,7 +41,7 @@ pub(crate) struct Writer {
     pub(crate) limits: Limits,
     pub(crate) wake: Wake,
     pub(crate) projections: Option<Arc<Projections>>,
-    /// Set once what comes from the queue is to be refused.
+    /// Set once requests from the queue are to be refused.
     pub(crate) closed: Arc<AtomicBool>,
 }
 
@@ -67,7 +67,8 @@ impl Writer {
                 None => {
                     let mut queue = queue.lock().await;
                     let Some(first) = self.wait(&mut queue).await else { return };
-                    // Those who were just answered ask again before the next batch is taken; nobody is waited for.
+                    // Lets the callers that were just answered ask again before the next batch is taken. The task does
+                    // not wait for them.
                     tokio::task::yield_now().await;
                     self.gather(first, &mut queue, &mut batch)
                 }
@@ -94,7 +95,7 @@ impl Writer {
         queue.close();
     }
 
-    /// Takes what waits behind this work and can share its call; returns what must come after.
+    /// Takes the requests that wait behind this work and can share its call; returns the first one that can't.
     fn gather(&self, first: Work, queue: &mut mpsc::Receiver<Request>, batch: &mut Vec<Work>) -> Option<Work> {
         let mut footprint = Footprint::default();
         footprint.admit(&first.append);
@@ -248,7 +249,7 @@ impl Writer {
     ) -> Result<Vec<Result<Appended, AppendError>>, Failed> {
         match &self.projections {
             None => self.call(line, batch).await,
-            // In a box: every call carries room for what is seldom needed.
+            // Boxed: projections are rare, and inlining their future would grow every call.
             Some(projections) => Box::pin(self.project(projections, line, batch)).await,
         }
     }
@@ -287,7 +288,7 @@ impl Writer {
     }
 }
 
-/// What is known of an attempt that failed.
+/// A failed attempt: its cause and its server process.
 pub(crate) struct Undone {
     pub(crate) cause: Cause,
     pub(crate) process: Process,

@@ -125,8 +125,8 @@ impl Batcher {
         Ok(answers)
     }
 
-    /// Begins the transaction and looks up the names that the work mentions, in one call if what the ledger
-    /// holds is still right.
+    /// Begins the transaction and looks up the names that the work mentions, in one call if the
+    /// ledger is still valid.
     async fn begin(
         &mut self,
         connection: &mut SqliteConnection,

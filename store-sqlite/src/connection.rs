@@ -65,7 +65,7 @@ impl Settings {
             .create_if_missing(self.create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            // Whoever begins a transaction tries again until its patience ends.
+            // The code that begins a transaction tries again until its patience ends.
             .busy_timeout(BUSY)
             .statement_cache_capacity(256)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)

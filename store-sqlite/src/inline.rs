@@ -34,7 +34,7 @@ pub(crate) struct Projections {
 }
 
 impl Projections {
-    /// Sets the projections up and takes in what was appended without them, in transactions of bounded size.
+    /// Sets the projections up and takes in the events appended without them, in transactions of bounded size.
     pub(crate) async fn open(
         mut inlines: Inlines<SqliteReadModel>,
         connection: &mut SqliteConnection,
@@ -70,7 +70,7 @@ impl Projections {
         self.inlines.is_empty()
     }
 
-    /// Sets one projection up, and stores what it selects.
+    /// Sets one projection up, and stores its filter.
     async fn set_up(
         &self,
         inline: &Inline<SqliteReadModel>,
@@ -138,7 +138,7 @@ impl Projections {
         write_checkpoint(inline, connection, reached).await.map(|()| false)
     }
 
-    /// Takes in, inside a batch's transaction, what others appended without these projections.
+    /// Takes in, inside a batch's transaction, the events that others appended without these projections.
     pub(crate) async fn catch_up(
         &self,
         connection: &mut SqliteConnection,

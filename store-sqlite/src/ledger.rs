@@ -1,4 +1,4 @@
-//! What the writer knows about the file without asking: good as long as nobody else writes to it.
+//! The writer's cache of the file's contents: valid as long as no other connection writes to the file.
 
 use std::sync::Arc;
 
@@ -66,12 +66,12 @@ impl Ledger {
         self.heads.clear();
     }
 
-    /// Whether what is known holds for this connection at this data version.
+    /// Whether the ledger is valid for this connection at this data version.
     pub(crate) fn holds(&self, seen: (u64, i64)) -> bool {
         self.seen == Some(seen)
     }
 
-    /// Reads anew, inside a write transaction, what is no longer known for certain.
+    /// Reads anew, inside a write transaction, the entries that are no longer known for certain.
     pub(crate) async fn refresh(
         &mut self,
         connection: &mut SqliteConnection,

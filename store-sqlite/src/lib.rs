@@ -27,9 +27,9 @@
 //!
 //! # How it works
 //!
-//! *One task writes.* It takes an append, and all that queued up while the last commit ran, checks each against what
-//! the ones before it will have written, and writes them in one transaction with a few multi-row statements. Each succeeds or conflicts on its own.
-//! A lone append never waits for company; hundreds at once share one flush to disk.
+//! *One task writes.* It takes an append, and all that queued up while the last commit ran, checks each against
+//! the writes of the ones before it, and writes them in one transaction with a few multi-row statements. Each succeeds
+//! or conflicts on its own. A lone append never waits for company; hundreds at once share one flush to disk.
 //!
 //! *A few connections read*, beside the writer and beside each other, page by page: no transaction stays open
 //! while the consumer works, and the next page is read meanwhile.
@@ -43,7 +43,7 @@
 //!
 //! # Guarantees
 //!
-//! * What was acknowledged survives the death of the process and a loss of power (`synchronous = FULL`), as far
+//! * An acknowledged append survives the death of the process and a loss of power (`synchronous = FULL`), as far
 //!   as the disk keeps what it says it has flushed. An append is there whole or not at all. Nothing is to be repaired by hand.
 //! * Any number of instances and processes on one machine may use the file at once. A busy file is waited for, up to
 //!   [a limit](SqliteBuilder::patience), after which the call fails as [unavailable](recount_core::StoreError::Unavailable).
@@ -69,8 +69,10 @@
 //! * A program that overwrites the open file in place keeps its inode: the store does not notice it, and the file is
 //!   damaged. On systems without inodes (other than Unix) the store only notices a missing file.
 //! * A handler that blocks its thread can't be interrupted.
-//! * The file must be on a local disk: SQLite's log needs memory that is shared by all who open it, which network file systems lack.
-//! * Triggers stop mistakes, not malice: who can write the file can drop them, and `INSERT OR REPLACE` passes by them.
+//! * The file must be on a local disk: SQLite's log needs memory that is shared by all processes that open it, which
+//!   network file systems lack.
+//! * Triggers stop mistakes, not malice: a program that can write the file can drop them, and `INSERT OR REPLACE`
+//!   passes by them.
 //! * Erased data disappears from the file at once, but from the log beside it only when no reader is in the way, and from backups never.
 //! * After [`StoreError::OutcomeUnknown`](recount_core::StoreError::OutcomeUnknown), a failure of the disk during a commit, the append may have happened.
 //! * An append of 100,000 events, an erased stream of a million, or a slow projection in the store's own file holds

@@ -109,7 +109,7 @@ impl Pages for AllPages {
         let mut cursor = match self {
             Self::Rest(cursor) => cursor,
             Self::Start(read) => {
-                // All kinds of what lies before the head are known then, so that the query misses nothing.
+                // All kinds of the events before the head are known then, so that the query misses nothing.
                 let head = reader.head(&mut connection).await?;
                 Cursor::new(read, head, &reader.kinds)
             }

@@ -26,7 +26,7 @@ const OPERATION: &str = "writing the read model";
 /// How long the handlers of one transaction may take.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// A read model in a SQLite file, whose checkpoints commit together with what handlers write: exactly once.
+/// A read model in a SQLite file. Its checkpoints commit together with the handlers' writes: exactly once.
 ///
 /// [`SqliteReadModel::open`] uses a file of its own, which may hold other tables and may be deleted to
 /// rebuild everything. [`SqliteStore::read_model`](crate::SqliteStore::read_model) uses the store's file: then projections and appends

@@ -9,7 +9,7 @@ use crate::error::{During, damaged};
 
 pub(crate) const OPERATION: &str = "reading the state";
 
-/// What the writer needs to know of an entry.
+/// The properties of an entry that the writer needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) revision: Revision,

@@ -1,4 +1,4 @@
-//! Transactions that write, and that the driver knows of, so that what runs inside may begin more of them, as savepoints.
+//! Write transactions that the driver knows of, so that code inside them may begin nested ones, as savepoints.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;

@@ -74,9 +74,9 @@ impl Writer {
         self.lock.close().await;
     }
 
-    /// Does this work and what waits behind it; returns the first request that can't share.
+    /// Does this work and the requests that wait behind it; returns the first request that can't share.
     async fn share(&mut self, first: Work, since: Instant, requests: &mut mpsc::Receiver<Asked>) -> Option<Asked> {
-        // Those who were just answered ask again before the next batch is taken; nobody is waited for.
+        // Lets the callers that were just answered ask again before the next batch is taken, without waiting for them.
         tokio::task::yield_now().await;
         let mut guard = match self.lock.lock(since, Holder::Writer).await {
             Ok(guard) => guard,

@@ -1,4 +1,4 @@
-//! Line by line, what differs between two texts.
+//! The differences between two texts, line by line.
 
 use std::fmt::Write as _;
 

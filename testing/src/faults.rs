@@ -14,7 +14,7 @@ use recount_core::{
 };
 use tokio::sync::watch;
 
-/// What a store can be asked.
+/// The operations of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -55,7 +55,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether a lost answer leaves open what happened.
+    /// Whether a lost answer leaves the outcome open.
     const fn writes(self) -> bool {
         matches!(
             self,
@@ -93,7 +93,7 @@ impl Operation {
     }
 }
 
-/// What goes wrong with a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -185,7 +185,7 @@ impl<S> FaultyStore<S> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call and says what goes wrong with it.
+    /// Counts a call and returns its fault, if any.
     fn count(&self, operation: Operation) -> Option<Fault> {
         let mut plan = self.plan();
         let call = plan.calls.entry(operation).or_default();

@@ -1,10 +1,10 @@
 //! The test kit of recount.
 //!
-//! * [`given`](given()): what happened, what is asked for, what should happen, for aggregates, decisions and projections.
+//! * [`given`](given()): past events, a request and the expected outcome, for aggregates, decisions and projections.
 //! * [`store`]: the conformance suite that every store passes, and [`store_suite!`] that lists it.
 //! * [`read_model`]: the conformance suite of read models, and [`read_model_suite!`] that lists it.
 //! * [`inline`]: the conformance suite of inline projections, and [`inline_suite!`] that lists it.
-//! * [`model::run`]: random operations on two stores, whose answers must be the same.
+//! * [`model::run`]: random operations on two stores that must give the same answers.
 //! * [`FaultyStore`]: a store that fails when told to, and counts what it is asked; [`FaultyReadModel`] likewise.
 
 mod diff;

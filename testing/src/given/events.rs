@@ -49,7 +49,7 @@ impl GivenEvents {
         self
     }
 
-    /// Sets the time of what follows: when the next given events were recorded, and what decisions see as now.
+    /// Sets the time for the following steps: the next given events were recorded then, and decisions see it as now.
     /// Before that it is the beginning of 1970.
     pub fn at(mut self, now: Timestamp) -> Self {
         self.now = now;

@@ -1,4 +1,4 @@
-//! Events and what the handlers write commit together.
+//! Events and the handlers' writes commit together.
 
 use std::sync::Arc;
 

@@ -69,7 +69,7 @@ pub async fn an_append_whose_caller_goes_away_is_not_half_done<H: Harness>(h: &A
     same(h, &store).await;
 }
 
-/// The store isn't opened if the set-up fails, whose changes are undone.
+/// The store isn't opened if the set-up fails, and the changes of the set-up are undone.
 pub async fn a_failing_set_up_refuses_to_open<H: Harness>(h: &Arc<H>) {
     let failing = vec![Taking::<H>::new(h).failing_to_set_up()];
     let refused = h.open_inline(failing, FilterChange::Refuse).await.map(drop).unwrap_err();

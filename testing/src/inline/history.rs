@@ -1,4 +1,4 @@
-//! What was appended without the projection is taken in before what comes.
+//! Events appended without the projection are taken in before new ones.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use recount_core::{Append, Event, ExpectedVersion, FilterChange, Store, StreamId
 use super::Harness;
 use super::taking::*;
 
-/// Opening the store takes in what is there.
+/// Opening the store takes in the existing events.
 pub async fn events_from_before_are_taken_at_open<H: Harness>(h: &Arc<H>) {
     append(&h.store().await, "old", 2500).await;
     let store = open(h).await;
     assert_eq!(h.written().await.len(), 2500);
     append(&store, "new", 1).await;
     same(h, &store).await;
-    // What a handler refuses stays to be taken.
+    // An event that a handler refuses stays to be taken in.
     append(&h.store().await, "refused", 1).await;
     let refused = h.open_inline(vec![Taking::<H>::new(h)], FilterChange::Refuse).await.map(drop).unwrap_err();
     assert_eq!(reason(&refused), "this one is refused");
 }
 
-/// The next append with the projection takes in, in order, what an instance without it has appended, however much.
+/// The next append with the projection takes in, in order, all events that an instance without it has appended.
 pub async fn events_of_another_program_are_taken_with_the_next_append<H: Harness>(h: &Arc<H>) {
     let (store, without) = (open(h).await, h.store().await);
     for count in [1, 3, 2500] {

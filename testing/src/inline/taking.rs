@@ -13,7 +13,7 @@ use recount_core::{
 use super::Harness;
 pub(super) use crate::read_model::writing::{FirstOnly, Noted, append, append_each};
 
-/// Writes the position of each event, then does what the id of its stream says: `refused`, `panics`, `hangs`.
+/// Writes the position of each event, then behaves as the id of its stream says: `refused`, `panics`, `hangs`.
 pub(super) struct Taking<H, E = Noted> {
     harness: Arc<H>,
     fails_to_set_up: bool,

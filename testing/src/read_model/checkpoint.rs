@@ -1,4 +1,4 @@
-//! The checkpoint moves with what was written, and only from where it was left.
+//! The checkpoint moves with the written rows, and only from where it was left.
 
 use std::sync::Arc;
 

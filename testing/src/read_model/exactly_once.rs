@@ -1,4 +1,4 @@
-//! Each event takes effect once, whatever fails.
+//! Each event takes effect once, even after failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ pub async fn a_failed_event_is_undone_and_those_before_it_are_kept<H: Harness>(h
     assert_eq!(position.get(), 6);
     assert_eq!(error, "event noted.first at position 7 (noted/a, version 7) failed: seven is refused");
     assert_eq!(h.written().await, [1, 2, 3, 4, 5, 6]);
-    // What was handled before it can be relied on.
+    // The events handled before the failure can be relied on.
     running.wait_for(recount_core::Position::new(6)).await.unwrap();
     running.shutdown().await;
     let running = start(&recount, Writing::<H>::new(h), open(h).await);

@@ -20,7 +20,7 @@ enum Place {
 
 struct Panicking<H>(Writing<H>, Place);
 
-/// An event whose decoder panics.
+/// An event with a decoder that panics.
 struct Undecodable;
 
 impl recount_core::Event for Undecodable {

@@ -1,4 +1,4 @@
-//! The checkpoint remembers what the projection selects.
+//! The checkpoint remembers the filter of the projection.
 
 use std::sync::Arc;
 

@@ -99,7 +99,7 @@ impl<H: Harness> Projection for Fixed<H> {
     }
 }
 
-/// Every projection that has run is listed, with its checkpoint and what it selects.
+/// Every projection that has run is listed, with its checkpoint and its filter.
 pub async fn checkpoints_are_listed_with_their_filters<H: Harness>(h: &Arc<H>) {
     let (store, recount) = log(h).await;
     let model = open(h).await;
@@ -123,7 +123,7 @@ pub async fn checkpoints_are_listed_with_their_filters<H: Harness>(h: &Arc<H>) {
     }
 }
 
-/// An idle runner notices the order, deletes what it wrote and writes it anew, and says so meanwhile.
+/// An idle runner notices the order, deletes its rows and writes them anew, and says so meanwhile.
 pub async fn a_running_projection_starts_over_by_order<H: Harness>(h: &Arc<H>) {
     let (store, recount) = log(h).await;
     let model = open(h).await;
@@ -206,7 +206,7 @@ pub async fn a_rebuild_under_traffic_ends_with_every_event_once<H: Harness>(h: &
     assert_eq!((h.written().await, resets.load(Ordering::SeqCst)), (up_to(last.get()), 4));
 }
 
-/// If starting over fails, what was written stays and the order too: it is followed later.
+/// If starting over fails, the written rows stay, and so does the order, which is followed later.
 pub async fn a_failing_reset_leaves_the_order<H: Harness>(h: &Arc<H>) {
     let (store, recount) = log(h).await;
     let model = open(h).await;

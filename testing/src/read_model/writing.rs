@@ -31,7 +31,7 @@ pub(crate) enum FirstOnly {
 type Model<H> = FaultyReadModel<<H as Harness>::Model>;
 type Behaviour = dyn Fn(&RecordedEvent) -> Result<(), BoxError> + Send + Sync;
 
-/// Writes the position of each event, then does what the test says.
+/// Writes the position of each event, then behaves as the test says.
 pub(super) struct Writing<H, E = Noted> {
     pub(super) harness: Arc<H>,
     pub(super) name: String,

@@ -138,7 +138,7 @@ pub async fn a_conflict_writes_nothing(h: &dyn Harness) {
     assert_eq!(append(&*store, &to, exact(1), events(1)).await.unwrap().streams[0].version, StreamVersion::new(2));
 }
 
-/// What can't be meant is refused, alike on all stores, and nothing is written.
+/// A malformed request is refused, alike on all stores, and nothing is written.
 pub async fn a_wrong_request_is_refused(h: &dyn Harness) {
     let store = h.open().await;
     let one = event();
@@ -183,7 +183,7 @@ pub async fn an_event_id_is_recorded_once(h: &dyn Harness) {
     assert_eq!(everything(&*store).await.len(), 1);
 }
 
-/// What is appended comes back: every part of it.
+/// An appended event comes back: every part of it.
 pub async fn an_event_comes_back_as_it_was_appended(h: &dyn Harness) {
     let store = h.open().await;
     let metadata = Metadata {

@@ -63,7 +63,7 @@ pub async fn a_condition_fails_on_what_was_recorded_behind_its_position(h: &dyn 
     conditional(&*store, unless(query, head)).await.unwrap();
 }
 
-/// Only what all parts of one item select counts.
+/// Only events that all parts of one item select count.
 pub async fn a_condition_ignores_what_its_query_does_not_select(h: &dyn Harness) {
     let store = h.open().await;
     add(&*store, &stream("s"), tagged("t", &["a"])).await;

@@ -1,4 +1,4 @@
-//! Writers at once: what excludes each other has one winner, what doesn't never conflicts, nothing is half done.
+//! Concurrent writers: of appends that exclude each other one wins, other appends never conflict, none is half done.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub async fn appends_expecting_any_version_all_land(h: &dyn Harness) {
     }
 }
 
-/// What one append writes to several streams becomes visible at once, in either direction of reading.
+/// The events that one append writes to several streams become visible at once, in either direction of reading.
 pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
     let instances = instances(h).await;
     let rounds = scaled(h, 40);

@@ -34,7 +34,7 @@ pub trait Harness: Send + Sync {
         (self.open().await, vec![Model::elsewhere("in memory", InMemory::new())])
     }
 
-    /// What this store can do beyond what all stores promise.
+    /// The abilities of this store beyond the common promises.
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
@@ -55,7 +55,7 @@ pub trait Harness: Send + Sync {
     }
 }
 
-/// What a store can do beyond what all stores promise.
+/// The abilities of a store beyond the common promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// The data survives closing all instances and opening the store again.

@@ -159,7 +159,7 @@ pub async fn keys_are_forgotten_while_appends_go_on(h: &dyn Harness) {
     assert_eq!(forgotten, written);
 }
 
-/// What was forgotten is not known again, and ages go on, after the store was closed and opened again.
+/// A forgotten key is not known again, and ages go on, after the store was closed and opened again.
 pub async fn forgotten_keys_stay_forgotten_after_reopening(h: &dyn Harness) {
     if !h.is_durable() {
         return;

@@ -10,7 +10,7 @@ use super::support::*;
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Of all who ask at once, one holds it.
+/// If several callers ask for a lease at once, exactly one gets it.
 pub async fn a_lease_has_one_holder(h: &dyn Harness) {
     let stores = [h.open().await, h.open().await];
     for round in 0..scaled(h, 10) {

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use super::Harness;
 use super::support::*;
 
-/// Archiving and erasing again is harmless; archiving what was erased, or closing what never was, is an error.
+/// Archiving and erasing again is harmless; archiving an erased stream, or closing one that never existed, is an error.
 pub async fn closing_a_stream_again_is_harmless(h: &dyn Harness) {
     let store = h.open().await;
     let (to, unknown) = (stream("s"), stream("unknown"));
@@ -31,7 +31,7 @@ pub async fn closing_a_stream_again_is_harmless(h: &dyn Harness) {
     append(&*store, &unknown, recount_core::ExpectedVersion::NoStream, events(1)).await.unwrap();
 }
 
-/// What one instance closes is closed in the other.
+/// A stream that one instance closes is closed in the other.
 pub async fn instances_agree_on_closed_streams(h: &dyn Harness) {
     let (one, other) = (h.open().await, h.open().await);
     let to = stream("s");
@@ -141,7 +141,7 @@ pub async fn what_was_acknowledged_survives_reopening(h: &dyn Harness) {
     assert!(appended.position > head, "positions continue behind the head");
 }
 
-/// Closing finishes what is under way: each append then was acknowledged and is there, or was refused and is not.
+/// Closing finishes the appends under way: each append then was acknowledged and is there, or was refused and is not.
 pub async fn closing_finishes_the_appends_under_way(h: &dyn Harness) {
     if !h.is_durable() {
         return;

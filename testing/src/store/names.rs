@@ -1,4 +1,4 @@
-//! Names are data: whatever a name holds, it stays that name and nothing else.
+//! Names are data: with any characters in it, a name stays that name and nothing else.
 
 use recount_core::ExpectedVersion::{Any, NoStream};
 use recount_core::{Append, EventData, EventType, Query, QueryItem, ReadStream, StoreError, StreamId, Tag};

@@ -1,4 +1,4 @@
-//! The order that readers see: nothing ever appears behind what was already read.
+//! The order that readers see: no event ever appears behind one that was already read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ pub async fn a_reader_that_follows_the_head_misses_nothing(h: &dyn Harness) {
     for reader in readers {
         seen_by_all.push(reader.await.unwrap());
     }
-    // A cancelled append may still have landed behind what a reader saw last.
+    // A cancelled append may still have landed behind the last event that a reader saw.
     let log = everything(&*instances[0]).await;
     for (n, seen) in seen_by_all.into_iter().enumerate() {
         let last = seen.last().map_or(head, |event| event.position.max(head));
@@ -112,7 +112,7 @@ async fn follow(store: Arc<dyn Store>, query: Query, done: Arc<AtomicBool>) -> V
     }
 }
 
-/// The head never passes an event that is not yet readable: what is read up to it stays all there is up to it.
+/// The head never passes an event that is not yet readable: the events read up to it stay all events up to it.
 pub async fn everything_up_to_the_head_is_readable(h: &dyn Harness) {
     let instances = instances(h).await;
     let rounds = scaled(h, 50);

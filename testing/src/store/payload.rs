@@ -7,7 +7,7 @@ use recount_core::{Append, AppendError, EventData, InvalidAppend, MAX_PAYLOAD, Q
 use super::Harness;
 use super::support::*;
 
-/// Whatever bytes a payload holds come back unchanged: no store parses, rewrites or refuses them.
+/// The bytes of any payload come back unchanged: no store parses, rewrites or refuses them.
 pub async fn any_bytes_come_back_unchanged(h: &dyn Harness) {
     let store = h.open().await;
     let deep = |open: &str, close: &str, levels| [open.repeat(levels), close.repeat(levels)].concat().into_bytes();

@@ -10,7 +10,7 @@ use super::{Harness, support};
 
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Backward];
 
-/// What a read of a stream gives; folding it shows the same.
+/// The events that a read of a stream gives; folding the stream shows the same.
 async fn collect_stream(store: &dyn Store, read: ReadStream) -> Result<Vec<RecordedEvent>, StoreError> {
     let found = support::collect_stream(store, read.clone()).await;
     let mut folded = Vec::new();
@@ -176,7 +176,7 @@ pub async fn an_open_read_survives_appends(h: &dyn Harness) {
     }
 }
 
-/// Readers that stopped reading hold nobody up, and can go on later.
+/// Readers that stopped reading hold up no other caller, and can go on later.
 pub async fn idle_reads_hold_nobody_up(h: &dyn Harness) {
     let store = h.open().await;
     let to = stream("s");
@@ -219,7 +219,7 @@ pub async fn archived_streams_are_read_and_erased_ones_are_gone(h: &dyn Harness)
     assert_eq!(store.head().await.unwrap(), head, "erasing takes no position back");
 }
 
-/// What one instance acknowledged, another reads at once: in its stream, in the whole store, and in the head.
+/// Another instance reads an acknowledged append at once: in its stream, in the whole store, and in the head.
 pub async fn an_instance_reads_at_once_what_another_acknowledged(h: &dyn Harness) {
     let instances = instances(h).await;
     for n in 0..scaled(h, 50) {

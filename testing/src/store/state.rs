@@ -174,7 +174,7 @@ pub async fn a_list_goes_on_behind_a_key(h: &dyn Harness) {
     assert_eq!(names(&*store, "p/", None, usize::MAX).await, all);
 }
 
-/// What one instance wrote, the next one reads.
+/// An instance reads the entries that another one wrote.
 pub async fn instances_share_their_state(h: &dyn Harness) {
     let (one, other) = (h.open().await, h.open().await);
     let first = put(&*one, "k", b"1", Absent).await.unwrap();

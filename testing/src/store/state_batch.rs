@@ -133,7 +133,7 @@ pub async fn of_racing_batches_that_overlap_exactly_one_wins(h: &dyn Harness) {
 }
 
 /// Batches over the same entries, each in an order of its own, all get through in time, beside single writes and deletions;
-/// what stays is of one batch.
+/// the entries that stay are of one batch.
 pub async fn overlapping_batches_in_any_order_all_get_through(h: &dyn Harness) {
     let instances = instances(h).await;
     let mut random = random();
@@ -175,7 +175,7 @@ pub async fn a_cancelled_batch_is_whole_or_absent(h: &dyn Harness) {
         let patience = Duration::from_micros(random.u64(0..3000));
         drop(tokio::time::timeout(patience, store.put_many(puts)).await);
     }
-    // Behind what was asked for before.
+    // Queued behind the earlier requests.
     store.put(&state_key("last"), Bytes::new(), Any, None).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     for round in 0..scaled(h, 30) {
@@ -184,7 +184,7 @@ pub async fn a_cancelled_batch_is_whole_or_absent(h: &dyn Harness) {
     }
 }
 
-/// The store's time does not go back, is the same for all instances, and decides what expires.
+/// The store's time does not go back, is the same for all instances, and decides whether an entry expires.
 pub async fn the_store_tells_the_time_that_expiry_goes_by(h: &dyn Harness) {
     let instances = instances(h).await;
     let mut last = instances[0].now().await.unwrap();

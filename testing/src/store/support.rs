@@ -1,4 +1,4 @@
-//! What the promises are written with.
+//! Helpers for writing the promises.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,7 @@ pub fn exact(version: u64) -> ExpectedVersion {
     ExpectedVersion::Exact(StreamVersion::new(version))
 }
 
-/// Appends one event to a stream, whatever its version.
+/// Appends one event to a stream of any version.
 pub async fn add(store: &dyn Store, to: &StreamId, event: EventData) -> Appended {
     append(store, to, ExpectedVersion::Any, vec![event]).await.unwrap()
 }
@@ -106,17 +106,17 @@ pub async fn read(store: &dyn Store, from: &StreamId) -> Vec<RecordedEvent> {
     }
 }
 
-/// What a read of a stream gives.
+/// The events that a read of a stream gives.
 pub async fn collect_stream(store: &dyn Store, read: ReadStream) -> Result<Vec<RecordedEvent>, StoreError> {
     store.read_stream(read).try_collect().await
 }
 
-/// What a read of the whole store gives.
+/// The events that a read of the whole store gives.
 pub async fn collect_all(store: &dyn Store, read: ReadAll) -> Vec<RecordedEvent> {
     store.read_all(read).try_collect().await.unwrap()
 }
 
-/// What a query selects.
+/// The events that a query selects.
 pub async fn select(store: &dyn Store, query: Query) -> Vec<RecordedEvent> {
     collect_all(store, ReadAll::new(query)).await
 }
@@ -126,7 +126,7 @@ pub async fn everything(store: &dyn Store) -> Vec<RecordedEvent> {
     select(store, Query::all()).await
 }
 
-/// What was not as the append expected; panics if it went through or failed otherwise.
+/// The violations of a conflict; panics if the append went through or failed otherwise.
 #[track_caller]
 pub fn violations(outcome: Result<Appended, AppendError>) -> Vec<Violation> {
     match outcome {
@@ -155,12 +155,12 @@ pub fn positions(events: &[RecordedEvent]) -> Vec<u64> {
     events.iter().map(|event| event.position.get()).collect()
 }
 
-/// What was appended, of recorded events.
+/// The data of recorded events, as it was appended.
 pub fn data(events: &[RecordedEvent]) -> Vec<EventData> {
     events.iter().map(|event| event.data.clone()).collect()
 }
 
-/// Random numbers whose seed is printed if the test fails. Set `RECOUNT_SEED` to repeat a run.
+/// Random numbers; their seed is printed if the test fails. Set `RECOUNT_SEED` to repeat a run.
 pub fn random() -> fastrand::Rng {
     let given = std::env::var("RECOUNT_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| fastrand::u64(..));
@@ -175,7 +175,7 @@ pub fn scaled(h: &dyn super::Harness, usual: usize) -> usize {
     (usual * h.effort() * asked_for.unwrap_or(100) / 10_000).max(1)
 }
 
-/// Runs that many tasks at once and returns what they return, in the order of their numbers.
+/// Runs that many tasks at once and returns their results, in the order of their numbers.
 pub async fn race<T: Send + 'static, F>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
@@ -193,7 +193,8 @@ pub async fn instances(h: &dyn super::Harness) -> [Arc<dyn Store>; 2] {
     [h.open().await, h.open().await]
 }
 
-/// How many of 1000 events a consumer gets who takes one, works for a second without letting go of his thread, and then takes what is there.
+/// How many of 1000 events a consumer gets that takes one, works for a second without yielding its thread, and then
+/// takes the events that are ready.
 /// No promise of the suite: a store need not read ahead.
 pub async fn taken_without_waiting(store: &dyn Store) -> usize {
     fill(store, &stream("s"), 1000).await;

@@ -44,7 +44,7 @@ async fn wakes(writer: &dyn Store, reader: &dyn Store) {
     }
 }
 
-/// A watcher that subscribes, then looks, then waits misses nothing; what it sees never goes back.
+/// A watcher that subscribes, then looks, then waits misses nothing; the head that it sees never goes back.
 pub async fn no_wake_up_is_lost(h: &dyn Harness) {
     let (writer, reader) = (h.open().await, h.open().await);
     let count = scaled(h, 300) as u64;
