@@ -7,6 +7,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::recount::Inner;
 use crate::{Recount, Transient};
 
+/// The longest deadline: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long [`Recount::close`] waits for the work of dispatch: appends end by themselves before that.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,6 +45,8 @@ impl Recount {
     /// # Cancel safety
     /// If the future is dropped, the parts that have not ended run on; call it again.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), Unfinished> {
+        // A longer time overflows the clock.
+        let deadline = deadline.min(LONGEST);
         let started = Instant::now();
         let inner = &self.inner;
         let (by, at_last) = (started + deadline * 3 / 4, started + deadline * 7 / 8);

@@ -10,6 +10,7 @@ use recount_core::{PoolUsage, StoreError};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Postgres};
+use sqlx_core::transaction::TransactionManager;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -300,7 +301,9 @@ pub(crate) fn pool(options: PgConnectOptions, size: u32, patience: Duration, tun
         // connection as in use until then.
         .after_release(move |connection, _| {
             async move {
-                timeout(patience, connection.ping()).await.unwrap_or_else(|_| Err(patience::silence())).map(|()| true)
+                timeout(patience, connection.ping()).await.unwrap_or_else(|_| Err(patience::silence()))?;
+                // A dropped future may have left a transaction open, which would keep its locks.
+                Ok(<Postgres as sqlx::Database>::TransactionManager::get_transaction_depth(connection) == 0)
             }
             .boxed()
         })

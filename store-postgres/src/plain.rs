@@ -34,7 +34,10 @@ pub(crate) fn statement(schema: &Schema, appends: &[&Append], kinds: &Kinds) -> 
     let mut columns = Columns::default();
     for (index, append) in appends.iter().enumerate() {
         let part = only(append)?;
-        if appends.len() > 1 && part.events.len() > 1 || !streams.insert(&part.stream) {
+        // With several appends a key without events would lose its append.
+        let single = appends.len() == 1;
+        let empty = append.slices.iter().any(|slice| slice.events.is_empty());
+        if !single && (part.events.len() > 1 || empty) || !streams.insert(&part.stream) {
             return None;
         }
         locks.stream(&part.stream);

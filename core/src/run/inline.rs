@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::consumer::{FilterChanged, Verdict, bounded, verdict};
 use crate::{
-    BoxError, Checkpoint, Event, Filter, FilterChange, Metadata, NameCollision, Projection, Query, ReadModel,
+    BoxError, Checkpoint, Event, Filter, FilterChange, FilterId, Metadata, NameCollision, Projection, Query, ReadModel,
     RecordedEvent, StoreError, StoredNames,
 };
 
@@ -90,7 +90,10 @@ impl<M: ReadModel> Inline<M> {
         limit: Duration,
     ) -> Result<Checkpoint, StoreError> {
         let mut checkpoint = stored;
-        match verdict(stored.filter, stored.position, self.filter.id(), self.on_change) {
+        // An order to rebuild, which inline projections don't follow, stands in the place of the filter.
+        let ordered = stored.filter == Some(FilterId::REBUILD);
+        let built_with = if ordered { before.as_ref().map(Filter::id) } else { stored.filter };
+        match verdict(built_with, stored.position, self.filter.id(), self.on_change) {
             Verdict::Same | Verdict::Adopt => {}
             Verdict::Refuse => return Err(self.changed(&stored, before)),
             Verdict::StartOver => {
@@ -108,7 +111,7 @@ impl<M: ReadModel> Inline<M> {
     /// program must not move it.
     #[must_use]
     pub fn is_changed(&self, stored: &Checkpoint) -> bool {
-        stored.filter.is_some_and(|filter| filter != self.filter.id())
+        stored.filter.is_some_and(|filter| filter != self.filter.id() && filter != FilterId::REBUILD)
     }
 
     /// The error for a checkpoint that [was made of other events](Self::is_changed).

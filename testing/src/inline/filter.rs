@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use recount_core::{Append, Event, ExpectedVersion, FilterChange, Store, StreamId};
+use recount_core::{Append, Event, ExpectedVersion, FilterChange, ReadModel, Store, StreamId};
 
 use super::Harness;
 use super::taking::*;
@@ -75,4 +75,18 @@ pub async fn an_older_program_does_not_move_a_newer_checkpoint<H: Harness>(h: &A
     mixed(&new).await;
     assert_eq!(h.written().await.len(), 6);
     assert_eq!(positions(&new).await.len(), 8);
+}
+
+/// An order to rebuild is not followed: appends go on, and the store opens.
+pub async fn an_order_to_rebuild_changes_nothing<H: Harness>(h: &Arc<H>) {
+    let store = open(h).await;
+    mixed(&store).await;
+    h.open().await.order_rebuild("taking").await.unwrap();
+    mixed(&store).await;
+    same(h, &store).await;
+    h.open().await.order_rebuild("taking").await.unwrap();
+    store.close().await;
+    let store = open(h).await;
+    mixed(&store).await;
+    same(h, &store).await;
 }

@@ -46,6 +46,7 @@ macro_rules! inline_suite {
                 another_filter_starts_over_by_choice
                 another_filter_goes_on_by_choice
                 an_older_program_does_not_move_a_newer_checkpoint
+                an_order_to_rebuild_changes_nothing
             }
         }
     };

@@ -59,6 +59,7 @@ macro_rules! __store_promises {
                 each_request_of_a_shared_append_has_its_own_outcome
                 a_shared_append_with_a_known_key_writes_nothing
                 a_request_of_a_shared_append_is_repeated_alone
+                an_outcome_without_events_is_kept_beside_other_appends
                 slices_with_invalid_indexes_or_repeated_keys_are_refused
                 racing_shared_appends_record_each_request_once
             }

@@ -116,6 +116,30 @@ pub async fn a_request_of_a_shared_append_is_repeated_alone(h: &dyn Harness) {
     assert_eq!(read(&*store, &stream("s")).await.len(), 2);
 }
 
+/// An outcome without events is recorded, also if its append shares a transaction with others.
+pub async fn an_outcome_without_events_is_kept_beside_other_appends(h: &dyn Harness) {
+    let store = h.open().await;
+    let (tasks, rounds) = (16, 4);
+    race(tasks, |task| {
+        let store = store.clone();
+        async move {
+            for round in 0..rounds {
+                let name = format!("{task}-{round}");
+                let slices = vec![slice(&format!("nothing-{name}"), 0, 0..0), slice(&format!("event-{name}"), 0, 0..1)];
+                let part = StreamAppend { expected: Exact(StreamVersion::EMPTY), ..part(&name, 1) };
+                store.append(shared(vec![part], slices)).await.unwrap();
+            }
+        }
+    })
+    .await;
+    for name in (0..tasks).flat_map(|task| (0..rounds).map(move |round| format!("{task}-{round}"))) {
+        let nothing = find(&*store, &key(&format!("nothing-{name}"))).await;
+        assert_eq!(nothing, outcome(Position::START, &name, 0, 0), "{name}");
+        let event = find(&*store, &key(&format!("event-{name}"))).await.unwrap();
+        assert_eq!((event.streams[0].version.get(), event.streams[0].count), (1, 1), "{name}");
+    }
+}
+
 /// Slices with an invalid stream or event index, or with a repeated key, are refused.
 pub async fn slices_with_invalid_indexes_or_repeated_keys_are_refused(h: &dyn Harness) {
     let store = h.open().await;

@@ -83,9 +83,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Work for Concurrent<S, K> {
         if kept.reset {
             self.frame.reporter.start_over(crate::Position::START);
         }
-        if let Some(mark) = &kept.mark {
-            self.frame.reporter.advance(S::position(mark), 0, false);
-        }
+        self.frame.reporter.begin_at(kept.mark.as_ref().map_or(crate::Position::START, S::position));
         bounded(self.sink.time_limit(), async { self.sink.setup().await }).await?;
         self.source.open(kept.mark).await?;
         let run = Run {

@@ -89,8 +89,14 @@ impl<M> Window<M> {
         self.first + self.entries.len() as u64 - 1
     }
 
-    /// Adds a delivery that needs no handling.
+    /// Adds a delivery that needs no handling. Several in a row take one place.
     pub(crate) fn push_done(&mut self, mark: Option<M>) {
+        if let Some(last) = self.entries.back_mut()
+            && !last.is_item
+        {
+            last.mark = mark.or(last.mark.take());
+            return;
+        }
         self.entries.push_back(Entry { mark, done: true, is_item: false });
     }
 
@@ -139,7 +145,11 @@ mod tests {
     fn the_watermark_passes_no_item_that_is_not_done() {
         let mut window = Window::new();
         let numbers: Vec<u64> = (1..=4).map(|mark| window.push(Some(mark))).collect();
+        window.push_done(Some(4));
+        // However long the first item takes, deliveries without an item take one place.
         window.push_done(Some(5));
+        window.push_done(None);
+        assert_eq!(window.len(), 5);
         window.finish(numbers[1]);
         window.finish(numbers[2]);
         assert_eq!(window.advance(), Moved { mark: None, items: 0 });

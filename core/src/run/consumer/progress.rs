@@ -202,8 +202,9 @@ impl Reporter {
         (Self { sender, doing: Mutex::default() }, receiver)
     }
 
-    pub(crate) fn position(&self) -> Position {
-        self.sender.borrow().position
+    /// The consumer goes on from this checkpoint, which may have been moved back since the consumer last read it.
+    pub(crate) fn begin_at(&self, position: Position) {
+        self.sender.send_if_modified(|progress| std::mem::replace(&mut progress.position, position) != position);
     }
 
     /// Notes how far the consumer is, and wakes the callers that wait for that.

@@ -22,11 +22,11 @@ impl<P: Projection> Model<P> {
         }
         let connection = P::ReadModel::connection(&mut transaction);
         let mut checkpoint = Checkpoint { filter: Some(filter.id()), ..stored };
-        let over = if ordered {
-            self.start_over_if_it_can(connection).await?
-        } else if matches!(verdict, Verdict::StartOver) {
+        let over = if matches!(verdict, Verdict::StartOver) {
             self.bounded(self.projection.reset(connection)).await?;
             true
+        } else if ordered {
+            self.start_over_if_it_can(connection).await?
         } else {
             false
         };

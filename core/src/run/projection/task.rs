@@ -10,7 +10,7 @@ use super::batch::{Batch, collect};
 use super::transaction::Model;
 use crate::run::consumer::{Class, FilterChange, Frame, TookTooLong, WHOLE, Work, classify};
 use crate::run::rebuild::RebuildOrdered;
-use crate::{BoxError, Checkpoint, Filter, Projection, ReadModel, RecordedEvent, Source};
+use crate::{BoxError, Checkpoint, Filter, Position, Projection, ReadModel, RecordedEvent, Source};
 
 /// How long the stored checkpoint may lag behind while only unselected events pass by.
 const IDLE_ADVANCE: Duration = Duration::from_secs(1);
@@ -50,7 +50,9 @@ where
     async fn follow(&mut self, filter: Filter) -> Result<(), BoxError> {
         let mut checkpoint = self.model.set_up(&filter, self.on_change).await?;
         let reporter = Arc::clone(&self.frame.reporter);
-        reporter.advance(checkpoint.position, 0, true);
+        reporter.begin_at(checkpoint.position);
+        // Everything up to here is handled, also if the checkpoint is behind.
+        let mut passed = checkpoint.position;
         let frame = self.frame.clone();
         self.source.open(Some(checkpoint)).await?;
         let (mut stored, mut notified, mut silent) = (Instant::now(), Instant::now(), 0);
@@ -66,7 +68,7 @@ where
                     silent = 0;
                     tokio::select! {
                         biased;
-                        () = frame.stopping() => return self.leave(checkpoint).await,
+                        () = frame.stopping() => return self.leave(checkpoint, passed).await,
                         delivery = self.source.next() => delivery?,
                         () = tokio::time::sleep_until(look) => {
                             self.model.look(checkpoint).await?;
@@ -93,6 +95,7 @@ where
             let notify = batch.caught_up || silent >= NOTIFY_EVENTS || notified.elapsed() >= NOTIFY_INTERVAL;
             frame.metrics.events(count);
             reporter.advance(batch.to.position, count, notify);
+            passed = batch.to.position;
             if notify {
                 (notified, silent) = (Instant::now(), 0);
             }
@@ -121,8 +124,7 @@ where
     }
 
     /// Stores how far it is, unless the checkpoint says so already.
-    async fn leave(&mut self, checkpoint: Checkpoint) -> Result<(), BoxError> {
-        let position = self.frame.reporter.position();
+    async fn leave(&mut self, checkpoint: Checkpoint, position: Position) -> Result<(), BoxError> {
         if position > checkpoint.position {
             let to = Checkpoint { position, event: None, ..checkpoint };
             let to = self.source.complete(to).await?;
