@@ -61,7 +61,20 @@ fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["fmt", "--all", "--check", "--manifest-path", "bench/peers/Cargo.toml"])?;
     for package in ["bank", "shop"] {
-        cargo(&["run", "--quiet", "-p", "recount-cli", "--", "recount", "schema", "check", "--package", package])?;
+        cargo(&[
+            "run",
+            "--quiet",
+            "-p",
+            "recount-cli",
+            "--bin",
+            "cargo-recount",
+            "--",
+            "recount",
+            "schema",
+            "check",
+            "--package",
+            package,
+        ])?;
     }
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run::cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings".to_owned())])
