@@ -8,7 +8,6 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::recount::Inner;
 use crate::run::Registered;
 use crate::{Check, Condition, Health, Position, Query, ReadAll, Recount, Status, StoreError, Timestamp};
 
@@ -37,19 +36,19 @@ impl Recount {
     ///
     /// Also updates the gauges of the store and of consumers; call it before metrics are exported.
     pub async fn health(&self) -> Health {
-        let (store, head) = self.inner.check_store().await;
+        let (store, head) = self.check_store().await;
         let mut checks = vec![store];
-        let consumers = self.inner.registry.list();
+        let consumers = self.registry.list();
         checks.extend(consumers.iter().map(|consumer| consumer.check(head)));
-        join_all(consumers.iter().map(|consumer| self.inner.measure(consumer, head))).await;
+        join_all(consumers.iter().map(|consumer| self.measure(consumer, head))).await;
         for check in &checks {
-            self.inner.metrics.store.health(&check.name, check.status.is_ready());
+            self.engine.metrics.store.health(&check.name, check.status.is_ready());
         }
         Health::of(checks)
     }
 }
 
-impl Inner {
+impl Recount {
     /// The store's health and head.
     async fn check_store(&self) -> (Check, Option<Position>) {
         let mut probe = self.store_probe.0.lock().await;
@@ -73,12 +72,13 @@ impl Inner {
 
     /// Asks the store for its health and head, and sets its gauges. Returns the failure if there is one, and the head.
     async fn ask_store(&self) -> (Option<StoreError>, Option<Position>) {
-        let (health, head) = tokio::join!(answered("health", self.store.health()), answered("head", self.store.head()));
-        let metrics = &self.metrics.store;
+        let (health, head) =
+            tokio::join!(answered("health", self.engine.store.health()), answered("head", self.engine.store.head()));
+        let metrics = &self.engine.metrics.store;
         if let Ok(head) = &head {
             metrics.head.set(head.get() as f64);
         }
-        for pool in self.store.pools() {
+        for pool in self.engine.store.pools() {
             metrics.pool(pool.name, pool.size, pool.idle);
         }
         let known = head.as_ref().ok().copied();
@@ -89,7 +89,7 @@ impl Inner {
 
     /// The store's head, if it answers in time.
     pub(crate) async fn head(&self) -> Option<Position> {
-        answered("head", self.store.head()).await.ok()
+        answered("head", self.engine.store.head()).await.ok()
     }
 
     /// Sets the gauges of a consumer.
@@ -109,7 +109,7 @@ impl Inner {
     /// The age of the first event behind a position. `None` if the store does not answer.
     async fn age_behind(&self, position: Position) -> Option<Duration> {
         let next = ReadAll { after: position, limit: Some(1), ..ReadAll::new(Query::all()) };
-        let first = async { self.store.read_all(next).next().await.transpose() };
+        let first = async { self.engine.store.read_all(next).next().await.transpose() };
         let event = answered("read", first).await.ok()?;
         let age = |event: crate::RecordedEvent| Timestamp::now().duration_since(event.recorded_at);
         Some(event.map(age).and_then(|age| age.try_into().ok()).unwrap_or_default())

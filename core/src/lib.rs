@@ -38,12 +38,12 @@ mod status;
 mod store;
 mod telemetry;
 
-pub use dispatch::{Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry};
+pub use dispatch::{Clock, Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry};
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
-    EventVariant, Handle, HandleWith, NameCollision, RustType, Shape, Snapshot, StoredNames, ToTags, codec, shape,
+    EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
-pub use recount::{Clock, Recount, RecountBuilder};
+pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
     CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
@@ -57,10 +57,11 @@ pub use store::{
     Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,
     ExpectedVersion, FilterId, Home, Idempotency, IdempotencyKey, InvalidAppend, InvalidState, KeyedSlice, Lease,
-    LeaseError, MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata, NameError,
-    NamedAppend, Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, Revision,
-    StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamAppend,
-    StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Transient, Violation,
+    LeaseError, MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata,
+    NameCollision, NameError, NamedAppend, Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream,
+    RecordedEvent, Revision, RustType, StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store,
+    StoreError, StoreId, StoredNames, StreamAppend, StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Transient,
+    Violation,
 };
 pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,

@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use schemars::Schema;
 
-use crate::dispatch::{Background, Decide, Dispatch, DispatchJson, Load, Retry, Route, Routes, WarmCache, snapshot};
-use crate::domain::names::CheckedNames;
+use crate::dispatch::{Decide, Dispatch, DispatchJson, Engine, EngineSettings, Load, Retry, Route};
 use crate::health::StoreProbe;
 use crate::run::Registry;
 use crate::store::sweep_keys;
-use crate::telemetry::Metrics;
 use crate::{
-    Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Query, Runners, StateError, Store,
+    Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Query, StateError, Store,
     StoreSource, Subscription, Timestamp, TraceContext,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
 ///
-/// Cheap to clone; clones share the store and the cache of warm aggregates.
+/// Cheap to clone; clones share the store, the cache of warm aggregates, and the consumers.
 ///
 /// Everything it starts is described before it is awaited:
 ///
@@ -33,31 +31,14 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Recount {
-    pub(crate) inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) cache: WarmCache,
-    pub(crate) retry: Retry,
-    pub(crate) clock: Clock,
-    pub(crate) routes: Routes,
-    pub(crate) names: CheckedNames,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) trace_context: Option<Arc<dyn TraceContext>>,
-    pub(crate) store_probe: StoreProbe,
-    /// The age from which keys are forgotten; none to keep them for ever.
-    pub(crate) key_retention: Option<Duration>,
-    /// The consumers that keep their checkpoints in the store's state.
-    pub(crate) runners: Runners,
+    /// Loads, decides and appends.
+    pub(crate) engine: Arc<Engine>,
     /// The consumers that were started.
-    pub(crate) registry: Registry,
-    /// The tasks that dispatch has started.
-    pub(crate) background: Background,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) store_probe: Arc<StoreProbe>,
+    /// The age from which keys are forgotten; none to keep them for ever.
+    key_retention: Option<Duration>,
 }
-
-/// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 impl Recount {
     /// A handle on this store with the default settings.
@@ -68,15 +49,7 @@ impl Recount {
 
     /// A handle on this store with settings of your own.
     pub fn builder(store: impl Store) -> RecountBuilder {
-        RecountBuilder {
-            store: Arc::new(store),
-            warm_aggregates: 10_000,
-            retry: Retry::default(),
-            clock: Arc::new(Timestamp::now),
-            routes: Routes::new(),
-            key_retention: None,
-            trace_context: None,
-        }
+        RecountBuilder { store: Arc::new(store), engine: EngineSettings::default(), key_retention: None }
     }
 
     /// Dispatches a command: loads its aggregate, decides, and appends the events. Commands for one aggregate are
@@ -88,22 +61,22 @@ impl Recount {
     /// as if it were new, without a read, and its append finds out. If that was wrong, or nothing is to be
     /// written, the outcome doesn't count: the aggregate is loaded, and the command decided again.
     pub fn dispatch<A: Apply + HandleWith<C>, C: Command<Aggregate = A>>(&self, command: C) -> Dispatch<'_, C> {
-        Dispatch::new(self, command)
+        Dispatch::new(&self.engine, command)
     }
 
     /// Dispatches a command of a [registered](RecountBuilder::register) aggregate, given by name and JSON.
     pub fn dispatch_json<'a>(&'a self, aggregate: &'a str, command: &'a str, json: &'a [u8]) -> DispatchJson<'a> {
-        DispatchJson::new(self, aggregate, command, json)
+        DispatchJson::new(&self.engine, aggregate, command, json)
     }
 
     /// Makes a decision over the events that it names, and records it only if none was added meanwhile.
     pub fn decide<D: Decision>(&self, decision: D) -> Decide<'_, D> {
-        Decide::new(self, decision)
+        Decide::new(&self.engine, decision)
     }
 
     /// Loads an aggregate as it is now, or narrowed to a point in the past.
     pub fn load<A: Apply>(&self, id: &A::Id) -> Load<'_, A> {
-        Load::new(self, id)
+        Load::new(&self.engine, id)
     }
 
     /// Subscribes to the events that the query selects: the recorded ones after this checkpoint, and then each new one.
@@ -111,19 +84,19 @@ impl Recount {
     /// With a stored [checkpoint](Subscription::checkpoint) the subscription fails if the store lacks the handled
     /// events. With a bare position it can only compare the position with the store's head.
     pub fn subscribe(&self, query: Query, after: impl Into<Checkpoint>) -> Subscription {
-        Subscription::new(Arc::clone(&self.inner.store), "the subscription".to_owned(), query, after.into())
+        Subscription::new(Arc::clone(&self.engine.store), "the subscription".to_owned(), query, after.into())
     }
 
     /// Starts consumers: projections, reactions, and sinks of your own.
     pub fn consumers(&self) -> ConsumersBuilder {
-        ConsumersBuilder::new(Arc::clone(&self.inner))
+        ConsumersBuilder::new(Arc::clone(&self.engine), Arc::clone(&self.registry))
     }
 
     /// The source of the events that the query selects, for a [consumer](ConsumersBuilder::consumer) of your own.
     /// `reader` names it in errors.
     #[must_use]
     pub fn source(&self, reader: &str, query: Query) -> StoreSource {
-        StoreSource::new(Arc::clone(&self.inner.store), format!("consumer {reader}"), query)
+        StoreSource::new(Arc::clone(&self.engine.store), format!("consumer {reader}"), query)
     }
 
     /// Removes an aggregate for good: its events and its snapshot. Its id is never used again. Again is harmless.
@@ -132,12 +105,7 @@ impl Recount {
     /// [`StateError::Store`] if the stream doesn't exist or the store fails; then repeat it. Also if another type has the
     /// aggregate's name.
     pub async fn erase<A: Aggregate>(&self, id: &A::Id) -> Result<(), StateError> {
-        let refuse = |source| crate::StoreError::Backend { operation: "erase", source };
-        self.inner.names.claim_aggregate::<A>().map_err(|error| refuse(error.into()))?;
-        let stream = A::stream(id).map_err(|error| refuse(error.into()))?;
-        self.inner.cache.forget::<A>(&stream);
-        self.inner.store.erase(&stream).await?;
-        snapshot::forget(&*self.inner.store, &stream).await
+        self.engine.erase::<A>(id).await
     }
 
     /// Forgets the idempotency keys that are older than the [retention](RecountBuilder::key_retention), in batches between
@@ -148,33 +116,33 @@ impl Recount {
     /// [`StoreError`](crate::StoreError) if the store fails. The keys forgotten until then stay forgotten; the next
     /// call goes on.
     pub async fn sweep_keys(&self) -> Result<u64, crate::StoreError> {
-        match self.inner.key_retention {
-            Some(retention) => sweep_keys(&*self.inner.store, retention).await,
+        match self.key_retention {
+            Some(retention) => sweep_keys(&*self.engine.store, retention).await,
             None => Ok(0),
         }
     }
 
     /// The commands of the registered aggregates: aggregate, command, and the JSON Schema of the command.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &'static str, Schema)> + '_ {
-        self.inner.routes.iter().map(|((aggregate, command), route)| (*aggregate, *command, (route.schema)()))
+        self.engine.routes.iter().map(|((aggregate, command), route)| (*aggregate, *command, (route.schema)()))
     }
 
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.inner.store
+        &self.engine.store
     }
 
     /// Finishes the appends under way and closes the store. Shut down consumers first, or use [`shutdown`](Self::shutdown).
     pub async fn close(&self) {
-        self.inner.finish_background().await;
-        self.inner.store.close().await;
+        self.finish_background().await;
+        self.engine.store.close().await;
     }
 }
 
 impl fmt::Debug for Recount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recount").field("retry", &self.inner.retry).finish_non_exhaustive()
+        f.debug_struct("Recount").field("retry", &self.engine.retry).finish_non_exhaustive()
     }
 }
 
@@ -182,30 +150,26 @@ impl fmt::Debug for Recount {
 #[must_use]
 pub struct RecountBuilder {
     store: Arc<dyn Store>,
-    warm_aggregates: usize,
-    retry: Retry,
-    clock: Clock,
-    routes: Routes,
+    engine: EngineSettings,
     key_retention: Option<Duration>,
-    trace_context: Option<Arc<dyn TraceContext>>,
 }
 
 impl RecountBuilder {
     /// How many aggregates are kept in memory at most, so that their commands need no read. 10,000 unless set.
     pub fn warm_aggregates(mut self, count: usize) -> Self {
-        self.warm_aggregates = count;
+        self.engine.warm_aggregates = count;
         self
     }
 
     /// How conflicts are retried.
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+        self.engine.retry = retry;
         self
     }
 
     /// Where handlers get the time from; tests set it.
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.engine.clock = Arc::new(clock);
         self
     }
 
@@ -223,7 +187,7 @@ impl RecountBuilder {
     /// How spans are connected with a distributed trace. Without it, the `traceparent` that a command's metadata carries
     /// is stored unchanged.
     pub fn trace_context(mut self, context: impl TraceContext) -> Self {
-        self.trace_context = Some(Arc::new(context));
+        self.engine.trace_context = Some(Arc::new(context));
         self
     }
 
@@ -232,7 +196,7 @@ impl RecountBuilder {
     pub fn register<A: Apply>(mut self) -> Self {
         for route in A::commands() {
             let (name, route) = ((A::NAME, route.name), Route::new(route));
-            self.routes.entry(name).and_modify(|known| known.meet(A::NAME, &route)).or_insert(route);
+            self.engine.routes.entry(name).and_modify(|known| known.meet(A::NAME, &route)).or_insert(route);
         }
         self
     }
@@ -240,27 +204,12 @@ impl RecountBuilder {
     /// The handle. With the feature `metrics` it records metrics if a recorder of the `metrics` facade was installed before.
     #[must_use]
     pub fn build(self) -> Recount {
-        let Self { store, warm_aggregates, retry, clock, routes, key_retention, trace_context } = self;
-        let names = CheckedNames::beside(store.names());
-        let metrics = Arc::new(Metrics::new(store.kind()));
-        let cache = WarmCache::new(warm_aggregates, Arc::clone(&metrics));
-        let store_probe = StoreProbe::default();
+        let Self { store, engine, key_retention } = self;
         Recount {
-            inner: Arc::new(Inner {
-                store,
-                cache,
-                retry,
-                clock,
-                routes,
-                names,
-                key_retention,
-                runners: Runners::default(),
-                registry: Registry::default(),
-                background: Background::default(),
-                metrics,
-                trace_context,
-                store_probe,
-            }),
+            engine: Arc::new(Engine::new(store, engine)),
+            registry: Arc::default(),
+            store_probe: Arc::default(),
+            key_retention,
         }
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::recount::Inner;
 use crate::{Recount, Transient};
 
 /// The longest deadline: a year.
@@ -48,24 +47,23 @@ impl Recount {
         // A longer time overflows the clock.
         let deadline = deadline.min(LONGEST);
         let started = Instant::now();
-        let inner = &self.inner;
         let (by, at_last) = (started + deadline * 3 / 4, started + deadline * 7 / 8);
-        let mut parts = inner.registry.shut_down(by, at_last).await;
-        if timeout_at(at_last, inner.background.idle()).await.is_err() {
+        let mut parts = self.registry.shut_down(by, at_last).await;
+        if timeout_at(at_last, self.engine.background.idle()).await.is_err() {
             parts.push("commands that share an append".to_owned());
         }
-        if timeout_at(started + deadline, inner.store.close()).await.is_err() {
+        if timeout_at(started + deadline, self.engine.store.close()).await.is_err() {
             parts.push("the store".to_owned());
         }
         if parts.is_empty() { Ok(()) } else { Err(Unfinished { deadline, parts }) }
     }
 }
 
-impl Inner {
+impl Recount {
     /// Waits for the tasks that dispatch has started.
     pub(crate) async fn finish_background(&self) {
-        if timeout(CLOSE_PATIENCE, self.background.idle()).await.is_err() {
-            tracing::error!(tasks = self.background.running(), "commands that share an append have not ended");
+        if timeout(CLOSE_PATIENCE, self.engine.background.idle()).await.is_err() {
+            tracing::error!(tasks = self.engine.background.running(), "commands that share an append have not ended");
         }
     }
 }

@@ -39,16 +39,16 @@ pub struct ConsumerStatus {
 impl Recount {
     /// The parts that this handle has started, and their progress.
     pub async fn status(&self) -> ApplicationStatus {
-        let head = self.inner.head().await;
-        let consumers = self.inner.registry.list();
+        let head = self.head().await;
+        let consumers = self.registry.list();
         let status = consumers.iter().map(|consumer| {
             let progress = consumer.progress();
             ConsumerStatus { lag: consumer.lag(progress.position, head), progress }
         });
         ApplicationStatus {
-            store: StoreStatus { kind: self.inner.store.kind(), head },
+            store: StoreStatus { kind: self.engine.store.kind(), head },
             consumers: status.collect(),
-            background: self.inner.background.running(),
+            background: self.engine.background.running(),
         }
     }
 }

@@ -15,24 +15,6 @@ const BELOW: &[(&str, &[&str])] = &[
     ("redact", &[]),
 ];
 
-/// Arrows that still point up: the file, and what it names. The list may only become shorter.
-const REVERSED: &[(&str, &[&str])] = &[
-    ("dispatch/append.rs", &["recount"]),
-    ("dispatch/attempt.rs", &["recount"]),
-    ("dispatch/decide.rs", &["Recount"]),
-    ("dispatch/engine.rs", &["recount"]),
-    ("dispatch/group.rs", &["recount"]),
-    ("dispatch/kept.rs", &["recount"]),
-    ("dispatch/load.rs", &["Recount", "recount"]),
-    ("dispatch/mod.rs", &["Recount"]),
-    ("dispatch/observe.rs", &["recount"]),
-    ("dispatch/route.rs", &["Recount"]),
-    ("run/consumer/builder.rs", &["Recount", "recount"]),
-    ("run/reaction/commands.rs", &["Recount"]),
-    ("run/reaction/sink.rs", &["Recount"]),
-    ("store/contract.rs", &["StoredNames"]),
-];
-
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src")
 }
@@ -100,42 +82,23 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The arrows that point up.
-fn reversed() -> BTreeMap<String, BTreeSet<String>> {
-    let (homes, mut all, mut reversed) = (homes(), Vec::new(), BTreeMap::new());
+#[test]
+fn arrows_inside_of_core_point_one_way() {
+    let (homes, mut all, mut rooms) = (homes(), Vec::new(), BTreeSet::new());
     files(&source(), &mut all);
     for path in all {
         let file = path.strip_prefix(source()).unwrap().to_str().unwrap().replace('\\', "/");
         let room = file.split(['/', '.']).next().unwrap_or_default().to_owned();
         let Some((_, below)) = BELOW.iter().find(|(name, _)| *name == room) else { continue };
-        let is_up = |name: &String| {
+        let is_above = |name: &String| {
             let home = homes.get(name).unwrap_or(name);
             home != "__private" && *home != room && !below.contains(&home.as_str())
         };
-        let up: BTreeSet<_> = named(&read(&path)).into_iter().filter(is_up).collect();
-        if !up.is_empty() {
-            reversed.insert(file, up);
-        }
+        let above: Vec<_> = named(&read(&path)).into_iter().filter(is_above).collect();
+        assert!(above.is_empty(), "core/src/{file} must not name {above:?}: its room is below theirs");
+        rooms.insert(room);
     }
-    reversed
-}
-
-#[test]
-fn arrows_inside_of_core_point_one_way() {
-    let known: BTreeMap<_, _> = REVERSED
-        .iter()
-        .map(|(file, names)| ((*file).to_owned(), names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>()))
-        .collect();
-    let found = reversed();
-    for (file, names) in &found {
-        let listed = known.get(file).cloned().unwrap_or_default();
-        let new: Vec<_> = names.difference(&listed).collect();
-        assert!(new.is_empty(), "core/src/{file} must not name {new:?}: its room is below theirs");
-    }
-    for (file, names) in &known {
-        let gone: Vec<_> = names.difference(found.get(file).unwrap_or(&BTreeSet::new())).cloned().collect();
-        assert!(gone.is_empty(), "core/src/{file} no longer names {gone:?}: take that out of REVERSED");
-    }
+    assert_eq!(rooms.len(), BELOW.len(), "rooms with files: {rooms:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::recount::Inner;
+use super::engine::Engine;
 use crate::{Append, AppendError, Appended, Metadata, TRACE_TARGET};
 
 /// How many dispatches the span of a shared append is linked to at most.
@@ -14,7 +14,7 @@ const MAX_LINKS: usize = 32;
 /// An append under way.
 type Appending<'a> = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send + 'a>>;
 
-impl Inner {
+impl Engine {
     /// Appends for one command or decision. If nothing observes it, the future is the store's own.
     pub(super) fn append(&self, append: Append) -> Appending<'_> {
         let span = self.append_span(&append);

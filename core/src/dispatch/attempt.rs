@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::cache::Warm;
-use super::engine::{PendingCommand, encode};
+use super::engine::Engine;
 use super::kept::{is_closed, nothing};
 use super::queue::Outcome;
+use super::turn::{PendingCommand, encode};
+use super::warm::Warm;
 use super::{DispatchError, Receipt, Refusal, snapshot};
-use crate::recount::Inner;
 use crate::{
     Aggregate, Append, AppendError, Appended, Apply, Conflict, Context, ExpectedVersion, StreamVersion, Violation,
 };
@@ -69,7 +69,7 @@ impl Attempts {
     }
 }
 
-impl Inner {
+impl Engine {
     /// Decides a command and appends its events. Repeats both on a newer state after each conflict.
     pub(super) async fn decide_and_append<A: Apply>(
         &self,

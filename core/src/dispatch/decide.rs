@@ -9,15 +9,16 @@ use serde::Serialize;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::engine::encode;
+use super::engine::Engine;
 use super::observe::{load_span, record_failed_load};
 use super::request::{Request, request_options};
+use super::turn::encode;
 use super::{DispatchError, LoadError, Receipt, Refusal};
 use crate::domain::trace::{Token, TokenSink, trace};
 use crate::telemetry::{AggregateMetrics, LoadSource, ReadKind};
 use crate::{
     Append, AppendCondition, AppendError, Context, Decision, Event, ExpectedVersion, Idempotency, IdempotencyKey,
-    Metadata, Position, Query, ReadAll, Recount, StreamAppend, StreamId, StreamVersion, TRACE_TARGET,
+    Metadata, Position, Query, ReadAll, StreamAppend, StreamId, StreamVersion, TRACE_TARGET,
 };
 
 /// A decision that is made and recorded when it is awaited.
@@ -26,7 +27,7 @@ use crate::{
 /// Dropped, the decision was recorded wholly or not at all.
 #[must_use = "nothing is decided until this is awaited"]
 pub struct Decide<'a, D> {
-    recount: &'a Recount,
+    engine: &'a Engine,
     decision: D,
     request: Request,
     /// The content of a keyed decision.
@@ -34,8 +35,8 @@ pub struct Decide<'a, D> {
 }
 
 impl<'a, D: Decision> Decide<'a, D> {
-    pub(crate) fn new(recount: &'a Recount, decision: D) -> Self {
-        Self { recount, decision, request: Request::new(), content: None }
+    pub(crate) fn new(engine: &'a Engine, decision: D) -> Self {
+        Self { engine, decision, request: Request::new(), content: None }
     }
 
     request_options!();
@@ -60,8 +61,8 @@ impl<'a, D: Decision> Decide<'a, D> {
 
     /// Makes the decision, and records its span and metrics.
     async fn run(self) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
-        let inner = &self.recount.inner;
-        let started = inner.metrics.commands.start();
+        let engine = self.engine;
+        let started = engine.metrics.commands.start();
         let name = name_of::<D>();
         let span = tracing::info_span!(
             target: TRACE_TARGET,
@@ -73,12 +74,12 @@ impl<'a, D: Decision> Decide<'a, D> {
             recount.attempts = Empty,
             error.type = Empty,
         );
-        let traceparent = inner.enter_trace(&span, &self.request.metadata);
+        let traceparent = engine.enter_trace(&span, &self.request.metadata);
         let recorded = (!span.is_disabled()).then(|| span.clone());
         // A decision has no aggregate.
-        let metrics = inner.metrics.aggregate::<D>("");
+        let metrics = engine.metrics.aggregate::<D>("");
         let outcome = self.decide(traceparent.as_ref(), &metrics).instrument(span).await;
-        inner.record_end(&metrics, name, started, recorded, outcome.as_ref());
+        engine.record_end(&metrics, name, started, recorded, outcome.as_ref());
         outcome
     }
 
@@ -87,18 +88,18 @@ impl<'a, D: Decision> Decide<'a, D> {
         traceparent: Option<&Arc<str>>,
         metrics: &AggregateMetrics,
     ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
-        let inner = &self.recount.inner;
-        inner.names.claim_events::<D::Event>().map_err(LoadError::from)?;
+        let engine = self.engine;
+        engine.names.claim_events::<D::Event>().map_err(LoadError::from)?;
         let boundary = self.decision.boundary().map_err(LoadError::from)?.within(&D::Event::query());
         let idempotency = self.name()?;
         let metadata = self.request.metadata(traceparent);
-        let mut backoff = inner.retry.backoff();
+        let mut backoff = engine.retry.backoff();
         let mut attempts = 0;
         loop {
             attempts += 1;
             let (state, after) = self.fold(&boundary).await?;
             let context =
-                Context { now: (inner.clock)(), stream: None, version: StreamVersion::EMPTY, metadata: &metadata };
+                Context { now: (engine.clock)(), stream: None, version: StreamVersion::EMPTY, metadata: &metadata };
             let events = match self.decision.decide(&state, &context) {
                 Ok(events) => events,
                 Err(refusal) => return self.refuse(refusal, idempotency.as_ref(), &metadata).await,
@@ -122,8 +123,8 @@ impl<'a, D: Decision> Decide<'a, D> {
                     }
                 }
             }
-            match (inner.append(append).await, &idempotency) {
-                (Ok(first), Some(named)) if first.repeated => return inner.first_outcome(named, first).await,
+            match (engine.append(append).await, &idempotency) {
+                (Ok(first), Some(named)) if first.repeated => return engine.first_outcome(named, first).await,
                 (Ok(appended), _) => {
                     metrics.attempts(attempts);
                     let version = appended.streams.last().map_or(StreamVersion::EMPTY, |stream| stream.version);
@@ -165,10 +166,10 @@ impl<'a, D: Decision> Decide<'a, D> {
         idempotency: Option<&Idempotency>,
         metadata: &Metadata,
     ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
-        let inner = &self.recount.inner;
+        let engine = self.engine;
         let first = match idempotency {
             None => None,
-            Some(named) if self.request.keeps_refusal => inner
+            Some(named) if self.request.keeps_refusal => engine
                 .keep_refusal(
                     std::any::type_name::<D>(),
                     named,
@@ -178,13 +179,13 @@ impl<'a, D: Decision> Decide<'a, D> {
                 .await?
                 .map(|first| (named, first)),
             // An earlier attempt may have been recorded. No append checks the key here, so look it up.
-            Some(named) => match inner.store.find_append(&named.key).await.map_err(AppendError::from)? {
+            Some(named) => match engine.store.find_append(&named.key).await.map_err(AppendError::from)? {
                 Some(first) => Some((named, first.repeat(named)?)),
                 None => None,
             },
         };
         if let Some((named, first)) = first {
-            return inner.first_outcome(named, first).await;
+            return engine.first_outcome(named, first).await;
         }
         Err(DispatchError::Rejected(refusal))
     }
@@ -193,7 +194,7 @@ impl<'a, D: Decision> Decide<'a, D> {
     async fn fold(&self, boundary: &Query) -> Result<(D::State, Position), LoadError> {
         let span = load_span(name_of::<D>(), None);
         let recorded = (!span.is_disabled()).then(|| span.clone());
-        let reads = &self.recount.inner.metrics.store;
+        let reads = &self.engine.metrics.store;
         let started = reads.read();
         let folded = self.read(boundary).instrument(span).await;
         match &folded {
@@ -214,7 +215,7 @@ impl<'a, D: Decision> Decide<'a, D> {
         let mut replayed = 0;
         let mut state = D::State::default();
         let mut after = Position::START;
-        let mut events = self.recount.inner.store.read_all(ReadAll::new(boundary.clone()));
+        let mut events = self.engine.store.read_all(ReadAll::new(boundary.clone()));
         while let Some(recorded) = events.next().await {
             let recorded = recorded?;
             let event = D::Event::from_recorded(&recorded).map_err(|source| LoadError::Decode {

@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tracing::Instrument;
 
-use super::cache::{Slot, Warm};
-use super::engine::{PendingCommand, encode};
+use super::cache::Slot;
+use super::engine::Engine;
 use super::queue::{Job, Outcome, Waiting};
+use super::turn::{PendingCommand, encode};
+use super::warm::Warm;
 use super::{DispatchError, LoadError, Receipt, snapshot};
-use crate::recount::Inner;
 use crate::telemetry::AggregateMetrics;
 use crate::{
     Aggregate, Append, AppendError, Apply, Context, EventData, ExpectedVersion, Idempotency, IdempotencyKey,
@@ -35,7 +36,7 @@ enum Decided<A: Aggregate> {
     Alone,
 }
 
-impl Inner {
+impl Engine {
     /// Runs a command that has to wait: until it has the turn, or another one took it along.
     pub(super) async fn run_queued<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
@@ -287,14 +288,6 @@ impl<A: Apply> Group<A> {
         }
         self.after.take(&events);
         Decided::Events(events)
-    }
-}
-
-impl<A: Apply> Warm<A> {
-    /// Takes events that follow the state into it.
-    pub(super) fn take(&mut self, events: &[A::Event]) {
-        events.iter().for_each(|event| self.state.apply(event));
-        self.version = StreamVersion::new(self.version.get() + events.len() as u64);
     }
 }
 

@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::engine::Engine;
 use super::{DispatchError, LoadError, Refusal};
-use crate::recount::Inner;
 use crate::{
     Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, Metadata, ReadStream,
     StoreError, StreamAppend, StreamId, StreamVersion, codec,
@@ -29,7 +29,7 @@ struct Refused {
     json: Option<Value>,
 }
 
-impl Inner {
+impl Engine {
     /// Records a refusal as the outcome of the request. Returns the earlier outcome if the key has one.
     pub(super) async fn keep_refusal<E: Error + 'static>(
         &self,

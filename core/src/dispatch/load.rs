@@ -10,13 +10,13 @@ use std::pin::Pin;
 
 use futures_util::StreamExt;
 
-use super::cache::Warm;
+use super::engine::Engine;
+use super::warm::Warm;
 use super::{LoadError, snapshot};
-use crate::recount::Inner;
 use crate::telemetry::ReadKind;
-use crate::{Apply, Event, EventRef, NameError, ReadStream, Recount, StoreError, StreamId, StreamVersion, Timestamp};
+use crate::{Apply, EventRef, NameError, ReadStream, StoreError, StreamId, StreamVersion, Timestamp};
 
-impl Inner {
+impl Engine {
     /// Loads from snapshot and tail; the empty state if there is no such stream.
     pub(super) async fn load<A: Apply>(&self, stream: &StreamId) -> Result<Warm<A>, LoadError> {
         let load = async {
@@ -79,23 +79,13 @@ impl Inner {
     }
 }
 
-impl<A: Apply> Warm<A> {
-    pub(super) fn apply(&mut self, stream: &StreamId, event: EventRef<'_>) -> Result<(), LoadError> {
-        let EventRef { version, event_type, schema_version, payload } = event;
-        let decoded = A::Event::decode(event_type, schema_version, payload);
-        self.state.apply(&decoded.map_err(|source| LoadError::Decode { stream: stream.clone(), version, source })?);
-        self.version = version;
-        Ok(())
-    }
-}
-
 /// A load that can be narrowed to a point in the past before it is awaited.
 ///
 /// # Cancel safety
 /// Reads only: it can be dropped at any point.
 #[must_use = "nothing is loaded until this is awaited"]
 pub struct Load<'a, A> {
-    recount: &'a Recount,
+    engine: &'a Engine,
     stream: Result<StreamId, NameError>,
     version: StreamVersion,
     time: Option<Timestamp>,
@@ -103,8 +93,8 @@ pub struct Load<'a, A> {
 }
 
 impl<'a, A: Apply> Load<'a, A> {
-    pub(crate) fn new(recount: &'a Recount, id: &A::Id) -> Self {
-        Self { recount, stream: A::stream(id), version: StreamVersion::MAX, time: None, aggregate: PhantomData }
+    pub(crate) fn new(engine: &'a Engine, id: &A::Id) -> Self {
+        Self { engine, stream: A::stream(id), version: StreamVersion::MAX, time: None, aggregate: PhantomData }
     }
 
     /// As it was at this version of its stream; the newest if it isn't that far yet.
@@ -120,21 +110,21 @@ impl<'a, A: Apply> Load<'a, A> {
     }
 
     async fn run(self) -> Result<A, LoadError> {
-        let inner = &self.recount.inner;
-        inner.names.claim_aggregate::<A>()?;
+        let engine = self.engine;
+        engine.names.claim_aggregate::<A>()?;
         let stream = self.stream?;
         let warm = if self.time.is_some() || self.version < StreamVersion::MAX {
-            inner.load_past(&stream, self.version, self.time).await?
+            engine.load_past(&stream, self.version, self.time).await?
         } else {
-            let slot = inner.cache.slot::<A>(&stream);
+            let slot = engine.cache.slot::<A>(&stream);
             let mut turn = slot.turn.lock().await;
             let warm = match turn.take() {
                 Some(mut warm) => {
                     slot.entry.metrics().hits.add(1);
-                    inner.catch_up(&stream, &mut warm).await?;
+                    engine.catch_up(&stream, &mut warm).await?;
                     warm
                 }
-                None => inner.load(&stream).await?,
+                None => engine.load(&stream).await?,
             };
             turn.insert(warm).clone()
         };

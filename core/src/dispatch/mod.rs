@@ -8,7 +8,7 @@ mod decide;
 mod engine;
 mod error;
 mod group;
-pub(crate) mod kept;
+mod kept;
 mod load;
 mod observe;
 mod queue;
@@ -17,15 +17,18 @@ mod refusal;
 mod request;
 mod retry;
 mod route;
-pub(crate) mod snapshot;
+mod snapshot;
 pub(crate) mod transient;
+mod turn;
+mod warm;
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 
-pub(crate) use background::Background;
-pub(crate) use cache::WarmCache;
 pub use decide::Decide;
+pub use engine::Clock;
+pub(crate) use engine::{Engine, EngineSettings};
 pub use error::{DispatchError, LoadError};
 pub use load::Load;
 pub use receipt::Receipt;
@@ -33,9 +36,9 @@ pub use refusal::Refusal;
 use request::{Request, key_options, request_options};
 pub use retry::Retry;
 pub use route::DispatchJson;
-pub(crate) use route::{Route, Routes};
+pub(crate) use route::Route;
 
-use crate::{Aggregate, Apply, Command, HandleWith, Recount};
+use crate::{Aggregate, Apply, Command, HandleWith};
 
 /// A command that is dispatched when it is awaited.
 ///
@@ -45,7 +48,7 @@ use crate::{Aggregate, Apply, Command, HandleWith, Recount};
 /// dropping one of them neither holds up nor undoes the others.
 #[must_use = "nothing is dispatched until this is awaited"]
 pub struct Dispatch<'a, C> {
-    recount: &'a Recount,
+    engine: &'a Arc<Engine>,
     command: C,
     request: Request,
 }
@@ -55,8 +58,8 @@ where
     A: Apply + HandleWith<C>,
     C: Command<Aggregate = A>,
 {
-    pub(crate) fn new(recount: &'a Recount, command: C) -> Self {
-        Self { recount, command, request: Request::new() }
+    pub(crate) fn new(engine: &'a Arc<Engine>, command: C) -> Self {
+        Self { engine, command, request: Request::new() }
     }
 
     request_options!();
@@ -74,7 +77,7 @@ where
         &self,
         finish: fn(&A) -> T,
     ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
-        self.recount.inner.run::<A, T>(&self.command, &self.request, finish).await
+        self.engine.run::<A, T>(&self.command, &self.request, finish).await
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::cache::{Slot, Warm};
+use super::cache::Slot;
+use super::engine::Engine;
 use super::queue::Outcome;
 use super::request::Request;
+use super::warm::Warm;
 use super::{DispatchError, LoadError, Receipt};
-use crate::recount::Inner;
 use crate::telemetry::{AggregateMetrics, CommandOutcome, LoadSource};
 use crate::{Aggregate, AnyCommand, AppendError, Apply, Metadata, StreamId, StreamVersion, TRACE_TARGET};
 
@@ -25,7 +26,7 @@ pub(super) struct Observed<A: Aggregate> {
     pub(super) traceparent: Option<Arc<str>>,
 }
 
-impl Inner {
+impl Engine {
     /// Runs a command, and records its span and metrics.
     pub(super) async fn run<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,

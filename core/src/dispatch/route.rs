@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use schemars::Schema;
 
+use super::engine::Engine;
 use super::request::{Request, key_options, request_options};
 use super::{DispatchError, LoadError, Receipt, Refusal};
-use crate::{Apply, CommandRoute, EventData, NameCollision, Recount, RustType};
+use crate::{Apply, CommandRoute, EventData, NameCollision, RustType};
 
 type Answer = Result<Receipt<EventData>, DispatchError<Refusal>>;
-type Run = dyn Fn(&Recount, &[u8], Request) -> AnswerFuture<'static> + Send + Sync;
+type Run = dyn Fn(&Arc<Engine>, &[u8], Request) -> AnswerFuture<'static> + Send + Sync;
 type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
 /// The way to one command of a registered aggregate.
@@ -29,13 +30,13 @@ pub(crate) type Routes = BTreeMap<(&'static str, &'static str), Route>;
 impl Route {
     pub(crate) fn new<A: Apply>(route: CommandRoute<A>) -> Self {
         let CommandRoute { name, decode, schema, .. } = route;
-        let run = move |recount: &Recount, json: &[u8], request: Request| -> AnswerFuture<'static> {
+        let run = move |engine: &Arc<Engine>, json: &[u8], request: Request| -> AnswerFuture<'static> {
             let decoded = decode(json);
-            let inner = Arc::clone(&recount.inner);
+            let engine = Arc::clone(engine);
             Box::pin(async move {
                 let command =
                     decoded.map_err(|source| DispatchError::Malformed { command: name.to_owned(), source })?;
-                let (receipt, ()) = inner
+                let (receipt, ()) = engine
                     .run::<A, ()>(&*command, &request, |_| ())
                     .await
                     .map_err(|error| error.map_rejection(refusal::<A>))?;
@@ -68,7 +69,7 @@ fn refusal<A: Apply>(error: A::Error) -> Refusal {
 /// A command given by name and JSON, dispatched when it is awaited.
 #[must_use = "nothing is dispatched until this is awaited"]
 pub struct DispatchJson<'a> {
-    recount: &'a Recount,
+    engine: &'a Arc<Engine>,
     aggregate: &'a str,
     command: &'a str,
     json: &'a [u8],
@@ -76,15 +77,15 @@ pub struct DispatchJson<'a> {
 }
 
 impl<'a> DispatchJson<'a> {
-    pub(crate) fn new(recount: &'a Recount, aggregate: &'a str, command: &'a str, json: &'a [u8]) -> Self {
-        Self { recount, aggregate, command, json, request: Request::new() }
+    pub(crate) fn new(engine: &'a Arc<Engine>, aggregate: &'a str, command: &'a str, json: &'a [u8]) -> Self {
+        Self { engine, aggregate, command, json, request: Request::new() }
     }
 
     request_options!();
     key_options!();
 
     async fn run(self) -> Answer {
-        let routes = &self.recount.inner.routes;
+        let routes = &self.engine.routes;
         let Some(route) = routes.iter().find(|((a, c), _)| *a == self.aggregate && *c == self.command) else {
             let known: Vec<_> = routes.keys().map(|(aggregate, command)| format!("{aggregate}.{command}")).collect();
             return Err(DispatchError::UnknownCommand {
@@ -93,7 +94,7 @@ impl<'a> DispatchJson<'a> {
                 known: if known.is_empty() { "none, register an aggregate".to_owned() } else { known.join(", ") },
             });
         };
-        (route.1.run)(self.recount, self.json, self.request).await
+        (route.1.run)(self.engine, self.json, self.request).await
     }
 }
 

@@ -5,7 +5,7 @@
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use super::cache::Warm;
+use super::warm::Warm;
 use crate::telemetry::AggregateMetrics;
 use crate::{Apply, ExpectedRevision, NameError, Namespace, StateError, StateKey, Store, StreamId, StreamVersion};
 
@@ -87,7 +87,7 @@ pub(super) async fn keep<A: Apply>(
 }
 
 /// Removes the kept state.
-pub(crate) async fn forget(store: &dyn Store, stream: &StreamId) -> Result<(), crate::StateError> {
+pub(super) async fn forget(store: &dyn Store, stream: &StreamId) -> Result<(), crate::StateError> {
     match key(stream) {
         Ok(key) => store.delete(&key, ExpectedRevision::Any).await,
         Err(_) => Ok(()),

@@ -1,14 +1,11 @@
 //! The typed side of events: the trait that `#[derive(Event)]` implements.
 
-use std::any::TypeId;
-use std::fmt;
-
 use schemars::Schema;
 
 use crate::__private::Listed;
 use crate::domain::loss::Loss;
 use crate::domain::shape::Form;
-use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, Tag};
+use crate::{BoxError, EventData, EventType, NameError, Query, RecordedEvent, RustType, Tag};
 
 /// A domain event, or a choice of them: something that happened, with a stored form that is always readable.
 ///
@@ -100,27 +97,6 @@ pub struct EventVariant {
     pub upcasters: &'static [&'static str],
     /// The type that declares it: `RustType::of::<Self>`. A stored name that two types declare is refused.
     pub rust_type: fn() -> RustType,
-}
-
-/// A type of the program, as errors name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RustType {
-    id: TypeId,
-    name: &'static str,
-}
-
-impl RustType {
-    /// The type `T`.
-    #[must_use]
-    pub fn of<T: ?Sized + 'static>() -> Self {
-        Self { id: TypeId::of::<T>(), name: std::any::type_name::<T>() }
-    }
-}
-
-impl fmt::Display for RustType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
 }
 
 /// Why an event has no stored form.

@@ -17,6 +17,5 @@ pub(crate) mod trace;
 pub use aggregate::{Aggregate, Apply, Context, Handle, HandleWith, Snapshot};
 pub use command::{AnyCommand, Command, CommandRoute};
 pub use decision::Decision;
-pub use event::{DecodeError, EncodeError, Event, EventVariant, RustType, ToTags};
-pub use names::{NameCollision, StoredNames};
+pub use event::{DecodeError, EncodeError, Event, EventVariant, ToTags};
 pub use shape::Shape;

@@ -11,14 +11,14 @@ use super::concurrent::Concurrent;
 use super::filter::FilterChange;
 use super::keeper::Keeper;
 use super::progress::Reporter;
-use super::registry::{Registered, Running};
+use super::registry::{Registered, Registry, Running};
 use super::runners::NameTaken;
 use super::supervise::{Frame, supervise};
 use super::{ConsumerKind, Progress, RetryBudget, Runners, Sink, Source, StoreSource};
-use crate::recount::Inner;
+use crate::dispatch::Engine;
 use crate::run::projection::Projecting;
 use crate::run::reaction::Reacting;
-use crate::{BoxError, Event, Position, Projection, Reaction, ReadModel, Recount};
+use crate::{BoxError, Event, Position, Projection, Reaction, ReadModel};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Start = Box<dyn FnOnce(Frame, FilterChange) -> Result<Task, BoxError> + Send>;
@@ -26,7 +26,8 @@ type Start = Box<dyn FnOnce(Frame, FilterChange) -> Result<Task, BoxError> + Sen
 /// Consumers to start together: projections, reactions, and sinks of the application's own.
 #[must_use = "nothing runs until it is started"]
 pub struct ConsumersBuilder {
-    application: Arc<Inner>,
+    engine: Arc<Engine>,
+    registry: Arc<Registry>,
     budget: RetryBudget,
     entries: Vec<Entry>,
 }
@@ -44,17 +45,17 @@ struct Entry {
 }
 
 impl ConsumersBuilder {
-    pub(crate) fn new(application: Arc<Inner>) -> Self {
-        Self { application, budget: RetryBudget::default(), entries: Vec::new() }
+    pub(crate) fn new(engine: Arc<Engine>, registry: Arc<Registry>) -> Self {
+        Self { engine, registry, budget: RetryBudget::default(), entries: Vec::new() }
     }
 
     /// Adds a projection that writes to this read model. Add an `Arc` of it to keep a handle.
     pub fn projection<P: Projection>(mut self, projection: P, read_model: P::ReadModel) -> Self {
         let (name, runners) = (Arc::from(projection.name()), read_model.runners().clone());
-        let application = Arc::clone(&self.application);
+        let engine = Arc::clone(&self.engine);
         let start: Start = Box::new(move |frame, on_change| {
-            application.names.claim_events::<P::Event>()?;
-            let source = StoreSource::new(Arc::clone(&application.store), frame.title(), P::Event::query());
+            engine.names.claim_events::<P::Event>()?;
+            let source = StoreSource::new(Arc::clone(&engine.store), frame.title(), P::Event::query());
             let task = Projecting::new(frame.clone(), source, projection, read_model, on_change);
             Ok(Box::pin(supervise(frame, task)))
         });
@@ -73,12 +74,11 @@ impl ConsumersBuilder {
     /// Adds a reaction.
     pub fn reaction<R: Reaction>(self, reaction: R) -> Self {
         let name = Arc::from(reaction.name());
-        let application = Arc::clone(&self.application);
+        let engine = Arc::clone(&self.engine);
         self.concurrent(ConsumerKind::Reaction, name, move |frame| {
-            application.names.claim_events::<R::Event>()?;
-            let source = StoreSource::new(Arc::clone(&application.store), frame.title(), R::Event::query());
-            let recount = Recount { inner: application };
-            Ok((source, Reacting::new(recount, reaction)?))
+            engine.names.claim_events::<R::Event>()?;
+            let source = StoreSource::new(Arc::clone(&engine.store), frame.title(), R::Event::query());
+            Ok((source, Reacting::new(engine, reaction)?))
         })
     }
 
@@ -93,14 +93,14 @@ impl ConsumersBuilder {
         name: Arc<str>,
         parts: impl FnOnce(&Frame) -> Result<(S, K), BoxError> + Send + 'static,
     ) -> Self {
-        let store = Arc::clone(&self.application.store);
+        let store = Arc::clone(&self.engine.store);
         let start: Start = Box::new(move |frame, on_change| {
             let key = Keeper::key(frame.kind, &frame.name)?;
             let keeper = Keeper { store, consumer: frame.title(), key, on_change };
             let (source, sink) = parts(&frame)?;
             Ok(Box::pin(supervise(frame.clone(), Concurrent { frame, source, sink, keeper })))
         });
-        let runners = self.application.runners.clone();
+        let runners = self.registry.runners.clone();
         let (on_change, follows_store) = (FilterChange::Refuse, S::FOLLOWS_STORE);
         self.entries.push(Entry { kind, name, runners, on_change, waited_for: false, follows_store, start });
         self
@@ -136,12 +136,12 @@ impl ConsumersBuilder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Consumers {
-        let Self { application, entries, budget } = self;
+        let Self { engine, registry, entries, budget } = self;
         let (shutdown, stop) = watch::channel(false);
         let (handle, mut tasks) = (Arc::new(()), JoinSet::new());
         let start = |Entry { kind, name, runners, on_change, waited_for, follows_store, start }| {
             let (reporter, progress) = Reporter::new(kind, &name);
-            let metrics = Arc::new(application.metrics.consumer(kind.name(), &name));
+            let metrics = Arc::new(engine.metrics.consumer(kind.name(), &name));
             let frame = Frame {
                 kind,
                 name,
@@ -149,7 +149,7 @@ impl ConsumersBuilder {
                 budget,
                 shutdown: stop.clone(),
                 metrics: Arc::clone(&metrics),
-                trace_context: application.trace_context.clone(),
+                trace_context: engine.trace_context.clone(),
             };
             let mut task = None;
             if !runners.claim(&frame.title(), Arc::downgrade(&handle), progress.clone()) {
@@ -161,7 +161,7 @@ impl ConsumersBuilder {
                 }
             }
             let running = Running { handle: Arc::downgrade(&handle), shutdown: shutdown.clone(), task };
-            application.registry.add(Registered::new(progress.clone(), running, waited_for, follows_store, metrics));
+            registry.add(Registered::new(progress.clone(), running, waited_for, follows_store, metrics));
             progress
         };
         let progress = entries.into_iter().map(start).collect();

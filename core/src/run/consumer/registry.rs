@@ -7,13 +7,15 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::check::Watched;
-use super::{Progress, Status};
+use super::{Progress, Runners, Status};
 use crate::telemetry::ConsumerMetrics;
 use crate::{Check, Position};
 
 /// The consumers whose owner holds them. One that has stopped stays until it is dropped.
 #[derive(Default)]
 pub(crate) struct Registry {
+    /// The names of the consumers that keep their checkpoints in the store's state.
+    pub(super) runners: Runners,
     consumers: Mutex<Vec<Arc<Registered>>>,
 }
 

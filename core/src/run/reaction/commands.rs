@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use crate::{Apply, BoxError, Command, DispatchError, HandleWith, IdempotencyKey, Metadata, Recount, TransientError};
+use crate::dispatch::{Dispatch, Engine};
+use crate::{Apply, BoxError, Command, DispatchError, HandleWith, IdempotencyKey, Metadata, TransientError};
 
 type Dispatching<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
-type DispatchFn = dyn Fn(&Recount, Metadata, IdempotencyKey, Accepted) -> Dispatching<'static> + Send + Sync;
+type DispatchFn = dyn Fn(&Arc<Engine>, Metadata, IdempotencyKey, Accepted) -> Dispatching<'static> + Send + Sync;
 
 /// Commands that follow from an event, sent one after the other.
 ///
@@ -57,10 +59,10 @@ impl Commands {
         A: Apply + HandleWith<C>,
         C: Command<Aggregate = A>,
     {
-        let dispatch: Box<DispatchFn> = Box::new(move |recount, metadata, key, accepted| {
-            let (recount, command) = (recount.clone(), command.clone());
+        let dispatch: Box<DispatchFn> = Box::new(move |engine, metadata, key, accepted| {
+            let (engine, command) = (Arc::clone(engine), command.clone());
             Box::pin(async move {
-                let outcome = recount.dispatch(command).metadata(metadata).idempotency_key(key).await;
+                let outcome = Dispatch::new(&engine, command).metadata(metadata).idempotency_key(key).await;
                 match outcome {
                     Ok(_) => Ok(()),
                     Err(DispatchError::AlreadyExists { .. }) if accepted.existing => Ok(()),
@@ -104,7 +106,12 @@ impl Commands {
 }
 
 impl Pending {
-    pub(super) fn dispatch(&self, recount: &Recount, metadata: Metadata, key: IdempotencyKey) -> Dispatching<'static> {
-        (self.dispatch)(recount, metadata, key, self.accepted)
+    pub(super) fn dispatch(
+        &self,
+        engine: &Arc<Engine>,
+        metadata: Metadata,
+        key: IdempotencyKey,
+    ) -> Dispatching<'static> {
+        (self.dispatch)(engine, metadata, key, self.accepted)
     }
 }

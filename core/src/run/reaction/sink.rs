@@ -1,30 +1,33 @@
 //! The sink of a reaction: decodes an event, and dispatches the commands that follow from it.
 
+use std::sync::Arc;
+
 use super::Reaction;
+use crate::dispatch::Engine;
 use crate::run::consumer::guarded;
 use crate::run::projection::failed_on;
-use crate::{BoxError, Event, IdempotencyKey, Metadata, NameError, RecordedEvent, Recount, Sink};
+use crate::{BoxError, Event, IdempotencyKey, Metadata, NameError, RecordedEvent, Sink};
 
 /// The longest name of a reaction: idempotency keys have 512 bytes, of which the rest needs these.
 const LONGEST_NAME: usize = 400;
 
 /// A reaction and where it sends commands.
 pub(crate) struct Reacting<R> {
-    recount: Recount,
+    engine: Arc<Engine>,
     reaction: R,
     /// The name that the idempotency keys contain.
     name: String,
 }
 
 impl<R: Reaction> Reacting<R> {
-    pub(crate) fn new(recount: Recount, reaction: R) -> Result<Self, NameError> {
+    pub(crate) fn new(engine: Arc<Engine>, reaction: R) -> Result<Self, NameError> {
         let name = reaction.name();
         if name.len() > LONGEST_NAME {
             let start = name.chars().take(32).collect();
             return Err(NameError::TooLong { kind: "reaction", length: name.len(), limit: LONGEST_NAME, start });
         }
         let name = name.to_owned();
-        Ok(Self { recount, reaction, name })
+        Ok(Self { engine, reaction, name })
     }
 
     async fn react(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
@@ -36,7 +39,7 @@ impl<R: Reaction> Reacting<R> {
                 Some(key) => key.clone(),
                 None => IdempotencyKey::of_reaction(&self.name, recorded.data.id, number)?,
             };
-            pending.dispatch(&self.recount, metadata.clone(), key).await?;
+            pending.dispatch(&self.engine, metadata.clone(), key).await?;
         }
         Ok(())
     }
