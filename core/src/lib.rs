@@ -30,6 +30,7 @@ pub mod __private;
 mod dispatch;
 mod domain;
 mod health;
+mod process;
 mod recount;
 mod redact;
 mod run;
@@ -42,6 +43,10 @@ pub use dispatch::{Clock, Decide, Dispatch, DispatchError, DispatchJson, Load, L
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
+};
+pub use process::{
+    Moment, NoTimer, Process, ProcessCommand, ProcessDefinition, RefusedCommand, Route, RouteOf, Routed, Sends, Step,
+    Timer, TimerError, UnknownInstance,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;

@@ -1,0 +1,43 @@
+//! Process managers: long-running work across aggregates.
+
+mod command;
+mod definition;
+mod moment;
+mod record;
+mod refused;
+mod route;
+mod step;
+mod timer;
+
+pub use command::ProcessCommand;
+pub use definition::{ProcessDefinition, Sends, UnknownInstance};
+pub use moment::Moment;
+pub use refused::RefusedCommand;
+pub use route::{Route, RouteOf, Routed};
+pub use step::Step;
+pub use timer::{NoTimer, Timer, TimerError};
+
+/// A process manager: it hears events, remembers facts, and answers with commands and timers.
+///
+/// All methods are pure: no clock, no input or output, no randomness. The runtime may call them again for the same
+/// input.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what it does",
+    note = "write `impl Process for {Self} {{ … }}`"
+)]
+pub trait Process: ProcessDefinition {
+    /// Takes a fact into the state. Total: a fact that was recorded happened.
+    fn apply(&mut self, fact: &Self::Fact);
+
+    /// The step that follows from an input.
+    fn on(&self, input: &Self::Input, at: &Moment) -> Step<Self>;
+
+    /// The step that follows from a timer that is due.
+    fn due(&self, timer: &Self::Timer, at: &Moment) -> Step<Self>;
+
+    /// The step that follows when an aggregate refused a command. Unless defined, everything that took effect is undone.
+    fn refused(&self, refused: &RefusedCommand, at: &Moment) -> Step<Self> {
+        let _ = (refused, at);
+        Step::new().compensate()
+    }
+}
