@@ -45,8 +45,8 @@ pub use domain::{
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    Moment, NoTimer, Process, ProcessCommand, ProcessDefinition, RefusedCommand, Route, RouteOf, Routed, Sends, Step,
-    Timer, TimerError, UnknownInstance,
+    Moment, NoTimer, Process, ProcessCommand, ProcessCounts, ProcessDefinition, RefusedCommand, RequestId, Route,
+    RouteOf, Routed, Sends, StartAt, Step, Timer, TimerError, UnknownInstance,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;

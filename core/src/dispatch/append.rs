@@ -16,7 +16,7 @@ type Appending<'a> = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> 
 
 impl Engine {
     /// Appends for one command or decision. If nothing observes it, the future is the store's own.
-    pub(super) fn append(&self, append: Append) -> Appending<'_> {
+    pub(crate) fn append(&self, append: Append) -> Appending<'_> {
         let span = self.append_span(&append);
         if span.is_disabled() && !self.metrics.store.are_recorded() {
             return self.store.append(append);

@@ -28,6 +28,14 @@ impl Engine {
         self.observe_load(stream, load).await
     }
 
+    /// A look at an aggregate in the cache, without a read: it may be older than its stream. `None` if it is not there, or if
+    /// a command is being decided on it.
+    pub(crate) fn peek<A: Apply, T>(&self, stream: &StreamId, look: impl FnOnce(&A) -> T) -> Option<T> {
+        let slot = self.cache.find::<A>(stream)?;
+        let turn = slot.turn.try_lock().ok()?;
+        turn.as_ref().map(|warm| look(&warm.state))
+    }
+
     /// Loads an aggregate that is not in the cache, and notes whether it is a new one.
     pub(super) async fn load_uncached<A: Apply>(&self, stream: &StreamId) -> Result<Warm<A>, LoadError> {
         let warm = self.load::<A>(stream).await?;

@@ -33,10 +33,11 @@ pub use error::{DispatchError, LoadError};
 pub use load::Load;
 pub use receipt::Receipt;
 pub use refusal::Refusal;
-use request::{Request, key_options, request_options};
+pub(crate) use request::Request;
+use request::{key_options, request_options};
 pub use retry::Retry;
 pub use route::DispatchJson;
-pub(crate) use route::Route;
+pub(crate) use route::{Route, refusal};
 
 use crate::{Aggregate, Apply, Command, HandleWith};
 

@@ -28,7 +28,7 @@ pub(super) struct Observed<A: Aggregate> {
 
 impl Engine {
     /// Runs a command, and records its span and metrics.
-    pub(super) async fn run<A: Apply, T: Send + 'static>(
+    pub(crate) async fn run<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
         command: &dyn AnyCommand<A>,
         request: &Request,

@@ -29,7 +29,7 @@ impl Refusal {
     }
 
     /// A refusal that was kept.
-    pub(super) fn kept(kind: String, message: String, json: Option<Value>) -> Self {
+    pub(crate) fn kept(kind: String, message: String, json: Option<Value>) -> Self {
         Self { kind, message, json, error: None }
     }
 

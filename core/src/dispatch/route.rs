@@ -61,7 +61,7 @@ impl Route {
     }
 }
 
-fn refusal<A: Apply>(error: A::Error) -> Refusal {
+pub(crate) fn refusal<A: Apply>(error: A::Error) -> Refusal {
     let json = A::refusal_json(&error);
     Refusal::of(error, json)
 }

@@ -1,19 +1,34 @@
 //! Process managers: long-running work across aggregates.
 
+mod alarm;
+mod builder;
 mod command;
+mod counts;
+mod decide;
 mod definition;
+mod desk;
+mod instance;
+mod ledger;
 mod moment;
+mod reactor;
 mod record;
 mod refused;
 mod route;
+mod sender;
+mod start;
 mod step;
 mod timer;
+mod timers;
+mod undo;
 
 pub use command::ProcessCommand;
 pub use definition::{ProcessDefinition, Sends, UnknownInstance};
+pub use counts::ProcessCounts;
 pub use moment::Moment;
+pub use record::RequestId;
 pub use refused::RefusedCommand;
 pub use route::{Route, RouteOf, Routed};
+pub use start::StartAt;
 pub use step::Step;
 pub use timer::{NoTimer, Timer, TimerError};
 

@@ -2,7 +2,7 @@
 
 use crate::{Apply, Command, HandleWith, Timestamp};
 
-use super::record::{CommandRecord, RequestRecord};
+use super::record::{CommandRecord, Next, RequestRecord};
 use super::{ProcessDefinition, Sends};
 
 /// What follows from an input, a due timer, or a refusal: facts to remember, commands to send, timers to set.
@@ -36,14 +36,6 @@ pub(super) enum Verdict {
     Act,
     Ignore,
     Unexpected,
-}
-
-/// How an instance goes on after a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Run,
-    Compensate,
-    End,
 }
 
 /// A timer that a step sets or cancels.

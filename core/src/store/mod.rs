@@ -33,6 +33,7 @@ pub use error::{BoxError, StoreError};
 pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};
 pub use home::Home;
 pub use lease::{Lease, LeaseError};
+pub(crate) use name::RESERVED;
 pub use name::{EventType, IdempotencyKey, NameError, StreamId, Tag};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, EventStream, ReadAll, ReadStream};

@@ -56,7 +56,7 @@ pub enum NameError {
 }
 
 /// The start of recount's own event types and stream categories. Applications can read them, but not declare or write them.
-pub(super) const RESERVED: &str = "recount.";
+pub(crate) const RESERVED: &str = "recount.";
 
 /// `forbidden` are ASCII characters.
 pub(super) fn check(kind: &'static str, limit: usize, forbidden: &[u8], name: &str) -> Result<(), NameError> {

@@ -87,7 +87,11 @@ impl ConsumersBuilder {
         self.concurrent(ConsumerKind::Sink, name.into(), move |_| Ok((source, sink)))
     }
 
-    fn concurrent<S: Source, K: Sink<Item = S::Item>>(
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(crate) fn concurrent<S: Source, K: Sink<Item = S::Item>>(
         mut self,
         kind: ConsumerKind,
         name: Arc<str>,

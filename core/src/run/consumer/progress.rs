@@ -65,6 +65,8 @@ pub enum ConsumerKind {
     Projection,
     /// A [`Reaction`](crate::Reaction).
     Reaction,
+    /// A part of a [`Process`](crate::Process).
+    Process,
     /// A [`Sink`](crate::Sink) of the application's own.
     Sink,
 }
@@ -80,6 +82,7 @@ impl ConsumerKind {
         match self {
             Self::Projection => "projection",
             Self::Reaction => "reaction",
+            Self::Process => "process",
             Self::Sink => "sink",
         }
     }

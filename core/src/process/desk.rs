@@ -1,0 +1,175 @@
+//! What the three loops of a process share: deciding about an instance, parking it, and the keys of its requests.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use smol_str::SmolStr;
+use tokio::sync::Notify;
+
+use super::Process;
+use super::counts::Counts;
+use super::decide::{Order, What};
+use super::instance::{Instance, NoStep};
+use super::ledger::{Ledger, Mode};
+use super::record::{ParkedRecord, Record, RequestId};
+use crate::dispatch::{Engine, Load, Request};
+use crate::run::guarded;
+use crate::store::{RESERVED, chain};
+use crate::{
+    Aggregate, Append, AppendError, BoxError, DispatchError, ExpectedVersion, IdempotencyKey, LoadError, Metadata,
+    NameError, Position, ReadStream, Store, StoreError, StreamId, TransientError,
+};
+
+/// The shared parts of a running process.
+pub(crate) struct Desk<P> {
+    pub(super) engine: Arc<Engine>,
+    pub(super) counts: Arc<Counts>,
+    /// Wakes the alarm: a timer may be due earlier than it knows.
+    pub(super) timer_set: Notify,
+    process: PhantomData<fn() -> P>,
+}
+
+/// The instance after a step: the inputs that were held until now.
+pub(super) type Held = Vec<Position>;
+
+impl<P: Process> Desk<P> {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, counts: Arc::default(), timer_set: Notify::new(), process: PhantomData }
+    }
+
+    pub(super) fn stream(instance: &SmolStr) -> Result<StreamId, NameError> {
+        Instance::<P>::stream(instance)
+    }
+
+    /// Decides, and records the step.
+    ///
+    /// # Errors
+    /// Only errors that time heals.
+    pub(super) async fn decide(
+        &self,
+        instance: &SmolStr,
+        what: What<P>,
+        metadata: &Metadata,
+    ) -> Result<Result<Held, NoStep>, BoxError> {
+        let order = Order { instance: instance.clone(), what };
+        let request = Request { metadata: metadata.clone(), ..Request::new() };
+        let run = async {
+            let outcome = self.engine.run::<Instance<P>, Held>(&order, &request, held).await;
+            match outcome {
+                Ok((_, held)) => Ok(Ok(held)),
+                Err(DispatchError::Rejected(no_step)) => Ok(Err(no_step)),
+                Err(error) if error.is_transient() => Err(TransientError::new(error).into()),
+                Err(error) if is_closed(&error) => Ok(Err(NoStep::Late)),
+                Err(error) => Ok(Err(NoStep::Failed(chain(&error)))),
+            }
+        };
+        // A panic is one of the process's own code, where it folds its facts.
+        match guarded(run).await {
+            Err(error) if !crate::is_transient(&*error) => Ok(Err(NoStep::Failed(chain(&*error)))),
+            outcome => outcome,
+        }
+    }
+
+    /// Parks the instance, so that its inputs wait for an operator.
+    pub(super) async fn park(
+        &self,
+        instance: &SmolStr,
+        position: Position,
+        error: &str,
+        metadata: &Metadata,
+    ) -> Result<(), BoxError> {
+        tracing::error!(process = P::NAME, %instance, %position, error, "the instance is parked until it is redriven");
+        self.counts.parked();
+        let what = What::Park { position, error: error.into() };
+        if let Err(NoStep::Failed(_)) = self.decide(instance, what, metadata).await? {
+            self.park_unread(instance, position, error, metadata).await?;
+        }
+        Ok(())
+    }
+
+    /// Parks an instance whose stream this program can't read.
+    async fn park_unread(
+        &self,
+        instance: &SmolStr,
+        position: Position,
+        error: &str,
+        metadata: &Metadata,
+    ) -> Result<(), BoxError> {
+        let stream = Self::stream(instance)?;
+        if ledger_of(&*self.engine.store, &stream).await?.is_some_and(|ledger| ledger.parked.is_some()) {
+            return Ok(());
+        }
+        let mut event = Record::Parked(ParkedRecord { position, error: error.to_owned() }).encode()?;
+        event.metadata = metadata.clone();
+        match self.engine.append(Append::to(stream, ExpectedVersion::StreamExists, vec![event])).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The newest state of an instance that exists.
+    pub(super) async fn load(&self, instance: &SmolStr) -> Result<Instance<P>, BoxError> {
+        let load = async { Load::<Instance<P>>::new(&self.engine, instance).await.map_err(BoxError::from) };
+        guarded(load).await
+    }
+
+    /// Whether the commands of the instance may be sent, as far as this program knows.
+    pub(super) fn sends(&self, stream: &StreamId) -> bool {
+        self.engine.peek::<Instance<P>, bool>(stream, |instance| instance.ledger.sends()).unwrap_or(true)
+    }
+}
+
+fn held<P>(instance: &Instance<P>) -> Held {
+    if instance.ledger.mode == Mode::New { Held::new() } else { instance.ledger.held.clone() }
+}
+
+/// Whether the stream of an aggregate is archived or erased.
+pub(super) fn is_closed<E: std::error::Error>(error: &DispatchError<E>) -> bool {
+    match error {
+        DispatchError::Append(AppendError::Conflict(conflict)) => !conflict.can_retry(),
+        DispatchError::Load(LoadError::Store(StoreError::StreamErased { .. })) => true,
+        _ => false,
+    }
+}
+
+/// The ledger of an instance, read without the types of its facts. `None` if there is no such instance.
+pub(crate) async fn ledger_of(store: &dyn Store, stream: &StreamId) -> Result<Option<Ledger>, BoxError> {
+    let (mut ledger, mut found) = (Ledger::default(), false);
+    let mut events = store.read_stream(ReadStream::new(stream.clone()));
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Err(StoreError::StreamNotFound { .. }) => return Ok(None),
+            event => event?,
+        };
+        found = true;
+        let data = &event.data;
+        if data.event_type.as_str().starts_with(RESERVED) {
+            ledger.apply(&Record::decode(data.event_type.as_str(), data.schema_version, &data.payload)?);
+        } else {
+            ledger.fact();
+        }
+    }
+    Ok(found.then_some(ledger))
+}
+
+/// The part of the keys that names the instance at most.
+const MAX_INSTANCE: usize = 320;
+
+/// The idempotency key of a request, or of an attempt to undo it. It holds the version of the step, which is unique by
+/// the expected version of the step's append.
+pub(crate) fn request_key(
+    stream: &StreamId,
+    request: RequestId,
+    undo: Option<u32>,
+) -> Result<IdempotencyKey, NameError> {
+    let RequestId { step, index } = request;
+    let name = stream.as_str();
+    let name = if name.len() <= MAX_INSTANCE {
+        SmolStr::new(name)
+    } else {
+        smol_str::format_smolstr!("sha256:{}", crate::store::digest(name.as_bytes()))
+    };
+    let undo = undo.map(|attempt| format!("/undo/{attempt}")).unwrap_or_default();
+    IdempotencyKey::from_stored(format!("{RESERVED}process/{name}/{step}/{index}{undo}"))
+}

@@ -1,0 +1,253 @@
+//! The sender: sends the commands of recorded steps, and keeps the index of timers.
+//!
+//! The stream of an instance is the outbox: a step is one append, and its commands follow from it. Each is sent under a key
+//! of its own, which can have one outcome: the command's effect, its refusal, or its withdrawal.
+
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use super::desk::{Desk, is_closed, request_key};
+use super::record::{CommandRecord, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, Next, types};
+use super::{Process, ProcessCommand, timers};
+use crate::dispatch::Request;
+use crate::run::guarded;
+use crate::store::chain;
+use crate::{
+    Append, AppendError, BoxError, DispatchError, EventType, ExpectedVersion, Idempotency, IdempotencyKey, Metadata,
+    NamedAppend, Query, QueryItem, RecordedEvent, Refusal, Sink, StreamId, TransientError,
+};
+
+/// The events that the sender follows: the steps of the process, and the events after which it tries again.
+pub(super) fn query<P: Process>() -> Query {
+    let names = [types::STEP, types::RESUMED, types::REDRIVE, types::RESOLVED];
+    let event_types = names.map(EventType::from_static).to_vec();
+    Query::item(QueryItem { event_types, category: Some(P::NAME.into()), ..QueryItem::default() })
+}
+
+/// Sends the commands of a process.
+pub(super) struct Sender<P> {
+    pub(super) desk: Arc<Desk<P>>,
+    commands: Vec<ProcessCommand>,
+}
+
+/// An instance whose commands are sent, and the event that is the reason.
+#[derive(Clone, Copy)]
+pub(super) struct Errand<'a> {
+    pub(super) stream: &'a StreamId,
+    pub(super) recorded: &'a RecordedEvent,
+}
+
+impl Errand<'_> {
+    pub(super) fn instance(&self) -> SmolStr {
+        SmolStr::new(self.stream.id())
+    }
+
+    pub(super) fn metadata(&self) -> Metadata {
+        Metadata::caused_by(self.recorded)
+    }
+}
+
+/// The outcome of a command that was sent.
+pub(super) enum Sent {
+    /// It took effect, or had nothing to do.
+    Done,
+    /// It was refused. Nothing can take effect under its key any more.
+    Refused,
+    /// It was withdrawn before, or refused.
+    Void,
+    /// It can't be sent.
+    Failed(String),
+}
+
+impl<P: Process> Sender<P> {
+    pub(super) fn new(desk: Arc<Desk<P>>) -> Self {
+        Self { desk, commands: P::commands() }
+    }
+
+    async fn follow(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
+        let errand = Errand { stream: &recorded.stream, recorded };
+        let data = &recorded.data;
+        match Record::decode(data.event_type.as_str(), data.schema_version, &data.payload)? {
+            Record::Step(step) => self.step(errand, &step).await,
+            Record::Resumed(_) => self.resume(errand).await,
+            Record::Redrive(_) | Record::Resolved(_) => self.compensate(errand).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn step(&self, errand: Errand<'_>, step: &StepRecord) -> Result<(), BoxError> {
+        let (store, instance) = (&*self.desk.engine.store, errand.instance());
+        timers::put(store, P::NAME, &instance, &step.timers).await?;
+        if !step.timers.is_empty() {
+            self.desk.timer_set.notify_one();
+        }
+        timers::remove(store, P::NAME, &instance, &step.cancelled).await?;
+        if step.next == Next::Compensate || !step.undos.is_empty() {
+            return self.compensate(errand).await;
+        }
+        let version = errand.recorded.version.get();
+        for (index, request) in (0..).zip(&step.requests) {
+            // Best spared, not relied upon: a command that is sent all the same is undone like the others.
+            if !self.desk.sends(errand.stream) {
+                return Ok(());
+            }
+            let id = RequestId { step: version, index };
+            if !self.request(errand, id, &request.command).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request. Returns whether the next may follow.
+    async fn request(&self, errand: Errand<'_>, id: RequestId, command: &CommandRecord) -> Result<bool, BoxError> {
+        match self.send(errand, id, None, command).await? {
+            Sent::Done | Sent::Refused | Sent::Void => Ok(true),
+            Sent::Failed(error) => {
+                let position = errand.recorded.position;
+                self.desk.park(&errand.instance(), position, &error, &errand.metadata()).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// An instance was parked and goes on: its commands and timers may be missing.
+    async fn resume(&self, errand: Errand<'_>) -> Result<(), BoxError> {
+        let instance = errand.instance();
+        let ledger = self.desk.load(&instance).await?.ledger;
+        timers::put(&*self.desk.engine.store, P::NAME, &instance, &ledger.pending_timers()).await?;
+        self.desk.timer_set.notify_one();
+        if !ledger.sends() {
+            return self.compensate(errand).await;
+        }
+        for (request, settled) in &ledger.requests {
+            if let Some(command) = request.command.as_ref().filter(|_| !settled.refused && !settled.withdrawn)
+                && !self.request(errand, request.id, command).await?
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a command under the key of its request.
+    ///
+    /// # Errors
+    /// Only errors that time heals.
+    pub(super) async fn send(
+        &self,
+        errand: Errand<'_>,
+        id: RequestId,
+        undo: Option<u32>,
+        command: &CommandRecord,
+    ) -> Result<Sent, BoxError> {
+        let Some(route) = self.commands.iter().find(|route| route.is(command)) else {
+            let CommandRecord { aggregate, name, .. } = command;
+            return Ok(Sent::Failed(format!(
+                "the process no longer declares the command {aggregate}.{name}: add it to its `commands(…)`"
+            )));
+        };
+        let key = request_key(errand.stream, id, undo)?;
+        let metadata = errand.metadata();
+        let request = Request { metadata: metadata.clone(), key: Some(key.clone()), ..Request::new() };
+        let sending = async { Ok(route.send(&self.desk.engine, command, request).await) };
+        let error = match guarded(sending).await {
+            Ok(Ok(())) => {
+                self.desk.counts.sent();
+                return Ok(Sent::Done);
+            }
+            Ok(Err(error)) => error,
+            Err(panic) => return Ok(Sent::Failed(chain(&*panic))),
+        };
+        let refusal = match error {
+            DispatchError::Rejected(refusal) => refusal,
+            DispatchError::AlreadyExists { .. } => {
+                Refusal::kept("AlreadyExists".to_owned(), error.to_string(), None)
+            }
+            ref closed if is_closed(closed) => Refusal::kept("Closed".to_owned(), chain(closed), None),
+            DispatchError::Append(AppendError::KeyReused { .. }) => return self.settled(errand, &key).await,
+            error if error.is_transient() => return Err(TransientError::new(error).into()),
+            error => return Ok(Sent::Failed(chain(&error))),
+        };
+        let Refusal { kind, message, json, .. } = refusal;
+        let record = Record::Refused(RefusedRecord { request: id, undo, kind, message, json });
+        self.refuse(errand, key, record).await
+    }
+
+    /// Records a refusal as the outcome of the request's key, unless it has another one.
+    pub(super) async fn refuse(
+        &self,
+        errand: Errand<'_>,
+        key: IdempotencyKey,
+        record: Record,
+    ) -> Result<Sent, BoxError> {
+        match self.record(errand, Idempotency::new(key.clone(), b"refused"), &record).await {
+            Ok(()) => {
+                self.desk.counts.refused();
+                Ok(Sent::Refused)
+            }
+            Err(AppendError::KeyReused { .. }) => self.settled(errand, &key).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The outcome of a request that has one.
+    async fn settled(&self, errand: Errand<'_>, key: &IdempotencyKey) -> Result<Sent, BoxError> {
+        match self.desk.engine.store.find_append(key).await? {
+            Some(first) if is_of(&first, errand.stream) => Ok(Sent::Void),
+            Some(_) => Ok(Sent::Done),
+            None => Err(TransientError::new(format!("the outcome of request {key} can't be found")).into()),
+        }
+    }
+
+    /// Makes sure that a request has an outcome: withdraws it if it has none. Returns whether it took effect.
+    pub(super) async fn withdraw(&self, errand: Errand<'_>, id: RequestId) -> Result<bool, BoxError> {
+        let key = request_key(errand.stream, id, None)?;
+        let store = &self.desk.engine.store;
+        let mut first = store.find_append(&key).await?;
+        if first.is_none() {
+            let record = Record::Withdrawn(WithdrawnRecord { request: id });
+            match self.record(errand, Idempotency::new(key.clone(), b"withdrawn"), &record).await {
+                Ok(()) => {
+                    self.desk.counts.withdrawn();
+                    return Ok(false);
+                }
+                Err(AppendError::KeyReused { .. }) => first = store.find_append(&key).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let first = first.ok_or_else(|| TransientError::new(format!("the outcome of request {key} can't be found")))?;
+        let events: u64 = first.appended.streams.iter().map(|part| part.count).sum();
+        Ok(events > 0 && !is_of(&first, errand.stream))
+    }
+
+    /// Appends one of the runtime's events to the stream of the instance, as the outcome of a key.
+    async fn record(
+        &self,
+        errand: Errand<'_>,
+        idempotency: Idempotency,
+        record: &Record,
+    ) -> Result<(), AppendError> {
+        let mut event = record.encode().map_err(|error| crate::StoreError::Backend {
+            operation: "record the outcome of a request",
+            source: error.into(),
+        })?;
+        event.metadata = errand.metadata();
+        let append = Append::to(errand.stream.clone(), ExpectedVersion::StreamExists, vec![event]);
+        self.desk.engine.append(Append { idempotency: Some(idempotency), ..append }).await.map(drop)
+    }
+}
+
+/// Whether the first outcome of a key is an event of the instance: the request was refused or withdrawn.
+fn is_of(first: &NamedAppend, stream: &StreamId) -> bool {
+    first.appended.streams.iter().any(|part| part.stream == *stream)
+}
+
+impl<P: Process> Sink for Sender<P> {
+    type Item = RecordedEvent;
+
+    async fn take(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
+        self.follow(recorded).await
+    }
+}
