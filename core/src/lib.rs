@@ -45,8 +45,9 @@ pub use domain::{
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    Moment, NoTimer, Process, ProcessCommand, ProcessCounts, ProcessDefinition, RefusedCommand, RequestId, Route,
-    RouteOf, Routed, Sends, StartAt, Step, Timer, TimerError, UnknownInstance,
+    InstanceState, InstanceStatus, Moment, NoTimer, OrderError, Process, ProcessCommand, ProcessCounts,
+    ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome, RequestStatus, Route,
+    RouteOf, Routed, Sends, StartAt, Step, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;

@@ -11,7 +11,7 @@ use crate::health::StoreProbe;
 use crate::run::Registry;
 use crate::store::sweep_keys;
 use crate::{
-    Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Query, StateError, Store,
+    Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Processes, Query, StateError, Store,
     StoreSource, Subscription, Timestamp, TraceContext,
 };
 
@@ -90,6 +90,12 @@ impl Recount {
     /// Starts consumers: projections, reactions, and sinks of your own.
     pub fn consumers(&self) -> ConsumersBuilder {
         ConsumersBuilder::new(Arc::clone(&self.engine), Arc::clone(&self.registry))
+    }
+
+    /// The processes of the store, as data, and orders to instances that can't go on.
+    #[must_use]
+    pub fn processes(&self) -> Processes {
+        Processes::new(Arc::clone(&self.engine.store))
     }
 
     /// The source of the events that the query selects, for a [consumer](ConsumersBuilder::consumer) of your own.

@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::instance::NoStep;
 use super::record::TimerRecord;
 use super::timers::{self, PAGE, TimerEntry};
-use crate::{BoxError, Delivered, Lane, Metadata, Source, Sink, StateKey};
+use crate::{BoxError, Delivered, Lane, Metadata, Sink, Source, StateKey};
 
 /// How long the alarm sleeps at most: other programs may set timers, too.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -135,7 +135,8 @@ impl<P: Process> Sink for Alarm<P> {
             }
             // It is parked with the timer still set, which is then due again when it is redriven.
             Err(NoStep::Failed(error)) => {
-                let position = self.desk.load(instance).await.map_or_else(|_| crate::Position::START, |now| now.ledger.last);
+                let position =
+                    self.desk.load(instance).await.map_or_else(|_| crate::Position::START, |now| now.ledger.last);
                 self.desk.park(instance, position, &error, &metadata).await
             }
             Err(no_step) => {

@@ -10,7 +10,8 @@ use smol_str::SmolStr;
 use super::instance::{Instance, InstanceEvent, NoStep};
 use super::ledger::{Ledger, Mode};
 use super::record::{
-    CompensatedRecord, HeldRecord, Next, ParkedRecord, Record, RefusedRecord, ResumedRecord, StepRecord, TimerRecord, Why,
+    CompensatedRecord, HeldRecord, Next, ParkedRecord, Record, RefusedRecord, ResumedRecord, StepRecord, TimerRecord,
+    Why,
 };
 use super::step::{TimerChange, Verdict};
 use super::{Moment, Process, RefusedCommand, Step, Timer, UnknownInstance};
@@ -28,12 +29,22 @@ pub(crate) struct Order<P: Process> {
 #[derive(Clone)]
 pub(crate) enum What<P: Process> {
     Input(Heard<P>),
-    Refusal { position: Position, at: Timestamp, refused: Arc<RefusedRecord>, redriven: bool },
+    Refusal {
+        position: Position,
+        at: Timestamp,
+        refused: Arc<RefusedRecord>,
+        redriven: bool,
+    },
     Timer(TimerRecord),
-    Park { position: Position, error: Arc<str> },
+    Park {
+        position: Position,
+        error: Arc<str>,
+    },
     Resume,
     /// All of so many requests are undone.
-    Compensated { requests: usize },
+    Compensated {
+        requests: usize,
+    },
 }
 
 /// An input of an instance.

@@ -16,19 +16,24 @@ mod refused;
 mod route;
 mod sender;
 mod start;
+mod status;
 mod step;
 mod timer;
 mod timers;
 mod undo;
 
 pub use command::ProcessCommand;
-pub use definition::{ProcessDefinition, Sends, UnknownInstance};
 pub use counts::ProcessCounts;
+pub use definition::{ProcessDefinition, Sends, UnknownInstance};
 pub use moment::Moment;
 pub use record::RequestId;
 pub use refused::RefusedCommand;
 pub use route::{Route, RouteOf, Routed};
 pub use start::StartAt;
+pub use status::{
+    InstanceState, InstanceStatus, OrderError, ProcessSummary, Processes, RequestOutcome, RequestStatus, TimerStatus,
+    Trouble,
+};
 pub use step::Step;
 pub use timer::{NoTimer, Timer, TimerError};
 

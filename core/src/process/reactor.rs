@@ -152,12 +152,9 @@ impl<P: Process> Reactor<P> {
                 starts: *starts,
                 turn,
             }),
-            Arrived::Refused(refused) => What::Refusal {
-                position,
-                at,
-                refused: Arc::clone(refused),
-                redriven: turn == Turn::Redriven,
-            },
+            Arrived::Refused(refused) => {
+                What::Refusal { position, at, refused: Arc::clone(refused), redriven: turn == Turn::Redriven }
+            }
             Arrived::Redrive => return Ok(true),
         };
         let metadata = Metadata::caused_by(recorded);

@@ -6,9 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{
-    Aggregate, Command, DecodeError, EncodeError, EventData, EventId, EventType, Position, Timestamp, codec,
-};
+use crate::{Aggregate, Command, DecodeError, EncodeError, EventData, EventId, EventType, Position, Timestamp, codec};
 
 /// The types of the runtime's events.
 pub(crate) mod types {

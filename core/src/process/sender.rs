@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use super::desk::{Desk, is_closed, request_key};
-use super::record::{CommandRecord, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, Next, types};
+use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, types};
 use super::{Process, ProcessCommand, timers};
 use crate::dispatch::Request;
 use crate::run::guarded;
@@ -162,9 +162,7 @@ impl<P: Process> Sender<P> {
         };
         let refusal = match error {
             DispatchError::Rejected(refusal) => refusal,
-            DispatchError::AlreadyExists { .. } => {
-                Refusal::kept("AlreadyExists".to_owned(), error.to_string(), None)
-            }
+            DispatchError::AlreadyExists { .. } => Refusal::kept("AlreadyExists".to_owned(), error.to_string(), None),
             ref closed if is_closed(closed) => Refusal::kept("Closed".to_owned(), chain(closed), None),
             DispatchError::Append(AppendError::KeyReused { .. }) => return self.settled(errand, &key).await,
             error if error.is_transient() => return Err(TransientError::new(error).into()),
@@ -223,12 +221,7 @@ impl<P: Process> Sender<P> {
     }
 
     /// Appends one of the runtime's events to the stream of the instance, as the outcome of a key.
-    async fn record(
-        &self,
-        errand: Errand<'_>,
-        idempotency: Idempotency,
-        record: &Record,
-    ) -> Result<(), AppendError> {
+    async fn record(&self, errand: Errand<'_>, idempotency: Idempotency, record: &Record) -> Result<(), AppendError> {
         let mut event = record.encode().map_err(|error| crate::StoreError::Backend {
             operation: "record the outcome of a request",
             source: error.into(),
