@@ -31,3 +31,4 @@ impl Harness for Memory {
 }
 
 recount_testing::store_suite!(Memory::default());
+recount_testing::process_suite!(Memory::default());

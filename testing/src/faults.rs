@@ -104,6 +104,10 @@ pub enum Fault {
     After,
     /// The call is answered late.
     Delay(Duration),
+    /// The call stops before it takes effect, until [`FaultyStore::release`]: a program that is paused, or dies there.
+    PauseBefore,
+    /// The call stops after it took effect, until [`FaultyStore::release`].
+    PauseAfter,
 }
 
 /// A store whose calls fail when told to. Without faults it is the store it wraps.
@@ -125,23 +129,77 @@ pub enum Fault {
 /// # });
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FaultyStore<S> {
     store: S,
     plan: Arc<Mutex<Plan>>,
+    gate: Arc<Gate>,
 }
 
-#[derive(Debug, Default)]
+impl<S: std::fmt::Debug> std::fmt::Debug for FaultyStore<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FaultyStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct Plan {
     calls: HashMap<Operation, u64>,
     faults: HashMap<(Operation, u64), Fault>,
     always: HashMap<Operation, Fault>,
+    points: Vec<Point>,
+}
+
+/// A fault for the next call that fits.
+struct Point {
+    fits: Box<dyn Fn(&Call<'_>) -> bool + Send>,
+    fault: Fault,
+}
+
+/// A call of a store, for [`FaultyStore::fail_where`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Call<'a> {
+    /// The operation.
+    pub operation: Operation,
+    /// The append, if it is one.
+    pub append: Option<&'a Append>,
+    /// The idempotency key that is asked for, or the first key of a state entry.
+    pub key: Option<&'a str>,
+}
+
+impl Call<'_> {
+    /// Whether it appends an event of this type.
+    #[must_use]
+    pub fn appends(&self, event_type: &str) -> bool {
+        let mut events = self.append.iter().flat_map(|append| &append.streams).flat_map(|stream| &stream.events);
+        events.any(|event| event.event_type.as_str() == event_type)
+    }
+
+    /// Whether it names a key that starts like this.
+    #[must_use]
+    pub fn is_about(&self, key: &str) -> bool {
+        self.key.is_some_and(|own| own.starts_with(key))
+    }
+}
+
+/// Whether calls that paused go on.
+#[derive(Debug)]
+struct Gate {
+    paused: watch::Sender<u64>,
+    released: watch::Sender<bool>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { paused: watch::Sender::new(0), released: watch::Sender::new(false) }
+    }
 }
 
 impl<S> FaultyStore<S> {
     /// Wraps a store.
     pub fn new(store: S) -> Self {
-        Self { store, plan: Arc::default() }
+        Self { store, plan: Arc::default(), gate: Arc::default() }
     }
 
     /// The wrapped store, to look at it without counting or failing.
@@ -161,11 +219,39 @@ impl<S> FaultyStore<S> {
         self.plan().always.insert(operation, fault);
     }
 
+    /// Makes the next call that fits fail.
+    pub fn fail_where(&self, fault: Fault, fits: impl Fn(&Call<'_>) -> bool + Send + 'static) {
+        self.plan().points.push(Point { fits: Box::new(fits), fault });
+    }
+
+    /// Waits until a call has [paused](Fault::PauseBefore).
+    pub async fn paused(&self) {
+        let _ = self.gate.paused.subscribe().wait_for(|paused| *paused > 0).await;
+    }
+
+    /// How many calls have paused.
+    #[must_use]
+    pub fn pauses(&self) -> u64 {
+        *self.gate.paused.borrow()
+    }
+
+    /// Lets all calls that paused go on, and those that would pause later.
+    pub fn release(&self) {
+        self.gate.released.send_replace(true);
+    }
+
+    /// Whether every fault of [`fail_where`](Self::fail_where) has happened.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.plan().points.is_empty()
+    }
+
     /// Forgets all faults.
     pub fn heal(&self) {
         let mut plan = self.plan();
         plan.faults.clear();
         plan.always.clear();
+        plan.points.clear();
     }
 
     /// How often this operation was called, failed calls included.
@@ -185,22 +271,45 @@ impl<S> FaultyStore<S> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn pause(&self) {
+        self.gate.paused.send_modify(|paused| *paused += 1);
+        let _ = self.gate.released.subscribe().wait_for(|released| *released).await;
+    }
+
     /// Counts a call and returns its fault, if any.
-    fn count(&self, operation: Operation) -> Option<Fault> {
+    fn count(&self, call: Call<'_>) -> Option<Fault> {
+        let operation = call.operation;
         let mut plan = self.plan();
+        if let Some(place) = plan.points.iter().position(|point| (point.fits)(&call)) {
+            return Some(plan.points.remove(place).fault);
+        }
         let call = plan.calls.entry(operation).or_default();
         *call += 1;
         let call = *call;
         plan.faults.remove(&(operation, call)).or_else(|| plan.always.get(&operation).copied())
     }
 
+    fn fault(&self, operation: Operation, append: Option<&Append>, key: Option<&str>) -> (Operation, Option<Fault>) {
+        (operation, self.count(Call { operation, append, key }))
+    }
+
     async fn around<T, E: From<StoreError>>(
         &self,
-        operation: Operation,
+        fault: (Operation, Option<Fault>),
         call: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        match self.count(operation) {
+        let (operation, fault) = fault;
+        match fault {
             None => call.await,
+            Some(Fault::PauseBefore) => {
+                self.pause().await;
+                call.await
+            }
+            Some(Fault::PauseAfter) => {
+                let outcome = call.await;
+                self.pause().await;
+                outcome
+            }
             Some(Fault::Before) => Err(unavailable(operation).into()),
             Some(Fault::After) => {
                 call.await?;
@@ -213,10 +322,17 @@ impl<S> FaultyStore<S> {
         }
     }
 
-    fn around_read(&self, operation: Operation, read: EventStream) -> EventStream {
+    fn around_read(&self, operation: Operation, read: EventStream) -> EventStream
+    where
+        S: Clone + Send + Sync + 'static,
+    {
         let failure = stream::iter([Err(unavailable(operation))]);
-        match self.count(operation) {
+        match self.count(Call { operation, append: None, key: None }) {
             None => read,
+            Some(Fault::PauseBefore | Fault::PauseAfter) => {
+                let store = self.clone();
+                Box::pin(stream::once(async move { store.pause().await }).flat_map(|()| stream::empty()).chain(read))
+            }
             Some(Fault::Before) => Box::pin(failure),
             Some(Fault::After) => Box::pin(read.take(1).chain(failure)),
             Some(Fault::Delay(time)) => {
@@ -239,7 +355,7 @@ fn lost_answer(operation: Operation) -> StoreError {
 }
 
 #[async_trait]
-impl<S: EventStore> EventStore for FaultyStore<S> {
+impl<S: EventStore + Clone> EventStore for FaultyStore<S> {
     fn kind(&self) -> &'static str {
         self.store.kind()
     }
@@ -253,40 +369,42 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
         self.store.names()
     }
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.around(Operation::Append, self.store.append(append)).await
+        let fault = self.fault(Operation::Append, Some(&append), None);
+        self.around(fault, self.store.append(append)).await
     }
     fn read_stream(&self, read: ReadStream) -> EventStream {
         self.around_read(Operation::ReadStream, self.store.read_stream(read))
     }
     async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
-        self.around(Operation::ReadStream, self.store.fold_stream(read, each)).await
+        self.around(self.fault(Operation::ReadStream, None, None), self.store.fold_stream(read, each)).await
     }
     fn read_all(&self, read: ReadAll) -> EventStream {
         self.around_read(Operation::ReadAll, self.store.read_all(read))
     }
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
-        self.around(Operation::FindAppend, self.store.find_append(key)).await
+        let fault = self.fault(Operation::FindAppend, None, Some(key.as_str()));
+        self.around(fault, self.store.find_append(key)).await
     }
     async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
-        self.around(Operation::ForgetKeys, self.store.forget_keys(older_than, limit)).await
+        self.around(self.fault(Operation::ForgetKeys, None, None), self.store.forget_keys(older_than, limit)).await
     }
     async fn head(&self) -> Result<Position, StoreError> {
-        self.around(Operation::Head, self.store.head()).await
+        self.around(self.fault(Operation::Head, None, None), self.store.head()).await
     }
     async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
-        self.around(Operation::EventAt, self.store.event_at(position)).await
+        self.around(self.fault(Operation::EventAt, None, None), self.store.event_at(position)).await
     }
     fn watch(&self) -> watch::Receiver<Position> {
         self.store.watch()
     }
     async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
-        self.around(Operation::Archive, self.store.archive(stream)).await
+        self.around(self.fault(Operation::Archive, None, None), self.store.archive(stream)).await
     }
     async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
-        self.around(Operation::Erase, self.store.erase(stream)).await
+        self.around(self.fault(Operation::Erase, None, None), self.store.erase(stream)).await
     }
     async fn health(&self) -> Result<(), StoreError> {
-        self.around(Operation::Health, self.store.health()).await
+        self.around(self.fault(Operation::Health, None, None), self.store.health()).await
     }
     async fn close(&self) {
         self.store.close().await;
@@ -296,10 +414,11 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
 #[async_trait]
 impl<S: StateStore> StateStore for FaultyStore<S> {
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.around(Operation::Now, self.store.now()).await
+        self.around(self.fault(Operation::Now, None, None), self.store.now()).await
     }
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-        self.around(Operation::Get, self.store.get(key)).await
+        let fault = self.fault(Operation::Get, None, Some(key.as_stored()));
+        self.around(fault, self.store.get(key)).await
     }
     async fn put(
         &self,
@@ -308,16 +427,20 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
         expected: ExpectedRevision,
         time_to_live: Option<Duration>,
     ) -> Result<Revision, StateError> {
-        self.around(Operation::Put, self.store.put(key, value, expected, time_to_live)).await
+        let fault = self.fault(Operation::Put, None, Some(key.as_stored()));
+        self.around(fault, self.store.put(key, value, expected, time_to_live)).await
     }
     async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
-        self.around(Operation::Delete, self.store.delete(key, expected)).await
+        let fault = self.fault(Operation::Delete, None, Some(key.as_stored()));
+        self.around(fault, self.store.delete(key, expected)).await
     }
     async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
-        self.around(Operation::PutMany, self.store.put_many(puts)).await
+        let fault = self.fault(Operation::PutMany, None, puts.first().map(|first| first.key.as_stored()));
+        self.around(fault, self.store.put_many(puts)).await
     }
     async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
-        self.around(Operation::DeleteMany, self.store.delete_many(deletes)).await
+        let fault = self.fault(Operation::DeleteMany, None, deletes.first().map(|first| first.key.as_stored()));
+        self.around(fault, self.store.delete_many(deletes)).await
     }
     async fn list(
         &self,
@@ -326,6 +449,6 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        self.around(Operation::List, self.store.list(namespace, prefix, after, limit)).await
+        self.around(self.fault(Operation::List, None, None), self.store.list(namespace, prefix, after, limit)).await
     }
 }

@@ -138,6 +138,8 @@ impl<R: ReadModel> ReadModel for FaultyReadModel<R> {
     ) -> Result<(), CheckpointError> {
         match self.next(Step::Commit) {
             None => self.model.commit(transaction, projection, from, to).await,
+            // Nothing releases it: the runner dies there.
+            Some(Fault::PauseBefore | Fault::PauseAfter) => std::future::pending().await,
             Some(Fault::Before) => Err(unavailable().into()),
             Some(Fault::Delay(time)) => {
                 tokio::time::sleep(time).await;

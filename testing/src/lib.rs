@@ -7,15 +7,19 @@
 //! * [`model::run`]: random operations on two stores that must give the same answers.
 //! * [`FaultyStore`]: a store that fails when told to, and counts what it is asked; [`FaultyReadModel`] likewise.
 
+// The derives name the crate by the name that applications know.
+extern crate recount_core as recount;
+
 mod diff;
 mod faults;
 mod faulty_read_model;
 pub mod given;
 pub mod inline;
 pub mod model;
+pub mod process;
 pub mod read_model;
 pub mod store;
 
-pub use faults::{Fault, FaultyStore, Operation};
+pub use faults::{Call, Fault, FaultyStore, Operation};
 pub use faulty_read_model::{FaultyReadModel, Step};
 pub use given::{given, given_events, given_nothing};

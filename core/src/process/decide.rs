@@ -163,7 +163,7 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 step(why, &|| instance.state.due(&timer, &Moment::new(due)))
             }
             What::Park { position, error } => match &ledger.parked {
-                Some(halt) if halt.position == *position && halt.error == *error => Err(NoStep::Duplicate),
+                Some(halt) if halt.error == *error && !halt.redriven => Err(NoStep::Duplicate),
                 _ => one(Record::Parked(ParkedRecord { position: *position, error: error.to_string() })),
             },
             What::Resume if ledger.parked.is_some() => one(Record::Resumed(ResumedRecord {})),

@@ -49,9 +49,11 @@ pub(crate) struct Pending {
 /// An instance that can't go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Halt {
-    /// The input or step that failed.
+    /// The first input or step that failed.
     pub(crate) position: Position,
     pub(crate) error: Arc<str>,
+    /// An operator has ordered to try again.
+    pub(crate) redriven: bool,
 }
 
 /// A compensation that can't go on.
@@ -93,9 +95,16 @@ impl Ledger {
             }
             Record::Held(held) => self.held.push(held.position),
             Record::Parked(parked) => {
-                self.parked = Some(Halt { position: parked.position, error: parked.error.as_str().into() });
+                // The inputs from the first failure on wait, whatever else fails meanwhile.
+                let first = self.parked.as_ref().map_or(parked.position, |halt| halt.position.min(parked.position));
+                self.parked = Some(Halt { position: first, error: parked.error.as_str().into(), redriven: false });
             }
-            Record::Redrive(_) => self.stuck = None,
+            Record::Redrive(_) => {
+                self.stuck = None;
+                if let Some(halt) = &mut self.parked {
+                    halt.redriven = true;
+                }
+            }
             Record::Resumed(_) => self.parked = None,
             Record::Resolved(resolved) => {
                 self.settle(resolved.request, |settled| settled.resolved = true);

@@ -1,0 +1,130 @@
+//! What a process promises, without faults.
+
+use recount_core::InstanceState::{Compensated, Ended, Parked, Stuck, Waiting};
+
+use super::domain::{DECLINED, JAMMED, PANICS, UNANSWERED};
+use super::oracle::check;
+use super::world::World;
+use crate::store::Harness;
+
+/// An order is reserved, paid and shipped.
+pub async fn an_order_is_fulfilled(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 10).await;
+    world.place(1, 2).await;
+    world.reaches(1, Ended).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// A refusal undoes what took effect.
+pub async fn a_declined_payment_releases_the_stock(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 100).await;
+    world.place(1, DECLINED).await;
+    world.reaches(1, Compensated).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// A timer fires, and the commands are sent again.
+pub async fn stock_that_arrives_late_is_reserved(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.place(1, 2).await;
+    world.until("the first reservation is refused", async || world.log(1).await.contains("restocking")).await;
+    world.fill(1, 10).await;
+    world.reaches(1, Ended).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// A timer that nothing cancels compensates.
+pub async fn an_overdue_payment_is_given_up(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 100).await;
+    world.place(1, UNANSWERED).await;
+    world.reaches(1, Waiting).await;
+    world.reaches(1, Compensated).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// A timer that was due while nothing ran fires once, with its due time.
+pub async fn a_timer_due_while_nothing_runs_fires_once(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 100).await;
+    world.place(1, UNANSWERED).await;
+    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
+    program.die();
+    tokio::time::sleep(super::domain::PAYMENT_TIME).await;
+    let (first, second) = (world.program(), world.program());
+    world.reaches(1, Compensated).await;
+    first.shut_down().await;
+    second.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// The undo of an effect is refused: the instance is stuck, and goes on when an operator says so.
+pub async fn a_stuck_compensation_is_redriven(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 1000).await;
+    world.place(1, JAMMED).await;
+    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
+    world.cancel(1).await;
+    world.reaches(1, Stuck).await;
+    let status = world.status(1).await.unwrap();
+    assert!(status.trouble.unwrap().error.contains("jammed"));
+    world.fill(1, 0).await;
+    world.client.processes().redrive("suite_fulfilment", "1", "the suite").await.unwrap();
+    world.reaches(1, Compensated).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// An operator declares that nothing is left to undo.
+pub async fn a_stuck_compensation_is_resolved(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 1000).await;
+    world.place(1, JAMMED).await;
+    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
+    world.cancel(1).await;
+    world.reaches(1, Stuck).await;
+    let request = world.status(1).await.unwrap().trouble.unwrap().request.unwrap();
+    let processes = world.client.processes();
+    let wrong = recount_core::RequestId { step: request.step, index: 7 };
+    assert!(processes.resolve("suite_fulfilment", "1", wrong, "the suite", "wrong").await.is_err());
+    processes.resolve("suite_fulfilment", "1", request, "the suite", "taken back by hand").await.unwrap();
+    world.reaches(1, Compensated).await;
+    program.shut_down().await;
+    assert!(!world.log(1).await.contains("suite_stock.released"));
+}
+
+/// A panic parks the instance, its inputs wait, and others go on.
+pub async fn a_panic_parks_one_instance(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    for order in [1, 2] {
+        world.fill(order, 100).await;
+    }
+    world.place(1, PANICS).await;
+    world.reaches(1, Parked).await;
+    world.note(1).await;
+    world.place(2, 1).await;
+    world.reaches(2, Ended).await;
+    assert_eq!(world.state(1).await, Some(Parked));
+    assert!(world.status(1).await.unwrap().trouble.unwrap().error.contains("out of luck"));
+    // Redriven by the same program it fails again.
+    world.client.processes().redrive("suite_fulfilment", "1", "the suite").await.unwrap();
+    let parked = async || world.log(1).await.matches("recount.parked").count() == 2;
+    world.until("the instance is parked again", parked).await;
+    assert!(!world.log(1).await.contains("suite_fulfilment.noted"), "the input behind the failure waits");
+    program.shut_down().await;
+    check(&world, 2).await;
+}
