@@ -73,4 +73,4 @@ pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,
 };
 
-pub use recount_macros::{Aggregate, Command, Event, Id, Shape};
+pub use recount_macros::{Aggregate, Command, Event, Id, Process, Route, Shape, Timer};

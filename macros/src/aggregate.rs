@@ -1,7 +1,7 @@
 //! `#[derive(Aggregate)]`.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Path, Type};
 
@@ -11,7 +11,7 @@ use crate::errors::Errors;
 use crate::form;
 use crate::mirror::{Place, Use, attributes, carried, check_attributes, fields, mirror_ident, payload_impl};
 use crate::names::{AGGREGATE, COMMANDS, CRATE, ERROR, EVENT, EVERY, ID, NAME, SNAPSHOT, VERSION};
-use crate::shape::{at, krate, refuse_generics};
+use crate::shape::{at, krate, refuse_generics, refuse_twice};
 use crate::state;
 
 struct Aggregate<'a> {
@@ -96,12 +96,7 @@ fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Aggregate<'a>
     let error = error.and_then(|arg| arg.value("AccountError", errors));
     let commands = args.take(COMMANDS, errors).and_then(|arg| arg.list::<Path>("Open, Close", errors));
     let commands = commands.unwrap_or_default();
-    let text = |path: &Path| path.to_token_stream().to_string();
-    for (i, command) in commands.iter().enumerate() {
-        if commands[..i].iter().any(|before| text(before) == text(command)) {
-            errors.at(command, format!("`{}` is listed twice: keep one", text(command)));
-        }
-    }
+    refuse_twice(&commands, errors);
     let snapshot = args.take(SNAPSHOT, errors).and_then(|arg| read_snapshot(arg, errors));
     args.refuse_rest("an aggregate", &[NAME, ID, EVENT, ERROR, COMMANDS, SNAPSHOT, CRATE], errors);
     Some(Aggregate {

@@ -16,6 +16,7 @@ mod id;
 mod lock;
 mod mirror;
 mod names;
+mod process;
 mod readable;
 mod shape;
 mod spelling;
@@ -321,4 +322,163 @@ pub fn id(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Shape, attributes(shape, serde))]
 pub fn shape(input: TokenStream) -> TokenStream {
     value::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes an enum the timers of a process: each variant is a timer, with a stored form.
+///
+/// ```
+/// use recount::Timer;
+///
+/// #[derive(Timer, Clone, Debug, PartialEq)]
+/// enum OrderTimer {
+///     /// Stored as `payment_overdue`.
+///     PaymentOverdue,
+///     /// One timer for each article, stored as `restock {"sku":7}`. `refill` is its name of old.
+///     #[timer(alias = "refill")]
+///     Restock { sku: u64 },
+/// }
+///
+/// assert_eq!(OrderTimer::NAMES, ["payment_overdue", "restock"]);
+/// assert_eq!(OrderTimer::Restock { sku: 7 }.to_text()?, r#"restock {"sku":7}"#);
+/// assert_eq!(OrderTimer::from_text(r#"refill {"sku":7}"#)?, OrderTimer::Restock { sku: 7 });
+/// # Ok::<(), recount::TimerError>(())
+/// ```
+///
+/// **Names and fields are stored.** Renaming a variant changes its stored name, and timers that are set are no longer
+/// found: keep the old name as an `alias`. A field that is added needs `#[serde(default)]`, so that timers that are set
+/// can be read.
+///
+/// | `#[timer(…)]` on a variant | meaning |
+/// |---|---|
+/// | `name = "overdue"` | the stored name; the variant's name in snake case if not given |
+/// | `alias = "old_name"` | another stored name that is read as this timer; repeatable |
+///
+/// | elsewhere | meaning |
+/// |---|---|
+/// | `#[timer(crate = "path")]` on the enum | where recount is, if not at `::recount` |
+/// | `#[serde(…)]` on a field | whatever serde allows on fields |
+///
+/// Field types need serde's `Serialize` and `Deserialize`. Fields have names. The stored form is the identity of a timer, so the
+/// derive refuses fields without a fixed order (`HashMap`, `HashSet`), and `to_text` refuses values that would not be read as
+/// equal ones, such as NaN.
+#[proc_macro_derive(Timer, attributes(timer, serde))]
+pub fn timer(input: TokenStream) -> TokenStream {
+    process::timer::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes a union of events the inputs of a process: says which instances each event is for. Derive it beside `Event`.
+///
+/// ```
+/// # use recount::{Event, Route, Routed};
+/// # #[derive(Event)] #[event(name = "order")] enum OrderEvent { Placed { order: u64 }, Cancelled { order: u64 }, Archived }
+/// # #[derive(Event)] #[event(name = "payment.captured")] struct Captured { order: u64 }
+/// # #[derive(Event)] #[event(name = "wave")] enum WaveEvent { Released { orders: Vec<u64> } }
+/// #[derive(Event, Route)]
+/// #[event(union)]
+/// #[route(to = u64)]
+/// enum Input {
+///     /// The field `order` of each names the instance. `Placed` starts it.
+///     #[event(only(Placed, Cancelled))]
+///     #[route(start(Placed), by = order)]
+///     Order(OrderEvent),
+///     /// An event that is a struct.
+///     #[route(by = order)]
+///     Captured(Captured),
+///     /// One event for several instances.
+///     #[route(with = orders_of)]
+///     Wave(WaveEvent),
+/// }
+///
+/// fn orders_of(wave: &WaveEvent, routed: &mut Routed<u64>) {
+///     let WaveEvent::Released { orders } = wave;
+///     orders.iter().for_each(|order| routed.to(*order));
+/// }
+///
+/// assert_eq!(Input::ROUTES[0].starts, ["Placed"]);
+/// ```
+///
+/// | `#[route(…)]` on the enum | meaning |
+/// |---|---|
+/// | `to = OrderId` | the type of the id that names an instance (required) |
+/// | `crate = "path"` | where recount is, if not at `::recount` |
+///
+/// | on a variant | meaning |
+/// |---|---|
+/// | `by = order` | the field with the id, in the struct or in each event of `#[event(only(…))]`; `by = 0` in a tuple |
+/// | `start` | these events start an instance if there is none; only with `by` |
+/// | `start(Placed)` | only these of them do |
+/// | `with = orders_of` | `fn(&OrderEvent, &mut Routed<OrderId>)` adds the instances, also none or several, and starts them or not |
+///
+/// Each variant has `by` or `with`. Something must start an instance: a `start`, or a function. The ids are cloned.
+#[proc_macro_derive(Route, attributes(route, event))]
+pub fn route(input: TokenStream) -> TokenStream {
+    process::route::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes a struct a process: with a category for its streams, and the types and commands that it has to do with.
+///
+/// Then implement the trait `Process`, which says what the process does. Without it the type does not compile.
+///
+/// ```
+/// # use recount::{Aggregate, Apply, Command, Event, Handle, Route, Timer};
+/// use recount::{Moment, Process, ProcessDefinition, Step};
+/// # #[derive(Event)] #[event(name = "order.placed")] struct Placed { order: u64 }
+/// # #[derive(Event)] #[event(name = "payment.requested")] struct Requested;
+/// # #[derive(Aggregate, Clone, Default)]
+/// # #[aggregate(name = "payment", id = u64, event = Requested, error = std::fmt::Error, commands(Capture))]
+/// # struct Payment;
+/// # impl Apply for Payment { fn apply(&mut self, _: &Requested) {} }
+/// # #[derive(Command, Clone)] #[command(aggregate = Payment)] struct Capture { #[command(id)] order: u64 }
+/// # impl Handle<Capture> for Payment {
+/// #     fn handle(&self, _: Capture) -> Result<Vec<Requested>, std::fmt::Error> { Ok(vec![Requested]) }
+/// # }
+/// # #[derive(Event, Route)] #[event(union)] #[route(to = u64)]
+/// # enum Input { #[route(start, by = order)] Placed(Placed) }
+/// # #[derive(Event)] #[event(name = "fulfilment")] enum Fact { Reminded }
+/// # #[derive(Timer)] enum Overdue { Payment }
+///
+/// #[derive(Process, Clone, Default)]
+/// #[process(name = "fulfilment", id = u64, input = Input, fact = Fact, timer = Overdue, commands(Capture))]
+/// struct Fulfilment {
+///     reminded: bool,
+/// }
+///
+/// impl Process for Fulfilment {
+///     fn apply(&mut self, Fact::Reminded: &Fact) {
+///         self.reminded = true;
+///     }
+///
+///     fn on(&self, input: &Input, at: &Moment) -> Step<Self> {
+///         let Input::Placed(Placed { order }) = input;
+///         let tomorrow = at.after(std::time::Duration::from_secs(86_400));
+///         Step::new().send(Capture { order: *order }).timer(Overdue::Payment, tomorrow)
+///     }
+///
+///     fn due(&self, Overdue::Payment: &Overdue, _: &Moment) -> Step<Self> {
+///         Step::new().fact(Fact::Reminded)
+///     }
+/// }
+///
+/// assert_eq!(Fulfilment::NAME, "fulfilment");
+/// assert_eq!(Fulfilment::commands()[0].command, "capture");
+/// ```
+///
+/// The type must be `Default` (the state of an instance that remembers nothing) and `Clone`. A command that is not listed
+/// can't be sent.
+///
+/// **The name is stored.** Renamed, a process no longer sees its instances.
+///
+/// | `#[process(…)]` | meaning |
+/// |---|---|
+/// | `name = "fulfilment"` | the category of its streams, one for each instance (required) |
+/// | `id = OrderId` | what tells its instances apart; its text form is stored (required) |
+/// | `input = OrderInput` | the events that it hears, a union with [routes](macro@Route) to the same `id` (required) |
+/// | `fact = FulfilmentFact` | the events that it remembers (required) |
+/// | `timer = FulfilmentTimer` | its [timers](macro@Timer); none if not given |
+/// | `commands(Reserve, Capture)` | the commands that it may send, and those that undo them (required) |
+/// | `unknown = ignore` | what happens to an input that doesn't start an instance, for one that was not started: `ignore` (the default), `hold` it for the start to come, or `park` it for an operator |
+/// | `crate = "path"` | where recount is, if not at `::recount` |
+#[proc_macro_derive(Process, attributes(process))]
+pub fn process(input: TokenStream) -> TokenStream {
+    process::definition::derive(&parse_macro_input!(input as DeriveInput)).into()
 }

@@ -50,9 +50,9 @@ pub(crate) fn attributes(krate: &TokenStream, remote: &Ident, purpose: Use, extr
     }
 }
 
-/// A path as one writes it in an attribute's text.
-fn path_text(path: &TokenStream) -> String {
-    path.to_string().replace(' ', "")
+/// A path as the user writes it.
+pub(crate) fn path_text(path: &impl ToTokens) -> String {
+    path.to_token_stream().to_string().replace(' ', "")
 }
 
 /// `impl Payload for Type` through the mirror, with more of its methods.

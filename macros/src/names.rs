@@ -5,6 +5,7 @@ use syn::ext::IdentExt;
 
 pub(crate) const AGGREGATE: &str = "aggregate";
 pub(crate) const ALIAS: &str = "alias";
+pub(crate) const BY: &str = "by";
 pub(crate) const COMMAND: &str = "command";
 pub(crate) const COMMANDS: &str = "commands";
 pub(crate) const CRATE: &str = "crate";
@@ -12,19 +13,28 @@ pub(crate) const CREATE: &str = "create";
 pub(crate) const ERROR: &str = "error";
 pub(crate) const EVENT: &str = "event";
 pub(crate) const EVERY: &str = "every";
+pub(crate) const FACT: &str = "fact";
 pub(crate) const ID: &str = "id";
+pub(crate) const INPUT: &str = "input";
 pub(crate) const NAME: &str = "name";
 pub(crate) const ONLY: &str = "only";
+pub(crate) const PROCESS: &str = "process";
 pub(crate) const RETIRED: &str = "retired";
+pub(crate) const ROUTE: &str = "route";
 pub(crate) const SCHEMARS: &str = "schemars";
 pub(crate) const SERDE: &str = "serde";
 pub(crate) const SHAPE: &str = "shape";
 pub(crate) const SNAPSHOT: &str = "snapshot";
+pub(crate) const START: &str = "start";
 pub(crate) const TAG: &str = "tag";
-pub(crate) const UNLOCKED: &str = "unlocked";
+pub(crate) const TIMER: &str = "timer";
+pub(crate) const TO: &str = "to";
 pub(crate) const UNION: &str = "union";
+pub(crate) const UNKNOWN: &str = "unknown";
+pub(crate) const UNLOCKED: &str = "unlocked";
 pub(crate) const UPCAST: &str = "upcast";
 pub(crate) const VERSION: &str = "version";
+pub(crate) const WITH: &str = "with";
 
 /// The longest stored name, as in core.
 const MAX_NAME: usize = 128;

@@ -55,6 +55,16 @@ pub(crate) fn refuse_generics(input: &DeriveInput, what: &str, errors: &mut Erro
     }
 }
 
+/// Refuses a path that is listed again.
+pub(crate) fn refuse_twice(paths: &[Path], errors: &mut Errors) {
+    let texts: Vec<_> = paths.iter().map(|path| path.to_token_stream().to_string()).collect();
+    for (i, (path, text)) in paths.iter().zip(&texts).enumerate() {
+        if texts[..i].contains(text) {
+            errors.at(path, format!("`{text}` is listed twice: keep one"));
+        }
+    }
+}
+
 /// Refuses fields of the type itself, which would be stored within itself.
 pub(crate) fn refuse_self(fields: &Fields, what: &str, errors: &mut Errors) {
     for field in fields {

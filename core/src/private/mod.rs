@@ -6,6 +6,7 @@ mod event;
 mod listed;
 mod locked;
 mod payload;
+mod process;
 mod refusal;
 mod schema;
 mod state;
@@ -20,6 +21,10 @@ pub use event::{add_variants, decode, differs, encode, encode_only, find, push_t
 pub use listed::{Listed, Part, contains, count, join, listed, must_read, overlaps};
 pub use locked::check_schema;
 pub use payload::Payload;
+pub use process::{
+    CommandNames, InstanceId, assert_process, command_names, instance_id, is_choice, is_repeated, timer_from_text,
+    timer_parts, timer_to_text,
+};
 pub use refusal::{RefusalJson, Serialized, Unserialized};
 pub use schema::{payload_schema, variant_schema};
 pub use state::{Deserialized, NotDeserialized, StateShape};

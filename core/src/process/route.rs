@@ -64,7 +64,7 @@ pub struct RouteOf {
     pub variant: &'static str,
     /// The variants of the event type that are heard; all if empty.
     pub only: &'static [&'static str],
-    /// Those of them that start an instance.
+    /// Those of them that start an instance; the name of the type if it is a struct that does. A function decides itself.
     pub starts: &'static [&'static str],
     /// The field that names the instance, or the function that does.
     pub by: &'static str,
@@ -84,8 +84,16 @@ pub(crate) struct Target<Id> {
     pub(crate) starts: bool,
 }
 
+impl<Id> Default for Routed<Id> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<Id> Routed<Id> {
-    pub(crate) const fn new() -> Self {
+    /// No instances.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { targets: Vec::new() }
     }
 

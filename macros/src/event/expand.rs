@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use super::model::{Event, Variant};
 use crate::differing::differing;
 use crate::form::{self, Fidelities};
-use crate::mirror::{Use, attributes, fields, mirror_ident, payload_impl};
+use crate::mirror::{Use, attributes, fields, mirror_ident, path_text, payload_impl};
 use crate::readable;
 use crate::shape::{all_at, at};
 
@@ -205,11 +205,6 @@ fn upcast(krate: &TokenStream, functions: &[syn::Path]) -> TokenStream {
         #(#steps)*
         #last
     }
-}
-
-/// A path as the user writes it.
-pub(crate) fn path_text(path: &syn::Path) -> String {
-    quote!(#path).to_string().replace(' ', "")
 }
 
 /// A test beside the type, in crates with a lock: it decodes the samples, and writes the lock when asked to.

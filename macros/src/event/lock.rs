@@ -12,10 +12,10 @@ use syn::Fields;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
-use super::expand::path_text;
 use super::model::{Event, Variant};
 use crate::errors::Errors;
 use crate::form;
+use crate::mirror::path_text;
 use crate::shape::at;
 use crate::wire::{Wire, old_names};
 
