@@ -27,6 +27,7 @@
 //!
 //! Not promised: that memory is given back when streams are erased, beyond the events themselves.
 
+mod clock;
 mod index;
 mod log;
 mod read;

@@ -12,6 +12,7 @@ use recount_core::{
 };
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::index::{Indexes, Places};
 
 #[derive(Default)]
@@ -70,7 +71,7 @@ struct PreparedStream {
 impl Prepared {
     pub(crate) fn new(append: Append) -> Self {
         let Append { streams, condition, idempotency, slices } = append;
-        let recorded_at = now();
+        let recorded_at = clock::now();
         let prepare = |StreamAppend { stream, expected, events }| {
             let (position, version) = (Position::START, StreamVersion::EMPTY);
             let record =
@@ -160,7 +161,7 @@ impl Log {
 
     /// Forgets the oldest keys, at most `limit`, of those that were recorded at least this long ago.
     pub(crate) fn forget_keys(&mut self, older_than: Duration, limit: usize) -> u64 {
-        let Some(until) = Timestamp::now().checked_sub(older_than).ok() else { return 0 };
+        let Some(until) = clock::now().checked_sub(older_than).ok() else { return 0 };
         let mut forgotten = 0;
         while forgotten < limit as u64
             && let Some((recorded_at, _)) = self.recorded_keys.front()
@@ -362,10 +363,4 @@ fn mapped<T, U>(all: Vec<T>, map: impl FnMut(T) -> U) -> Vec<U> {
 
 fn not_found(stream: &StreamId) -> StoreError {
     StoreError::StreamNotFound { stream: stream.clone() }
-}
-
-/// The time in whole microseconds, as every store keeps it.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }

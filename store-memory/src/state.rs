@@ -13,7 +13,7 @@ use recount_core::{
 };
 use tokio::time::Instant;
 
-use crate::MemoryStore;
+use crate::{MemoryStore, clock};
 
 #[derive(Clone, Default)]
 pub(crate) struct State {
@@ -22,27 +22,6 @@ pub(crate) struct State {
     expiries: BTreeMap<(Instant, Revision), StateKey>,
     /// The last revision given to any write.
     revision: u64,
-    clock: Clock,
-}
-
-/// Tells the time of tokio's clock, for expiry: the time at the store's creation plus the time that passed since.
-#[derive(Clone, Copy)]
-struct Clock {
-    time: Timestamp,
-    instant: Instant,
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self { time: Timestamp::now(), instant: Instant::now() }
-    }
-}
-
-impl Clock {
-    fn now(self) -> Timestamp {
-        let passed = self.instant.elapsed();
-        self.time.checked_add(passed).unwrap_or(Timestamp::MAX)
-    }
 }
 
 impl State {
@@ -96,7 +75,7 @@ impl MemoryStore {
 #[async_trait]
 impl StateStore for MemoryStore {
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        Ok(self.state()?.clock.now())
+        Ok(clock::now())
     }
 
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {

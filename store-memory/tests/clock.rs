@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use recount_core::{ExpectedRevision, Namespace, StateKey, StateStore};
+use futures_util::StreamExt;
+use recount_core::{
+    Append, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion, Namespace, ReadStream, StateKey,
+    StateStore, StreamId,
+};
 use recount_store_memory::MemoryStore;
 
 #[tokio::test(start_paused = true)]
@@ -20,4 +24,20 @@ async fn a_paused_clock_decides_what_expires() {
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(store.get(&key).await.unwrap(), None);
     assert_eq!(store.list(Namespace::USER, "", None, 10).await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_recorded_by_the_same_clock() {
+    let store = MemoryStore::new();
+    let record = async |stream: &str| {
+        let event = EventData::new(EventType::new("happened").unwrap(), "");
+        let stream = StreamId::new("thing", stream).unwrap();
+        store.append(Append::to(stream.clone(), ExpectedVersion::NoStream, vec![event])).await.unwrap();
+        store.read_stream(ReadStream::new(stream)).next().await.unwrap().unwrap().recorded_at
+    };
+    let first = record("a").await;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let second = record("b").await;
+    assert!(second.duration_since(first).as_secs() >= 3600, "{first} {second}");
+    assert!(second <= store.now().await.unwrap());
 }

@@ -30,8 +30,13 @@ pub(crate) struct Desk<P> {
     process: PhantomData<fn() -> P>,
 }
 
-/// The instance after a step: the inputs that were held until now.
-pub(super) type Held = Vec<Position>;
+/// An instance after something was recorded.
+pub(super) struct After {
+    /// Whether it has started.
+    pub(super) started: bool,
+    /// The inputs that were held until it started.
+    pub(super) held: Vec<Position>,
+}
 
 impl<P: Process> Desk<P> {
     pub(super) fn new(engine: Arc<Engine>) -> Self {
@@ -51,13 +56,13 @@ impl<P: Process> Desk<P> {
         instance: &SmolStr,
         what: What<P>,
         metadata: &Metadata,
-    ) -> Result<Result<Held, NoStep>, BoxError> {
+    ) -> Result<Result<After, NoStep>, BoxError> {
         let order = Order { instance: instance.clone(), what };
         let request = Request { metadata: metadata.clone(), ..Request::new() };
         let run = async {
-            let outcome = self.engine.run::<Instance<P>, Held>(&order, &request, held).await;
+            let outcome = self.engine.run::<Instance<P>, After>(&order, &request, after).await;
             match outcome {
-                Ok((_, held)) => Ok(Ok(held)),
+                Ok((_, after)) => Ok(Ok(after)),
                 Err(DispatchError::Rejected(no_step)) => Ok(Err(no_step)),
                 Err(error) if error.is_transient() => Err(TransientError::new(error).into()),
                 Err(error) if is_closed(&error) => Ok(Err(NoStep::Late)),
@@ -120,8 +125,9 @@ impl<P: Process> Desk<P> {
     }
 }
 
-fn held<P>(instance: &Instance<P>) -> Held {
-    if instance.ledger.mode == Mode::New { Held::new() } else { instance.ledger.held.clone() }
+fn after<P>(instance: &Instance<P>) -> After {
+    let ledger = &instance.ledger;
+    After { started: ledger.mode != Mode::New, held: ledger.held.clone() }
 }
 
 /// Whether the stream of an aggregate is archived or erased.

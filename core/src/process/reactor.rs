@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::decide::{Heard, Turn, What};
-use super::desk::Desk;
+use super::desk::{After, Desk};
 use super::instance::NoStep;
 use super::record::{Record, RefusedRecord, types};
 use super::start::{StartAt, start_of};
@@ -159,7 +159,8 @@ impl<P: Process> Reactor<P> {
         };
         let metadata = Metadata::caused_by(recorded);
         match self.desk.decide(instance, what, &metadata).await? {
-            Ok(held) => {
+            Ok(After { started: false, .. }) => self.desk.counts.unknown(),
+            Ok(After { held, .. }) => {
                 self.desk.counts.steps();
                 if turn != Turn::Held {
                     return self.take_held(instance, held).await;

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use recount_core::{
-    Aggregate, Apply, Command, Event, Handle, Moment, NoTimer, Process, ProcessCommand, ProcessDefinition,
-    RefusedCommand, Route, RouteOf, Routed, Sends, Step, Timer, TimerError, UnknownInstance,
-};
+use recount_core::{Aggregate, Apply, Command, Event, Handle, Moment, Process, RefusedCommand, Route, Step, Timer};
 use serde::{Deserialize, Serialize};
 
 /// When an unpaid order is given up.
@@ -252,7 +249,9 @@ impl Handle<Ship> for Shipment {
 }
 
 /// The process of the suite.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Process)]
+#[process(name = "suite_fulfilment", id = u64, input = Input, fact = Fact, timer = FulfilmentTimer,
+          commands(Reserve, Release, Capture, Refund, Ship))]
 pub struct Fulfilment {
     order: u64,
     pieces: u32,
@@ -271,87 +270,29 @@ pub enum Fact {
     Noted,
 }
 
-#[derive(Event)]
+#[derive(Event, Route)]
 #[event(union)]
+#[route(to = u64)]
 pub enum Input {
+    #[event(only(Placed, Cancelled, Noted))]
+    #[route(start(Placed), by = order)]
     Order(OrderEvent),
     #[event(only(Reserved))]
+    #[route(by = order)]
     Stock(StockEvent),
     #[event(only(Captured))]
+    #[route(by = order)]
     Payment(PaymentEvent),
+    #[event(only(Shipped))]
+    #[route(by = order)]
     Shipment(ShipmentEvent),
 }
 
-impl Route for Input {
-    type Id = u64;
-
-    const ROUTES: &'static [RouteOf] = &[];
-
-    fn route(&self, routed: &mut Routed<u64>) {
-        match self {
-            Self::Order(OrderEvent::Placed { order, .. }) => routed.start(*order),
-            Self::Order(OrderEvent::Cancelled { order } | OrderEvent::Noted { order })
-            | Self::Stock(
-                StockEvent::Reserved { order, .. }
-                | StockEvent::Released { order, .. }
-                | StockEvent::Filled { order, .. },
-            )
-            | Self::Payment(PaymentEvent::Captured { order } | PaymentEvent::Refunded { order })
-            | Self::Shipment(ShipmentEvent::Shipped { order }) => routed.to(*order),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Timer)]
 pub enum FulfilmentTimer {
     PaymentOverdue,
     Restock,
 }
-
-impl Timer for FulfilmentTimer {
-    const NAMES: &'static [&'static str] = &["payment_overdue", "restock"];
-
-    fn to_text(&self) -> Result<String, TimerError> {
-        Ok(match self {
-            Self::PaymentOverdue => "payment_overdue".to_owned(),
-            Self::Restock => "restock".to_owned(),
-        })
-    }
-
-    fn from_text(text: &str) -> Result<Self, TimerError> {
-        match text {
-            "payment_overdue" => Ok(Self::PaymentOverdue),
-            "restock" => Ok(Self::Restock),
-            _ => Err(TimerError::unknown(text)),
-        }
-    }
-}
-
-impl ProcessDefinition for Fulfilment {
-    type Id = u64;
-    type Input = Input;
-    type Fact = Fact;
-    type Timer = FulfilmentTimer;
-
-    const NAME: &'static str = "suite_fulfilment";
-    const UNKNOWN: UnknownInstance = UnknownInstance::Ignore;
-
-    fn commands() -> Vec<ProcessCommand> {
-        vec![
-            ProcessCommand::of::<_, Reserve>(),
-            ProcessCommand::of::<_, Release>(),
-            ProcessCommand::of::<_, Capture>(),
-            ProcessCommand::of::<_, Refund>(),
-            ProcessCommand::of::<_, Ship>(),
-        ]
-    }
-}
-
-impl Sends<Reserve> for Fulfilment {}
-impl Sends<Release> for Fulfilment {}
-impl Sends<Capture> for Fulfilment {}
-impl Sends<Refund> for Fulfilment {}
-impl Sends<Ship> for Fulfilment {}
 
 impl Fulfilment {
     fn reserve(order: u64, pieces: u32) -> Step<Self> {
@@ -406,6 +347,3 @@ impl Process for Fulfilment {
         }
     }
 }
-
-/// So that the type of processes without timers is used, too.
-const _: fn(&NoTimer) -> Result<String, TimerError> = NoTimer::to_text;
