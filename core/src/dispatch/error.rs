@@ -72,8 +72,8 @@ pub enum DispatchError<E: Error + 'static> {
         source: Conflict,
     },
     /// The state that it is about can't be loaded.
-    // Not transparent: retry policies look for the failure among the sources of errors of unknown types.
-    #[error("{0}")]
+    // Not transparent, as `Append`: retry policies look for the failure among the sources of errors of unknown types.
+    #[error("the state can't be loaded")]
     Load(#[from] LoadError),
     /// The events can't be encoded.
     #[error(transparent)]
@@ -97,7 +97,7 @@ pub enum DispatchError<E: Error + 'static> {
         known: String,
     },
     /// The append failed.
-    #[error("{0}")]
+    #[error("the append failed")]
     Append(#[from] AppendError),
 }
 
