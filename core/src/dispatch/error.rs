@@ -121,6 +121,25 @@ impl<E: Error + 'static> DispatchError<E> {
         }
     }
 
+    /// The failure of each command of a failed group: the same failure if the store failed or others were faster.
+    /// Otherwise the closure returns `None`: one of the commands may be to blame, and the others should go on.
+    pub(super) fn for_each(self) -> Box<dyn Fn() -> Option<Self> + Send> {
+        match self {
+            Self::Contended { attempts, source } => {
+                Box::new(move || Some(Self::Contended { attempts, source: source.clone() }))
+            }
+            Self::Append(AppendError::Store(error)) => match error.for_each() {
+                Some(same) => Box::new(move || Some(AppendError::from(same()).into())),
+                None => Box::new(|| None),
+            },
+            Self::Load(LoadError::Store(error)) => match error.for_each() {
+                Some(same) => Box::new(move || Some(LoadError::from(same()).into())),
+                None => Box::new(|| None),
+            },
+            _ => Box::new(|| None),
+        }
+    }
+
     /// The same failure with the domain's refusal turned into another type.
     pub(crate) fn map_rejection<F: Error + 'static>(self, map: impl FnOnce(E) -> F) -> DispatchError<F> {
         match self {
