@@ -54,10 +54,10 @@ pub struct Catalogue {
 #[non_exhaustive]
 pub enum CatalogueError {
     /// The lock can't be read.
-    #[error("the lock: {0}")]
+    #[error("the lock can't be used")]
     Lock(#[from] LockError),
     /// A file can't be written.
-    #[error("{path}: {source}")]
+    #[error("can't write {path}")]
     File {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum CatalogueError {
     #[error(transparent)]
     NameCollision(#[from] NameCollision),
     /// The page can't be made.
-    #[error("the page: {0}")]
+    #[error("the page can't be made")]
     Page(#[from] askama::Error),
 }
 

@@ -3,6 +3,7 @@
 
 extern crate recount_core as recount;
 
+use std::error::Error;
 use std::fmt;
 
 use recount_core::{
@@ -153,6 +154,7 @@ async fn a_keyed_decision_is_made_once() {
     assert!(again.repeated);
     assert_eq!((again.position, again.events), (first.position, first.events));
     let other = recount.decide(enrol("c1", "s2")).idempotency_key(key).await.unwrap_err();
-    assert!(other.to_string().contains("already used for other content"), "{other}");
+    let cause = other.source().unwrap().to_string();
+    assert!(cause.contains("already used for other content"), "{cause}");
     assert_eq!(store.head().await.unwrap().get(), 1);
 }

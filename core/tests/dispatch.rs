@@ -5,6 +5,7 @@ extern crate recount_core as recount;
 
 mod common;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,7 +138,7 @@ async fn the_same_key_for_another_command_is_an_error() {
     let _ = recount.dispatch(deposit("ada", 5)).idempotency_key(key("k")).await.unwrap();
     let error = recount.dispatch(deposit("ada", 6)).idempotency_key(key("k")).await.unwrap_err();
     assert_eq!(
-        error.to_string(),
+        error.source().unwrap().to_string(),
         "idempotency key k was already used for other content: use a new key for a new request"
     );
 }
@@ -196,7 +197,8 @@ async fn an_erased_aggregate_is_gone_with_its_snapshot() {
     recount.erase::<Account>(&account("ada")).await.unwrap();
     assert!(recount.load::<Account>(&account("ada")).await.is_err());
     let error = recount.dispatch(deposit("ada", 1)).await.unwrap_err();
-    assert!(error.to_string().contains("was erased"), "{error}");
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("was erased"), "{cause}");
     assert!(
         recount_core::StateStore::list(&store, recount_core::Namespace::SNAPSHOT, "", None, 10)
             .await

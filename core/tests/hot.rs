@@ -208,7 +208,8 @@ async fn what_one_may_be_to_blame_for_is_everyones_own_outcome() {
     store.archive(&StreamId::new("account", "ada").unwrap()).await.unwrap();
     assert!(first.await.unwrap().is_ok());
     let error = closed.await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "stream account/ada is archived and takes no more events");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "stream account/ada is archived and takes no more events");
     assert_eq!(refusal(refused.await.unwrap()), TooLittle { balance: 1 });
 }
 

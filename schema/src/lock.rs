@@ -89,28 +89,28 @@ pub enum LockError {
         found: u32,
     },
     /// It isn't a lock.
-    #[error("it is damaged: {source}; take it from version control")]
+    #[error("it is damaged: {error}; take it from version control")]
     Damaged {
         /// The mistake, and its place.
-        source: serde_json::Error,
+        error: serde_json::Error,
     },
     /// A form in it isn't one.
-    #[error("it is damaged: version {version} of `{event}` has no form: {source}; take it from version control")]
+    #[error("it is damaged: version {version} of `{event}` has no form: {error}; take it from version control")]
     Form {
         /// The event.
         event: String,
         /// Its version.
         version: u32,
         /// The mistake in the form.
-        source: FormError,
+        error: FormError,
     },
     /// The file can't be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -186,13 +186,13 @@ impl Lock {
         let read: Result<T, serde_json::Error> = serde_json::from_str(text);
         let lock: Self = match read {
             Ok(lock) => lock.into(),
-            Err(source) => {
+            Err(error) => {
                 if let Some(line) = text.lines().position(marker) {
                     return Err(LockError::Conflict { line: line + 1 });
                 }
                 // A newer one may say more than this one reads.
                 let format = serde_json::from_str(text).map_or(FORMAT, |Head { format }| format);
-                return Err(newer(format).unwrap_or(LockError::Damaged { source }));
+                return Err(newer(format).unwrap_or(LockError::Damaged { error }));
             }
         };
         if let Some(error) = newer(lock.format) {
@@ -200,8 +200,8 @@ impl Lock {
         }
         for (event, locked) in &lock.events {
             for (&version, locked) in &locked.versions {
-                if let Err(source) = locked.form() {
-                    return Err(LockError::Form { event: event.clone(), version, source });
+                if let Err(error) = locked.form() {
+                    return Err(LockError::Form { event: event.clone(), version, error });
                 }
             }
         }
@@ -229,7 +229,7 @@ impl Lock {
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse_as::<T>(&text).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(LockError::File { path, source }),
+            Err(error) => Err(LockError::File { path, error }),
         }
     }
 
@@ -251,7 +251,7 @@ impl Lock {
         change: impl FnOnce(&mut Self) -> Result<(), E>,
     ) -> Result<(), E> {
         let path = manifest_directory.join(PATH);
-        let failed = |source| LockError::File { path: path.clone(), source };
+        let failed = |error| LockError::File { path: path.clone(), error };
         let directory = path.parent().unwrap_or(manifest_directory);
         fs::create_dir_all(directory).map_err(failed)?;
         let guard = File::open(directory).map_err(failed)?;
@@ -280,7 +280,7 @@ impl Lock {
 /// [`LockError::File`] if it can't be written.
 pub fn add_line(file: &Path, line: &str) -> Result<(), LockError> {
     let write = || File::options().append(true).create(true).open(file)?.write_all(format!("{line}\n").as_bytes());
-    write().map_err(|source| LockError::File { path: file.to_owned(), source })
+    write().map_err(|error| LockError::File { path: file.to_owned(), error })
 }
 
 #[cfg(test)]

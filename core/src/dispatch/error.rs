@@ -72,8 +72,8 @@ pub enum DispatchError<E: Error + 'static> {
         source: Conflict,
     },
     /// The state that it is about can't be loaded.
-    // Not transparent: retry policies look for the failure among the sources of errors of unknown types.
-    #[error("{0}")]
+    // Not transparent, as `Append`: retry policies look for the failure among the sources of errors of unknown types.
+    #[error("the state can't be loaded")]
     Load(#[from] LoadError),
     /// The events can't be encoded.
     #[error(transparent)]
@@ -97,7 +97,7 @@ pub enum DispatchError<E: Error + 'static> {
         known: String,
     },
     /// The append failed.
-    #[error("{0}")]
+    #[error("the append failed")]
     Append(#[from] AppendError),
 }
 
@@ -118,6 +118,25 @@ impl<E: Error + 'static> DispatchError<E> {
             Self::Rejected(_) | Self::AlreadyExists { .. } | Self::Encode(_) => true,
             Self::Load(error) => !matches!(error, LoadError::Store(error) if error.is_transient()),
             _ => false,
+        }
+    }
+
+    /// The failure of each command of a failed group: the same failure if the store failed or others were faster.
+    /// Otherwise the closure returns `None`: one of the commands may be to blame, and the others should go on.
+    pub(super) fn for_each(self) -> Box<dyn Fn() -> Option<Self> + Send> {
+        match self {
+            Self::Contended { attempts, source } => {
+                Box::new(move || Some(Self::Contended { attempts, source: source.clone() }))
+            }
+            Self::Append(AppendError::Store(error)) => match error.for_each() {
+                Some(same) => Box::new(move || Some(AppendError::from(same()).into())),
+                None => Box::new(|| None),
+            },
+            Self::Load(LoadError::Store(error)) => match error.for_each() {
+                Some(same) => Box::new(move || Some(LoadError::from(same()).into())),
+                None => Box::new(|| None),
+            },
+            _ => Box::new(|| None),
         }
     }
 

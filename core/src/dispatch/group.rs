@@ -1,32 +1,17 @@
-//! Commands that waited for the same aggregate: decided one after the other, recorded in one append.
-//!
-//! It must be one append: if the first of two were refused because of an event from elsewhere, the second could still
-//! find the version that it expects, though it was decided on a state that never was.
+//! The decisions of several commands for one aggregate, and the append that records them.
 
-use std::error::Error;
 use std::mem::take;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use foldhash::HashSet;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedMutexGuard, oneshot};
-use tracing::Instrument;
 
-use super::cache::Slot;
-use super::engine::Engine;
-use super::queue::{Job, Outcome, Waiting};
-use super::turn::{PendingCommand, encode};
+use super::queue::Job;
+use super::turn::encode;
 use super::warm::Warm;
-use super::{DispatchError, LoadError, Receipt, snapshot};
-use crate::telemetry::AggregateMetrics;
+use super::{DispatchError, Receipt};
 use crate::{
-    Aggregate, Append, AppendError, Apply, Context, EventData, ExpectedVersion, Idempotency, IdempotencyKey,
-    KeyedSlice, MAX_EVENTS, MAX_PAYLOAD, Metadata, Position, StoreError, StreamId, StreamVersion,
+    Aggregate, Append, Apply, EventData, ExpectedVersion, Idempotency, IdempotencyKey, KeyedSlice, MAX_EVENTS,
+    MAX_PAYLOAD, Metadata, Position, StreamId, StreamVersion,
 };
-
-/// A turn that outlives the call that got it.
-type Turn<A> = OwnedMutexGuard<Option<Warm<A>>>;
 
 /// The outcome of a command of the group, if the append succeeds.
 enum Decided<A: Aggregate> {
@@ -36,192 +21,8 @@ enum Decided<A: Aggregate> {
     Alone,
 }
 
-impl Engine {
-    /// Runs a command that has to wait: until it has the turn, or another one took it along.
-    pub(super) async fn run_queued<A: Apply, T: Send + 'static>(
-        self: &Arc<Self>,
-        pending: &PendingCommand<'_, A>,
-        finish: fn(&A) -> T,
-        slot: &Slot<A>,
-    ) -> Outcome<A, T> {
-        let shares = !pending.command.creates() && Handle::try_current().is_ok();
-        if !shares {
-            let place = slot.queue.join(None);
-            let since = pending.metrics.now();
-            let mut turn = slot.turn.lock().await;
-            pending.metrics.waited(since);
-            drop(place);
-            return self.run_alone(pending, finish, &mut turn, None).await;
-        }
-        let (reply, mut replied) = oneshot::channel();
-        let caller = Box::new(Waiting { finish, reply });
-        let PendingCommand { command, metadata, idempotency, .. } = pending;
-        let (metadata, idempotency) = (metadata.clone(), idempotency.clone());
-        let job = Job { command: command.boxed(), metadata, idempotency, caller };
-        let place = slot.queue.join(Some(job));
-        let since = pending.metrics.now();
-        tokio::select! {
-            biased;
-            reply = &mut replied => {
-                pending.metrics.waited(since);
-                return self.replied(reply, pending, finish, slot).await;
-            }
-            mut turn = Arc::clone(&slot.turn).lock_owned() => {
-                pending.metrics.waited(since);
-                let group = place.gather();
-                if group.len() == 1 {
-                    return self.run_alone(pending, finish, &mut turn, None).await;
-                }
-                if !group.is_empty() {
-                    let metrics = Arc::clone(slot.entry.metrics());
-                    let group = Arc::clone(self).run_group(pending.stream.clone(), group, turn, metrics);
-                    self.background.spawn(group.in_current_span());
-                }
-            }
-        }
-        let reply = replied.await;
-        self.replied(reply, pending, finish, slot).await
-    }
-
-    async fn replied<A: Apply, T>(
-        &self,
-        reply: Result<Option<Outcome<A, T>>, oneshot::error::RecvError>,
-        pending: &PendingCommand<'_, A>,
-        finish: fn(&A) -> T,
-        slot: &Slot<A>,
-    ) -> Outcome<A, T> {
-        match reply {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => self.run_alone(pending, finish, &mut *slot.turn.lock().await, None).await,
-            Err(gone) => {
-                Err(AppendError::from(StoreError::OutcomeUnknown { operation: "append", source: gone.into() }).into())
-            }
-        }
-    }
-
-    /// Runs several commands, in a task of its own: the caller that started it may be cancelled.
-    async fn run_group<A: Apply>(
-        self: Arc<Self>,
-        stream: StreamId,
-        mut jobs: Vec<Job<A>>,
-        mut turn: Turn<A>,
-        metrics: Arc<AggregateMetrics>,
-    ) {
-        if let Err(error) = self.append_group(&stream, &mut jobs, &mut turn, &metrics).await {
-            let each = for_each(error);
-            for job in jobs {
-                match each() {
-                    Some(error) => job.caller.answer(Err(error)),
-                    None => job.caller.go_alone(),
-                }
-            }
-        }
-    }
-
-    /// Leaves no jobs unless it fails; then none of them had an effect, or that is unknown.
-    async fn append_group<A: Apply>(
-        &self,
-        stream: &StreamId,
-        jobs: &mut Vec<Job<A>>,
-        turn: &mut Option<Warm<A>>,
-        metrics: &AggregateMetrics,
-    ) -> Result<(), DispatchError<A::Error>> {
-        let mut backoff = None;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let (mut warm, cached) = match turn.take() {
-                Some(warm) => (warm, attempts == 1),
-                None => (self.load(stream).await?, false),
-            };
-            let Some(mut group) = self.decide_current(stream, jobs, &mut warm, cached).await? else {
-                jobs.drain(..).for_each(|job| job.caller.go_alone());
-                return Ok(());
-            };
-            let Some(append) = group.append(stream, warm.version) else {
-                answer(jobs, warm, group.decided, None);
-                *turn = Some(group.after);
-                return Ok(());
-            };
-            match self.append_shared(append, jobs.iter().map(|job| &job.metadata)).await {
-                Ok(appended) => {
-                    metrics.attempts(attempts);
-                    snapshot::keep(&*self.store, stream, &mut group.after, metrics).await;
-                    answer(jobs, warm, group.decided, Some(appended.position));
-                    *turn = Some(group.after);
-                    return Ok(());
-                }
-                Err(AppendError::Conflict(conflict)) if conflict.can_retry() => {
-                    let pause = backoff.get_or_insert_with(|| self.retry.backoff()).next();
-                    *turn = self.after_conflict(stream, warm, conflict, attempts, pause, metrics).await?;
-                }
-                // Some requests are repetitions. Each of them runs alone and finds its first outcome. The others are
-                // decided without them.
-                Err(AppendError::KeysKnown { keys }) => {
-                    let known =
-                        |job: &mut Job<A>| job.idempotency.as_ref().is_some_and(|named| keys.contains(&named.key));
-                    jobs.extract_if(.., known).for_each(|job| job.caller.go_alone());
-                    *turn = Some(warm);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Decides the commands with callers that still wait. If that leaves nothing to append, the state must be the newest:
-    /// only an append would find out otherwise. Returns `None` if a handler panics.
-    async fn decide_current<A: Apply>(
-        &self,
-        stream: &StreamId,
-        jobs: &mut Vec<Job<A>>,
-        warm: &mut Warm<A>,
-        cached: bool,
-    ) -> Result<Option<Group<A>>, LoadError> {
-        jobs.retain(|job| !job.caller.is_gone());
-        let group = self.decide_group(stream, jobs, warm);
-        if !cached || !group.as_ref().is_some_and(Group::is_empty) {
-            return Ok(group);
-        }
-        self.catch_up(stream, warm).await?;
-        jobs.retain(|job| !job.caller.is_gone());
-        Ok(self.decide_group(stream, jobs, warm))
-    }
-
-    /// Decides the commands one after the other, each on the state after the one before. Returns `None` if the handler
-    /// panics: each command is then decided alone, so that the panic surfaces in its own caller's task.
-    fn decide_group<A: Apply>(&self, stream: &StreamId, jobs: &[Job<A>], warm: &Warm<A>) -> Option<Group<A>> {
-        let mut group = Group::new(warm.clone(), jobs.len());
-        let decide = || {
-            for Job { command, metadata, idempotency, .. } in jobs {
-                let context =
-                    Context { now: (self.clock)(), stream: Some(stream), version: group.after.version, metadata };
-                let outcome = command.handle(&group.after.state, &context);
-                group.add(outcome, metadata, idempotency.as_ref());
-            }
-        };
-        catch_unwind(AssertUnwindSafe(decide)).ok()?;
-        Some(group)
-    }
-}
-
-/// Answers each caller with its receipt and the state after its own command.
-fn answer<A: Apply>(jobs: &mut Vec<Job<A>>, mut warm: Warm<A>, decided: Vec<Decided<A>>, position: Option<Position>) {
-    for (job, decided) in jobs.drain(..).zip(decided) {
-        match decided {
-            Decided::Events(events) => {
-                warm.take(&events);
-                let position = position.filter(|_| !events.is_empty());
-                let receipt = Receipt { version: warm.version, position, events, repeated: false };
-                job.caller.answer(Ok((receipt, &warm.state)));
-            }
-            Decided::Not(error) => job.caller.answer(Err(error)),
-            Decided::Alone => job.caller.go_alone(),
-        }
-    }
-}
-
 /// The decisions of several commands for one aggregate, and the append that records them.
-struct Group<A: Aggregate> {
+pub(super) struct Group<A: Aggregate> {
     decided: Vec<Decided<A>>,
     data: Vec<EventData>,
     /// The outcomes of the commands that have idempotency keys.
@@ -230,22 +31,22 @@ struct Group<A: Aggregate> {
     /// The size of all payloads in bytes.
     size: usize,
     /// The state after all commands.
-    after: Warm<A>,
+    pub(super) after: Warm<A>,
 }
 
 impl<A: Apply> Group<A> {
-    fn new(after: Warm<A>, jobs: usize) -> Self {
+    pub(super) fn new(after: Warm<A>, jobs: usize) -> Self {
         let (decided, data) = (Vec::with_capacity(jobs), Vec::with_capacity(jobs));
         Self { decided, data, slices: Vec::new(), keys: HashSet::default(), size: 0, after }
     }
 
     /// Whether there is nothing to record.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.data.is_empty() && self.slices.is_empty()
     }
 
     /// Takes the append out of the group. Returns `None` if there is nothing to record.
-    fn append(&mut self, stream: &StreamId, version: StreamVersion) -> Option<Append> {
+    pub(super) fn append(&mut self, stream: &StreamId, version: StreamVersion) -> Option<Append> {
         if self.is_empty() {
             return None;
         }
@@ -253,7 +54,8 @@ impl<A: Apply> Group<A> {
         Some(Append { slices: take(&mut self.slices), ..append })
     }
 
-    fn add(
+    /// Adds the outcome of the next command.
+    pub(super) fn add(
         &mut self,
         outcome: Result<Vec<A::Event>, A::Error>,
         metadata: &Metadata,
@@ -289,23 +91,21 @@ impl<A: Apply> Group<A> {
         self.after.take(&events);
         Decided::Events(events)
     }
-}
 
-/// The failure of each command of a failed group: the same failure if the store failed or others were faster, otherwise
-/// nothing, because one of them may be to blame and the others should go on.
-fn for_each<E: Error + 'static>(error: DispatchError<E>) -> Box<dyn Fn() -> Option<DispatchError<E>> + Send> {
-    match error {
-        DispatchError::Contended { attempts, source } => {
-            Box::new(move || Some(DispatchError::Contended { attempts, source: source.clone() }))
+    /// Answers each caller with its receipt and the state after its own command. Returns the state after all commands.
+    pub(super) fn answer(self, jobs: &mut Vec<Job<A>>, mut warm: Warm<A>, position: Option<Position>) -> Warm<A> {
+        for (job, decided) in jobs.drain(..).zip(self.decided) {
+            match decided {
+                Decided::Events(events) => {
+                    warm.take(&events);
+                    let position = position.filter(|_| !events.is_empty());
+                    let receipt = Receipt { version: warm.version, position, events, repeated: false };
+                    job.caller.answer(Ok((receipt, &warm.state)));
+                }
+                Decided::Not(error) => job.caller.answer(Err(error)),
+                Decided::Alone => job.caller.go_alone(),
+            }
         }
-        DispatchError::Append(AppendError::Store(error)) => match error.for_each() {
-            Some(same) => Box::new(move || Some(AppendError::from(same()).into())),
-            None => Box::new(|| None),
-        },
-        DispatchError::Load(LoadError::Store(error)) => match error.for_each() {
-            Some(same) => Box::new(move || Some(LoadError::from(same()).into())),
-            None => Box::new(|| None),
-        },
-        _ => Box::new(|| None),
+        self.after
     }
 }

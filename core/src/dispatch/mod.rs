@@ -17,6 +17,7 @@ mod refusal;
 mod request;
 mod retry;
 mod route;
+mod shared;
 mod snapshot;
 pub(crate) mod transient;
 mod turn;

@@ -25,13 +25,13 @@ pub fn check_schema<E: Event + Payload>(manifest_directory: &str, rust_type: &st
     let mode = std::env::var(VARIABLE).unwrap_or_default();
     let seen = std::env::var_os(SEEN).map_or(Ok(()), |file| recount_schema::add_line(Path::new(&file), rust_type));
     if let Err(failure) = seen.map_err(Failure::from).and_then(|()| check::<E>(directory, rust_type, &mode)) {
-        panic!("{rust_type}: {failure}");
+        panic!("{rust_type}: {}", chain(&failure));
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{PATH}: {0}")]
+    #[error("{PATH}")]
     Lock(#[from] LockError),
     #[error("{VARIABLE} is `lock`, `check` or not set, not `{0}`")]
     Mode(String),

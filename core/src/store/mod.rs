@@ -17,6 +17,7 @@ mod state;
 mod state_batch;
 mod state_key;
 mod stored_names;
+mod stream_id;
 pub(crate) mod transient;
 mod version;
 
@@ -34,7 +35,7 @@ pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, Recorded
 pub use home::Home;
 pub use lease::{Lease, LeaseError};
 pub(crate) use name::RESERVED;
-pub use name::{EventType, IdempotencyKey, NameError, StreamId, Tag};
+pub use name::{EventType, IdempotencyKey, NameError, Tag};
 pub use query::{Query, QueryItem};
 pub use read::{Direction, EventStream, ReadAll, ReadStream};
 pub(crate) use retention::sweep_keys;
@@ -42,5 +43,6 @@ pub use state::{ExpectedRevision, Revision, StateEntry, StateError, StateStore};
 pub use state_batch::{InvalidState, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, StateDelete, StatePut};
 pub use state_key::{Namespace, StateKey};
 pub use stored_names::{NameCollision, RustType, StoredNames};
+pub use stream_id::StreamId;
 pub use transient::Transient;
 pub use version::{Position, StreamVersion};

@@ -7,6 +7,7 @@
 pub mod domain;
 pub mod oracle;
 pub mod promises;
+pub mod sweep;
 pub mod world;
 
 /// Lists the suite as tests of the store that the expression opens, which must be a
