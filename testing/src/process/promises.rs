@@ -53,22 +53,6 @@ pub async fn an_overdue_payment_is_given_up(harness: &dyn Harness) {
     check(&world, 1).await;
 }
 
-/// A timer that was due while nothing ran fires once, with its due time.
-pub async fn a_timer_due_while_nothing_runs_fires_once(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    world.fill(1, 100).await;
-    world.place(1, UNANSWERED).await;
-    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
-    program.die();
-    tokio::time::sleep(super::domain::PAYMENT_TIME).await;
-    let (first, second) = (world.program(), world.program());
-    world.reaches(1, Compensated).await;
-    first.shut_down().await;
-    second.shut_down().await;
-    check(&world, 1).await;
-}
-
 /// The undo of an effect is refused: the instance is stuck, and goes on when an operator says so.
 pub async fn a_stuck_compensation_is_redriven(harness: &dyn Harness) {
     let world = World::new(harness.open().await);
@@ -107,7 +91,7 @@ pub async fn a_stuck_compensation_is_resolved(harness: &dyn Harness) {
 }
 
 /// A panic parks the instance, its inputs wait, and others go on.
-pub async fn a_panic_parks_one_instance(harness: &dyn Harness) {
+pub async fn c26_a_panic_parks_one_instance(harness: &dyn Harness) {
     let world = World::new(harness.open().await);
     let program = world.program();
     for order in [1, 2] {
