@@ -87,6 +87,8 @@ impl<P: Process> Source for DueTimers<P> {
                 return Ok(ready);
             }
             tokio::select! {
+                // So that a simulation is the same each time.
+                biased;
                 () = tokio::time::sleep(self.wait) => {}
                 () = self.desk.timer_set.notified(), if self.idle => {}
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use recount_core::{EventStream, StoreError};
+use recount_core::{EventStream, Position, StoreError};
 use tokio::sync::watch;
 
 pub use call::{Call, Fault};
@@ -42,7 +42,12 @@ pub struct FaultyStore<S> {
     gate: Arc<Gate>,
     /// How many microseconds the clock is ahead.
     ahead: Arc<AtomicU64>,
+    wakes: Option<Arc<Wakes>>,
 }
+
+/// The subscribers to the head, each with a channel of its own.
+#[derive(Debug, Default)]
+struct Wakes(Mutex<Vec<watch::Sender<Position>>>);
 
 impl<S: std::fmt::Debug> std::fmt::Debug for FaultyStore<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,6 +73,25 @@ struct Point {
     fault: Fault,
 }
 
+impl Wakes {
+    fn watch(&self, head: Position) -> watch::Receiver<Position> {
+        let (sender, receiver) = watch::channel(head);
+        self.senders().push(sender);
+        receiver
+    }
+
+    fn wake(&self, head: Position) {
+        self.senders().retain(|sender| {
+            sender.send_if_modified(|known| std::mem::replace(known, head.max(*known)) < head);
+            !sender.is_closed()
+        });
+    }
+
+    fn senders(&self) -> MutexGuard<'_, Vec<watch::Sender<Position>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Whether calls that paused go on.
 #[derive(Debug)]
 struct Gate {
@@ -84,7 +108,13 @@ impl Default for Gate {
 impl<S> FaultyStore<S> {
     /// Wraps a store.
     pub fn new(store: S) -> Self {
-        Self { store, plan: Arc::default(), gate: Arc::default(), ahead: Arc::default() }
+        Self { store, plan: Arc::default(), gate: Arc::default(), ahead: Arc::default(), wakes: None }
+    }
+
+    /// Wraps a store, and wakes the watchers of its head in the order in which they began. A tokio channel wakes its receivers
+    /// in a random order, so a simulation that shall repeat itself needs this. All appends must go through this store.
+    pub fn waking_in_order(store: S) -> Self {
+        Self { wakes: Some(Arc::default()), ..Self::new(store) }
     }
 
     /// The wrapped store, to look at it without counting or failing.

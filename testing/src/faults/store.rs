@@ -30,7 +30,14 @@ impl<S: EventStore + Clone> EventStore for FaultyStore<S> {
     }
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let fault = self.fault(Call { append: Some(&append), ..Call::of(Operation::Append) });
-        self.around(fault, self.store.append(append)).await
+        let append = async {
+            let appended = self.store.append(append).await;
+            if let (Some(wakes), Ok(appended)) = (&self.wakes, &appended) {
+                wakes.wake(appended.position);
+            }
+            appended
+        };
+        self.around(fault, append).await
     }
     fn read_stream(&self, read: ReadStream) -> EventStream {
         let fault = self.fault(Call { stream: Some(&read.stream), ..Call::of(Operation::ReadStream) });
@@ -57,7 +64,11 @@ impl<S: EventStore + Clone> EventStore for FaultyStore<S> {
         self.around(self.fault(Call::of(Operation::EventAt)), self.store.event_at(position)).await
     }
     fn watch(&self) -> watch::Receiver<Position> {
-        self.store.watch()
+        let head = self.store.watch();
+        match &self.wakes {
+            Some(wakes) => wakes.watch(*head.borrow()),
+            None => head,
+        }
     }
     async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
         self.around(self.fault(Call::of(Operation::Archive)), self.store.archive(stream)).await

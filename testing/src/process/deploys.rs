@@ -91,6 +91,7 @@ pub async fn early_inputs_are_held(harness: &dyn Harness) {
     faults.paused().await;
     first.die();
     let (_, second) = start();
+    world.until_log(1, "suite_welcome.noted", 3).await;
     world.note(1).await;
     world.until_log(1, "suite_welcome.noted", 4).await;
     second.shut_down().await;

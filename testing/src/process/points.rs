@@ -34,7 +34,7 @@ points! {
     /// Before the first step's append, and with its outcome unknown: the instance starts once.
     c01_the_first_step: Fulfilled at appends("suite_fulfilment.started");
     /// A step is recorded, and the reactor's checkpoint is not: the input comes again and is recognised.
-    c02_the_reactors_checkpoint: Fulfilled at next(appends("suite_fulfilment.started"), puts_checkpoint(""));
+    c02_the_reactors_checkpoint: Overdue at next(appends("suite_fulfilment.started"), puts_checkpoint(""));
     /// A later step's append has an unknown outcome: it is read again, and there is one step.
     c03_a_later_step: Fulfilled at appends("suite_fulfilment.paid");
     /// A step is recorded, and the sender has not seen it: its command goes out after the restart.

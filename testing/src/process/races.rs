@@ -131,6 +131,7 @@ pub async fn c15_a_refused_undo(harness: &dyn Harness) {
     assert_eq!(status.state, Stuck);
     assert!(status.trouble.unwrap().error.contains("not permitted"));
     assert_eq!(Books::of(&world, 1).await.released, 0, "the stock was released before the payment was refunded");
+    assert_eq!(world.log(1).await.matches("recount.request_refused").count(), 2, "the undo is not tried again");
     world.redrive(1).await;
     world.until_log(1, "recount.request_refused", 3).await;
     world.permit_refund(1).await;

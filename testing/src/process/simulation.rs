@@ -14,7 +14,7 @@ use recount_core::Store;
 use super::oracle::{check, check_history, signature};
 use super::scenario::Scenario;
 use super::world::{Program, World};
-use crate::{Call, Fault};
+use crate::{Call, Fault, FaultyStore};
 
 /// How long mishaps happen.
 const UNSAFE_TIME: Duration = Duration::from_secs(4);
@@ -31,7 +31,7 @@ pub async fn run(store: Arc<dyn Store>, seed: u64) -> String {
     // The pauses between attempts are drawn from the generator of the thread.
     fastrand::seed(seed);
     let mut random = Rng::with_seed(seed);
-    let world = World::new(store);
+    let world = World::new(Arc::new(FaultyStore::waking_in_order(store)));
     let stories: Vec<_> = (1..=ORDERS)
         .map(|order| {
             let scenario = Scenario::ALL[random.usize(..Scenario::ALL.len())];

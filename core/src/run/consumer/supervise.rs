@@ -81,6 +81,7 @@ pub(crate) async fn supervise(frame: Frame, mut work: impl Work) {
         tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, failures, ?pause, "consumer failed, trying again");
         reporter.failing(WHOLE, class, failures, text);
         tokio::select! {
+            biased;
             () = tokio::time::sleep(pause) => {}
             () = frame.stopping() => return reporter.shut_down(),
         }
