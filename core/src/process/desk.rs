@@ -102,7 +102,8 @@ impl<P: Process> Desk<P> {
         metadata: &Metadata,
     ) -> Result<(), BoxError> {
         let stream = Self::stream(instance)?;
-        if ledger_of(&*self.engine.store, &stream).await?.is_some_and(|ledger| ledger.parked.is_some()) {
+        let ledger = ledger_of(&*self.engine.store, &stream).await?;
+        if ledger.and_then(|ledger| ledger.parked).is_some_and(|halt| !halt.redriven) {
             return Ok(());
         }
         let mut event = Record::Parked(ParkedRecord { position, error: error.to_owned() }).encode()?;
@@ -117,6 +118,23 @@ impl<P: Process> Desk<P> {
     pub(super) async fn load(&self, instance: &SmolStr) -> Result<Instance<P>, BoxError> {
         let load = async { Load::<Instance<P>>::new(&self.engine, instance).await.map_err(BoxError::from) };
         guarded(load).await
+    }
+
+    /// The newest state of an instance that exists. If this program can't read it, the instance is parked, and there is `None`.
+    pub(super) async fn load_or_park(
+        &self,
+        instance: &SmolStr,
+        position: Position,
+        metadata: &Metadata,
+    ) -> Result<Option<Instance<P>>, BoxError> {
+        match self.load(instance).await {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(error) if crate::is_transient(&*error) => Err(error),
+            Err(error) => {
+                self.park(instance, position, &chain(&*error), metadata).await?;
+                Ok(None)
+            }
+        }
     }
 
     /// Whether the commands of the instance may be sent, as far as this program knows.

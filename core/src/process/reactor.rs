@@ -9,6 +9,7 @@ use smol_str::{SmolStr, ToSmolStr};
 use super::decide::{Heard, Turn, What};
 use super::desk::{After, Desk};
 use super::instance::NoStep;
+use super::ledger::Mode;
 use super::record::{Record, RefusedRecord, types};
 use super::start::{StartAt, start_of};
 use super::{Process, Route, Routed};
@@ -204,16 +205,20 @@ impl<P: Process> Reactor<P> {
     /// Handles the inputs that wait since the instance was parked, in order, and then lets it go on. The order to do so has a
     /// position of its own: later inputs follow in the same lane.
     async fn redrive(&self, instance: &SmolStr, ordered: &RecordedEvent) -> Result<(), BoxError> {
-        let Ok(loaded) = self.desk.load(instance).await else { return Ok(()) };
-        let ledger = loaded.ledger;
+        let metadata = Metadata::caused_by(ordered);
+        let loaded = self.desk.load_or_park(instance, ordered.position, &metadata).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         let Some(halt) = ledger.parked else { return Ok(()) };
+        if ledger.mode != Mode::New && !self.take_held(instance, ledger.held).await? {
+            return Ok(());
+        }
         let after = before(halt.position).max(ledger.last);
         for arrival in self.read(instance, after, before(ordered.position)).await? {
             if !self.step(&arrival, Turn::Redriven).await? {
                 return Ok(());
             }
         }
-        self.desk.decide(instance, What::Resume, &Metadata::caused_by(ordered)).await?.ok();
+        self.desk.decide(instance, What::Resume, &metadata).await?.ok();
         Ok(())
     }
 

@@ -84,7 +84,10 @@ impl<P: Process> Sender<P> {
         }
         timers::remove(store, P::NAME, &instance, &step.cancelled).await?;
         if step.next == Next::Compensate || !step.undos.is_empty() {
-            return self.compensate(errand).await;
+            self.compensate(errand).await?;
+        }
+        if step.next == Next::Compensate {
+            return Ok(());
         }
         let version = errand.recorded.version.get();
         for (index, request) in (0..).zip(&step.requests) {
@@ -115,7 +118,8 @@ impl<P: Process> Sender<P> {
     /// An instance was parked and goes on: its commands and timers may be missing.
     async fn resume(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
-        let ledger = self.desk.load(&instance).await?.ledger;
+        let loaded = self.desk.load_or_park(&instance, errand.recorded.position, &errand.metadata()).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         timers::put(&*self.desk.engine.store, P::NAME, &instance, &ledger.pending_timers()).await?;
         self.desk.timer_set.notify_one();
         if !ledger.sends() {
