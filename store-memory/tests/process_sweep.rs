@@ -36,6 +36,7 @@ scenarios! {
     an_order_that_is_cancelled: Cancelled,
     an_order_that_is_stuck: Stuck,
     an_order_that_is_extended: Extended,
+    an_order_that_is_paid_by_hand: PaidByHand,
     an_order_that_is_unshippable: Unshippable,
     an_order_that_is_unrefundable: Unrefundable,
 }

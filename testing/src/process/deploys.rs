@@ -4,7 +4,7 @@ use recount_core::InstanceState::{Compensated, Ended, Parked};
 use recount_core::StartAt;
 
 use super::domain::next::{Next, Reduced, Renamed};
-use super::domain::{UNANSWERED, Welcome};
+use super::domain::{UNANSWERED, UNWELCOME, Welcome, mend};
 use super::oracle::check;
 use super::world::{Program, World};
 use crate::store::Harness;
@@ -99,4 +99,22 @@ pub async fn early_inputs_are_held(harness: &dyn Harness) {
     let held = log.matches(r#""kind":"held""#).count();
     let numbers: Vec<_> = (1..=4).filter(|number| log.contains(&format!(r#"{{"number":{number}}}"#))).collect();
     assert_eq!((held, numbers), (3, vec![1, 2, 3, 4]), "{log}");
+}
+
+/// An early input fails when it is taken: the instance is parked, and a redrive takes the input.
+pub async fn an_early_input_that_fails_is_redriven(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = Program::start_with(world.faults(), |consumers| consumers.process::<Welcome>(StartAt::Beginning));
+    for _ in 0..2 {
+        world.note(UNWELCOME).await;
+    }
+    world.until_log(UNWELCOME, "recount.input_held", 2).await;
+    world.fill(UNWELCOME, 1).await;
+    world.until_log(UNWELCOME, "recount.parked", 1).await;
+    mend(UNWELCOME);
+    let processes = world.client.processes();
+    processes.redrive("suite_welcome", &UNWELCOME.to_string(), "the suite").await.unwrap();
+    world.until_log(UNWELCOME, "suite_welcome.noted", 2).await;
+    world.until_log(UNWELCOME, "recount.resumed", 1).await;
+    program.shut_down().await;
 }

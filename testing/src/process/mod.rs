@@ -46,6 +46,8 @@ macro_rules! process_suite {
                 a_stuck_compensation_is_redriven
                 a_stuck_compensation_is_resolved
                 c26_a_panic_parks_one_instance
+                an_undo_without_a_command_is_sent
+                a_step_with_an_undo_sends_its_commands
             }
             points {
                 c01_the_first_step
@@ -81,6 +83,7 @@ macro_rules! process_suite {
                 c23_the_input_comes_first
                 c23_the_timer_comes_first
                 c27_a_redrive_among_inputs
+                c27_a_redrive_with_a_failing_store
             }
             outages {
                 c21_due_while_nothing_runs
@@ -95,6 +98,7 @@ macro_rules! process_suite {
                 c28_a_command_that_is_gone
                 c28_a_timer_that_is_gone
                 early_inputs_are_held
+                an_early_input_that_fails_is_redriven
             }
         }
     };

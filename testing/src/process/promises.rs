@@ -4,6 +4,7 @@ use recount_core::InstanceState::{Compensated, Ended, Parked, Stuck, Waiting};
 
 use super::domain::{DECLINED, JAMMED, PANICS, UNANSWERED};
 use super::oracle::check;
+use super::scenario::Scenario;
 use super::world::World;
 use crate::store::Harness;
 
@@ -111,4 +112,30 @@ pub async fn c26_a_panic_parks_one_instance(harness: &dyn Harness) {
     assert!(!world.log(1).await.contains("suite_fulfilment.noted"), "the input behind the failure waits");
     program.shut_down().await;
     check(&world, 2).await;
+}
+
+/// A payment that the process has not asked for is given back, too, also if it comes while the compensation is stuck.
+pub async fn an_undo_without_a_command_is_sent(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 1000).await;
+    world.place(1, JAMMED).await;
+    world.reaches(1, Stuck).await;
+    world.pay(1).await;
+    world.until_log(1, "suite_fulfilment.paid", 1).await;
+    world.fill(1, 0).await;
+    world.redrive(1).await;
+    world.reaches(1, Compensated).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// A step with an undo of its own sends its commands all the same.
+pub async fn a_step_with_an_undo_sends_its_commands(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    Scenario::PaidByHand.play(&world, 1).await;
+    world.reaches(1, Ended).await;
+    program.shut_down().await;
+    check(&world, 1).await;
 }

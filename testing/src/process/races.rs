@@ -247,3 +247,21 @@ pub async fn c27_a_redrive_among_inputs(harness: &dyn Harness) {
     check(&world, ORDER).await;
     check_history(&world, ORDER).await;
 }
+
+/// The store fails while a redrive begins: the order is carried out later.
+pub async fn c27_a_redrive_with_a_failing_store(harness: &dyn Harness) {
+    const ORDER: u64 = 270;
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(ORDER, 1000).await;
+    world.place(ORDER, PANICS).await;
+    world.reaches(ORDER, Parked).await;
+    mend(ORDER);
+    for _ in 0..3 {
+        program.faults.fail_where(Fault::Before, |call| call.reads("suite_fulfilment"));
+    }
+    world.redrive(ORDER).await;
+    world.reaches(ORDER, Ended).await;
+    program.shut_down().await;
+    check(&world, ORDER).await;
+}

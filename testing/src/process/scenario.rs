@@ -2,7 +2,7 @@
 
 use recount_core::InstanceState::{self, Compensated, Ended, Stuck};
 
-use super::domain::{DECLINED, JAMMED, UNANSWERED, UNREFUNDABLE, UNSHIPPABLE};
+use super::domain::{DECLINED, JAMMED, PAID_BY_HAND, UNANSWERED, UNREFUNDABLE, UNSHIPPABLE};
 use super::world::World;
 
 /// A story of one order.
@@ -22,6 +22,8 @@ pub enum Scenario {
     Extended,
     /// The customer cancels while the payment is open.
     Cancelled,
+    /// The customer pays without being asked.
+    PaidByHand,
     /// No carrier takes the order: the payment is given back, then the stock.
     Unshippable,
     /// The undo of the reservation is refused, and redriven.
@@ -31,7 +33,7 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Fulfilled,
         Self::Restocked,
         Self::OutOfStock,
@@ -39,6 +41,7 @@ impl Scenario {
         Self::Overdue,
         Self::Extended,
         Self::Cancelled,
+        Self::PaidByHand,
         Self::Unshippable,
         Self::Stuck,
         Self::Unrefundable,
@@ -47,7 +50,7 @@ impl Scenario {
     /// How the story ends.
     pub const fn end(self) -> InstanceState {
         match self {
-            Self::Fulfilled | Self::Restocked => Ended,
+            Self::Fulfilled | Self::Restocked | Self::PaidByHand => Ended,
             _ => Compensated,
         }
     }
@@ -57,6 +60,7 @@ impl Scenario {
             Self::Fulfilled | Self::Restocked | Self::OutOfStock => 2,
             Self::Declined => DECLINED,
             Self::Overdue | Self::Extended | Self::Cancelled => UNANSWERED,
+            Self::PaidByHand => PAID_BY_HAND,
             Self::Unshippable => UNSHIPPABLE,
             Self::Stuck => JAMMED,
             Self::Unrefundable => UNREFUNDABLE,
@@ -77,6 +81,10 @@ impl Scenario {
             Self::Extended => {
                 world.until_log(order, "stock_reserved", 1).await;
                 world.extend(order).await;
+            }
+            Self::PaidByHand => {
+                world.until_log(order, "stock_reserved", 1).await;
+                world.pay(order).await;
             }
             Self::Cancelled => {
                 world.until_log(order, "stock_reserved", 1).await;

@@ -52,6 +52,7 @@ pub async fn run(store: Arc<dyn Store>, seed: u64) -> String {
             }
         }
         for program in programs {
+            program.assert_alive();
             program.shut_down().await;
         }
     };
@@ -80,12 +81,13 @@ async fn customer(world: &World, order: u64, scenario: Scenario, mut random: Rng
     pause(&mut random, 600).await;
     match scenario {
         Scenario::Restocked => world.fill(order, 1000).await,
+        Scenario::PaidByHand => world.pay(order).await,
         Scenario::Extended => world.extend(order).await,
         Scenario::Cancelled => world.cancel(order).await,
         _ => {}
     }
     // Any order may be cancelled at any time, and a note comes whenever it comes.
-    if random.u8(..4) == 0 {
+    if random.u8(..4) == 0 && scenario != Scenario::PaidByHand {
         pause(&mut random, 300).await;
         world.cancel(order).await;
     }

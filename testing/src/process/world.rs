@@ -9,7 +9,7 @@ use recount_core::{
     RetryBudget, StartAt, StateStore, Store,
 };
 
-use super::domain::{Cancel, Extend, Fill, Fulfilment, Note, PermitRefund, Place};
+use super::domain::{Cancel, Extend, Fill, Fulfilment, Note, Pay, PermitRefund, Place};
 use crate::FaultyStore;
 
 /// How long an outcome may take.
@@ -63,6 +63,10 @@ impl World {
 
     pub async fn fill(&self, order: u64, pieces: u32) {
         let _ = self.client.dispatch(Fill { order, pieces }).await.unwrap();
+    }
+
+    pub async fn pay(&self, order: u64) {
+        let _ = self.client.dispatch(Pay { order }).await.unwrap();
     }
 
     pub async fn permit_refund(&self, order: u64) {
@@ -167,9 +171,18 @@ impl Program {
         add: impl FnOnce(ConsumersBuilder) -> ConsumersBuilder,
     ) -> Self {
         let recount = Recount::new(Arc::new(faults.clone()));
-        let budget = RetryBudget { longest_pause: Duration::from_millis(50), ..RetryBudget::default() };
+        // No item is to blame for anything in this suite, so a short time is enough to see that one is blamed.
+        let (time, longest_pause) = (Duration::from_secs(2), Duration::from_millis(50));
+        let budget = RetryBudget { time, longest_pause, ..RetryBudget::default() };
         let consumers = add(recount.consumers()).retry(budget).start();
         Self { faults, consumers, recount }
+    }
+
+    /// Fails if one of the consumers has given up.
+    pub fn assert_alive(&self) {
+        for progress in self.consumers.progress() {
+            assert!(!progress.is_over(), "{progress:?}");
+        }
     }
 
     /// Dies at once.

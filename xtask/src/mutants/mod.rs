@@ -46,7 +46,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     check_names()?;
     let root = std::env::current_dir()?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |target| root.join(target));
-    let copy = target.join("mutants");
+    // A target directory of its own: cargo takes the packages of the copy for those of the workspace.
+    let (copy, target) = (target.join("mutants/source"), target.join("mutants/target"));
     copy::mirror(&root, &copy, &mutate(&root)?)?;
     let program = build(&copy, &target)?;
     // Without a defect all of the tests pass, so a failure is the defect's.
@@ -101,7 +102,7 @@ fn mutate(root: &Path) -> Result<BTreeMap<&'static str, String>> {
     Ok(files)
 }
 
-/// Builds the test program of the copy. The built dependencies are shared with the workspace.
+/// Builds the test program of the copy.
 fn build(copy: &Path, target: &Path) -> Result<PathBuf> {
     let output = Command::new("cargo")
         .args(["test", "-p", PACKAGE, "--test", PROGRAM, "--no-run"])

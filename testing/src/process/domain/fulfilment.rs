@@ -3,8 +3,8 @@
 use recount_core::{Event, Moment, Process, RefusedCommand, Route, Step, Timer};
 
 use super::{
-    Capture, OrderEvent, PANICS, PaymentEvent, RESTOCK_TIME, Refund, Release, Reserve, Ship, ShipmentEvent, StockError,
-    StockEvent, is_mended, payment_time,
+    Capture, JAMMED, OrderEvent, PAID_BY_HAND, PANICS, PaymentEvent, RESTOCK_TIME, Refund, Release, Reserve, Ship,
+    ShipmentEvent, StockError, StockEvent, is_mended, payment_time,
 };
 
 /// The process of the suite.
@@ -85,7 +85,11 @@ impl Process for Fulfilment {
             }
             Input::Payment(PaymentEvent::Captured { .. }) => {
                 assert!(pieces != PANICS || is_mended(order), "out of luck");
-                Step::new().fact(Fact::Paid).cancel(FulfilmentTimer::PaymentOverdue).send(Ship { order, pieces })
+                let paid = Step::new().fact(Fact::Paid).cancel(FulfilmentTimer::PaymentOverdue);
+                // The process has not asked for these payments, so it has no request that would be undone.
+                let by_hand = matches!(pieces, PAID_BY_HAND | JAMMED);
+                let paid = if by_hand { paid.also_undo(Refund { order, pieces }) } else { paid };
+                paid.send(Ship { order, pieces })
             }
             Input::Shipment(ShipmentEvent::Shipped { .. }) if self.paid => Step::new().fact(Fact::Shipped).end(),
             _ => Step::unexpected(),

@@ -16,13 +16,15 @@ mod welcome;
 
 pub use fulfilment::{Fact, Fulfilment, FulfilmentTimer, Input};
 pub use order::{Cancel, Extend, Note, Order, OrderEvent, Place};
-pub use payment::{Capture, Payment, PaymentError, PaymentEvent, PermitRefund, Refund};
+pub use payment::{Capture, Pay, Payment, PaymentError, PaymentEvent, PermitRefund, Refund};
 pub use shipment::{NoCarrier, Ship, Shipment, ShipmentEvent};
 pub use stock::{Fill, Release, Reserve, Stock, StockError, StockEvent};
-pub use welcome::{Welcome, WelcomeFact, WelcomeInput};
+pub use welcome::{UNWELCOME, Welcome, WelcomeFact, WelcomeInput};
 
 /// Pieces that are not paid for: the payment is declined.
 pub const DECLINED: u32 = 13;
+/// Pieces that the customer pays for without being asked.
+pub const PAID_BY_HAND: u32 = 44;
 /// Pieces that no carrier takes.
 pub const UNSHIPPABLE: u32 = 55;
 /// Pieces after whose payment the process panics.

@@ -3,7 +3,7 @@
 use recount_core::{Aggregate, Apply, Command, Event, Handle};
 use serde::{Deserialize, Serialize};
 
-use super::{DECLINED, JAMMED, UNANSWERED, UNREFUNDABLE};
+use super::{DECLINED, JAMMED, PAID_BY_HAND, UNANSWERED, UNREFUNDABLE};
 
 #[derive(Clone, Debug, PartialEq, Event)]
 #[event(name = "suite_payment", unlocked)]
@@ -29,6 +29,14 @@ pub struct Refund {
     pub pieces: u32,
 }
 
+/// The customer pays without being asked.
+#[derive(Clone, Debug, Command)]
+#[command(aggregate = Payment)]
+pub struct Pay {
+    #[command(id)]
+    pub order: u64,
+}
+
 #[derive(Clone, Debug, Command)]
 #[command(aggregate = Payment)]
 pub struct PermitRefund {
@@ -45,7 +53,7 @@ pub enum PaymentError {
 }
 
 #[derive(Clone, Debug, Default, Aggregate)]
-#[aggregate(name = "suite_payment", id = u64, event = PaymentEvent, error = PaymentError, commands(Capture, Refund, PermitRefund))]
+#[aggregate(name = "suite_payment", id = u64, event = PaymentEvent, error = PaymentError, commands(Capture, Refund, Pay, PermitRefund))]
 pub struct Payment {
     permitted: bool,
 }
@@ -60,7 +68,7 @@ impl Handle<Capture> for Payment {
     fn handle(&self, command: Capture) -> Result<Vec<PaymentEvent>, PaymentError> {
         match command.pieces {
             DECLINED => Err(PaymentError::Declined),
-            UNANSWERED | JAMMED => Ok(vec![]),
+            UNANSWERED | JAMMED | PAID_BY_HAND => Ok(vec![]),
             _ => Ok(vec![PaymentEvent::Captured { order: command.order }]),
         }
     }
@@ -78,5 +86,11 @@ impl Handle<Refund> for Payment {
 impl Handle<PermitRefund> for Payment {
     fn handle(&self, command: PermitRefund) -> Result<Vec<PaymentEvent>, PaymentError> {
         Ok(vec![PaymentEvent::RefundPermitted { order: command.order }])
+    }
+}
+
+impl Handle<Pay> for Payment {
+    fn handle(&self, command: Pay) -> Result<Vec<PaymentEvent>, PaymentError> {
+        Ok(vec![PaymentEvent::Captured { order: command.order }])
     }
 }

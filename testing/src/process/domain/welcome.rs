@@ -2,7 +2,10 @@
 
 use recount_core::{Event, Moment, NoTimer, Process, Route, Step};
 
-use super::{Capture, OrderEvent, StockEvent};
+use super::{Capture, OrderEvent, StockEvent, is_mended};
+
+/// The order whose notes fail until it is [mended](super::mend).
+pub const UNWELCOME: u64 = 404;
 
 /// Welcomes an order when its stock was filled, and remembers the notes, early ones too.
 #[derive(Clone, Debug, Default, Process)]
@@ -41,6 +44,9 @@ impl Process for Welcome {
     fn on(&self, input: &WelcomeInput, _: &Moment) -> Step<Self> {
         match input {
             WelcomeInput::Stock(_) => Step::new().fact(WelcomeFact::Welcomed),
+            WelcomeInput::Order(OrderEvent::Noted { order }) if *order == UNWELCOME && !is_mended(*order) => {
+                panic!("out of luck")
+            }
             WelcomeInput::Order(_) => Step::new().fact(WelcomeFact::Noted { number: self.notes + 1 }),
         }
     }
