@@ -40,7 +40,8 @@ pub(super) struct After {
 
 impl<P: Process> Desk<P> {
     pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, counts: Arc::default(), timer_set: Notify::new(), process: PhantomData }
+        let counts = Arc::new(Counts::new(engine.metrics.process(P::NAME)));
+        Self { engine, counts, timer_set: Notify::new(), process: PhantomData }
     }
 
     pub(super) fn stream(instance: &SmolStr) -> Result<StreamId, NameError> {
@@ -85,7 +86,6 @@ impl<P: Process> Desk<P> {
         metadata: &Metadata,
     ) -> Result<(), BoxError> {
         tracing::error!(process = P::NAME, %instance, %position, error, "the instance is parked until it is redriven");
-        self.counts.parked();
         let what = What::Park { position, error: error.into() };
         if let Err(NoStep::Failed(_)) = self.decide(instance, what, metadata).await? {
             self.park_unread(instance, position, error, metadata).await?;

@@ -20,10 +20,10 @@ mod status;
 mod step;
 mod timer;
 mod timers;
+mod troubles;
 mod undo;
 
 pub use command::ProcessCommand;
-pub use counts::ProcessCounts;
 pub use definition::{ProcessDefinition, Sends, UnknownInstance};
 pub use moment::Moment;
 pub use record::RequestId;

@@ -15,7 +15,7 @@ use super::{Process, Route, Routed};
 use crate::store::RESERVED;
 use crate::{
     BoxError, Checkpoint, Delivered, Event, EventType, Filter, Lane, Metadata, Position, Query, QueryItem, ReadAll,
-    RecordedEvent, Sink, Source, StoreSource,
+    RecordedEvent, Sink, Source, StoreSource, Timestamp,
 };
 
 /// The events that a process hears: its inputs, and the refusals and orders in its own streams.
@@ -159,9 +159,9 @@ impl<P: Process> Reactor<P> {
         };
         let metadata = Metadata::caused_by(recorded);
         match self.desk.decide(instance, what, &metadata).await? {
-            Ok(After { started: false, .. }) => self.desk.counts.unknown(),
+            Ok(After { started: false, .. }) => self.desk.counts.no_step(&NoStep::Unknown),
             Ok(After { held, .. }) => {
-                self.desk.counts.steps();
+                self.count(arrival);
                 if turn != Turn::Held {
                     return self.take_held(instance, held).await;
                 }
@@ -187,6 +187,15 @@ impl<P: Process> Reactor<P> {
             }
         }
         Ok(true)
+    }
+
+    fn count(&self, arrival: &Arrival<P>) {
+        let counts = &self.desk.counts;
+        counts.step(if matches!(arrival.what, Arrived::Refused(_)) { "refusal" } else { "input" });
+        if counts.metrics().enabled() {
+            let passed = Timestamp::now().duration_since(arrival.recorded.recorded_at);
+            counts.metrics().reaction_time(passed.try_into().unwrap_or_default());
+        }
     }
 
     /// Takes the inputs that were held until the instance started.

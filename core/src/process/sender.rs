@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::counts::RequestEnd;
 use super::desk::{Desk, is_closed, request_key};
 use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, types};
 use super::{Process, ProcessCommand, timers};
@@ -154,7 +155,8 @@ impl<P: Process> Sender<P> {
         let sending = async { Ok(route.send(&self.desk.engine, command, request).await) };
         let error = match guarded(sending).await {
             Ok(Ok(())) => {
-                self.desk.counts.sent();
+                let end = if undo.is_some() { RequestEnd::Undone } else { RequestEnd::Accepted };
+                self.desk.counts.request(&command.name, end);
                 return Ok(Sent::Done);
             }
             Ok(Err(error)) => error,
@@ -170,7 +172,7 @@ impl<P: Process> Sender<P> {
         };
         let Refusal { kind, message, json, .. } = refusal;
         let record = Record::Refused(RefusedRecord { request: id, undo, kind, message, json });
-        self.refuse(errand, key, record).await
+        self.refuse(errand, key, command, record).await
     }
 
     /// Records a refusal as the outcome of the request's key, unless it has another one.
@@ -178,11 +180,12 @@ impl<P: Process> Sender<P> {
         &self,
         errand: Errand<'_>,
         key: IdempotencyKey,
+        command: &CommandRecord,
         record: Record,
     ) -> Result<Sent, BoxError> {
         match self.record(errand, Idempotency::new(key.clone(), b"refused"), &record).await {
             Ok(()) => {
-                self.desk.counts.refused();
+                self.desk.counts.request(&command.name, RequestEnd::Refused);
                 Ok(Sent::Refused)
             }
             Err(AppendError::KeyReused { .. }) => self.settled(errand, &key).await,
@@ -200,7 +203,12 @@ impl<P: Process> Sender<P> {
     }
 
     /// Makes sure that a request has an outcome: withdraws it if it has none. Returns whether it took effect.
-    pub(super) async fn withdraw(&self, errand: Errand<'_>, id: RequestId) -> Result<bool, BoxError> {
+    pub(super) async fn withdraw(
+        &self,
+        errand: Errand<'_>,
+        id: RequestId,
+        command: &CommandRecord,
+    ) -> Result<bool, BoxError> {
         let key = request_key(errand.stream, id, None)?;
         let store = &self.desk.engine.store;
         let mut first = store.find_append(&key).await?;
@@ -208,7 +216,7 @@ impl<P: Process> Sender<P> {
             let record = Record::Withdrawn(WithdrawnRecord { request: id });
             match self.record(errand, Idempotency::new(key.clone(), b"withdrawn"), &record).await {
                 Ok(()) => {
-                    self.desk.counts.withdrawn();
+                    self.desk.counts.request(&command.name, RequestEnd::Withdrawn);
                     return Ok(false);
                 }
                 Err(AppendError::KeyReused { .. }) => first = store.find_append(&key).await?,

@@ -52,16 +52,15 @@ impl<P: Process> Sender<P> {
         if settled.refused || settled.withdrawn || settled.resolved {
             return Ok(true);
         }
-        if request.command.is_some() && !self.withdraw(errand, request.id).await? {
+        if let Some(command) = &request.command
+            && !self.withdraw(errand, request.id, command).await?
+        {
             return Ok(true);
         }
         let Some(undo) = &request.undo else { return Ok(true) };
         let attempt = settled.refused_undos;
         match self.send(errand, request.id, Some(attempt), undo).await? {
-            Sent::Done => {
-                self.desk.counts.undone();
-                Ok(true)
-            }
+            Sent::Done => Ok(true),
             Sent::Refused => self.stuck(errand, "the command that undoes it was refused"),
             // Another sender has recorded the refusal.
             Sent::Void => Ok(false),
@@ -74,7 +73,7 @@ impl<P: Process> Sender<P> {
                     message: error.clone(),
                     json: None,
                 };
-                match self.refuse(errand, key, Record::Refused(record)).await? {
+                match self.refuse(errand, key, undo, Record::Refused(record)).await? {
                     Sent::Done => Ok(true),
                     _ => self.stuck(errand, &error),
                 }

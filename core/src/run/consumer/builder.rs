@@ -16,6 +16,7 @@ use super::runners::NameTaken;
 use super::supervise::{Frame, supervise};
 use super::{ConsumerKind, Progress, RetryBudget, Runners, Sink, Source, StoreSource};
 use crate::dispatch::Engine;
+use crate::run::process_status::RunningProcess;
 use crate::run::projection::Projecting;
 use crate::run::reaction::Reacting;
 use crate::{BoxError, Event, Position, Projection, Reaction, ReadModel};
@@ -30,6 +31,7 @@ pub struct ConsumersBuilder {
     registry: Arc<Registry>,
     budget: RetryBudget,
     entries: Vec<Entry>,
+    processes: Vec<Arc<dyn RunningProcess>>,
 }
 
 struct Entry {
@@ -46,7 +48,7 @@ struct Entry {
 
 impl ConsumersBuilder {
     pub(crate) fn new(engine: Arc<Engine>, registry: Arc<Registry>) -> Self {
-        Self { engine, registry, budget: RetryBudget::default(), entries: Vec::new() }
+        Self { engine, registry, budget: RetryBudget::default(), entries: Vec::new(), processes: Vec::new() }
     }
 
     /// Adds a projection that writes to this read model. Add an `Arc` of it to keep a handle.
@@ -89,6 +91,12 @@ impl ConsumersBuilder {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Adds a process, for the status and the health of the application.
+    pub(crate) fn running_process(mut self, process: Arc<dyn RunningProcess>) -> Self {
+        self.processes.push(process);
+        self
     }
 
     pub(crate) fn concurrent<S: Source, K: Sink<Item = S::Item>>(
@@ -140,9 +148,12 @@ impl ConsumersBuilder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Consumers {
-        let Self { engine, registry, entries, budget } = self;
+        let Self { engine, registry, entries, processes, budget } = self;
         let (shutdown, stop) = watch::channel(false);
         let (handle, mut tasks) = (Arc::new(()), JoinSet::new());
+        for process in processes {
+            registry.add_process(Arc::downgrade(&handle), process);
+        }
         let start = |Entry { kind, name, runners, on_change, waited_for, follows_store, start }| {
             let (reporter, progress) = Reporter::new(kind, &name);
             let metrics = Arc::new(engine.metrics.consumer(kind.name(), &name));
