@@ -45,7 +45,7 @@ pub use domain::{
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    InstanceState, InstanceStatus, Moment, NoTimer, OrderError, Process, ProcessCommand, ProcessDefinition,
+    InstanceState, InstanceStatus, InvalidRequestId, Moment, TimelineEntry, UnknownState, NoTimer, OrderError, Process, ProcessCommand, ProcessDefinition,
     ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome, RequestStatus, Route, RouteOf, Routed, Sends,
     StartAt, Step, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
 };
