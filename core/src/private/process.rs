@@ -56,7 +56,7 @@ pub const fn assert_process<P: Process>() {}
 /// The id of the instance that a field names.
 #[diagnostic::on_unimplemented(
     message = "a field of the type `{Self}` can't name an instance: instances are named by `{Id}`",
-    label = "not a `{Id}`",
+    label = "not of the type `{Id}`",
     note = "choose a field of the type `{Id}`, or route the event by a function: `#[route(with = …)]`"
 )]
 pub trait InstanceId<Id> {
