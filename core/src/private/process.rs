@@ -50,7 +50,7 @@ fn read_variant<T: Payload>(index: usize, json: &str) -> serde_json::Result<T> {
     read_whole(json.as_bytes(), |json| read(index, json))
 }
 
-/// Compiles if the process says what it does.
+/// Compiles if the type implements `Process`.
 pub const fn assert_process<P: Process>() {}
 
 /// The id of the instance that a field names.

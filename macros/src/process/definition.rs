@@ -12,7 +12,7 @@ use crate::errors::Errors;
 use crate::names::{COMMANDS, CRATE, FACT, ID, INPUT, NAME, PROCESS, TIMER, UNKNOWN};
 use crate::shape::{all_at, at, krate, refuse_generics, refuse_twice};
 
-/// The words for what happens to an input for an unknown instance, and the variants of `UnknownInstance`.
+/// The outcomes of an input for an unknown instance, and the variants of `UnknownInstance`.
 const WORDS: &[(&str, &str)] = &[("ignore", "Ignore"), ("hold", "Hold"), ("park", "Park")];
 
 struct Process<'a> {

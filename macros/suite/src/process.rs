@@ -6,18 +6,18 @@ use recount::{Event, Moment, Process, Route, Routed, Step, Timer};
 
 use crate::{AccountId, Cents, Deposit, Open};
 
-/// What can happen to an order.
+/// The events of an order.
 #[derive(Event, Clone, Debug, PartialEq, Eq)]
 #[event(name = "order")]
 pub enum OrderEvent {
-    /// Somebody wants something.
+    /// A customer ordered.
     Placed {
         /// The account that pays.
         account: AccountId,
         /// Its owner.
         owner: String,
     },
-    /// Nobody wants it any more.
+    /// The customer called it off.
     Cancelled {
         /// The account that would have paid.
         account: AccountId,
@@ -49,7 +49,7 @@ pub enum WaveEvent {
     Ended,
 }
 
-/// What the process hears.
+/// The inputs of the process.
 #[derive(Event, Route, Clone, Debug, PartialEq, Eq)]
 #[event(union)]
 #[route(to = AccountId)]
@@ -75,7 +75,7 @@ pub fn accounts_of(wave: &WaveEvent, routed: &mut Routed<AccountId>) {
     }
 }
 
-/// What the process remembers.
+/// The facts of the process.
 #[derive(Event, Clone, Copy, Debug, PartialEq, Eq)]
 #[event(name = "fulfilment")]
 pub enum Fact {
@@ -85,7 +85,7 @@ pub enum Fact {
     Reminded,
 }
 
-/// What the process waits for.
+/// The timers of the process.
 #[derive(Timer, Clone, Debug, PartialEq, Eq)]
 pub enum OrderTimer {
     /// The payment.
