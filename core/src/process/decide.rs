@@ -266,11 +266,12 @@ fn set_timers<P: Process>(
 ) -> Result<(), NoStep> {
     for TimerChange { timer, due } in changes {
         let timer = timer.to_text().map_err(|error| NoStep::Failed(error.to_string()))?;
-        if let Some(pending) = ledger.timers.get(&timer)
-            && !record.cancelled.iter().any(|cancelled| cancelled.timer == timer)
+        let set = ledger.timers.iter().find(|(text, _)| **text == timer || has_form::<P>(text, &timer));
+        if let Some((text, pending)) = set
+            && !record.cancelled.iter().any(|cancelled| cancelled.timer == *text)
         {
             let (generation, due) = (pending.generation, pending.due);
-            record.cancelled.push(TimerRecord { timer: timer.clone(), generation, due });
+            record.cancelled.push(TimerRecord { timer: text.clone(), generation, due });
         }
         record.timers.retain(|set| set.timer != timer);
         if let Some(due) = due {
@@ -278,6 +279,11 @@ fn set_timers<P: Process>(
         }
     }
     Ok(())
+}
+
+/// Whether a timer that was stored under an alias, or before it had all of its fields, is the timer with this form now.
+fn has_form<P: Process>(stored: &str, form: &str) -> bool {
+    P::Timer::from_text(stored).and_then(|timer| timer.to_text()).is_ok_and(|now| now == form)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> String {

@@ -84,4 +84,3 @@ pub enum OrderError {
     #[error("the order was not recorded")]
     Failed(#[source] BoxError),
 }
-

@@ -97,4 +97,3 @@ impl fmt::Display for InstanceState {
         f.write_str(self.name())
     }
 }
-

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -10,12 +9,11 @@ use serde::Serialize;
 
 use super::desk::{ledger_of, request_key};
 use super::ledger::{Ledger, Mode};
-use super::record::{Record, RedriveRecord, RequestId, ResolvedRecord};
+use super::record::{Record, RequestId};
+use super::state::InstanceState;
 use super::timers;
 use crate::store::RESERVED;
-use crate::{
-    Append, AppendError, BoxError, ExpectedVersion, Position, Query, ReadAll, Store, StoreError, StreamId, Timestamp,
-};
+use crate::{BoxError, Position, Query, ReadAll, Store, StoreError, StreamId, Timestamp};
 
 /// The processes of a store: their instances, and orders to those that can't go on.
 #[derive(Clone)]
