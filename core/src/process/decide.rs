@@ -140,6 +140,9 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 let request = may_take(ledger, *position, *redriven)
                     .and_then(|()| ledger.request(refused.request).ok_or(NoStep::Unknown))?;
                 // The compensation finds out about refused requests by itself.
+                if ledger.is_over() {
+                    return Err(NoStep::Late);
+                }
                 let (Some(command), None, Mode::Running) = (&request.command, refused.undo, ledger.mode) else {
                     return Err(NoStep::Ignored);
                 };

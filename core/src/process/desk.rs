@@ -119,8 +119,25 @@ impl<P: Process> Desk<P> {
         guarded(load).await
     }
 
-    /// Whether the commands of the instance may be sent, as far as this program knows.
-    pub(super) fn sends(&self, stream: &StreamId) -> bool {
+    /// The newest state of an instance that exists. An instance that this program can't read is parked: `None`.
+    pub(super) async fn load_or_park(
+        &self,
+        instance: &SmolStr,
+        position: Position,
+        metadata: &Metadata,
+    ) -> Result<Option<Instance<P>>, BoxError> {
+        match self.load(instance).await {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(error) if crate::is_transient(&*error) => Err(error),
+            Err(error) => {
+                self.park(instance, position, &chain(&*error), metadata).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the commands of the instance may be sent, as far as this program knows. Its knowledge may be old.
+    pub(super) fn seems_to_send(&self, stream: &StreamId) -> bool {
         self.engine.peek::<Instance<P>, bool>(stream, |instance| instance.ledger.sends()).unwrap_or(true)
     }
 }

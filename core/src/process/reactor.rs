@@ -142,6 +142,12 @@ impl<P: Process> Reactor<P> {
     async fn step(&self, arrival: &Arrival<P>, turn: Turn) -> Result<bool, BoxError> {
         let Arrival { instance, what, recorded } = arrival;
         let (position, at) = (recorded.position, recorded.recorded_at);
+        if let Err(error) = Desk::<P>::stream(instance) {
+            // No instance can have this id, so there is nothing to park.
+            tracing::error!(process = P::NAME, %position, %error, "the input names an impossible instance");
+            self.desk.counts.no_step(&NoStep::Unknown);
+            return Ok(true);
+        }
         let what = match what {
             Arrived::Input { input, starts } => What::Input(Heard {
                 input: Arc::clone(input),
@@ -181,8 +187,9 @@ impl<P: Process> Reactor<P> {
                     && let Arrived::Input { starts: true, .. } = arrival.what
                     && turn != Turn::Held
                 {
-                    let instance_now = self.desk.load(instance).await?;
-                    return self.take_held(instance, instance_now.ledger.held).await;
+                    let loaded = self.desk.load_or_park(instance, position, &metadata).await?;
+                    let Some(loaded) = loaded else { return Ok(false) };
+                    return self.take_held(instance, loaded.ledger.held).await;
                 }
             }
         }
@@ -213,8 +220,9 @@ impl<P: Process> Reactor<P> {
     /// Handles the inputs that wait since the instance was parked, in order, and then lets it go on. The order to do so has a
     /// position of its own: later inputs follow in the same lane.
     async fn redrive(&self, instance: &SmolStr, ordered: &RecordedEvent) -> Result<(), BoxError> {
-        let Ok(loaded) = self.desk.load(instance).await else { return Ok(()) };
-        let ledger = loaded.ledger;
+        let (position, metadata) = (ordered.position, Metadata::caused_by(ordered));
+        let loaded = self.desk.load_or_park(instance, position, &metadata).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         let Some(halt) = ledger.parked else { return Ok(()) };
         let after = before(halt.position).max(ledger.last);
         for arrival in self.read(instance, after, before(ordered.position)).await? {
@@ -222,7 +230,9 @@ impl<P: Process> Reactor<P> {
                 return Ok(());
             }
         }
-        self.desk.decide(instance, What::Resume, &Metadata::caused_by(ordered)).await?.ok();
+        if let Err(NoStep::Failed(error)) = self.desk.decide(instance, What::Resume, &metadata).await? {
+            self.desk.park(instance, position, &error, &metadata).await?;
+        }
         Ok(())
     }
 
