@@ -105,6 +105,9 @@ macro_rules! read_model_suite {
                 another_filter_starts_over_by_choice
                 another_filter_goes_on_by_choice
                 an_older_program_does_not_move_a_newer_checkpoint
+                each_program_goes_on_by_choice_once
+                each_program_starts_over_by_choice_once
+                an_order_does_not_hide_another_filter
             }
         }
     };

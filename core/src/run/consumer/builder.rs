@@ -96,7 +96,7 @@ impl ConsumersBuilder {
         let store = Arc::clone(&self.application.store);
         let start: Start = Box::new(move |frame, on_change| {
             let key = Keeper::key(frame.kind, &frame.name)?;
-            let keeper = Keeper { store, consumer: frame.title(), key, on_change };
+            let keeper = Keeper { store, consumer: frame.title(), key, on_change: Some(on_change) };
             let (source, sink) = parts(&frame)?;
             Ok(Box::pin(supervise(frame.clone(), Concurrent { frame, source, sink, keeper })))
         });

@@ -26,7 +26,8 @@ pub(crate) struct Projecting<S, P: Projection> {
     frame: Frame,
     source: S,
     model: Model<P>,
-    on_change: FilterChange,
+    /// `None` once the read model was set up: the choice is made once.
+    on_change: Option<FilterChange>,
     /// How many events are taken into one transaction at most: fewer after handlers have exceeded their time limit.
     batch: usize,
 }
@@ -44,11 +45,12 @@ where
         on_change: FilterChange,
     ) -> Self {
         let model = Model { frame: frame.clone(), projection, read_model };
-        Self { frame, source, model, on_change, batch: P::ReadModel::BATCH }
+        Self { frame, source, model, on_change: Some(on_change), batch: P::ReadModel::BATCH }
     }
 
     async fn follow(&mut self, filter: Filter) -> Result<(), BoxError> {
         let mut checkpoint = self.model.set_up(&filter, self.on_change).await?;
+        self.on_change = None;
         let reporter = Arc::clone(&self.frame.reporter);
         reporter.begin_at(checkpoint.position);
         // Everything up to here is handled, also if the checkpoint is behind.
