@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use super::concurrent::Concurrent;
 use super::filter::FilterChange;
 use super::keeper::Keeper;
-use super::progress::Reporter;
 use super::registry::{Registered, Running};
+use super::reporter::Reporter;
 use super::runners::NameTaken;
 use super::supervise::{Frame, supervise};
 use super::{ConsumerKind, Progress, RetryBudget, Runners, Sink, Source, StoreSource};
@@ -98,7 +98,7 @@ impl ConsumersBuilder {
             let key = Keeper::key(frame.kind, &frame.name)?;
             let keeper = Keeper { store, consumer: frame.title(), key, on_change: Some(on_change) };
             let (source, sink) = parts(&frame)?;
-            Ok(Box::pin(supervise(frame.clone(), Concurrent { frame, source, sink, keeper })))
+            Ok(Box::pin(supervise(frame.clone(), Concurrent::new(frame, source, sink, keeper))))
         });
         let runners = self.application.runners.clone();
         let (on_change, follows_store) = (FilterChange::Refuse, S::FOLLOWS_STORE);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -69,22 +70,31 @@ impl Keeper {
             Verdict::Adopt => {}
             Verdict::StartOver => (kept.mark, kept.reset) = (None, true),
         }
-        kept.revision = self.put(filter.clone(), kept.mark.clone(), kept.revision).await?;
+        kept.revision = self.put(filter.clone(), kept.mark.clone(), kept.revision, false).await?;
         Ok(kept)
     }
 
-    /// Moves the mark, unless another runner has moved it.
+    /// Moves the mark, unless another runner has moved it. `repeated`: an earlier attempt failed, and its outcome may be
+    /// unknown.
     pub(crate) async fn put<M: Serialize + DeserializeOwned>(
         &self,
         filter: Filter,
         mark: Option<M>,
         expected: ExpectedRevision,
+        repeated: bool,
     ) -> Result<ExpectedRevision, BoxError> {
-        let value = serde_json::to_vec(&Stored { mark, filter })?;
-        match self.store.put(&self.key, value.into(), expected, None).await {
-            Ok(revision) => Ok(ExpectedRevision::Exact(revision)),
-            Err(StateError::Mismatch { .. }) => Err(MovedElsewhere { consumer: self.consumer.clone() }.into()),
-            Err(error) => Err(error.into()),
+        let value: Bytes = serde_json::to_vec(&Stored { mark, filter })?.into();
+        match self.store.put(&self.key, value.clone(), expected, None).await {
+            Ok(revision) => return Ok(ExpectedRevision::Exact(revision)),
+            Err(StateError::Mismatch { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
+        if repeated
+            && let Some(entry) = self.store.get(&self.key).await?
+            && entry.value == value
+        {
+            return Ok(ExpectedRevision::Exact(entry.revision));
+        }
+        Err(MovedElsewhere { consumer: self.consumer.clone() }.into())
     }
 }

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::batch::{Batch, collect};
 use super::transaction::Model;
-use crate::run::consumer::{Class, FilterChange, Frame, TookTooLong, WHOLE, Work, classify};
+use crate::run::consumer::{Class, FilterChange, Frame, WHOLE, Work, classify, source, took_too_long};
 use crate::run::rebuild::RebuildOrdered;
 use crate::{BoxError, Checkpoint, Filter, Position, Projection, ReadModel, RecordedEvent, Source};
 
@@ -56,7 +56,7 @@ where
         // Everything up to here is handled, also if the checkpoint is behind.
         let mut passed = checkpoint.position;
         let frame = self.frame.clone();
-        self.source.open(Some(checkpoint)).await?;
+        source::open(&mut self.source, Some(checkpoint)).await?;
         let (mut stored, mut notified, mut silent) = (Instant::now(), Instant::now(), 0);
         let mut look = tokio::time::Instant::now() + IDLE_LOOK;
         loop {
@@ -109,13 +109,13 @@ where
 
     /// Takes fewer events at once after handlers that took too long, and more again after others.
     fn resize(&mut self, events: usize, error: Option<&BoxError>) {
-        let slow = error.is_some_and(|error| error.is::<TookTooLong>());
+        let slow = error.is_some_and(|error| took_too_long(&**error));
         self.batch = if slow { (events / 2).max(1) } else { self.batch.saturating_mul(2).min(P::ReadModel::BATCH) };
     }
 
     /// The checkpoint at the end of a batch. If the store is unavailable, the checkpoint of the batch's last event.
     async fn target(&mut self, from: Checkpoint, batch: &Batch) -> Result<Checkpoint, BoxError> {
-        let to = match self.source.complete(batch.to).await {
+        let to = match source::complete(&mut self.source, batch.to).await {
             Err(error) if classify(&*error) == Class::Transient => match batch.events.last() {
                 Some(last) => self.model.at(last, batch.to),
                 None => from,
@@ -129,7 +129,7 @@ where
     async fn leave(&mut self, checkpoint: Checkpoint, position: Position) -> Result<(), BoxError> {
         if position > checkpoint.position {
             let to = Checkpoint { position, event: None, ..checkpoint };
-            let to = self.source.complete(to).await?;
+            let to = source::complete(&mut self.source, to).await?;
             self.model.transact(checkpoint, &[], to).await?;
         }
         Ok(())
@@ -154,6 +154,10 @@ where
                 outcome => return outcome,
             }
         }
+    }
+
+    fn is_recovered(&self) -> bool {
+        self.frame.reporter.trouble(WHOLE).is_none()
     }
 
     fn classify(&self, error: &(dyn Error + 'static)) -> Class {

@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use super::batch::{Decoded, Failure, decode, failed_on};
 use super::{OneFailed, Projection, one_by_one};
-use crate::run::consumer::{Class, Frame, TookTooLong, batch_span, bounded, classify, failed};
+use crate::run::consumer::{Class, Frame, batch_span, bounded, classify, failed, took_too_long, unwound};
 use crate::run::rebuild::RebuildOrdered;
 use crate::{BoxError, Checkpoint, CheckpointError, FilterId, Metadata, Position, ReadModel, RecordedEvent};
 
@@ -33,7 +33,8 @@ impl<P: Projection> Model<P> {
 
     /// Whether time heals the error.
     pub(super) fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {
-        error.is::<TookTooLong>() || self.read_model.is_transient(&self.frame.name, error)
+        // The errors of handlers, and the read model, are the application's code.
+        took_too_long(error) || unwound(|| self.read_model.is_transient(&self.frame.name, error)).unwrap_or_default()
     }
 
     /// The class of a failure.
