@@ -119,6 +119,8 @@ impl Source for Script {
     type Mark = u64;
     type Ticket = u64;
 
+    const HAS_POSITIONS: bool = true;
+
     async fn open(&mut self, after: Option<u64>) -> Result<(), BoxError> {
         self.state().opened += 1;
         (self.next, self.caught_up) = (after.unwrap_or(0) + 1, false);
@@ -178,6 +180,23 @@ impl Source for Forgetful {
             return Err("the line is broken".into());
         }
         Ok(Delivered::Item { item: self.0, lane: Lane(self.0), ticket: (), mark: None })
+    }
+}
+
+/// Has nothing to deliver, and no positions.
+pub struct Unplaced;
+
+impl Source for Unplaced {
+    type Item = u64;
+    type Mark = u64;
+    type Ticket = ();
+
+    async fn open(&mut self, _: Option<u64>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Delivered<Self>, BoxError> {
+        std::future::pending().await
     }
 }
 

@@ -7,6 +7,7 @@
 mod builder;
 mod check;
 mod concurrent;
+mod consumers;
 mod failure;
 mod filter;
 mod item;
@@ -27,7 +28,8 @@ mod supervise;
 
 use std::time::Duration;
 
-pub use builder::{Consumers, ConsumersBuilder};
+pub use builder::ConsumersBuilder;
+pub use consumers::Consumers;
 pub(crate) use failure::{Class, bounded, classify, guarded, took_too_long, unwound};
 pub use failure::{TransientError, is_transient};
 pub use filter::{Filter, FilterChange};

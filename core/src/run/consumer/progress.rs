@@ -123,6 +123,13 @@ impl Progress {
         progress.borrow().clone()
     }
 
+    /// This consumer can't be waited for.
+    pub(crate) fn without_positions(self) -> Self {
+        let error = "its source has no positions, so there is none to wait for: set `Source::HAS_POSITIONS` and define \
+                     `Source::position`, or look at the number of its events";
+        Self { status: Status::Stopped { error: error.into() }, ..self }
+    }
+
     /// Whether everything up to this position is handled, and the position can be relied on.
     pub(crate) fn has_reached(&self, position: Position) -> bool {
         self.valid && self.position >= position

@@ -97,6 +97,9 @@ pub trait Source: Sized + Send + 'static {
     /// head says how far a consumer is behind.
     const FOLLOWS_STORE: bool = false;
 
+    /// Whether its marks stand for [positions](Self::position), which progress shows and a caller can wait for.
+    const HAS_POSITIONS: bool = Self::FOLLOWS_STORE;
+
     /// The filter of the source. It is stored with the mark: a consumer with a changed filter must say how to go on.
     fn filter(&self) -> Filter {
         Filter::everything()
@@ -136,7 +139,8 @@ pub trait Source: Sized + Send + 'static {
         super::TIME_LIMIT
     }
 
-    /// The position that a mark stands for, as progress shows it and `wait_for` compares it.
+    /// The position that a mark stands for, as progress shows it and [`wait_for_one`](crate::Consumers::wait_for_one) compares
+    /// it. Define it with [`HAS_POSITIONS`](Self::HAS_POSITIONS).
     fn position(mark: &Self::Mark) -> Position {
         let _ = mark;
         Position::START

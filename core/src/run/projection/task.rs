@@ -82,7 +82,7 @@ where
             };
             // The first delivery comes after the source has compared the checkpoint with the store.
             reporter.validate(true);
-            let batch = collect(first, &mut self.source, self.batch)?;
+            let batch = collect(first, &mut self.source, self.batch);
             let count = batch.events.len() as u64;
             if count > 0 || stored.elapsed() >= IDLE_ADVANCE && batch.to.position > checkpoint.position {
                 let to = self.target(checkpoint, &batch).await?;
@@ -100,6 +100,9 @@ where
             passed = batch.to.position;
             if notify {
                 (notified, silent) = (Instant::now(), 0);
+            }
+            if let Some(error) = batch.broken {
+                return Err(error);
             }
             if batch.caught_up {
                 reporter.live(true);
