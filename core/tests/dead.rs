@@ -255,3 +255,42 @@ async fn until_live(running: &Consumers) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// After an outage a projection is `Live` only when it has caught up.
+#[tokio::test(start_paused = true)]
+async fn a_projection_is_not_live_between_an_outage_and_the_head() {
+    struct Slow;
+    impl Projection for Slow {
+        type Event = AccountEvent;
+        type ReadModel = FaultyReadModel<InMemory>;
+        fn name(&self) -> &str {
+            "slow"
+        }
+        async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(())
+        }
+    }
+    let (recount, _) = bank();
+    let model = FaultyReadModel::new(InMemory::new());
+    let running = recount.consumers().projection(Slow, model.clone()).start();
+    let mut last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
+    running.wait_for(last).await.unwrap();
+    until_live(&running).await;
+    model.fail_always(Fault::Before);
+    for _ in 0..600 {
+        last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
+    }
+    while !matches!(running.progress()[0].status, Status::Waiting { .. }) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    model.heal();
+    loop {
+        let now = running.progress().remove(0);
+        if now.status == Status::Live {
+            assert_eq!(now.position, last);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
