@@ -123,7 +123,7 @@ async fn a_sink_stores_where_it_leaves_and_begins_where_its_mark_is() {
     assert_eq!(mark().await, Some(6));
 }
 
-/// A source without positions holds up no caller that waits for a position of the store, and whoever waits for it alone
+/// A source without positions holds up no caller that waits for a position of the store, and a caller that waits for it alone
 /// is told why that can't be.
 #[tokio::test(start_paused = true)]
 async fn a_consumer_without_positions_is_not_waited_for() {

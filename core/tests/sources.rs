@@ -24,7 +24,7 @@ async fn stored(store: &MemoryStore) -> serde_json::Value {
     serde_json::from_slice(&entry.value).unwrap()
 }
 
-/// The items before the failure are handled and stored; the failure uses up the budget, whatever was delivered before it.
+/// The items before the failure are handled and stored; the failure uses up the budget, also if items were delivered before it.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_fails_for_good_stops_it_when_the_budget_is_used_up() {
     for resumes in [Resumes::ByMark, Resumes::BySettling] {

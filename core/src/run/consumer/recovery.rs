@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::failure::Class;
 
-/// What the current run has achieved since the run before it failed.
+/// The progress of the current run since the run before it failed.
 pub(crate) struct Recovery {
     /// The class of the failure, until it is overcome.
     failure: Option<Class>,

@@ -17,7 +17,7 @@ use super::{Progress, TIME_LIMIT};
 /// A [`ReadModel`](crate::ReadModel) has one; its clones share it.
 #[derive(Clone, Default)]
 pub struct Runners {
-    /// For each name at most one that goes on, and those before it whose tasks have not ended.
+    /// For each name at most one that goes on, and the earlier ones with tasks that have not ended.
     running: Arc<Mutex<HashMap<String, Vec<Running>>>>,
 }
 
