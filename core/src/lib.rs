@@ -53,10 +53,10 @@ pub use process::{
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
-    CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
-    Fold, InMemory, Inline, Inlines, Lane, ProcessCounts, ProcessStatus, Progress, Projection, Reaction, ReadModel,
-    Rebuild, RebuildError, RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription,
-    TransientError, Troubles, is_transient,
+    Activity, Call, CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter,
+    FilterChange, Fold, InMemory, Inline, Inlines, Lane, ProcessCounts, ProcessStatus, Progress, Projection, Reaction,
+    ReadModel, Rebuild, RebuildError, RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint,
+    Subscription, TransientError, Troubles, is_transient,
 };
 pub use shutdown::Unfinished;
 pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};

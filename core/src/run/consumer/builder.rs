@@ -18,8 +18,8 @@ use super::{ConsumerKind, RetryBudget, Runners, Sink, Source, StoreSource};
 use crate::dispatch::Engine;
 use crate::run::process_status::RunningProcess;
 use crate::run::projection::Projecting;
-use crate::run::reaction::Reacting;
-use crate::{BoxError, Event, Projection, Reaction, ReadModel};
+use crate::run::reaction::{Calling, Reacting};
+use crate::{Activity, BoxError, Event, Projection, Reaction, ReadModel};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Start = Box<dyn FnOnce(Frame, FilterChange) -> Result<Task, BoxError> + Send>;
@@ -80,6 +80,17 @@ impl ConsumersBuilder {
             engine.names.claim_events::<R::Event>()?;
             let source = StoreSource::new(Arc::clone(&engine.store), frame.title(), R::Event::query());
             Ok((source, Reacting::new(engine, reaction)?))
+        })
+    }
+
+    /// Adds an activity.
+    pub fn activity<A: Activity>(self, activity: A) -> Self {
+        let name = Arc::from(activity.name());
+        let engine = Arc::clone(&self.engine);
+        self.concurrent(ConsumerKind::Activity, name, move |frame| {
+            engine.names.claim_events::<A::Event>()?;
+            let source = StoreSource::new(Arc::clone(&engine.store), frame.title(), A::Event::query());
+            Ok((source, Calling::new(engine, activity)?))
         })
     }
 

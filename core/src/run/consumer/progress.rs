@@ -63,6 +63,8 @@ pub enum ConsumerKind {
     Projection,
     /// A [`Reaction`](crate::Reaction).
     Reaction,
+    /// An [`Activity`](crate::Activity).
+    Activity,
     /// A part of a [`Process`](crate::Process).
     Process,
     /// A [`Sink`](crate::Sink) of the application's own.
@@ -80,6 +82,7 @@ impl ConsumerKind {
         match self {
             Self::Projection => "projection",
             Self::Reaction => "reaction",
+            Self::Activity => "activity",
             Self::Process => "process",
             Self::Sink => "sink",
         }
