@@ -173,21 +173,21 @@ impl<P: Process> Reactor<P> {
                 }
             }
             Err(NoStep::Failed(error)) => {
-                self.desk.park(instance, position, &error, &metadata).await?;
+                self.desk.park(instance, Some(position), &error, &metadata).await?;
                 return Ok(false);
             }
             Err(no_step) => {
                 self.desk.counts.no_step(&no_step);
                 if no_step == NoStep::Unexpected {
                     let event_type = &recorded.data.event_type;
-                    tracing::warn!(process = P::NAME, %instance, %position, %event_type, "unexpected input");
+                    tracing::info!(process = P::NAME, %instance, %position, %event_type, "unexpected input");
                 }
                 // The program may have died between a start and the inputs that were held for it.
                 if no_step == NoStep::Duplicate
                     && let Arrived::Input { starts: true, .. } = arrival.what
                     && turn != Turn::Held
                 {
-                    let loaded = self.desk.load_or_park(instance, position, &metadata).await?;
+                    let loaded = self.desk.load_or_park(instance, &metadata).await?;
                     let Some(loaded) = loaded else { return Ok(false) };
                     return self.take_held(instance, loaded.ledger.held).await;
                 }
@@ -220,8 +220,8 @@ impl<P: Process> Reactor<P> {
     /// Handles the inputs that wait since the instance was parked, in order, and then lets it go on. The order to do so has a
     /// position of its own: later inputs follow in the same lane.
     async fn redrive(&self, instance: &SmolStr, ordered: &RecordedEvent) -> Result<(), BoxError> {
-        let (position, metadata) = (ordered.position, Metadata::caused_by(ordered));
-        let loaded = self.desk.load_or_park(instance, position, &metadata).await?;
+        let metadata = Metadata::caused_by(ordered);
+        let loaded = self.desk.load_or_park(instance, &metadata).await?;
         let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         let Some(halt) = ledger.parked else { return Ok(()) };
         let after = before(halt.position).max(ledger.last);
@@ -231,7 +231,7 @@ impl<P: Process> Reactor<P> {
             }
         }
         if let Err(NoStep::Failed(error)) = self.desk.decide(instance, What::Resume, &metadata).await? {
-            self.desk.park(instance, position, &error, &metadata).await?;
+            self.desk.park(instance, None, &error, &metadata).await?;
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl<P: Process> Sender<P> {
             // Spares commands that would be undone at once, or that wait for an operator. They are sent when the instance
             // goes on, so the newest state decides.
             if !self.desk.seems_to_send(errand.stream) {
-                let loaded = self.desk.load_or_park(&instance, errand.recorded.position, &errand.metadata()).await?;
+                let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
                 if loaded.is_none_or(|loaded| !loaded.ledger.sends()) {
                     return Ok(());
                 }
@@ -110,8 +110,7 @@ impl<P: Process> Sender<P> {
         match self.send(errand, id, None, command).await? {
             Sent::Done | Sent::Refused | Sent::Void => Ok(true),
             Sent::Failed(error) => {
-                let position = errand.recorded.position;
-                self.desk.park(&errand.instance(), position, &error, &errand.metadata()).await?;
+                self.desk.park(&errand.instance(), None, &error, &errand.metadata()).await?;
                 Ok(false)
             }
         }
@@ -120,7 +119,7 @@ impl<P: Process> Sender<P> {
     /// An instance was parked and goes on: its commands and timers may be missing.
     async fn resume(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
-        let loaded = self.desk.load_or_park(&instance, errand.recorded.position, &errand.metadata()).await?;
+        let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
         let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         timers::put(&*self.desk.engine.store, P::NAME, &instance, &ledger.pending_timers()).await?;
         self.desk.timer_set.notify_one();
