@@ -19,12 +19,13 @@ pub async fn a_command_that_fails_parks_one_instance(harness: &dyn Harness) {
     world.place(FRAGILE, 2).await;
     world.note(FRAGILE).await;
     BROKEN.store(true, Ordering::SeqCst);
-    // The second input is decided, and not recorded yet, when the command of the first one fails.
-    faults.fail_where(Fault::PauseBefore, |call| call.appends("suite_fulfilment.noted"));
+    // The second input can't be recorded before the command of the first one has failed.
+    for _ in 0..10_000 {
+        faults.fail_where(Fault::Before, |call| call.appends("suite_fulfilment.noted"));
+    }
     let program = Program::start(faults.clone());
-    faults.paused().await;
     world.reaches(FRAGILE, Parked).await;
-    faults.release();
+    faults.heal();
     let health = async || program.recount.health().await;
     world.until("the health is degraded", async || health().await.status == Condition::Degraded).await;
     let check_of = async || health().await.checks.into_iter().find(|check| check.name.ends_with(":instances")).unwrap();
