@@ -9,7 +9,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::run::Registered;
-use crate::{Check, Condition, Health, Position, Query, ReadAll, Recount, Status, StoreError, Timestamp};
+use crate::{
+    Check, Condition, Health, Position, ProcessStatus, Query, ReadAll, Recount, Status, StoreError, Timestamp, Troubles,
+};
 
 /// How long an answer of the store counts.
 const FRESH: Duration = Duration::from_secs(1);
@@ -40,6 +42,9 @@ impl Recount {
         let mut checks = vec![store];
         let consumers = self.registry.list();
         checks.extend(consumers.iter().map(|consumer| consumer.check(head)));
+        let processes = self.registry.processes();
+        let instances = join_all(processes.iter().map(|process| process.status())).await;
+        checks.extend(instances.iter().map(check_instances));
         join_all(consumers.iter().map(|consumer| self.measure(consumer, head))).await;
         for check in &checks {
             self.engine.metrics.store.health(&check.name, check.status.is_ready());
@@ -114,6 +119,23 @@ impl Recount {
         let age = |event: crate::RecordedEvent| Timestamp::now().duration_since(event.recorded_at);
         Some(event.map(age).and_then(|age| age.try_into().ok()).unwrap_or_default())
     }
+}
+
+/// The check of a process's instances: degraded while one waits for an operator.
+fn check_instances(process: &ProcessStatus) -> Check {
+    let name = format!("process:{}:instances", process.name);
+    let Some(Troubles { parked, stuck, since }) = process.troubles else {
+        let message = "the store could not be asked for instances that can't go on";
+        return Check { name, status: Condition::Degraded, since: Timestamp::now(), message: Some(message.to_owned()) };
+    };
+    let (status, message) = if parked + stuck == 0 {
+        (Condition::Ok, None)
+    } else {
+        let message =
+            format!("{parked} parked and {stuck} stuck instances wait for an operator; redrive or resolve them");
+        (Condition::Degraded, Some(message))
+    };
+    Check { name, status, since, message }
 }
 
 /// The store's answer, or that it gave none in time.

@@ -45,17 +45,18 @@ pub use domain::{
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    InstanceState, InstanceStatus, Moment, NoTimer, OrderError, Process, ProcessCommand, ProcessCounts,
+    InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process, ProcessCommand,
     ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome, RequestStatus, Route,
-    RouteOf, Routed, Sends, StartAt, Step, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
+    RouteOf, Routed, Sends, StartAt, Step, TimelineEntry, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
+    UnknownState,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
-    CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
-    Fold, InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError,
-    RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription, TransientError,
-    is_transient,
+    Activity, Call, CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter,
+    FilterChange, Fold, InMemory, Inline, Inlines, Lane, ProcessCounts, ProcessStatus, Progress, Projection, Reaction,
+    ReadModel, Rebuild, RebuildError, RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint,
+    Subscription, TransientError, Troubles, is_transient,
 };
 pub use shutdown::Unfinished;
 pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};

@@ -93,7 +93,7 @@ impl<M: ReadModel> Inline<M> {
         // An order to rebuild, which inline projections don't follow, stands in the place of the filter.
         let ordered = stored.filter == Some(FilterId::REBUILD);
         let built_with = if ordered { before.as_ref().map(Filter::id) } else { stored.filter };
-        match verdict(built_with, stored.position, self.filter.id(), self.on_change) {
+        match verdict(built_with, stored.position, self.filter.id(), Some(self.on_change)) {
             Verdict::Same | Verdict::Adopt => {}
             Verdict::Refuse => return Err(self.changed(&stored, before)),
             Verdict::StartOver => {

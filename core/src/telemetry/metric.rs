@@ -117,6 +117,20 @@ metrics! {
         "Failures of a handler, the sink, or the source";
     PROJECTION_STATE: Gauge "recount.projection.state" "1" ["kind" "projection" "state"]
         "1 for the consumer's present state, 0 for the others";
+    PROCESS_STEPS: Counter "recount.process.steps" "{step}" ["process" "trigger"]
+        "Steps recorded, by what they follow from: input, refusal, timer";
+    PROCESS_IGNORED: Counter "recount.process.inputs.ignored" "{input}" ["process" "reason"]
+        "Inputs and timers that led to no step: duplicate, late, unknown, ignored, unexpected, queued, stale";
+    PROCESS_REQUESTS: Counter "recount.process.requests" "{request}" ["process" "command" "outcome"]
+        "Commands of a process by their outcome: accepted, refused, withdrawn, undone";
+    PROCESS_COMPENSATIONS: Counter "recount.process.compensations" "{compensation}" ["process" "outcome"]
+        "Compensations that ended or are stuck";
+    PROCESS_INSTANCES: Gauge "recount.process.instances" "{instance}" ["process" "state"]
+        "Instances that need an operator: parked, stuck";
+    PROCESS_TIMER_LATENESS: Histogram "recount.process.timer.lateness" "s" ["process"]
+        "How long after their due time timers fire";
+    PROCESS_REACTION_TIME: Histogram "recount.process.reaction.time" "s" ["process"]
+        "The time from the record of an input to the record of its step";
     HEALTH: Gauge "recount.health" "1" ["check"]
         "1 if the check is ok or degraded, otherwise 0";
     BUILD_INFO: Gauge "recount.build_info" "1" ["version" "store"]

@@ -8,6 +8,7 @@ mod context;
 mod handle;
 mod health;
 mod metric;
+mod process;
 mod sampler;
 mod store;
 
@@ -23,6 +24,7 @@ pub use context::TraceContext;
 use handle::{Histogram, Registrar};
 pub use health::{Check, Condition, Health};
 pub use metric::{DURATION_BUCKETS, METRICS, Metric, MetricKind, SIZE_BUCKETS};
+pub(crate) use process::ProcessMetrics;
 pub(crate) use sampler::Sampler;
 pub(crate) use store::{ReadKind, StoreMetrics};
 
@@ -65,6 +67,11 @@ impl Metrics {
         let mut aggregates = self.aggregates.write().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Arc::new(AggregateMetrics::new(self.registrar, name));
         Arc::clone(aggregates.entry(id).or_insert_with(fresh))
+    }
+
+    /// The handles of a process.
+    pub(crate) fn process(&self, name: &'static str) -> ProcessMetrics {
+        ProcessMetrics::new(self.registrar, name)
     }
 
     /// The handles of a consumer of this kind.

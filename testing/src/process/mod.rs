@@ -21,6 +21,7 @@ pub mod domain;
 pub mod mishap;
 pub mod oracle;
 pub mod outages;
+pub mod parked;
 pub mod points;
 pub mod promises;
 pub mod races;
@@ -99,6 +100,9 @@ macro_rules! process_suite {
                 c28_a_timer_that_is_gone
                 early_inputs_are_held
                 an_early_input_that_fails_is_redriven
+            }
+            parked {
+                a_command_that_fails_parks_one_instance
             }
         }
     };

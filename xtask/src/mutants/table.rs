@@ -73,7 +73,7 @@ pub(crate) const EDITS: &[Edit] = &[
         _ if crate::mutant("late-inputs-are-taken") => Ok(Admitted::Step),"#,
     },
     Edit {
-        file: "core/src/run/consumer/concurrent.rs",
+        file: "core/src/run/consumer/state.rs",
         find: "let number = self.window.push(mark);",
         replace: r#"let number = self.window.push(mark);
                 if crate::mutant("checkpoint-before-append") {
@@ -81,7 +81,7 @@ pub(crate) const EDITS: &[Edit] = &[
                 }"#,
     },
     Edit {
-        file: "core/src/run/consumer/concurrent.rs",
+        file: "core/src/run/consumer/state.rs",
         find: "self.window.finish(ended.number);",
         replace: r#"if !crate::mutant("checkpoint-before-append") {
             self.window.finish(ended.number);

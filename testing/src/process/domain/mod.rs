@@ -3,6 +3,7 @@
 //! The number of pieces of an order decides its fate.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ pub const UNREFUNDABLE: u32 = 88;
 pub const UNANSWERED: u32 = 99;
 /// Pieces that can't be put back: the shelf is jammed. The payment for them is never answered, so that they are to be put back.
 pub const JAMMED: u32 = 177;
+
+/// The order whose reservations panic while [`BROKEN`].
+pub const FRAGILE: u64 = 666;
+pub static BROKEN: AtomicBool = AtomicBool::new(false);
 
 /// When an order is given up whose payment is never answered.
 pub const PAYMENT_TIME: Duration = Duration::from_millis(500);

@@ -1,9 +1,11 @@
 //! Stock.
 
+use std::sync::atomic::Ordering;
+
 use recount_core::{Aggregate, Apply, Command, Event, Handle};
 use serde::{Deserialize, Serialize};
 
-use super::JAMMED;
+use super::{BROKEN, FRAGILE, JAMMED};
 
 /// The stock of one order: a shelf of its own, filled by [`Fill`].
 #[derive(Clone, Debug, PartialEq, Event)]
@@ -83,6 +85,7 @@ impl Handle<Fill> for Stock {
 
 impl Handle<Reserve> for Stock {
     fn handle(&self, command: Reserve) -> Result<Vec<StockEvent>, StockError> {
+        assert!(command.order != FRAGILE || !BROKEN.load(Ordering::SeqCst), "the shelf is broken");
         if self.left < command.pieces {
             return Err(StockError::TooFew { left: self.left });
         }
