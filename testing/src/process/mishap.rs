@@ -16,7 +16,7 @@ const AGONY: Duration = Duration::from_millis(120);
 /// How long a program that was paused goes on beside its successor.
 const REVIVAL: Duration = Duration::from_millis(20);
 
-/// What happens at the call.
+/// The mishap at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mishap {
     /// The program dies before or after the call took effect, and another starts.
@@ -87,7 +87,7 @@ pub async fn play(
     };
     if let Some((second, paused)) = programs {
         if let Some(paused) = paused {
-            // What the paused program had begun comes too late.
+            // The call of the paused program comes too late.
             faults.release();
             tokio::time::sleep(REVIVAL).await;
             paused.shut_down().await;

@@ -1,12 +1,12 @@
-//! The conformance suite of processes: what they promise on each store, one named test each.
+//! The conformance suite of processes: their promises on each store, one named test each.
 //!
 //! A store that passes the [suite of stores](crate::store) lists this one with [`process_suite!`](crate::process_suite).
 //!
-//! * [`promises`]: what a process does without faults.
+//! * [`promises`]: processes without faults.
 //! * [`points`], [`races`], [`outages`], [`deploys`]: the crash points, by their numbers.
 //! * [`mishap::sweep`]: a mishap at each call of a program in turn.
 //! * [`simulation::run`]: many orders and mishaps at random, by a seed.
-//! * [`oracle`]: what must hold of every log.
+//! * [`oracle`]: the promises that every log keeps.
 
 #![allow(
     clippy::unwrap_used,

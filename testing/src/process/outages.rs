@@ -55,7 +55,7 @@ pub async fn c22_a_clock_that_jumps(harness: &dyn Harness) {
     check(&world, 1).await;
 }
 
-/// An input, and a timer whose entry is still there, come after the end: nothing is recorded, and nothing fails.
+/// An input comes after the end, and a timer with its entry still there: nothing is recorded, and nothing fails.
 pub async fn c24_late_inputs_and_timers(harness: &dyn Harness) {
     let world = World::new(harness.open().await);
     let faults = world.faults();
@@ -69,7 +69,7 @@ pub async fn c24_late_inputs_and_timers(harness: &dyn Harness) {
     world.note(1).await;
     faults.heal();
     program.die();
-    // The sender and the alarm start over from what is stored.
+    // The sender and the alarm start over from their stored state.
     let program = world.program();
     world.fill(2, 1000).await;
     world.place(2, 2).await;

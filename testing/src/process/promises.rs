@@ -1,4 +1,4 @@
-//! What a process promises, without faults.
+//! The promises of a process, without faults.
 
 use recount_core::InstanceState::{Compensated, Ended, Parked, Stuck, Waiting};
 
@@ -19,7 +19,7 @@ pub async fn an_order_is_fulfilled(harness: &dyn Harness) {
     check(&world, 1).await;
 }
 
-/// A refusal undoes what took effect.
+/// A refusal undoes the effects before it.
 pub async fn a_declined_payment_releases_the_stock(harness: &dyn Harness) {
     let world = World::new(harness.open().await);
     let program = world.program();

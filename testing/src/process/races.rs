@@ -34,7 +34,7 @@ pub async fn c04_two_reactors(harness: &dyn Harness) {
     }
 }
 
-/// A reactor pauses with inputs in its queue, and another takes them all. What is left in the queue comes too late.
+/// A reactor pauses with inputs in its queue, and another takes them all. The rest of the queue comes too late.
 pub async fn c05_a_queue_in_memory(harness: &dyn Harness) {
     let world = World::new(harness.open().await);
     let faults = world.faults();

@@ -67,7 +67,7 @@ impl Scenario {
         }
     }
 
-    /// What customers and operators do, beside the program that runs the process.
+    /// The part of customers and operators, beside the program that runs the process.
     pub async fn play(self, world: &World, order: u64) {
         if !matches!(self, Self::Restocked | Self::OutOfStock) {
             world.fill(order, 1000).await;

@@ -1,7 +1,6 @@
 //! A simulation: many orders, two programs that run the process, and mishaps at random, all by a seed.
 //!
-//! It needs a runtime with one thread whose time is paused, and a store whose clock is tokio's. The same seed then gives the same
-//! log.
+//! It needs a runtime with one thread and paused time, and a store with tokio's clock. The same seed then gives the same log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +25,7 @@ const ORDERS: u64 = 6;
 /// Runs the simulation of a seed, and checks every order. Returns the log without ids and times.
 ///
 /// # Panics
-/// If an order does not end in time, or its log does not hold what it must.
+/// If an order does not end in time, or its log breaks a promise.
 pub async fn run(store: Arc<dyn Store>, seed: u64) -> String {
     // The pauses between attempts are drawn from the generator of the thread.
     fastrand::seed(seed);
@@ -95,7 +94,7 @@ async fn customer(world: &World, order: u64, scenario: Scenario, mut random: Rng
     world.note(order).await;
 }
 
-/// The operator looks after what is stuck.
+/// The operator looks after stuck orders.
 async fn operator(world: &World) {
     loop {
         tokio::time::sleep(Duration::from_millis(700)).await;

@@ -1,4 +1,4 @@
-//! A copy of the workspace's sources. What does not change keeps its time, so that builds of it are incremental.
+//! A copy of the workspace's sources. A file that does not change keeps its time, so that builds of it are incremental.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! The mutants: what is wrong in each, and the test that finds it.
+//! The mutants: the defect of each, and the test that finds it.
 
 /// A deliberate defect.
 pub(crate) struct Mutant {

@@ -28,20 +28,20 @@ pub const DECLINED: u32 = 13;
 pub const PAID_BY_HAND: u32 = 44;
 /// Pieces that no carrier takes.
 pub const UNSHIPPABLE: u32 = 55;
-/// Pieces after whose payment the process panics.
+/// Pieces that make the process panic once they are paid.
 pub const PANICS: u32 = 66;
-/// Pieces that no carrier takes, and whose payment is not given back unless that is permitted.
+/// Pieces that no carrier takes. Their payment is not given back unless that is permitted.
 pub const UNREFUNDABLE: u32 = 88;
-/// Pieces whose payment is never answered: nothing happens, until the time is over.
+/// Pieces with a payment that is never answered: nothing happens, until the time is over.
 pub const UNANSWERED: u32 = 99;
 /// Pieces that can't be put back: the shelf is jammed. The payment for them is never answered, so that they are to be put back.
 pub const JAMMED: u32 = 177;
 
-/// The order whose reservations panic while [`BROKEN`].
+/// The order with reservations that panic while [`BROKEN`].
 pub const FRAGILE: u64 = 666;
 pub static BROKEN: AtomicBool = AtomicBool::new(false);
 
-/// When an order is given up whose payment is never answered.
+/// When an order with an unanswered payment is given up.
 pub const PAYMENT_TIME: Duration = Duration::from_millis(500);
 /// When stock is asked for again.
 pub const RESTOCK_TIME: Duration = Duration::from_millis(300);

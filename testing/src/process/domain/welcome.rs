@@ -1,10 +1,10 @@
-//! A process whose inputs may come before the one that starts it.
+//! A process with inputs that may come before the one that starts it.
 
 use recount_core::{Event, Moment, NoTimer, Process, Route, Step};
 
 use super::{Capture, OrderEvent, StockEvent, is_mended};
 
-/// The order whose notes fail until it is [mended](super::mend).
+/// The order with notes that fail until it is [mended](super::mend).
 pub const UNWELCOME: u64 = 404;
 
 /// Welcomes an order when its stock was filled, and remembers the notes, early ones too.

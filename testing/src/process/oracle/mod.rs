@@ -1,4 +1,4 @@
-//! The oracle: what must hold of every log, whatever happened while it was written.
+//! The oracle: the promises that every log keeps, with any mishaps.
 
 mod inputs;
 mod outcomes;
@@ -69,7 +69,7 @@ impl Books {
     }
 }
 
-/// Checks the log of one order whose instance is over.
+/// Checks the log of one order, with its instance over.
 pub async fn check(world: &World, order: u64) {
     let log = OrderLog::of(world, order).await;
     let (books, text) = (Books::read(&log), &log.text);
@@ -90,7 +90,7 @@ pub async fn check(world: &World, order: u64) {
     outcomes::check(world, &log).await;
 }
 
-/// Checks the log of one order, whatever state its instance is in.
+/// Checks the log of one order, with its instance in any state.
 pub async fn check_history(world: &World, order: u64) {
     let log = OrderLog::of(world, order).await;
     steps::check(&log);

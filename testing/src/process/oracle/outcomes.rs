@@ -1,4 +1,4 @@
-//! Outcomes: each request has one, and what took effect is undone in reverse.
+//! Outcomes: each request has one, and effects are undone in reverse.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::{OrderLog, is, json};
 use crate::process::world::World;
 
 /// Each request has one outcome: its effect, its refusal, or its withdrawal. Undos follow one another in the reverse order of
-/// what they undo.
+/// their requests.
 pub(super) async fn check(world: &World, log: &OrderLog) {
     let mut refused: HashMap<String, u32> = HashMap::new();
     for event in &log.own {
