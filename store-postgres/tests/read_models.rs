@@ -105,6 +105,26 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     }
 }
 
+/// All read models of one store are one read model, whichever call or clone of the store gave them, and with any time limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_projection_of_a_name_is_refused_in_every_read_model_of_a_store() {
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    let recount = Recount::new(store.clone());
+    let first = recount.consumers().projection(Counts, store.read_model()).start();
+    let limited = store.read_model().with_time_limit(Duration::from_secs(5));
+    for model in [store.read_model(), store.clone().read_model(), limited] {
+        let second = recount.consumers().projection(Counts, model).start();
+        let refused = second.wait_for(Position::START).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("runs already"), "{refused:?}");
+    }
+    let last = store.append(append("a", 1)).await.unwrap().position;
+    first.wait_for(last).await.unwrap();
+    // The name is free once its projection is over.
+    first.shutdown().await;
+    recount.consumers().projection(Counts, store.read_model()).start().wait_for(last).await.unwrap();
+}
+
 async fn write(
     model: &PostgresReadModel,
     projection: &str,

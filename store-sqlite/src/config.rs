@@ -147,7 +147,9 @@ impl SqliteBuilder {
             Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),
         );
         let home = Home::current(settings.patience);
-        let parts = Parts { identity, names, requests, home, reader, head, lock, path: settings.path.clone() };
+        let path = settings.path.clone();
+        let read_model = SqliteReadModel::new(lock.clone(), reader.pool.clone(), &path);
+        let parts = Parts { identity, names, requests, home, reader, head, lock, path, read_model };
         Ok(SqliteStore::new(Opened { parts, writer, push }))
     }
 }

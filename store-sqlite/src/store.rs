@@ -70,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) lock: WriteLock,
     pub(crate) path: PathBuf,
+    /// All handles share it, so that it knows every projection that runs on it in this process.
+    pub(crate) read_model: SqliteReadModel,
     /// The stored names of the events that inline projections decode.
     pub(crate) names: StoredNames,
 }
@@ -101,11 +103,11 @@ impl SqliteStore {
         Self(Arc::new(Inner { parts, running, closed: AtomicBool::new(false) }))
     }
 
-    /// A read model in the store's own file. Consumers into it and appends take turns, first come, first served.
+    /// The read model in the store's own file. Projections on it and appends take turns, first come, first served. All
+    /// calls give the same one: a second projection of a name is refused.
     #[must_use]
     pub fn read_model(&self) -> SqliteReadModel {
-        let parts = &self.0.parts;
-        SqliteReadModel::new(parts.lock.clone(), parts.reader.pool.clone(), &parts.path)
+        self.0.parts.read_model.clone()
     }
 
     /// Where the file is.
