@@ -46,10 +46,10 @@ pub use domain::{
 pub use recount::{Clock, Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
-    CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
-    Fold, InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError,
-    RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription, TransientError,
-    is_transient,
+    CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, EndedTransaction,
+    Filter, FilterChange, Fold, InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, Rebuild,
+    RebuildError, RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription,
+    TransientError, is_transient,
 };
 pub use shutdown::Unfinished;
 pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};

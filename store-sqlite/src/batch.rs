@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use recount_core::{AppendError, EventId, StoreError};
+use recount_core::{AppendError, EndedTransaction, EventAt, EventId, Position, StoreError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row, SqliteConnection};
 
 use crate::error::{Cause, During};
+use crate::identity;
 use crate::inline::Projections;
 use crate::ledger::Ledger;
 use crate::lookup::Names;
@@ -74,11 +75,13 @@ pub(crate) struct Batcher {
     pub(crate) ledger: Ledger,
     pub(crate) projections: Projections,
     texts: Texts,
+    /// The last event of the batch that inline projections take in.
+    last: Option<(EventId, Position)>,
 }
 
 impl Batcher {
     pub(crate) fn new(ledger: Ledger, projections: Projections) -> Self {
-        Self { ledger, projections, texts: Texts::default() }
+        Self { ledger, projections, texts: Texts::default(), last: None }
     }
 
     /// Does the work in one transaction; answers in the same order. Nothing of it is written if this fails.
@@ -96,10 +99,28 @@ impl Batcher {
         if let Err(failed) = &outcome {
             self.undo(guard, failed.blame).await;
         }
-        outcome
+        match outcome {
+            Err(Failed { error: StoreError::Projection { projection, source }, blame }) => {
+                self.committed_by(&projection, guard).await?;
+                Err(Failed { error: StoreError::Projection { projection, source }, blame })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Fails if the batch is recorded all the same, since a handler of this projection committed it before it failed.
+    async fn committed_by(&mut self, projection: &str, guard: &mut WriteGuard) -> Result<(), Failed> {
+        let Some((id, position)) = self.last else { return Ok(()) };
+        if identity::event_at(guard.connect().await?, position).await? != EventAt::Event(id) {
+            return Ok(());
+        }
+        let source = EndedTransaction::by(projection).recorded(position);
+        let error = StoreError::OutcomeUnknown { operation: OPERATION, source };
+        Err(Failed { error, blame: Blame::Database })
     }
 
     async fn try_run(&mut self, guard: &mut WriteGuard, work: &[Work]) -> Result<Vec<Answer>, Failed> {
+        self.last = None;
         guard.connect().await?;
         let turn = (guard.generation(), guard.patience());
         let connection = guard.connect().await?;
@@ -115,6 +136,7 @@ impl Batcher {
                 Work::State(changes, _) => Answer::State(plan.state(changes)),
             });
         }
+        self.last = plan.events.last().map(|row| (row.data.id, row.position));
         self.write(connection, &plan).await?;
         // A commit to a deleted or moved file would be lost, so it is not acknowledged.
         guard.place().check(OPERATION)?;
@@ -146,7 +168,7 @@ impl Batcher {
         let tracked = !self.projections.is_empty();
         if tracked {
             // Handlers may begin transactions of their own, as savepoints: the driver has to know of this one.
-            Transaction::begin(&mut *connection, patience, OPERATION).await?.detach();
+            Transaction::begin_for_handlers(&mut *connection, patience, OPERATION).await?.detach();
         }
         let started = Instant::now();
         let rows = loop {
@@ -200,7 +222,7 @@ impl Batcher {
         if inline {
             self.projections.take(connection, plan).await?;
             if transaction::depth(connection) != 1 {
-                let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
+                let source = "a handler of an inline projection left a savepoint open".into();
                 return Err(StoreError::Backend { operation: OPERATION, source }.into());
             }
             transaction::commit(connection).await.map_err(|error| uncommitted(&error.into()))?;

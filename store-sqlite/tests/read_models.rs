@@ -236,10 +236,13 @@ async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
     assert_eq!(log(&models[0]).await.len(), 21);
 
     // A handler that ends the transaction itself is found out, and the next one starts afresh.
-    let (mut transaction, _) = models[0].begin("p").await.unwrap();
-    sqlx::raw_sql("ROLLBACK").execute(SqliteReadModel::connection(&mut transaction)).await.unwrap();
-    assert!(models[0].commit(transaction, "p", at(210).into(), at(220).into()).await.is_err());
-    write(&models[0], "p", models[0].checkpoint("p").await.unwrap().position, at(230)).await.unwrap();
+    for end in ["ROLLBACK", "COMMIT", "ROLLBACK; BEGIN", "COMMIT; BEGIN"] {
+        let (mut transaction, _) = models[0].begin("p").await.unwrap();
+        sqlx::raw_sql(end).execute(SqliteReadModel::connection(&mut transaction)).await.unwrap();
+        assert!(models[0].commit(transaction, "p", at(210).into(), at(220).into()).await.is_err(), "{end}");
+        assert_eq!(models[0].checkpoint("p").await.unwrap().position, at(210), "{end}");
+    }
+    write(&models[0], "p", at(210), at(230)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ pub use consumer::{
 pub(crate) use consumer::{Registered, Registry};
 pub use fold::Fold;
 pub use in_memory::InMemory;
-pub use inline::{Inline, Inlines};
+pub use inline::{EndedTransaction, Inline, Inlines};
 pub use projection::Projection;
 pub use reaction::{Commands, Reaction};
 pub use read_model::{CheckpointError, ReadModel};

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of tests reports by panicking")]
 
 pub mod committed;
+pub mod ended;
 pub mod failures;
 pub mod filter;
 mod harness;
@@ -33,6 +34,13 @@ macro_rules! inline_suite {
                 an_append_whose_caller_goes_away_is_not_half_done
                 a_failing_set_up_refuses_to_open
                 two_projections_of_one_name_are_refused
+            }
+            ended {
+                an_append_that_a_handler_has_committed_is_not_reported_as_undone
+                an_append_that_a_handler_has_undone_leaves_no_gap
+                appends_that_share_a_transaction_are_told_what_became_of_them
+                a_set_up_that_ends_its_transaction_refuses_to_open
+                catching_up_ends_at_a_handler_that_ends_its_transaction
             }
             history {
                 events_from_before_are_taken_at_open
