@@ -59,8 +59,8 @@ pub use store::{
     ExpectedVersion, FilterId, Home, Idempotency, IdempotencyKey, InvalidAppend, InvalidState, KeyedSlice, Lease,
     LeaseError, MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata, NameError,
     NamedAppend, Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream, RecordedEvent, Revision,
-    StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StreamAppend,
-    StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Transient, Violation,
+    StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store, StoreError, StoreId, StoreWaits,
+    StreamAppend, StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Transient, Violation,
 };
 pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,

@@ -242,7 +242,7 @@ impl RecountBuilder {
     pub fn build(self) -> Recount {
         let Self { store, warm_aggregates, retry, clock, routes, key_retention, trace_context } = self;
         let names = CheckedNames::beside(store.names());
-        let metrics = Arc::new(Metrics::new(store.kind()));
+        let metrics = Arc::new(Metrics::new(store.kind(), &store.waits()));
         let cache = WarmCache::new(warm_aggregates, Arc::clone(&metrics));
         let store_probe = StoreProbe::default();
         Recount {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use recount_core::{PoolUsage, StoreError};
+use recount_core::{PoolUsage, StoreError, StoreWaits};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Postgres};
@@ -30,6 +30,9 @@ const LOCK_PATIENCES: u32 = 6;
 /// A connection that was idle for longer is asked whether it still lives.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// The name of the pool, for metrics.
+const MAIN: &str = "main";
+
 /// A pool of connections and the schema to use.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
@@ -38,6 +41,7 @@ pub(crate) struct Database {
     pub(crate) incarnation: Incarnation,
     /// The identity of the open store. `None` for a read model.
     pub(crate) identity: Option<Identity>,
+    pub(crate) waits: StoreWaits,
     resting: Arc<Resting>,
 }
 
@@ -97,7 +101,14 @@ impl Resting {
 
 impl Database {
     pub(crate) fn new(pool: PgPool, schema: Schema) -> Self {
-        Self { pool, schema, incarnation: Incarnation::default(), identity: None, resting: Arc::default() }
+        Self {
+            pool,
+            schema,
+            incarnation: Incarnation::default(),
+            identity: None,
+            waits: StoreWaits::default(),
+            resting: Arc::default(),
+        }
     }
 
     /// The same database, with statements that fail in every store but this one.
@@ -133,19 +144,26 @@ impl Database {
         if !careful && let Some(line) = self.at_hand() {
             return Ok(line);
         }
-        Box::pin(self.any_line(careful)).await
+        Box::pin(self.any_line_timed(careful)).await
     }
 
     /// The connections in use and not in use. Those that rest between two statements are not in use.
     pub(crate) fn usage(&self) -> PoolUsage {
         let idle = self.pool.num_idle() + self.resting.lines().len();
-        PoolUsage { name: "main", size: self.pool.size(), idle: u32::try_from(idle).unwrap_or(u32::MAX) }
+        PoolUsage { name: MAIN, size: self.pool.size(), idle: u32::try_from(idle).unwrap_or(u32::MAX) }
     }
 
     /// The connection that was used last, if that was a moment ago.
     pub(crate) fn at_hand(&self) -> Option<Line> {
         let lately = |(_, since): &mut (Line, Instant)| since.elapsed() < IDLE;
         if self.pool.is_closed() { None } else { self.resting.lines().pop_if(lately).map(|(line, _)| line) }
+    }
+
+    async fn any_line_timed(&self, careful: bool) -> Result<Line, Cause> {
+        let since = self.waits.start();
+        let line = self.any_line(careful).await;
+        self.waits.connected(MAIN, since);
+        line
     }
 
     async fn any_line(&self, careful: bool) -> Result<Line, Cause> {

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedVersion, Home,
     IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
-    StoredNames, StreamId, Violation,
+    StoreWaits, StoredNames, StreamId, Violation,
 };
 use sqlx::{Postgres, Row, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -192,7 +192,7 @@ impl PostgresStore {
     /// Leaves an append to the writers.
     async fn queue(&self, append: Append) -> Result<Appended, AppendError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Append(Work { append, reply });
+        let request = Request::Append(Work { append, reply, since: self.0.parts.reader.database.waits.start() });
         let unknown = |why: &str| Err(StoreError::OutcomeUnknown { operation: "appending", source: why.into() }.into());
         let answer = async {
             if self.0.parts.requests.send(request).await.is_err() {
@@ -262,6 +262,24 @@ impl EventStore for PostgresStore {
 
     fn pools(&self) -> Vec<PoolUsage> {
         vec![self.0.parts.reader.database.usage()]
+    }
+
+    fn queued(&self) -> usize {
+        let requests = &self.0.parts.requests;
+        requests.max_capacity() - requests.capacity()
+    }
+
+    fn waits(&self) -> StoreWaits {
+        self.0.parts.reader.database.waits.clone()
+    }
+
+    async fn visibility_lag(&self) -> Result<Duration, StoreError> {
+        const OPERATION: &str = "looking for appends under way";
+        let database = self.database()?;
+        let select = Statement::new(&database.schema, include_str!("sql/select_visibility_lag.sql"));
+        let rows = database.read(OPERATION, select).await?;
+        let seconds: f64 = rows.first().map_or(Ok(0.0), |row| row.try_get(0)).during(OPERATION)?;
+        Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 
     fn identity(&self) -> StoreId {

@@ -73,6 +73,8 @@ impl Writer {
                     self.gather(first, &mut queue, &mut batch)
                 }
             };
+            // The wait of the first one is the longest.
+            self.database.waits.queued(batch.first().and_then(|work| work.since));
             let span = tracing::debug_span!("append_batch", requests = batch.len());
             self.commit(&mut line, batch, None).instrument(span).await;
         }

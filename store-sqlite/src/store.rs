@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedVersion, Home,
     IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
-    StoredNames, StreamId, Violation,
+    StoreWaits, StoredNames, StreamId, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite};
@@ -23,7 +23,7 @@ use crate::config::SqliteBuilder;
 use crate::error::During;
 use crate::handling::refuse_inside;
 use crate::push::Push;
-use crate::read::Reader;
+use crate::read::{READERS, Reader};
 use crate::read_model::SqliteReadModel;
 use crate::request::{Asked, Reply, Request, Task, Work};
 use crate::write_lock::WriteLock;
@@ -194,7 +194,16 @@ impl EventStore for SqliteStore {
     fn pools(&self) -> Vec<PoolUsage> {
         let pool = &self.0.parts.reader.pool;
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-        vec![PoolUsage { name: "readers", size: pool.size(), idle }]
+        vec![PoolUsage { name: READERS, size: pool.size(), idle }]
+    }
+
+    fn queued(&self) -> usize {
+        let requests = &self.0.parts.requests;
+        requests.max_capacity() - requests.capacity()
+    }
+
+    fn waits(&self) -> StoreWaits {
+        self.0.parts.reader.waits.clone()
     }
 
     fn identity(&self) -> StoreId {

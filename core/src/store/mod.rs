@@ -18,6 +18,7 @@ mod state_batch;
 mod state_key;
 pub(crate) mod transient;
 mod version;
+mod waits;
 
 pub use append::{
     Append, AppendCondition, Appended, CONFLICT_EVENTS, ExpectedVersion, Idempotency, KeyedSlice, MAX_EVENTS,
@@ -42,3 +43,5 @@ pub use state_batch::{InvalidState, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_
 pub use state_key::{Namespace, StateKey};
 pub use transient::Transient;
 pub use version::{Position, StreamVersion};
+pub use waits::StoreWaits;
+pub(crate) use waits::WaitRecorder;
