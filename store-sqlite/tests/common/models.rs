@@ -25,7 +25,7 @@ impl Sqlite {
         Self { shared: false, ..Self::in_the_store() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.directory.path().join("events.db")
     }
 
