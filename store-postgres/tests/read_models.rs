@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Fresh, append, event};
+use common::{Fresh, append, counts, event};
 use recount_core::{
     BoxError, CheckpointError, DecodeError, EncodeError, Event, EventData, EventStore, EventVariant, Position,
     Projection, ReadModel, RecordedEvent, Recount, StoreError,
@@ -49,20 +49,13 @@ impl Projection for Counts {
     }
 
     async fn setup(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
-        // Two that start at once would meet at the system's tables.
-        let create = "SELECT pg_advisory_xact_lock(1);
-            CREATE TABLE IF NOT EXISTS counts (stream text PRIMARY KEY, events bigint NOT NULL)";
-        sqlx::raw_sql(create).execute(connection).await?;
-        Ok(())
+        counts::set_up(connection).await
     }
 
     async fn on(&self, _: &Opened, recorded: &RecordedEvent, connection: &mut PgConnection) -> Result<(), BoxError> {
         // A handler may use transactions of its own.
         let mut inner = connection.begin().await?;
-        sqlx::query("INSERT INTO counts VALUES ($1, 1) ON CONFLICT (stream) DO UPDATE SET events = counts.events + 1")
-            .bind(recorded.stream.id())
-            .execute(&mut *inner)
-            .await?;
+        counts::add(recorded, &mut inner).await?;
         inner.commit().await?;
         Ok(())
     }
@@ -96,9 +89,7 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     };
     tokio::time::timeout(Duration::from_secs(30), caught_up).await.expect("no runner gets on");
     for writer in 0..8 {
-        let count = sqlx::query_scalar("SELECT events FROM counts WHERE stream = $1").bind(writer.to_string());
-        let count: i64 = count.fetch_one(model.pool()).await.unwrap();
-        assert_eq!(count, 60);
+        assert_eq!(counts::counted(&writer.to_string(), model.pool()).await, 60);
     }
     for runner in runners {
         runner.shutdown().await;

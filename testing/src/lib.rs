@@ -14,6 +14,7 @@ mod faulty_read_model;
 pub mod given;
 pub mod inline;
 pub mod model;
+mod promises;
 pub mod read_model;
 pub mod store;
 mod wrapper;

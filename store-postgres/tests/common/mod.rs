@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a fresh database for each.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+pub mod counts;
 pub mod hesitate;
 pub mod models;
 pub mod process;

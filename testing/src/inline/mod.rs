@@ -20,7 +20,7 @@ pub use harness::Harness;
 #[macro_export]
 macro_rules! inline_suite {
     ($harness:expr) => {
-        $crate::__inline_promises! { $harness;
+        $crate::__promises! { inline, $harness;
             committed {
                 an_event_is_in_the_read_model_when_its_append_returns
                 an_append_that_writes_nothing_changes_nothing
@@ -57,22 +57,5 @@ macro_rules! inline_suite {
                 an_order_to_rebuild_changes_nothing
             }
         }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __inline_promises {
-    ($harness:expr; $($topic:ident { $($promise:ident)* })*) => {
-        $(mod $topic {
-            #[allow(unused_imports)]
-            use super::*;
-            $(#[test]
-            fn $promise() {
-                $crate::read_model::check(async { $harness }, async |harness| {
-                    $crate::inline::$topic::$promise(harness).await;
-                });
-            })*
-        })*
     };
 }
