@@ -19,7 +19,7 @@ pub use consumer::{
 pub(crate) use consumer::{Registered, Registry, guarded};
 pub use fold::Fold;
 pub use in_memory::InMemory;
-pub use inline::{Inline, Inlines};
+pub use inline::{EndedTransaction, Inline, Inlines};
 pub(crate) use process_status::RunningProcess;
 pub use process_status::{ProcessCounts, ProcessStatus, Troubles};
 pub use projection::Projection;

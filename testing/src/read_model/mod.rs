@@ -66,7 +66,7 @@ pub use harness::{Harness, check};
 #[macro_export]
 macro_rules! read_model_suite {
     ($harness:expr) => {
-        $crate::__read_model_promises! { $harness;
+        $crate::__promises! { read_model, $harness;
             exactly_once {
                 every_event_is_written_once_in_order
                 a_failed_event_is_undone_and_those_before_it_are_kept
@@ -111,22 +111,5 @@ macro_rules! read_model_suite {
                 an_order_does_not_hide_another_filter
             }
         }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __read_model_promises {
-    ($harness:expr; $($topic:ident { $($promise:ident)* })*) => {
-        $(mod $topic {
-            #[allow(unused_imports)]
-            use super::*;
-            $(#[test]
-            fn $promise() {
-                $crate::read_model::check(async { $harness }, async |harness| {
-                    $crate::read_model::$topic::$promise(harness).await;
-                });
-            })*
-        })*
     };
 }

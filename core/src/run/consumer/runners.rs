@@ -141,7 +141,7 @@ mod tests {
             reporter: Arc::new(reporter),
             budget: RetryBudget::default(),
             shutdown: shutdown.subscribe(),
-            metrics: Arc::new(Metrics::new("memory").consumer("projection", "p")),
+            metrics: Arc::new(Metrics::new("memory", &crate::StoreWaits::default()).consumer("projection", "p")),
             trace_context: None,
         };
         (frame, progress)
