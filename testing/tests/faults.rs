@@ -115,7 +115,11 @@ async fn a_delayed_answer_comes_after_the_effect() {
 #[tokio::test]
 async fn a_function_chooses_the_fault_of_each_call() {
     let store = FaultyStore::new(MemoryStore::new());
-    store.fail_each(|call| call.reads("s").then_some(Fault::Before));
+    let closed = stream("s");
+    store.fail_each(move |call| {
+        let fails = call.reads(closed.category()) && call.stream == Some(&closed);
+        fails.then_some(Fault::Before)
+    });
     store.append(append()).await.unwrap();
     for (name, fails) in [("s", true), ("other", false), ("s", true)] {
         let first = store.read_stream(ReadStream::new(stream(name))).next().await.unwrap();
