@@ -45,10 +45,10 @@ pub use domain::{
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process, ProcessCommand,
-    ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome, RequestStatus, Route,
-    RouteOf, Routed, Sends, StartAt, Step, TimelineEntry, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
-    UnknownState,
+    CommandDescription, InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process,
+    ProcessCommand, ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome,
+    RequestStatus, Route, RouteOf, Routed, Sends, StartAt, Step, StepDescription, StepVerdict, TimelineEntry, Timer,
+    TimerError, TimerStatus, Trouble, UnknownInstance, UnknownState, diagram,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;

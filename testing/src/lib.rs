@@ -22,4 +22,4 @@ pub mod store;
 
 pub use faults::{Call, Fault, FaultyStore, Operation};
 pub use faulty_read_model::{FaultyReadModel, Step};
-pub use given::{given, given_events, given_nothing};
+pub use given::{RunningProcess, any_order, given, given_events, given_facts, given_nothing};

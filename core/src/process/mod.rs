@@ -6,7 +6,9 @@ mod command;
 mod counts;
 mod decide;
 mod definition;
+mod describe;
 mod desk;
+mod diagram;
 mod instance;
 mod ledger;
 mod moment;
@@ -28,6 +30,8 @@ mod undo;
 
 pub use command::ProcessCommand;
 pub use definition::{ProcessDefinition, Sends, UnknownInstance};
+pub use describe::{CommandDescription, StepDescription, StepVerdict};
+pub use diagram::diagram;
 pub use moment::Moment;
 pub use orders::OrderError;
 pub use record::{InvalidRequestId, RequestId};
