@@ -1,9 +1,6 @@
 //! The process of the example `fulfilment`, tested as a user would, and the excerpts of `docs/processes.md`.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "the modules are those of the example")]
-
-use std::time::Duration;
 
 use recount::InstanceState::{Compensated, Ended, Waiting};
 use recount::memory::MemoryStore;
@@ -155,4 +152,20 @@ async fn an_order_that_nobody_cancels_is_shipped_in_any_order() {
             (run.instance(&ORDER).await.state, run.events::<PaymentEvent>().await, run.events::<ShipmentEvent>().await)
         })
         .await;
+}
+
+/// The excerpts of the chapter stand in the files that they name.
+#[test]
+fn the_chapter_shows_the_code_that_runs() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let chapter = std::fs::read_to_string(root.join("docs/processes.md")).unwrap();
+    let excerpts: Vec<&str> =
+        chapter.split("```rust\n// ").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(excerpts.len() > 5, "only {} excerpts", excerpts.len());
+    assert_eq!(excerpts.len(), chapter.matches("```rust").count(), "each excerpt names its file");
+    for excerpt in excerpts {
+        let (file, code) = excerpt.split_once('\n').unwrap();
+        let source = std::fs::read_to_string(root.join(file)).unwrap();
+        assert!(source.contains(code), "{file} has another text than the chapter:\n{code}");
+    }
 }

@@ -23,17 +23,17 @@ async fn main() -> Result<(), BoxError> {
 
     let place =
         |order, article: &str, cents| Place { order: OrderId(order), article: article.into(), pieces: 1, cents };
-    recount.dispatch(Arrive { article: "ocarina".into(), pieces: 5 }).await?;
-    recount.dispatch(place(1, "ocarina", 4_900)).await?;
-    recount.dispatch(place(2, "ocarina", LIMIT + 1)).await?;
-    recount.dispatch(place(3, "harp", 25_000)).await?;
+    let _ = recount.dispatch(Arrive { article: "ocarina".into(), pieces: 5 }).await?;
+    let _ = recount.dispatch(place(1, "ocarina", 4_900)).await?;
+    let _ = recount.dispatch(place(2, "ocarina", LIMIT + 1)).await?;
+    let _ = recount.dispatch(place(3, "harp", 25_000)).await?;
 
     let processes = recount.processes();
     reaches(&processes, "1", InstanceState::Ended).await?;
     reaches(&processes, "2", InstanceState::Compensated).await?;
     // The harp is sold out: the process asks again in five minutes, unless the customer cancels.
     reaches(&processes, "3", InstanceState::Waiting).await?;
-    recount.dispatch(Cancel { order: OrderId(3) }).await?;
+    let _ = recount.dispatch(Cancel { order: OrderId(3) }).await?;
     reaches(&processes, "3", InstanceState::Compensated).await?;
 
     for order in ["1", "2", "3"] {

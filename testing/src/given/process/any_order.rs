@@ -64,7 +64,7 @@ pub struct AnyOrder<P> {
 #[derive(Clone, Debug)]
 enum Move {
     /// The next event of a stream is appended.
-    Append(StreamId, EventData),
+    Append(Box<(StreamId, EventData)>),
     /// The process runs until it is idle.
     Idle,
     /// The same, and dies at each append.
@@ -84,7 +84,10 @@ enum Move {
 impl fmt::Display for Move {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Append(stream, event) => write!(f, "{} happens to {stream}", event.event_type),
+            Self::Append(next) => {
+                let (stream, event) = &**next;
+                write!(f, "{} happens to {stream}", event.event_type)
+            }
             Self::Idle => f.write_str("the process runs until it is idle"),
             Self::Crashes => f.write_str("the process runs until it is idle, and dies at each append"),
             Self::Crash => f.write_str("the program dies, and starts again"),
@@ -215,7 +218,7 @@ impl<P: Process> AnyOrder<P> {
             streams.retain_mut(|(_, events)| events.peek().is_some());
             let place = if seed == 0 { 0 } else { random.usize(..streams.len().max(1)) };
             let Some((stream, events)) = streams.get_mut(place) else { break };
-            moves.extend(events.next().map(|event| Move::Append((*stream).clone(), event.clone())));
+            moves.extend(events.next().map(|event| Move::Append(Box::new(((*stream).clone(), event.clone())))));
             moves.extend(between(seed, random));
         }
         if seed == 0 {
@@ -229,7 +232,10 @@ impl<P: Process> AnyOrder<P> {
 
     async fn make(&self, next: &Move, run: &mut RunningProcess<P>, random: &mut fastrand::Rng) {
         match next {
-            Move::Append(stream, event) => run.append_data(stream.clone(), vec![event.clone()]).await,
+            Move::Append(next) => {
+                let (stream, event) = (**next).clone();
+                run.append_data(stream, vec![event]).await;
+            }
             Move::Idle => run.idle().await,
             Move::Crashes => run.idle_with_crashes().await,
             Move::Crash => {
