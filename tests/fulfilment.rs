@@ -147,6 +147,7 @@ async fn an_order_that_nobody_cancels_is_shipped_in_any_order() {
     any_order::<Fulfilment>()
         .input::<Order>(&ORDER, [placed(ORDER, 500)])
         .input::<Stock>(&article(), [StockEvent::Arrived { pieces: 1 }])
+        .runs(20)
         .then_wait(PAYMENT_TIME)
         .agrees(MemoryStore::new, async |run| {
             (run.instance(&ORDER).await.state, run.events::<PaymentEvent>().await, run.events::<ShipmentEvent>().await)

@@ -19,7 +19,7 @@ use recount::{InstanceState, Processes, StartAt};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let recount = recount::connect("memory://").await?;
-    let running = recount.consumers().process::<Fulfilment>(StartAt::Now).start();
+    let running = recount.consumers().process::<Fulfilment>(StartAt::Beginning).start();
 
     let place =
         |order, article: &str, cents| Place { order: OrderId(order), article: article.into(), pieces: 1, cents };
