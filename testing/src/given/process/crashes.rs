@@ -9,11 +9,14 @@ use super::running::{RunningProcess, later};
 use crate::given::storage::{causes, fail};
 use crate::{Fault, Operation};
 
+/// How often a program may die until the process is idle.
+const MAX_CRASHES: usize = 2_000;
+
 impl<P: Process> RunningProcess<P> {
     /// As [`idle`](Self::idle), but the program dies before and after each of its appends takes effect, and starts again.
     pub(super) async fn idle_with_crashes(&mut self) {
         let (mut harmless, mut fault) = (0, Fault::PauseBefore);
-        loop {
+        for _ in 0..MAX_CRASHES {
             let Some(faults) = self.program.as_ref().map(|program| program.faults.clone()) else { return };
             let (head, calls) = (self.head().await, AtomicU64::new(0));
             faults.fail_where(fault, move |call| {
@@ -38,6 +41,7 @@ impl<P: Process> RunningProcess<P> {
             }
             self.crash();
         }
+        fail(&format!("the process is busy after {MAX_CRASHES} crashes: it does the same again each time"))
     }
 
     async fn head(&self) -> recount_core::Position {
