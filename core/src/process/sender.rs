@@ -84,11 +84,11 @@ impl<P: Process> Sender<P> {
             self.desk.timer_set.notify_one();
         }
         timers::remove(store, P::NAME, &instance, &step.cancelled).await?;
-        if step.next == Next::Compensate || !step.undos.is_empty() {
-            self.compensate(errand).await?;
-        }
         if step.next == Next::Compensate {
-            return Ok(());
+            return self.compensate(errand).await;
+        }
+        if !step.undos.is_empty() {
+            self.compensate(errand).await?;
         }
         let version = errand.recorded.version.get();
         for (index, request) in (0..).zip(&step.requests) {

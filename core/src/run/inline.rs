@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::consumer::{FilterChanged, Verdict, bounded, verdict};
+use crate::store::transient::permanent;
 use crate::{
     BoxError, Checkpoint, Event, Filter, FilterChange, FilterId, Metadata, NameCollision, Position, Projection, Query,
     ReadModel, RecordedEvent, StoreError, StoredNames,
@@ -144,6 +145,8 @@ impl<M: ReadModel> Inline<M> {
 pub struct EndedTransaction {
     projection: String,
 }
+
+permanent!(EndedTransaction);
 
 impl EndedTransaction {
     /// For the projection of this name; a store that does not know which of several it was names them all.
