@@ -166,31 +166,40 @@ impl ConsumersBuilder {
             }
             let running = Running { handle: Arc::downgrade(&handle), shutdown: shutdown.clone(), task };
             registry.add(Registered::new(progress.clone(), running, waited_for, follows_store, metrics));
-            progress
+            Watched { progress, follows_store }
         };
-        let progress = entries.into_iter().map(start).collect();
-        Consumers { progress, shutdown, tasks, _handle: handle }
+        let watched = entries.into_iter().map(start).collect();
+        Consumers { watched, shutdown, tasks, _handle: handle }
     }
 }
 
 /// Consumers that run. Dropping this stops them at once, between or within transactions: nothing is half written.
 #[derive(Debug)]
 pub struct Consumers {
-    progress: Vec<watch::Receiver<Progress>>,
+    watched: Vec<Watched>,
     shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
     /// Gone as soon as this is dropped, so that the names are free again.
     _handle: Arc<()>,
 }
 
+/// The progress of a consumer.
+#[derive(Debug)]
+struct Watched {
+    progress: watch::Receiver<Progress>,
+    /// Its positions are those of the store.
+    follows_store: bool,
+}
+
 impl Consumers {
     /// How far each is, in the order in which they were added.
     #[must_use]
     pub fn progress(&self) -> Vec<Progress> {
-        self.progress.iter().map(|progress| progress.borrow().clone()).collect()
+        self.watched.iter().map(|watched| watched.progress.borrow().clone()).collect()
     }
 
-    /// Waits until every consumer has handled everything up to this position: reading your own writes.
+    /// Waits until every consumer of the store's events has handled everything up to this position: reading your own writes.
+    /// Consumers of other sources, such as a broker or the timers of a process, have no such positions.
     /// Returns only after each sink is set up and its checkpoint was found in the store, even if the store is empty.
     ///
     /// # Errors
@@ -199,7 +208,7 @@ impl Consumers {
     /// # Cancel safety
     /// Only waits: it can be dropped at any point.
     pub async fn wait_for(&self, position: Position) -> Result<(), Progress> {
-        for progress in &self.progress {
+        for Watched { progress, .. } in self.watched.iter().filter(|watched| watched.follows_store) {
             wait_for(progress, position).await?;
         }
         Ok(())
@@ -213,7 +222,8 @@ impl Consumers {
     /// # Cancel safety
     /// Only waits: it can be dropped at any point.
     pub async fn wait_for_one(&self, name: &str, position: Position) -> Result<(), Progress> {
-        let mut named = self.progress.iter().filter(|progress| &*progress.borrow().name == name).peekable();
+        let all = self.watched.iter().map(|watched| &watched.progress);
+        let mut named = all.filter(|progress| &*progress.borrow().name == name).peekable();
         if named.peek().is_none() {
             return Err(Progress::missing(name));
         }
