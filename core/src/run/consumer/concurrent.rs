@@ -1,7 +1,8 @@
 //! A consumer whose sink handles items one by one, many at once: source, lanes, policy, sink, watermark.
 
 use std::error::Error;
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,7 +134,11 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
             }
             run.advance(frame);
             if !run.settled.is_empty() {
-                source.settle(std::mem::take(&mut run.settled)).await?;
+                let (settled, ended) = beside(&mut running, source.settle(std::mem::take(&mut run.settled))).await;
+                for ended in ended {
+                    failed = failed.or(run.end(ended));
+                }
+                settled?;
             }
             if let Some(error) = failed {
                 break Err(error);
@@ -142,7 +147,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
                 break Ok(());
             }
             if storing.is_none() && run.unstored.is_some() && run.due <= Instant::now() {
-                storing = run.store(source, keeper).await;
+                storing = run.store(source, keeper);
             }
             if !idle {
                 continue;
@@ -178,7 +183,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
             run.stored(storing.await, frame)?;
         }
         // A watermark that can't be stored is repeated work, no reason to hide why the consumer ends.
-        if let Some(storing) = run.store(source, keeper).await
+        if let Some(storing) = run.store(source, keeper)
             && let Err((_, error)) = storing.await
         {
             tracing::warn!(kind = %frame.kind, name = %frame.name, %error, "the last checkpoint was not stored");
@@ -230,12 +235,12 @@ impl<S: Source> Run<S> {
     }
 
     /// Begins to store the watermark.
-    async fn store(&mut self, source: &mut S, keeper: &Keeper) -> Option<Storing<S::Mark>> {
+    fn store(&mut self, source: &S, keeper: &Keeper) -> Option<Storing<S::Mark>> {
         let mark = self.unstored.take()?;
-        let completed = source.complete(mark.clone()).await;
+        let completing = source.complete(mark.clone());
         let (keeper, filter, revision) = (keeper.clone(), self.filter.clone(), self.revision);
         Some(Box::pin(async move {
-            let put = async { keeper.put(filter, Some(completed?), revision).await };
+            let put = async { keeper.put(filter, Some(completing.await?), revision).await };
             put.await.map_err(|error| (mark, error))
         }))
     }
@@ -260,6 +265,23 @@ impl<S: Source> Run<S> {
         frame.metrics.failure(class.name());
         frame.reporter.failing(STORING, class, self.attempts.failures, chain(&*error).into());
         Ok(())
+    }
+}
+
+/// Does this while items are being handled. Each wait of the loop goes on with them: an item that is not polled may hold a
+/// connection which others wait for.
+async fn beside<T, I>(
+    running: &mut FuturesUnordered<impl Future<Output = I>>,
+    work: impl Future<Output = T>,
+) -> (T, Vec<I>) {
+    let mut work = pin!(work);
+    let mut ended = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, ended),
+            Some(item) = running.next() => ended.push(item),
+        }
     }
 }
 

@@ -119,8 +119,9 @@ pub trait Source: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Completes a mark before it is stored, for example with data that only the store has.
-    fn complete(&mut self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send {
+    /// Completes a mark before it is stored, for example with data that only the store has. Runs beside the items that are
+    /// being handled, so it holds nothing of the source.
+    fn complete(&self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send + 'static {
         async { Ok(mark) }
     }
 
