@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use recount::{Aggregate, Apply, BoxError, Command, Event, Handle, Projection, ReadModel, RecordedEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::rule;
+use crate::rule::{FROM_THE_SUPPLIER, ON_THE_SHELF};
 use crate::tables::Tables;
 use crate::values::{CustomerId, OrderId, WarehouseId};
 
@@ -154,14 +154,14 @@ impl Warehouse {
 impl Handle<ReserveStock> for Warehouse {
     fn handle(&self, command: ReserveStock) -> Result<Vec<StockEvent>, StockError> {
         let ReserveStock { warehouse, order, cds } = command;
-        self.reserve(warehouse, order, cds, rule::ON_THE_SHELF)
+        self.reserve(warehouse, order, cds, ON_THE_SHELF)
     }
 }
 
 impl Handle<Backorder> for Warehouse {
     fn handle(&self, command: Backorder) -> Result<Vec<StockEvent>, StockError> {
         let Backorder { warehouse, order, cds } = command;
-        self.reserve(warehouse, order, cds, rule::FROM_THE_SUPPLIER)
+        self.reserve(warehouse, order, cds, FROM_THE_SUPPLIER)
     }
 }
 

@@ -4,7 +4,7 @@
 use recount::{Aggregate, Apply, Command, Event, Handle};
 use serde::{Deserialize, Serialize};
 
-use crate::rule;
+use crate::rule::card_is_declined;
 use crate::values::{Cents, CustomerId, Money, OrderId, PaymentMethod};
 
 #[derive(Event, Clone, Debug, PartialEq)]
@@ -148,7 +148,7 @@ impl Handle<CapturePayment> for Payment {
         Ok(vec![match method {
             _ if amount.is_zero() => PaymentEvent::Waived { order, customer, cds },
             PaymentMethod::Invoice => PaymentEvent::Invoiced { order, customer, amount: amount.into(), cds },
-            PaymentMethod::Card if rule::card_is_declined(&customer) => return Err(PaymentError::Declined),
+            PaymentMethod::Card if card_is_declined(&customer) => return Err(PaymentError::Declined),
             PaymentMethod::Card => PaymentEvent::Captured { order, customer, amount: amount.into(), cds },
         }])
     }

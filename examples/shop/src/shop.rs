@@ -41,6 +41,7 @@ impl Shop {
         let address: Address = url.parse().context("--store")?;
         let opened = format!("can't open the store {address}");
         let (recount, read_models, scratch) = connect(address).await.context(opened)?;
+        read_models.renew().await?;
         let consumers = match &read_models {
             ReadModels::Sqlite(tables) => follow(&recount, tables, &tables.0),
             ReadModels::Postgres(tables) => follow(&recount, tables, tables.read_model()),
@@ -91,7 +92,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// Starts everything that follows the events.
 fn follow<T: Tables<ReadModel: Clone>>(recount: &Recount, tables: &T, read_model: &T::ReadModel) -> Consumers {
-    // Earlier shops' read models are made anew: they were made of fewer events.
+    // Earlier shops' read models start over: they were made of fewer events.
     recount
         .consumers()
         .process::<Fulfilment>(StartAt::Beginning)

@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::fs::File;
 use std::io::Read;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ fn random() -> fastrand::Rng {
 fn place() -> Place {
     let place = Place::new();
     let mut orders = String::new();
-    GzDecoder::new(std::fs::File::open(sample()).unwrap()).read_to_string(&mut orders).unwrap();
+    GzDecoder::new(File::open(sample()).unwrap()).read_to_string(&mut orders).unwrap();
     let few: Vec<&str> = orders.lines().take(ORDERS).collect();
     place.write("orders.txt", few.join("\n") + "\n");
     place
@@ -45,7 +46,14 @@ fn place() -> Place {
 fn worker(place: &Place, store: &str) -> Child {
     let mut command = place.shop();
     command.args(["--orders", "orders.txt", "--json", "--store", store]);
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    let log = File::options().create(true).append(true).open(place.path("workers.log")).unwrap();
+    command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// The end of what the workers said.
+fn log(place: &Place) -> String {
+    let log = std::fs::read_to_string(place.path("workers.log")).unwrap();
+    log.lines().rev().take(20).map(|line| format!("\n{line}")).collect()
 }
 
 /// Two workers. Kills one of them again and again, at most so often, until one gets to the end. Returns how often.
@@ -59,18 +67,17 @@ fn harass(place: &Place, store: &str, most: usize, random: &mut fastrand::Rng) -
         }
         let victim = &mut workers[random.usize(..2)];
         victim.kill().unwrap();
-        let output = std::mem::replace(victim, worker(place, store)).wait_with_output().unwrap();
-        assert!(output.stderr.is_empty() || output.status.code() != Some(1), "{output:?}");
+        let status = std::mem::replace(victim, worker(place, store)).wait().unwrap();
+        assert_ne!(status.code(), Some(1), "{}", log(place));
         kills += 1;
     }
     let deadline = Instant::now() + LIMIT;
     for mut worker in workers {
         while worker.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "the workers don't get to the end");
+            assert!(Instant::now() < deadline, "the workers don't get to the end: {}", log(place));
             std::thread::sleep(Duration::from_millis(20));
         }
-        let output = worker.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:?}");
+        assert!(worker.wait().unwrap().success(), "{}", log(place));
     }
     kills
 }

@@ -75,6 +75,10 @@ impl Received {
 }
 
 impl Span {
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
     pub fn traceparent(&self) -> String {
         traceparent(&self.0.trace_id, &self.0.span_id)
     }
