@@ -266,4 +266,8 @@ impl<P: Process> Sink for Reactor<P> {
             Arrived::Input { .. } | Arrived::Refused(_) => self.step(arrival, Turn::Delivered).await.map(drop),
         }
     }
+
+    fn event<'i>(&self, arrival: &'i Arrival<P>) -> Option<&'i RecordedEvent> {
+        Some(&arrival.recorded)
+    }
 }

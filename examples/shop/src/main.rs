@@ -5,6 +5,8 @@ mod analytics;
 mod catalogue;
 mod cdnow;
 mod cohort;
+mod customers;
+mod fulfilment;
 mod import;
 mod inventory;
 mod notification;
@@ -12,6 +14,7 @@ mod order;
 mod payment;
 mod progress;
 mod report;
+mod rule;
 mod shop;
 mod stop;
 mod tables;
@@ -158,9 +161,8 @@ async fn serve(shop: &mut Shop, orders: &Orders, arguments: &Arguments, bars: &B
         bars.clear();
     }
     taken?;
-    let head = shop.recount.store().head().await?;
     let tables = &shop.read_models;
-    let report = Report::of(tables, &orders.source, orders.malformed.len(), head.get()).await?;
+    let report = Report::of(&shop.recount, tables, &orders.source, orders.malformed.len()).await?;
     if let (Some(cut), Some(csv)) = (arguments.cohort_cut, &arguments.csv) {
         cohort::write(tables, &orders.source, cut, csv).await?;
     }
