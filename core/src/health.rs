@@ -77,19 +77,37 @@ impl Recount {
 
     /// Asks the store for its health and head, and sets its gauges. Returns the failure if there is one, and the head.
     async fn ask_store(&self) -> (Option<StoreError>, Option<Position>) {
-        let (health, head) =
-            tokio::join!(answered("health", self.engine.store.health()), answered("head", self.engine.store.head()));
         let metrics = &self.engine.metrics.store;
+        if metrics.are_recorded() {
+            // Before the requests that follow wait in the queue themselves.
+            metrics.queue.set(self.engine.store.queued() as f64);
+        }
+        let (health, head, ()) = tokio::join!(
+            answered("health", self.engine.store.health()),
+            answered("head", self.engine.store.head()),
+            self.measure_store(),
+        );
         if let Ok(head) = &head {
             metrics.head.set(head.get() as f64);
-        }
-        for pool in self.engine.store.pools() {
-            metrics.pool(pool.name, pool.size, pool.idle);
         }
         let known = head.as_ref().ok().copied();
         let failure = health.err().or_else(|| head.err());
         metrics.writable.set(f64::from(u8::from(failure.is_none())));
         (failure, known)
+    }
+
+    /// Sets the gauges of what the store measures itself.
+    async fn measure_store(&self) {
+        let metrics = &self.engine.metrics.store;
+        if !metrics.are_recorded() {
+            return;
+        }
+        for pool in self.engine.store.pools() {
+            metrics.pool(pool.name, pool.size, pool.idle);
+        }
+        if let Ok(lag) = answered("visibility_lag", self.engine.store.visibility_lag()).await {
+            metrics.safe_head_lag.set(lag.as_secs_f64());
+        }
     }
 
     /// The store's head, if it answers in time.
@@ -104,6 +122,8 @@ impl Recount {
         }
         let progress = consumer.progress();
         consumer.metrics.state(progress.status.state(), &Status::STATES);
+        let done = |to: Position| (progress.position.get() as f64 / to.get() as f64).min(1.0);
+        consumer.metrics.rebuilt(progress.rebuild.map_or(1.0, |rebuild| done(rebuild.to)));
         let Some(lag) = consumer.lag(progress.position, head) else { return };
         let age = if lag == 0 { Some(Duration::ZERO) } else { self.age_behind(progress.position).await };
         if let Some(age) = age {

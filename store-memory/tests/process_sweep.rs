@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use recount_store_memory::MemoryStore;
-use recount_testing::process::sweep::{Mishap, Scenario, sweep};
+use recount_testing::process::{
+    mishap::{Mishap, sweep},
+    scenario::Scenario,
+};
 
 fn check(scenario: Scenario) {
     for mishap in Mishap::ALL {
@@ -32,4 +35,8 @@ scenarios! {
     an_order_that_is_overdue: Overdue,
     an_order_that_is_cancelled: Cancelled,
     an_order_that_is_stuck: Stuck,
+    an_order_that_is_extended: Extended,
+    an_order_that_is_paid_by_hand: PaidByHand,
+    an_order_that_is_unshippable: Unshippable,
+    an_order_that_is_unrefundable: Unrefundable,
 }

@@ -30,5 +30,11 @@ impl Harness for Memory {
     }
 }
 
+/// Runs a promise on one thread whose time is paused: waits take no time.
+fn in_virtual_time<H: Harness>(harness: impl Future<Output = H>, promise: impl AsyncFnOnce(&dyn Harness)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async { promise(&harness.await).await });
+}
+
 recount_testing::store_suite!(Memory::default());
-recount_testing::process_suite!(Memory::default());
+recount_testing::process_suite!(Memory::default(), by in_virtual_time);

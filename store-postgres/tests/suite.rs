@@ -57,6 +57,7 @@ impl Harness for Postgres {
 }
 
 recount_testing::store_suite!(Postgres::new().await);
+recount_testing::process_suite!(Postgres::new().await);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_page_is_read_while_one_is_taken() {

@@ -67,6 +67,7 @@ impl Harness for Sqlite {
 }
 
 recount_testing::store_suite!(Sqlite::new());
+recount_testing::process_suite!(Sqlite::new());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_page_is_read_while_one_is_taken() {

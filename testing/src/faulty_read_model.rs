@@ -97,7 +97,7 @@ impl<R: ReadModel> ReadModel for FaultyReadModel<R> {
 
     async fn begin(&self, projection: &str) -> Result<(R::Transaction, Checkpoint), StoreError> {
         match self.next(Step::Begin) {
-            Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
+            Some(Fault::Delay(time) | Fault::DelayAnswer(time)) => tokio::time::sleep(time).await,
             Some(_) => return Err(unavailable()),
             None => {}
         }
@@ -141,7 +141,7 @@ impl<R: ReadModel> ReadModel for FaultyReadModel<R> {
             // Nothing releases it: the runner dies there.
             Some(Fault::PauseBefore | Fault::PauseAfter) => std::future::pending().await,
             Some(Fault::Before) => Err(unavailable().into()),
-            Some(Fault::Delay(time)) => {
+            Some(Fault::Delay(time) | Fault::DelayAnswer(time)) => {
                 tokio::time::sleep(time).await;
                 self.model.commit(transaction, projection, from, to).await
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -97,4 +98,60 @@ async fn a_delayed_call_is_answered_late() {
     assert_eq!(begin.elapsed().as_secs(), 60);
     let found: Vec<_> = store.read_all(ReadAll::new(Query::all())).try_collect().await.unwrap();
     assert_eq!((begin.elapsed().as_secs(), found.len()), (120, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_answer_comes_after_the_effect() {
+    let store = FaultyStore::new(MemoryStore::new());
+    store.fail(Operation::Append, 1, Fault::DelayAnswer(Duration::from_secs(60)));
+    let (appending, looking) = (store.append(append()), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        store.head().await.unwrap().get()
+    });
+    let (appended, head) = tokio::join!(appending, looking);
+    assert_eq!((appended.unwrap().position.get(), head), (1, 1));
+}
+
+#[tokio::test]
+async fn a_function_chooses_the_fault_of_each_call() {
+    let store = FaultyStore::new(MemoryStore::new());
+    store.fail_each(|call| call.reads("s").then_some(Fault::Before));
+    store.append(append()).await.unwrap();
+    for (name, fails) in [("s", true), ("other", false), ("s", true)] {
+        let first = store.read_stream(ReadStream::new(stream(name))).next().await.unwrap();
+        assert_eq!(matches!(first, Err(StoreError::Unavailable { .. })), fails, "{name}");
+    }
+    store.heal();
+    assert_eq!(read(&store, &stream("s")).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_can_be_set_ahead() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let before = store.now().await.unwrap();
+    let hour = Duration::from_secs(3600);
+    store.set_clock_ahead(hour);
+    assert_eq!(store.now().await.unwrap(), before.checked_add(hour).unwrap());
+    store.set_clock_ahead(Duration::ZERO);
+    assert_eq!(store.now().await.unwrap(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watchers_wake_in_the_order_in_which_they_began() {
+    let store = FaultyStore::waking_in_order(MemoryStore::new());
+    for number in 1..=5_u64 {
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let mut watchers = tokio::task::JoinSet::new();
+        for watcher in 0..8 {
+            let (mut head, woken) = (store.watch(), Arc::clone(&woken));
+            watchers.spawn(async move {
+                head.changed().await.unwrap();
+                woken.lock().unwrap().push((watcher, head.borrow().get()));
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        store.append(Append::to(stream("s"), ExpectedVersion::Any, events(1))).await.unwrap();
+        watchers.join_all().await;
+        assert_eq!(*woken.lock().unwrap(), (0..8).map(|watcher| (watcher, number)).collect::<Vec<_>>());
+    }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything that a contributor or CI runs.
 
 mod bench;
+mod mutants;
 mod prose;
 mod run;
 mod test;
@@ -41,6 +42,12 @@ enum Task {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Builds the sources with deliberate defects of processes, and demands that the tests find each.
+    Mutants {
+        /// Only the mutant of this name.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Measures, and compares with the floors.
     #[command(subcommand)]
     Bench(Bench),
@@ -52,6 +59,7 @@ fn main() -> Result<()> {
         Task::Lint => lint(),
         Task::Examples => examples(),
         Task::Mutations { json } => mutations(json),
+        Task::Mutants { only } => mutants::run(only.as_deref()),
         Task::Bench(bench) => bench.run(),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use recount_servers::{Postgres, Programs};
 
-use crate::run;
+use crate::{mutants, run};
 
 /// Tells the tests where a server is.
 const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
@@ -54,6 +54,9 @@ pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
         run::cargo_with(&[&["test"], &options[..]].concat(), &environment)?;
     }
     println!("the tests took {} s", started.elapsed().as_secs());
+    if everything {
+        mutants::run(None)?;
+    }
     match major {
         Some(major) if everything => newest(&place, Some(major)),
         None if everything => {

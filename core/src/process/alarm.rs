@@ -90,6 +90,8 @@ impl<P: Process> Source for DueTimers<P> {
                 return Ok(ready);
             }
             tokio::select! {
+                // So that a simulation is the same each time.
+                biased;
                 () = tokio::time::sleep(self.wait) => {}
                 () = self.desk.timer_set.notified(), if self.idle => {}
             }
@@ -137,11 +139,7 @@ impl<P: Process> Sink for Alarm<P> {
                 Ok(())
             }
             // It is parked with the timer still set, which is then due again when it is redriven.
-            Err(NoStep::Failed(error)) => {
-                let position =
-                    self.desk.load(instance).await.map_or_else(|_| crate::Position::START, |now| now.ledger.last);
-                self.desk.park(instance, position, &error, &metadata).await
-            }
+            Err(NoStep::Failed(error)) => self.desk.park(instance, None, &error, &metadata).await,
             Err(no_step) => {
                 self.desk.counts.no_step(&no_step);
                 Ok(())

@@ -37,7 +37,8 @@ pub(crate) enum What<P: Process> {
     },
     Timer(TimerRecord),
     Park {
-        position: Position,
+        /// The position of the input that failed; none if a timer or a command did.
+        input: Option<Position>,
         error: Arc<str>,
     },
     Resume,
@@ -140,6 +141,9 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 let request = may_take(ledger, *position, *redriven)
                     .and_then(|()| ledger.request(refused.request).ok_or(NoStep::Unknown))?;
                 // The compensation finds out about refused requests by itself.
+                if ledger.is_over() {
+                    return Err(NoStep::Late);
+                }
                 let (Some(command), None, Mode::Running) = (&request.command, refused.undo, ledger.mode) else {
                     return Err(NoStep::Ignored);
                 };
@@ -162,9 +166,12 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 let why = Why::Timer { timer: text, generation, due };
                 step(why, &|| instance.state.due(&timer, &Moment::new(due)))
             }
-            What::Park { position, error } => match &ledger.parked {
+            What::Park { input, error } => match &ledger.parked {
                 Some(halt) if halt.error == *error && !halt.redriven => Err(NoStep::Duplicate),
-                _ => one(Record::Parked(ParkedRecord { position: *position, error: error.to_string() })),
+                _ => one(Record::Parked(ParkedRecord {
+                    position: input.unwrap_or_else(|| ledger.next_input()),
+                    error: error.to_string(),
+                })),
             },
             What::Resume if ledger.parked.is_some() => one(Record::Resumed(ResumedRecord {})),
             What::Compensated { requests } if ledger.mode == Mode::Compensating => {

@@ -9,6 +9,7 @@ use smol_str::{SmolStr, ToSmolStr};
 use super::decide::{Heard, Turn, What};
 use super::desk::{After, Desk};
 use super::instance::NoStep;
+use super::ledger::Mode;
 use super::record::{Record, RefusedRecord, types};
 use super::start::{StartAt, start_of};
 use super::{Process, Route, Routed};
@@ -142,6 +143,12 @@ impl<P: Process> Reactor<P> {
     async fn step(&self, arrival: &Arrival<P>, turn: Turn) -> Result<bool, BoxError> {
         let Arrival { instance, what, recorded } = arrival;
         let (position, at) = (recorded.position, recorded.recorded_at);
+        if let Err(error) = Desk::<P>::stream(instance) {
+            // No instance can have this id, so there is nothing to park.
+            tracing::error!(process = P::NAME, %position, %error, "the input names an impossible instance");
+            self.desk.counts.no_step(&NoStep::Unknown);
+            return Ok(true);
+        }
         let what = match what {
             Arrived::Input { input, starts } => What::Input(Heard {
                 input: Arc::clone(input),
@@ -167,22 +174,23 @@ impl<P: Process> Reactor<P> {
                 }
             }
             Err(NoStep::Failed(error)) => {
-                self.desk.park(instance, position, &error, &metadata).await?;
+                self.desk.park(instance, Some(position), &error, &metadata).await?;
                 return Ok(false);
             }
             Err(no_step) => {
                 self.desk.counts.no_step(&no_step);
                 if no_step == NoStep::Unexpected {
                     let event_type = &recorded.data.event_type;
-                    tracing::warn!(process = P::NAME, %instance, %position, %event_type, "unexpected input");
+                    tracing::info!(process = P::NAME, %instance, %position, %event_type, "unexpected input");
                 }
                 // The program may have died between a start and the inputs that were held for it.
                 if no_step == NoStep::Duplicate
                     && let Arrived::Input { starts: true, .. } = arrival.what
                     && turn != Turn::Held
                 {
-                    let instance_now = self.desk.load(instance).await?;
-                    return self.take_held(instance, instance_now.ledger.held).await;
+                    let loaded = self.desk.load_or_park(instance, &metadata).await?;
+                    let Some(loaded) = loaded else { return Ok(false) };
+                    return self.take_held(instance, loaded.ledger.held).await;
                 }
             }
         }
@@ -213,16 +221,22 @@ impl<P: Process> Reactor<P> {
     /// Handles the inputs that wait since the instance was parked, in order, and then lets it go on. The order to do so has a
     /// position of its own: later inputs follow in the same lane.
     async fn redrive(&self, instance: &SmolStr, ordered: &RecordedEvent) -> Result<(), BoxError> {
-        let Ok(loaded) = self.desk.load(instance).await else { return Ok(()) };
-        let ledger = loaded.ledger;
+        let metadata = Metadata::caused_by(ordered);
+        let loaded = self.desk.load_or_park(instance, &metadata).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         let Some(halt) = ledger.parked else { return Ok(()) };
+        if ledger.mode != Mode::New && !self.take_held(instance, ledger.held).await? {
+            return Ok(());
+        }
         let after = before(halt.position).max(ledger.last);
         for arrival in self.read(instance, after, before(ordered.position)).await? {
             if !self.step(&arrival, Turn::Redriven).await? {
                 return Ok(());
             }
         }
-        self.desk.decide(instance, What::Resume, &Metadata::caused_by(ordered)).await?.ok();
+        if let Err(NoStep::Failed(error)) = self.desk.decide(instance, What::Resume, &metadata).await? {
+            self.desk.park(instance, None, &error, &metadata).await?;
+        }
         Ok(())
     }
 

@@ -84,17 +84,21 @@ impl<P: Process> Sender<P> {
             self.desk.timer_set.notify_one();
         }
         timers::remove(store, P::NAME, &instance, &step.cancelled).await?;
-        if step.next == Next::Compensate {
-            return self.compensate(errand).await;
-        }
-        if !step.undos.is_empty() {
+        if step.next == Next::Compensate || !step.undos.is_empty() {
             self.compensate(errand).await?;
+        }
+        if step.next == Next::Compensate {
+            return Ok(());
         }
         let version = errand.recorded.version.get();
         for (index, request) in (0..).zip(&step.requests) {
-            // Best spared, not relied upon: a command that is sent all the same is undone like the others.
-            if !self.desk.sends(errand.stream) {
-                return Ok(());
+            // Spares commands that would be undone at once, or that wait for an operator. They are sent when the instance
+            // goes on, so the newest state decides.
+            if !self.desk.seems_to_send(errand.stream) {
+                let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
+                if loaded.is_none_or(|loaded| !loaded.ledger.sends()) {
+                    return Ok(());
+                }
             }
             let id = RequestId { step: version, index };
             if !self.request(errand, id, &request.command).await? {
@@ -109,8 +113,7 @@ impl<P: Process> Sender<P> {
         match self.send(errand, id, None, command).await? {
             Sent::Done | Sent::Refused | Sent::Void => Ok(true),
             Sent::Failed(error) => {
-                let position = errand.recorded.position;
-                self.desk.park(&errand.instance(), position, &error, &errand.metadata()).await?;
+                self.desk.park(&errand.instance(), None, &error, &errand.metadata()).await?;
                 Ok(false)
             }
         }
@@ -119,7 +122,8 @@ impl<P: Process> Sender<P> {
     /// An instance was parked and goes on: its commands and timers may be missing.
     async fn resume(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
-        let ledger = self.desk.load(&instance).await?.ledger;
+        let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         timers::put(&*self.desk.engine.store, P::NAME, &instance, &ledger.pending_timers()).await?;
         self.desk.timer_set.notify_one();
         if !ledger.sends() {
@@ -192,6 +196,7 @@ impl<P: Process> Sender<P> {
                 Ok(Sent::Refused)
             }
             Err(AppendError::KeyReused { .. }) => self.settled(errand, &key).await,
+            Err(error) if is_archived(&error, errand) => Ok(Sent::Void),
             Err(error) => Err(error.into()),
         }
     }
@@ -223,6 +228,7 @@ impl<P: Process> Sender<P> {
                     return Ok(false);
                 }
                 Err(AppendError::KeyReused { .. }) => first = store.find_append(&key).await?,
+                Err(error) if is_archived(&error, errand) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -241,6 +247,16 @@ impl<P: Process> Sender<P> {
         let append = Append::to(errand.stream.clone(), ExpectedVersion::StreamExists, vec![event]);
         self.desk.engine.append(Append { idempotency: Some(idempotency), ..append }).await.map(drop)
     }
+}
+
+/// Whether the stream of the instance takes no more events. An operator has archived it while a request was open.
+fn is_archived(error: &AppendError, errand: Errand<'_>) -> bool {
+    let closed = matches!(error, AppendError::Conflict(conflict) if !conflict.can_retry());
+    if closed {
+        let (stream, position) = (errand.stream, errand.recorded.position);
+        tracing::error!(%stream, %position, %error, "the outcome of a request can't be recorded");
+    }
+    closed
 }
 
 /// Whether the first outcome of a key is an event of the instance: the request was refused or withdrawn.

@@ -14,7 +14,8 @@ impl<P: Process> Sender<P> {
     pub(super) async fn compensate(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
         loop {
-            let ledger = self.desk.load(&instance).await?.ledger;
+            let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
+            let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
             if ledger.mode != Mode::Compensating || ledger.stuck.is_some() || ledger.parked.is_some() {
                 return Ok(());
             }
@@ -30,7 +31,7 @@ impl<P: Process> Sender<P> {
                 // A step added an undo meanwhile.
                 Err(NoStep::Stale) => {}
                 Err(NoStep::Failed(error)) => {
-                    return self.desk.park(&instance, errand.recorded.position, &error, &errand.metadata()).await;
+                    return self.desk.park(&instance, None, &error, &errand.metadata()).await;
                 }
                 Err(_) => return Ok(()),
             }

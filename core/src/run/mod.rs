@@ -19,11 +19,11 @@ pub use consumer::{
 pub(crate) use consumer::{Registered, Registry, guarded};
 pub use fold::Fold;
 pub use in_memory::InMemory;
-pub use inline::{Inline, Inlines};
+pub use inline::{EndedTransaction, Inline, Inlines};
 pub(crate) use process_status::RunningProcess;
 pub use process_status::{ProcessCounts, ProcessStatus, Troubles};
 pub use projection::Projection;
-pub use reaction::{Commands, Reaction};
+pub use reaction::{Activity, Call, Commands, Reaction};
 pub use read_model::{CheckpointError, ReadModel};
 pub use rebuild::{RebuildError, StoredCheckpoint};
 pub use subscription::{Delivery, Subscription};

@@ -18,6 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
+use crate::StoreWaits;
 pub(crate) use aggregate::{AggregateMetrics, CommandOutcome, Entry, LoadSource};
 pub(crate) use consumer::ConsumerMetrics;
 pub use context::TraceContext;
@@ -43,7 +44,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: &'static str) -> Self {
+    pub(crate) fn new(store: &'static str, waits: &StoreWaits) -> Self {
         let registrar = Registrar::detect();
         let version = [("version", env!("CARGO_PKG_VERSION")), ("store", store)];
         registrar.gauge(&metric::BUILD_INFO, &version).set(1.0);
@@ -51,7 +52,7 @@ impl Metrics {
             registrar,
             commands: registrar.sampler(),
             shared: registrar.histogram(&metric::COMMAND_SHARED, &[]),
-            store: StoreMetrics::new(registrar, store),
+            store: StoreMetrics::new(registrar, store, waits),
             aggregates: RwLock::default(),
         }
     }

@@ -1,9 +1,10 @@
-//! What a process promises, without faults.
+//! The promises of a process, without faults.
 
 use recount_core::InstanceState::{Compensated, Ended, Parked, Stuck, Waiting};
 
 use super::domain::{DECLINED, JAMMED, PANICS, UNANSWERED};
 use super::oracle::check;
+use super::scenario::Scenario;
 use super::world::World;
 use crate::store::Harness;
 
@@ -18,7 +19,7 @@ pub async fn an_order_is_fulfilled(harness: &dyn Harness) {
     check(&world, 1).await;
 }
 
-/// A refusal undoes what took effect.
+/// A refusal undoes the effects before it.
 pub async fn a_declined_payment_releases_the_stock(harness: &dyn Harness) {
     let world = World::new(harness.open().await);
     let program = world.program();
@@ -50,22 +51,6 @@ pub async fn an_overdue_payment_is_given_up(harness: &dyn Harness) {
     world.reaches(1, Waiting).await;
     world.reaches(1, Compensated).await;
     program.shut_down().await;
-    check(&world, 1).await;
-}
-
-/// A timer that was due while nothing ran fires once, with its due time.
-pub async fn a_timer_due_while_nothing_runs_fires_once(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    world.fill(1, 100).await;
-    world.place(1, UNANSWERED).await;
-    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
-    program.die();
-    tokio::time::sleep(super::domain::PAYMENT_TIME).await;
-    let (first, second) = (world.program(), world.program());
-    world.reaches(1, Compensated).await;
-    first.shut_down().await;
-    second.shut_down().await;
     check(&world, 1).await;
 }
 
@@ -107,7 +92,7 @@ pub async fn a_stuck_compensation_is_resolved(harness: &dyn Harness) {
 }
 
 /// A panic parks the instance, its inputs wait, and others go on.
-pub async fn a_panic_parks_one_instance(harness: &dyn Harness) {
+pub async fn c26_a_panic_parks_one_instance(harness: &dyn Harness) {
     let world = World::new(harness.open().await);
     let program = world.program();
     for order in [1, 2] {
@@ -127,4 +112,30 @@ pub async fn a_panic_parks_one_instance(harness: &dyn Harness) {
     assert!(!world.log(1).await.contains("suite_fulfilment.noted"), "the input behind the failure waits");
     program.shut_down().await;
     check(&world, 2).await;
+}
+
+/// A payment that the process has not asked for is given back, too, also if it comes while the compensation is stuck.
+pub async fn an_undo_without_a_command_is_sent(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 1000).await;
+    world.place(1, JAMMED).await;
+    world.reaches(1, Stuck).await;
+    world.pay(1).await;
+    world.until_log(1, "suite_fulfilment.paid", 1).await;
+    world.fill(1, 0).await;
+    world.redrive(1).await;
+    world.reaches(1, Compensated).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// A step with an undo of its own sends its commands all the same.
+pub async fn a_step_with_an_undo_sends_its_commands(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    Scenario::PaidByHand.play(&world, 1).await;
+    world.reaches(1, Ended).await;
+    program.shut_down().await;
+    check(&world, 1).await;
 }

@@ -1,0 +1,148 @@
+//! `cargo xtask mutants`: builds the sources with deliberate defects, and demands that the tests find each.
+//!
+//! The product's sources know nothing of it: the defects are put into a copy of the workspace, all at once, and an environment
+//! variable chooses one when a test runs.
+
+mod copy;
+mod table;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use table::{EDITS, Edit, MUTANTS, Mutant};
+
+/// The package with the tests, and its test program.
+const PACKAGE: &str = "recount-store-memory";
+const PROGRAM: &str = "suite";
+/// Chooses the defect.
+const VARIABLE: &str = "RECOUNT_MUTANT";
+/// How long a test may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where the function is that the edits call.
+const LIBRARY: &str = "core/src/lib.rs";
+/// The function.
+const CHOICE: &str = r#"
+/// Whether this defect is chosen.
+pub(crate) fn mutant(name: &str) -> bool {
+    static CHOSEN: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var("RECOUNT_MUTANT").ok());
+    CHOSEN.as_deref() == Some(name)
+}
+"#;
+
+/// Tests all mutants, or one.
+pub(crate) fn run(only: Option<&str>) -> Result<()> {
+    let started = Instant::now();
+    let chosen: Vec<&Mutant> = MUTANTS.iter().filter(|mutant| only.is_none_or(|only| only == mutant.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        bail!("there is no such mutant, only {}", names.join(", "));
+    }
+    check_names()?;
+    let root = std::env::current_dir()?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |target| root.join(target));
+    // A target directory of its own: cargo takes the packages of the copy for those of the workspace.
+    let (copy, target) = (target.join("mutants/source"), target.join("mutants/target"));
+    copy::mirror(&root, &copy, &mutate(&root)?)?;
+    let program = build(&copy, &target)?;
+    // Without a defect all of the tests pass, so a failure is the defect's.
+    for mutant in &chosen {
+        let outcome = test(&program, &copy, mutant, None)?;
+        ensure!(outcome.status.success(), "without a defect {} fails:\n{}", mutant.test, text(&outcome));
+    }
+    let mut survivors = Vec::new();
+    for mutant in &chosen {
+        let began = Instant::now();
+        let outcome = test(&program, &copy, mutant, Some(mutant.name))?;
+        let found = !outcome.status.success() && text(&outcome).contains("panicked at");
+        let word = if found { "found" } else { "SURVIVED" };
+        println!("{word:>8} {} by {} in {} ms", mutant.name, mutant.test, began.elapsed().as_millis());
+        if !found {
+            survivors.push(mutant.name);
+        }
+    }
+    println!("{} mutants took {} s", chosen.len(), started.elapsed().as_secs());
+    ensure!(survivors.is_empty(), "the tests do not find {}", survivors.join(", "));
+    Ok(())
+}
+
+/// Fails unless each mutant has an edit, and each edit a mutant.
+fn check_names() -> Result<()> {
+    for mutant in MUTANTS {
+        let asks = format!("crate::mutant(\"{}\")", mutant.name);
+        ensure!(EDITS.iter().any(|edit| edit.replace.contains(&asks)), "no edit makes the mutant {}", mutant.name);
+    }
+    for edit in EDITS {
+        for asked in edit.replace.split("crate::mutant(\"").skip(1) {
+            let name = asked.split('"').next().unwrap_or_default();
+            ensure!(MUTANTS.iter().any(|mutant| mutant.name == name), "the mutant {name} is in no table");
+        }
+    }
+    Ok(())
+}
+
+/// The files with defects.
+fn mutate(root: &Path) -> Result<BTreeMap<&'static str, String>> {
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).with_context(|| file.to_owned());
+    let mut files = BTreeMap::from([(LIBRARY, read(LIBRARY)? + CHOICE)]);
+    for Edit { file, find, replace } in EDITS {
+        let text = match files.entry(*file) {
+            Entry::Occupied(text) => text.into_mut(),
+            Entry::Vacant(place) => place.insert(read(file)?),
+        };
+        let count = text.matches(find).count();
+        ensure!(count == 1, "`{find}` occurs {count} times in {file}: mend the table of mutants");
+        *text = text.replacen(find, replace, 1);
+    }
+    Ok(files)
+}
+
+/// Builds the test program of the copy.
+fn build(copy: &Path, target: &Path) -> Result<PathBuf> {
+    let output = Command::new("cargo")
+        .args(["test", "-p", PACKAGE, "--test", PROGRAM, "--no-run"])
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", target)
+        .stdout(Stdio::inherit())
+        .output()
+        .context("cargo can't be started")?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the mutants don't compile: mend the table of mutants\n{log}");
+    let shown =
+        log.lines().find_map(|line| line.trim().strip_prefix("Executable ")?.split('(').nth(1)?.strip_suffix(')'));
+    Ok(copy.join(shown.with_context(|| format!("cargo names no test program:\n{log}"))?))
+}
+
+/// Runs the test of a mutant.
+fn test(program: &Path, copy: &Path, mutant: &Mutant, chosen: Option<&str>) -> Result<Output> {
+    let name = format!("process::{}", mutant.test);
+    let mut child = Command::new(program)
+        .args(["--exact", &name])
+        .envs(chosen.map(|chosen| (VARIABLE, chosen)))
+        .current_dir(copy)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| program.display().to_string())?;
+    let started = Instant::now();
+    while child.try_wait()?.is_none() {
+        if started.elapsed() > LIMIT {
+            child.kill()?;
+            child.wait()?;
+            bail!("{name} takes longer than {LIMIT:?} with the mutant {chosen:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output()?;
+    ensure!(text(&output).contains("running 1 test\n"), "there is no test {name}");
+    Ok(output)
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
