@@ -1,4 +1,4 @@
-//! Notifications: what customers are told of their orders, and a read model that stands in for a mail service's outbox.
+//! Notifications: the messages to customers about their orders, and a read model that stands in for a mail service's outbox.
 
 use recount::{Aggregate, Apply, BoxError, Command, Event, Handle, Projection, ReadModel, RecordedEvent, Shape};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use crate::tables::Tables;
 use crate::user::CustomerEvent;
 use crate::values::{CustomerId, OrderId};
 
-/// What became of an order.
+/// The outcome of an order.
 #[derive(Shape, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum News {
@@ -62,7 +62,7 @@ impl News {
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event(name = "notification")]
 pub enum NotificationEvent {
-    /// The customer was told what became of the order.
+    /// The customer was told the outcome of the order.
     Told {
         #[event(tag)]
         order: OrderId,
@@ -71,7 +71,7 @@ pub enum NotificationEvent {
     },
 }
 
-/// Tells the customer what became of an order. Its stream is named by the order: it can only happen once.
+/// Tells the customer the outcome of an order. Its stream is named by the order: it can only happen once.
 #[derive(Command, Clone, Debug)]
 #[command(aggregate = Notification, create)]
 pub struct TellCustomer {

@@ -90,7 +90,7 @@ pub struct Notified {
     pub example: String,
 }
 
-/// What became of orders.
+/// The orders of one outcome.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// `open` if it is not known yet.
