@@ -50,7 +50,7 @@ points! {
     /// A refusal is recorded, and the reactor dies: the process hears of it once.
     c11_the_step_of_a_refusal: Restocked at appends_step("refusal");
     /// A command had nothing to do, and that is not recorded.
-    c12_a_command_without_events: Overdue at Box::new(is_without_events);
+    c12_a_command_without_events: PaidByHand at Box::new(is_without_events);
     /// An undo took effect, and nothing tells of it: the repeated undo has the first outcome.
     c14_an_undo: Declined at appends("suite_stock.released");
     /// An undo was refused, and that is not recorded.
