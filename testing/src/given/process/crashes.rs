@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use recount_core::{EventStore, Process};
 
-use super::running::{RunningProcess, later};
+use super::running::RunningProcess;
 use crate::given::storage::{causes, fail};
 use crate::{Fault, Operation};
 
@@ -53,13 +53,6 @@ impl<P: Process> RunningProcess<P> {
 
     /// As [`pass`](Self::pass), with crashes at each append.
     pub(super) async fn pass_with_crashes(&mut self, time: Duration) {
-        let end = later(self.now().await, time);
-        self.idle_with_crashes().await;
-        while self.sleep_until_due(end).await {
-            self.restart();
-            self.idle_with_crashes().await;
-        }
-        self.restart();
-        self.idle_with_crashes().await;
+        self.pass_with(time, async |run| run.idle_with_crashes().await).await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod any_order;
 mod crashes;
+mod look;
 mod running;
 mod step;
 

@@ -4,11 +4,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use recount_core::{
-    Aggregate, Append, BoxError, Consumers, Event, EventData, ExpectedRevision, ExpectedVersion, InstanceStatus,
-    Namespace, Process, Query, ReadAll, RecordedEvent, Recount, RetryBudget, StartAt, StateStore, Status, Store,
-    StreamId, TimelineEntry, Timestamp,
+    Aggregate, Append, BoxError, Consumers, Event, EventData, ExpectedRevision, ExpectedVersion, Namespace, Process,
+    Recount, RetryBudget, StartAt, StateStore, Status, Store, StreamId, Timestamp,
 };
 
 use crate::FaultyStore;
@@ -76,7 +74,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// ```
 pub struct RunningProcess<P> {
     pub(super) store: Arc<dyn Store>,
-    recount: Recount,
+    pub(super) recount: Recount,
     /// `None` while the program is down.
     pub(super) program: Option<Program>,
     process: PhantomData<fn() -> P>,
@@ -188,18 +186,23 @@ impl<P: Process> RunningProcess<P> {
     /// # Panics
     /// As [`idle`](Self::idle).
     pub async fn pass(&mut self, time: Duration) {
-        let end = later(self.now().await, time);
-        self.idle().await;
+        self.pass_with(time, async |run| run.idle().await).await;
+    }
+
+    /// Lets time pass. Whenever something is due, the process does its work.
+    pub(super) async fn pass_with(&mut self, time: Duration, work: impl AsyncFn(&mut Self)) {
+        let end = self.now().await.saturating_add(time).unwrap_or(Timestamp::MAX);
+        work(self).await;
         while self.sleep_until_due(end).await {
             self.restart();
-            self.idle().await;
+            work(self).await;
         }
         self.restart();
-        self.idle().await;
+        work(self).await;
     }
 
     /// Sleeps until the next timer is due, but not past the end. Returns whether there is one.
-    pub(super) async fn sleep_until_due(&mut self, end: Timestamp) -> bool {
+    async fn sleep_until_due(&mut self, end: Timestamp) -> bool {
         self.program = None;
         let due = match self.next_due().await {
             Ok(due) => due.filter(|due| *due <= end),
@@ -216,11 +219,17 @@ impl<P: Process> RunningProcess<P> {
         }
     }
 
-    pub(super) async fn now(&self) -> Timestamp {
+    async fn now(&self) -> Timestamp {
         match StateStore::now(&*self.store).await {
             Ok(now) => now,
             Err(error) => fail(&format!("the store fails: {}", causes(&error))),
         }
+    }
+
+    /// Dispatches commands beside the process, and loads aggregates.
+    #[must_use]
+    pub const fn recount(&self) -> &Recount {
+        &self.recount
     }
 
     /// The program dies at once, and starts again.
@@ -246,70 +255,6 @@ impl<P: Process> RunningProcess<P> {
         }
         self.restart();
     }
-
-    /// The instance of this id.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub async fn instance(&self, id: &P::Id) -> InstanceStatus {
-        match self.recount.processes().instance(P::NAME, &id.to_string()).await {
-            Ok(Some(status)) => status,
-            Ok(None) => fail(&format!("there is no instance {id} of {}\n{}", P::NAME, self.log().await)),
-            Err(error) => fail(&format!("instance {id} can't be read: {}", causes(&*error))),
-        }
-    }
-
-    /// The timeline of the instance of this id: empty if there is none.
-    ///
-    /// # Panics
-    /// If the store fails.
-    pub async fn timeline(&self, id: &P::Id) -> Vec<TimelineEntry> {
-        match self.recount.processes().timeline(P::NAME, &id.to_string()).await {
-            Ok(timeline) => timeline.unwrap_or_default(),
-            Err(error) => fail(&format!("instance {id} can't be read: {}", causes(&*error))),
-        }
-    }
-
-    /// All events of a type, in order.
-    ///
-    /// # Panics
-    /// If one can't be read.
-    pub async fn events<E: Event>(&self) -> Vec<E> {
-        let recorded = self.recorded(E::query()).await;
-        let read = recorded.iter().map(|event| match E::from_recorded(event) {
-            Ok(event) => event,
-            Err(error) => fail(&format!("an event can't be read: {}", causes(&error))),
-        });
-        read.collect()
-    }
-
-    /// Dispatches commands beside the process, and loads aggregates.
-    #[must_use]
-    pub const fn recount(&self) -> &Recount {
-        &self.recount
-    }
-
-    async fn recorded(&self, query: Query) -> Vec<RecordedEvent> {
-        let events: Vec<_> = self.store.read_all(ReadAll::new(query)).collect().await;
-        match events.into_iter().collect() {
-            Ok(events) => events,
-            Err::<_, recount_core::StoreError>(error) => fail(&format!("the store fails: {}", causes(&error))),
-        }
-    }
-
-    /// All events of the store as text, one a line.
-    pub async fn log(&self) -> String {
-        let line = |event: &RecordedEvent| {
-            let payload = String::from_utf8_lossy(&event.data.payload);
-            format!("{} {} {} {payload}\n", event.position, event.stream, event.data.event_type)
-        };
-        self.recorded(Query::all()).await.iter().map(line).collect()
-    }
-}
-
-/// This much later.
-pub(super) fn later(time: Timestamp, by: Duration) -> Timestamp {
-    time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// The stream of an aggregate, and events as they are stored.
