@@ -2,5 +2,6 @@
 
 pub use crate::{
     Aggregate, Apply, BoxError, Command, Commands, Context, Decision, DispatchError, Event, Fold, Handle, HandleWith,
-    Id, InMemory, Projection, Reaction, Receipt, RecordedEvent, Recount,
+    Id, InMemory, Moment, Process, Projection, Reaction, Receipt, RecordedEvent, Recount, RefusedCommand, Route,
+    Routed, Step, Timer,
 };

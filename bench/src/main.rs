@@ -10,6 +10,7 @@ mod figures;
 mod import;
 mod keyed;
 mod postgres;
+mod process;
 mod raw;
 mod react;
 mod replay;
@@ -68,6 +69,7 @@ enum Part {
     Replay,
     Dispatch,
     React,
+    Process,
     Keyed,
     Batch,
     Import,
@@ -108,6 +110,9 @@ async fn core(json: Option<&Path>, directory: Option<PathBuf>, only: &[Part]) ->
     }
     if measured(Part::React) {
         react::measure_memory(&mut figures).await?;
+    }
+    if measured(Part::Process) {
+        process::measure_memory(&mut figures).await?;
     }
     if measured(Part::Keyed) {
         keyed::measure(&mut figures, &scratch.join("keyed.db")).await?;

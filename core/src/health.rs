@@ -9,7 +9,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::run::Registered;
-use crate::{Check, Condition, Health, Position, Query, ReadAll, Recount, Status, StoreError, Timestamp};
+use crate::{
+    Check, Condition, Health, Position, ProcessStatus, Query, ReadAll, Recount, Status, StoreError, Timestamp, Troubles,
+};
 
 /// How long an answer of the store counts.
 const FRESH: Duration = Duration::from_secs(1);
@@ -40,6 +42,9 @@ impl Recount {
         let mut checks = vec![store];
         let consumers = self.registry.list();
         checks.extend(consumers.iter().map(|consumer| consumer.check(head)));
+        let processes = self.registry.processes();
+        let instances = join_all(processes.iter().map(|process| process.status())).await;
+        checks.extend(instances.iter().map(check_instances));
         join_all(consumers.iter().map(|consumer| self.measure(consumer, head))).await;
         for check in &checks {
             self.engine.metrics.store.health(&check.name, check.status.is_ready());
@@ -72,19 +77,37 @@ impl Recount {
 
     /// Asks the store for its health and head, and sets its gauges. Returns the failure if there is one, and the head.
     async fn ask_store(&self) -> (Option<StoreError>, Option<Position>) {
-        let (health, head) =
-            tokio::join!(answered("health", self.engine.store.health()), answered("head", self.engine.store.head()));
         let metrics = &self.engine.metrics.store;
+        if metrics.are_recorded() {
+            // Before the requests that follow wait in the queue themselves.
+            metrics.queue.set(self.engine.store.queued() as f64);
+        }
+        let (health, head, ()) = tokio::join!(
+            answered("health", self.engine.store.health()),
+            answered("head", self.engine.store.head()),
+            self.measure_store(),
+        );
         if let Ok(head) = &head {
             metrics.head.set(head.get() as f64);
-        }
-        for pool in self.engine.store.pools() {
-            metrics.pool(pool.name, pool.size, pool.idle);
         }
         let known = head.as_ref().ok().copied();
         let failure = health.err().or_else(|| head.err());
         metrics.writable.set(f64::from(u8::from(failure.is_none())));
         (failure, known)
+    }
+
+    /// Sets the gauges of what the store measures itself.
+    async fn measure_store(&self) {
+        let metrics = &self.engine.metrics.store;
+        if !metrics.are_recorded() {
+            return;
+        }
+        for pool in self.engine.store.pools() {
+            metrics.pool(pool.name, pool.size, pool.idle);
+        }
+        if let Ok(lag) = answered("visibility_lag", self.engine.store.visibility_lag()).await {
+            metrics.safe_head_lag.set(lag.as_secs_f64());
+        }
     }
 
     /// The store's head, if it answers in time.
@@ -99,6 +122,8 @@ impl Recount {
         }
         let progress = consumer.progress();
         consumer.metrics.state(progress.status.state(), &Status::STATES);
+        let done = |to: Position| (progress.position.get() as f64 / to.get() as f64).min(1.0);
+        consumer.metrics.rebuilt(progress.rebuild.map_or(1.0, |rebuild| done(rebuild.to)));
         let Some(lag) = consumer.lag(progress.position, head) else { return };
         let age = if lag == 0 { Some(Duration::ZERO) } else { self.age_behind(progress.position).await };
         if let Some(age) = age {
@@ -114,6 +139,23 @@ impl Recount {
         let age = |event: crate::RecordedEvent| Timestamp::now().duration_since(event.recorded_at);
         Some(event.map(age).and_then(|age| age.try_into().ok()).unwrap_or_default())
     }
+}
+
+/// The check of a process's instances: degraded while one waits for an operator.
+fn check_instances(process: &ProcessStatus) -> Check {
+    let name = format!("process:{}:instances", process.name);
+    let Some(Troubles { parked, stuck, since }) = process.troubles else {
+        let message = "the store could not be asked for instances that can't go on";
+        return Check { name, status: Condition::Degraded, since: Timestamp::now(), message: Some(message.to_owned()) };
+    };
+    let (status, message) = if parked + stuck == 0 {
+        (Condition::Ok, None)
+    } else {
+        let message =
+            format!("{parked} parked and {stuck} stuck instances wait for an operator; redrive or resolve them");
+        (Condition::Degraded, Some(message))
+    };
+    Check { name, status, since, message }
 }
 
 /// The store's answer, or that it gave none in time.

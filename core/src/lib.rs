@@ -45,17 +45,18 @@ pub use domain::{
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    InstanceState, InstanceStatus, Moment, NoTimer, OrderError, Process, ProcessCommand, ProcessCounts,
+    InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process, ProcessCommand,
     ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome, RequestStatus, Route,
-    RouteOf, Routed, Sends, StartAt, Step, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
+    RouteOf, Routed, Sends, StartAt, Step, TimelineEntry, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
+    UnknownState,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;
 pub use run::{
-    CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery, Filter, FilterChange,
-    Fold, InMemory, Inline, Inlines, Lane, Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError,
-    RetryBudget, Runners, Sink, Source, Status, StoreSource, StoredCheckpoint, Subscription, TransientError,
-    is_transient,
+    Activity, Call, CheckpointError, Commands, ConsumerKind, Consumers, ConsumersBuilder, Delivered, Delivery,
+    EndedTransaction, Filter, FilterChange, Fold, InMemory, Inline, Inlines, Lane, ProcessCounts, ProcessStatus,
+    Progress, Projection, Reaction, ReadModel, Rebuild, RebuildError, RetryBudget, Runners, Sink, Source, Status,
+    StoreSource, StoredCheckpoint, Subscription, TransientError, Troubles, is_transient,
 };
 pub use shutdown::Unfinished;
 pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};
@@ -66,8 +67,8 @@ pub use store::{
     LeaseError, MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata,
     NameCollision, NameError, NamedAppend, Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream,
     RecordedEvent, Revision, RustType, StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store,
-    StoreError, StoreId, StoredNames, StreamAppend, StreamAppended, StreamId, StreamVersion, Tag, Timestamp, Transient,
-    Violation,
+    StoreError, StoreId, StoreWaits, StoredNames, StreamAppend, StreamAppended, StreamId, StreamVersion, Tag,
+    Timestamp, Transient, Violation,
 };
 pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,

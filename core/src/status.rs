@@ -1,8 +1,9 @@
 //! The running parts, as data.
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
-use crate::{Position, Progress, Recount};
+use crate::{Position, ProcessStatus, Progress, Recount};
 
 /// The parts that a [`Recount`] has started, and their progress. Errors in it may name streams: it is for operators.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -12,6 +13,8 @@ pub struct ApplicationStatus {
     /// The consumers whose owner holds them, in the order in which they were started. One that gave up stays, with its
     /// reason, until it is dropped.
     pub consumers: Vec<ConsumerStatus>,
+    /// The processes that run here.
+    pub processes: Vec<ProcessStatus>,
     /// How many tasks of dispatch are under way.
     pub background: usize,
 }
@@ -40,6 +43,8 @@ impl Recount {
     /// The parts that this handle has started, and their progress.
     pub async fn status(&self) -> ApplicationStatus {
         let head = self.head().await;
+        let running = self.registry.processes();
+        let processes = join_all(running.iter().map(|process| process.status())).await;
         let consumers = self.registry.list();
         let status = consumers.iter().map(|consumer| {
             let progress = consumer.progress();
@@ -48,6 +53,7 @@ impl Recount {
         ApplicationStatus {
             store: StoreStatus { kind: self.engine.store.kind(), head },
             consumers: status.collect(),
+            processes,
             background: self.engine.background.running(),
         }
     }

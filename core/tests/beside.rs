@@ -22,6 +22,8 @@ impl Source for Numbers {
     type Mark = u64;
     type Ticket = u64;
 
+    const HAS_POSITIONS: bool = true;
+
     async fn open(&mut self, after: Option<u64>) -> Result<(), BoxError> {
         self.next = after.unwrap_or(0);
         Ok(())

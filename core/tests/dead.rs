@@ -6,10 +6,13 @@ extern crate recount_core as recount;
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::*;
-use recount_core::{BoxError, Fold, InMemory, Projection, RecordedEvent, Recount, Status};
+use recount_core::{
+    BoxError, Commands, Consumers, Fold, InMemory, Position, Projection, Reaction, RecordedEvent, Recount, Status,
+};
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyReadModel, FaultyStore, Operation};
 
@@ -99,4 +102,195 @@ async fn progress_tells_since_when() {
     assert_ne!(first.status, later.status);
     let running = running.progress().remove(0);
     assert_eq!((&*running.name, running.kind.to_string()), ("faulty", "projection".to_owned()));
+}
+
+/// A read that breaks off after each first event: the event is handled, and the next read goes on behind it.
+#[tokio::test(start_paused = true)]
+async fn events_that_were_read_before_a_failure_are_handled() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let recount = Recount::new(store.clone());
+    let mut last = Position::START;
+    for _ in 0..5 {
+        last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
+    }
+    store.fail_always(Operation::ReadAll, Fault::After);
+    let count = counting();
+    let running = recount.consumers().projection(Arc::clone(&count), InMemory::new()).start();
+    let reached = tokio::time::timeout(Duration::from_secs(600), running.wait_for(last)).await;
+    reached.expect("it goes on").unwrap();
+    assert_eq!(*count.state(), 5);
+    assert!(matches!(running.progress()[0].status, Status::Waiting { .. }), "{:?}", running.progress());
+}
+
+/// An error that panics when it is shown, or asked for its source.
+#[derive(Clone, Copy, Debug)]
+enum Nasty {
+    Display,
+    Source,
+}
+
+impl std::fmt::Display for Nasty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        assert!(matches!(self, Self::Source), "boom in Display");
+        f.write_str("nasty")
+    }
+}
+
+impl std::error::Error for Nasty {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        assert!(matches!(self, Self::Display), "boom in source");
+        None
+    }
+}
+
+impl Projection for Nasty {
+    type Event = AccountEvent;
+    type ReadModel = InMemory;
+
+    fn name(&self) -> &str {
+        "nasty"
+    }
+
+    async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+        Err(Box::new(*self))
+    }
+}
+
+impl Reaction for Nasty {
+    type Event = AccountEvent;
+
+    fn name(&self) -> &str {
+        "nasty"
+    }
+
+    async fn on(&self, _: &AccountEvent, _: &RecordedEvent) -> Result<Commands, BoxError> {
+        Err(Box::new(*self))
+    }
+}
+
+/// Such an error is a failure like any other: it is tried again, and the consumer stops with the panic's message.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_shown_is_a_failure() {
+    for (nasty, message) in [(Nasty::Display, "boom in Display"), (Nasty::Source, "boom in source")] {
+        let (recount, _) = bank();
+        let _ = recount.dispatch(deposit("ada", 5)).await.unwrap();
+        let running = recount.consumers().projection(nasty, InMemory::new()).reaction(nasty).start();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        for progress in running.progress() {
+            let Status::Retrying { error, .. } = &progress.status else { panic!("{progress:?}") };
+            assert!(error.contains(message), "{error}");
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        for progress in running.progress() {
+            let Status::Stopped { error } = &progress.status else { panic!("{progress:?}") };
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}
+
+/// Blocks its thread for a while, and counts how many do so at once.
+#[derive(Default)]
+struct Blocking {
+    now: AtomicUsize,
+    at_most: AtomicUsize,
+}
+
+impl Projection for Blocking {
+    type Event = AccountEvent;
+    type ReadModel = InMemory;
+
+    fn name(&self) -> &str {
+        "blocking"
+    }
+
+    async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.at_most.fetch_max(now, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(400));
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// A consumer that was dropped may still be in its handler: one that is started again waits for its end, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_consumer_that_is_started_again_waits_for_the_end_of_the_one_before() {
+    let (recount, _) = bank();
+    let last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
+    let (blocking, model) = (Arc::new(Blocking::default()), InMemory::new());
+    let start = || recount.consumers().projection(Arc::clone(&blocking), model.clone()).start();
+    for _ in 0..2 {
+        let first = start();
+        while blocking.now.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(first);
+        // One that never ran is dropped as well.
+        drop(start());
+        let again = start();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = again.progress().remove(0);
+        let Status::Waiting { error, .. } = &now.status else { panic!("{now:?}") };
+        assert!(error.contains("projection blocking") && error.contains("has not ended"), "{error}");
+        drop(again);
+    }
+    let last_one = start();
+    last_one.wait_for(last).await.unwrap();
+    until_live(&last_one).await;
+    assert_eq!(blocking.at_most.load(Ordering::SeqCst), 1);
+    // A shutdown does not wait for it.
+    let third = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
+    while blocking.now.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(last_one);
+    let begun = std::time::Instant::now();
+    start().shutdown().await;
+    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    start().wait_for(third).await.unwrap();
+}
+
+async fn until_live(running: &Consumers) {
+    while running.progress()[0].status != Status::Live {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// After an outage a projection is `Live` only when it has caught up.
+#[tokio::test(start_paused = true)]
+async fn a_projection_is_not_live_between_an_outage_and_the_head() {
+    struct Slow;
+    impl Projection for Slow {
+        type Event = AccountEvent;
+        type ReadModel = FaultyReadModel<InMemory>;
+        fn name(&self) -> &str {
+            "slow"
+        }
+        async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(())
+        }
+    }
+    let (recount, _) = bank();
+    let model = FaultyReadModel::new(InMemory::new());
+    let running = recount.consumers().projection(Slow, model.clone()).start();
+    let mut last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
+    running.wait_for(last).await.unwrap();
+    until_live(&running).await;
+    model.fail_always(Fault::Before);
+    for _ in 0..600 {
+        last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
+    }
+    while !matches!(running.progress()[0].status, Status::Waiting { .. }) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    model.heal();
+    loop {
+        let now = running.progress().remove(0);
+        if now.status == Status::Live {
+            assert_eq!(now.position, last);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

@@ -186,6 +186,56 @@ async fn an_older_program_does_not_move_a_newer_checkpoint() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
+/// In a rolling deploy each program makes its choice once: the program that starts last hears of every event, and the one
+/// before it stops.
+#[tokio::test]
+async fn each_program_makes_its_choice_once() {
+    for choice in [FilterChange::GoOn, FilterChange::StartOver] {
+        let (recount, store) = bank();
+        let (narrow, count) = (Counting::<Deposits>(Arc::default(), std::marker::PhantomData), Arc::default());
+        let old = recount.consumers().reaction(narrow).on_filter_change(choice).start();
+        let _ = recount.dispatch(deposit("a", 100)).await.unwrap();
+        settled(&old, &store).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let wide = Counting::<AccountEvent>(Arc::clone(&count), std::marker::PhantomData);
+        let new = Recount::new(store.clone()).consumers().reaction(wide).on_filter_change(choice).start();
+        settled(&new, &store).await;
+        for _ in 0..20 {
+            let _ = recount.dispatch(withdraw("a", 1)).await.unwrap();
+            settled(&new, &store).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let over = until(&old, Progress::is_over).await;
+        let Status::Stopped { error } = over.status else { panic!("{over:?}") };
+        assert!(error.contains("removed account.opened, account.withdrawn"), "{choice:?}: {error}");
+        let heard = if choice == FilterChange::GoOn { 20 } else { 21 };
+        assert_eq!(count.load(Ordering::SeqCst), heard, "{choice:?}");
+        assert!(!new.progress()[0].is_over());
+    }
+}
+
+/// A newer program that has chosen to start over, and has stored no mark yet, is not overtaken by an older one.
+#[tokio::test(start_paused = true)]
+async fn an_older_program_does_not_adopt_a_checkpoint_that_starts_over() {
+    let (recount, store) = bank();
+    let old = Counting::<Deposits>(Arc::default(), std::marker::PhantomData);
+    let old = recount.consumers().reaction(old).on_filter_change(FilterChange::GoOn).start();
+    let _ = recount.dispatch(deposit("a", 5)).await.unwrap();
+    settled(&old, &store).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let key = Namespace::CONSUMER.key("reaction/counting").unwrap();
+    let entry = store.get(&key).await.unwrap().unwrap();
+    let mut stored: serde_json::Value = serde_json::from_slice(&entry.value).unwrap();
+    (stored["mark"], stored["filter"]) = (serde_json::Value::Null, serde_json::json!(["account.closed"]));
+    let value = serde_json::to_vec(&stored).unwrap().into();
+    let newer = store.put(&key, value, ExpectedRevision::Exact(entry.revision), None).await.unwrap();
+    let _ = recount.dispatch(deposit("a", 5)).await.unwrap();
+    let over = until(&old, Progress::is_over).await;
+    let Status::Stopped { error } = over.status else { panic!("{over:?}") };
+    assert!(error.contains("removed account.closed") || error.contains("added account.deposited"), "{error}");
+    assert_eq!(store.get(&key).await.unwrap().unwrap().revision, newer, "it is untouched");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_a_failure_unless_it_is_declared_done() {
     struct Overdraw(bool);

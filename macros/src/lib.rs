@@ -356,7 +356,7 @@ pub fn shape(input: TokenStream) -> TokenStream {
 /// | elsewhere | meaning |
 /// |---|---|
 /// | `#[timer(crate = "path")]` on the enum | where recount is, if not at `::recount` |
-/// | `#[serde(…)]` on a field | whatever serde allows on fields |
+/// | `#[serde(…)]` on a field | all attributes that serde allows on fields |
 ///
 /// Field types need serde's `Serialize` and `Deserialize`. Fields have names. The stored form is the identity of a timer, so the
 /// derive refuses fields without a fixed order (`HashMap`, `HashSet`), and `to_text` refuses values that would not be read as
@@ -415,9 +415,9 @@ pub fn route(input: TokenStream) -> TokenStream {
     process::route::derive(&parse_macro_input!(input as DeriveInput)).into()
 }
 
-/// Makes a struct a process: with a category for its streams, and the types and commands that it has to do with.
+/// Makes a struct a process: with a category for its streams, its input, fact and timer types, and its commands.
 ///
-/// Then implement the trait `Process`, which says what the process does. Without it the type does not compile.
+/// Then implement the trait `Process`: the steps that follow from inputs and timers. Without it the type does not compile.
 ///
 /// ```
 /// # use recount::{Aggregate, Apply, Command, Event, Handle, Route, Timer};
@@ -471,12 +471,12 @@ pub fn route(input: TokenStream) -> TokenStream {
 /// | `#[process(…)]` | meaning |
 /// |---|---|
 /// | `name = "fulfilment"` | the category of its streams, one for each instance (required) |
-/// | `id = OrderId` | what tells its instances apart; its text form is stored (required) |
+/// | `id = OrderId` | the type of an instance's id; its text form is stored (required) |
 /// | `input = OrderInput` | the events that it hears, a union with [routes](macro@Route) to the same `id` (required) |
 /// | `fact = FulfilmentFact` | the events that it remembers (required) |
 /// | `timer = FulfilmentTimer` | its [timers](macro@Timer); none if not given |
 /// | `commands(Reserve, Capture)` | the commands that it may send, and those that undo them (required) |
-/// | `unknown = ignore` | what happens to an input that doesn't start an instance, for one that was not started: `ignore` (the default), `hold` it for the start to come, or `park` it for an operator |
+/// | `unknown = ignore` | the outcome of an input that starts no instance and is for one that was not started: `ignore` it (the default), `hold` it until the instance starts, or `park` it for an operator |
 /// | `crate = "path"` | where recount is, if not at `::recount` |
 #[proc_macro_derive(Process, attributes(process))]
 pub fn process(input: TokenStream) -> TokenStream {

@@ -1,20 +1,16 @@
 //! The suite of keys finds stores that mix up the outcomes of requests which share an append.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+mod common;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
-use recount_core::{
-    Append, AppendError, Appended, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey, NamedAppend,
-    Namespace, Position, ReadAll, ReadStream, Revision, StateDelete, StateEntry, StateError, StateKey, StatePut,
-    StateStore, Store, StoreError, StoreId, StreamId, Timestamp,
-};
-use recount_store_memory::MemoryStore;
+use common::Mutant;
+use recount_core::{Append, AppendError, Appended, EventStore, Store, StoreError};
+use recount_testing::StoreWrapper;
 use recount_testing::store::support::everything;
 use recount_testing::store::{Harness, check, idempotency, key_retention, shared_keys};
-use tokio::sync::watch;
 
 /// A defect of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,18 +59,7 @@ const DEFECTS: [Defect; 13] = [
     Defect::ErasesWhatItForgets,
 ];
 
-/// A memory store with a defect, or without.
-#[derive(Clone)]
-struct Mutant {
-    store: MemoryStore,
-    defect: Option<Defect>,
-}
-
-impl Mutant {
-    fn has(&self, defect: Defect) -> bool {
-        self.defect == Some(defect)
-    }
-
+impl Mutant<Defect> {
     async fn append_unless_known(&self, mut append: Append) -> Result<Appended, AppendError> {
         if self.has(Defect::SwapsOutcomes)
             && let [first, second, ..] = &mut *append.slices
@@ -94,7 +79,10 @@ impl Mutant {
 }
 
 #[async_trait]
-impl EventStore for Mutant {
+impl StoreWrapper for Mutant<Defect> {
+    fn inner(&self) -> &dyn Store {
+        &self.store
+    }
     async fn append(&self, mut append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
         let repeated = append.clone();
@@ -122,9 +110,6 @@ impl EventStore for Mutant {
             outcome => outcome,
         }
     }
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
-        self.store.find_append(key).await
-    }
     async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
         match self.defect {
             Some(Defect::ForgetsNothing) => return Ok(0),
@@ -140,100 +125,11 @@ impl EventStore for Mutant {
         }
         .await
     }
-    fn identity(&self) -> StoreId {
-        self.store.identity()
-    }
-    fn read_stream(&self, read: ReadStream) -> EventStream {
-        self.store.read_stream(read)
-    }
-    fn read_all(&self, read: ReadAll) -> EventStream {
-        self.store.read_all(read)
-    }
-    async fn head(&self) -> Result<Position, StoreError> {
-        self.store.head().await
-    }
-    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
-        self.store.event_at(position).await
-    }
-    fn watch(&self) -> watch::Receiver<Position> {
-        self.store.watch()
-    }
-    async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
-        self.store.archive(stream).await
-    }
-    async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
-        self.store.erase(stream).await
-    }
-    async fn health(&self) -> Result<(), StoreError> {
-        self.store.health().await
-    }
-    async fn close(&self) {
-        self.store.close().await;
-    }
-}
-
-#[async_trait]
-impl StateStore for Mutant {
-    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-        self.store.get(key).await
-    }
-    async fn put(
-        &self,
-        key: &StateKey,
-        value: bytes::Bytes,
-        expected: ExpectedRevision,
-        time_to_live: Option<Duration>,
-    ) -> Result<Revision, StateError> {
-        self.store.put(key, value, expected, time_to_live).await
-    }
-    async fn delete(&self, key: &StateKey, expected: ExpectedRevision) -> Result<(), StateError> {
-        self.store.delete(key, expected).await
-    }
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.store.now().await
-    }
-    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
-        self.store.put_many(puts).await
-    }
-    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
-        self.store.delete_many(deletes).await
-    }
-    async fn list(
-        &self,
-        namespace: Namespace,
-        prefix: &str,
-        after: Option<&StateKey>,
-        limit: usize,
-    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        self.store.list(namespace, prefix, after, limit).await
-    }
-}
-
-#[async_trait]
-impl Harness for Mutant {
-    async fn open(&self) -> Arc<dyn Store> {
-        Arc::new(self.clone())
-    }
-    async fn open_another(&self) -> Arc<dyn Store> {
-        Arc::new(Self { store: MemoryStore::new(), defect: self.defect })
-    }
-    async fn save(&self) {}
-    async fn restore(&self) {}
 }
 
 /// The promises of keys that a store with this defect breaks.
 fn broken(defect: Option<Defect>) -> Vec<&'static str> {
-    let mut broken = Vec::new();
-    macro_rules! promises {
-        ($($topic:ident::$promise:ident)*) => {$(
-            let mutant = async { Mutant { store: MemoryStore::new(), defect } };
-            let kept = catch_unwind(AssertUnwindSafe(|| check(mutant, async |h: &dyn Harness| $topic::$promise(h).await)));
-            if kept.is_err() {
-                broken.push(stringify!($promise));
-            }
-        )*};
-    }
-    promises! {
+    common::broken! { defect;
         idempotency::a_repeated_key_returns_the_first_outcome
         idempotency::a_key_is_not_used_for_other_content
         shared_keys::each_request_of_a_shared_append_has_its_own_outcome
@@ -243,7 +139,6 @@ fn broken(defect: Option<Defect>) -> Vec<&'static str> {
         key_retention::no_more_keys_are_forgotten_than_asked
         key_retention::events_stay_when_their_keys_are_forgotten
     }
-    broken
 }
 
 #[test]

@@ -36,6 +36,16 @@ pub(crate) enum Failed {
     Answer(AppendError),
 }
 
+impl Failed {
+    /// The outcome, if it is a failure of the store.
+    pub(crate) fn answer(&self) -> Option<&StoreError> {
+        match self {
+            Self::Answer(AppendError::Store(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl From<sqlx::Error> for Failed {
     fn from(error: sqlx::Error) -> Self {
         Self::Call(error.into())

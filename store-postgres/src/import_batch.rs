@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::time::Duration;
 
-use recount_core::{AppendError, Conflict, Position, RecordedEvent, StoreError, StreamId, Violation};
+use recount_core::{AppendError, Conflict, EventId, Position, RecordedEvent, StoreError, StreamId, Violation};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row, SqlSafeStr};
 use sqlx_core::transaction::TransactionManager;
@@ -104,17 +104,18 @@ impl<'a> Session<'a> {
         self.lock(events).await?;
         let fresh = if self.careful > 0 { self.fresh(events).await? } else { events.iter().collect() };
         let imported = Imported { written: fresh.len() as u64, skipped: (events.len() - fresh.len()) as u64 };
-        let mut newest = None;
+        let (mut newest, mut last) = (None, None);
         if imported.written > 0 {
             let placed = self.place(fresh).await?;
-            newest = placed.last().map(|last| Position::new(last.position.cast_unsigned()));
+            last = placed.last().map(|last| (last.event.data.id, Position::new(last.position.cast_unsigned())));
+            newest = last.map(|(_, position)| position);
             self.copy(include_str!("sql/copy_events.sql"), &placed, Rows::event).await?;
             if placed.iter().any(|placed| !placed.event.data.tags.is_empty()) {
                 self.copy(include_str!("sql/copy_tags.sql"), &placed, Rows::tags).await?;
             }
         }
-        if let (Some(projections), Some((connection, _)), true) = (self.projections, &mut self.line, newest.is_some()) {
-            projections.advance(connection, None).await?;
+        if let (Some(projections), Some((connection, _)), Some(last)) = (self.projections, &mut self.line, last) {
+            take_in(projections, connection, last).await?;
         }
         // COPY does not check the store's identity, so check before the commit that the rows went to this store.
         self.say(include_str!("sql/check_store.sql")).await?;
@@ -267,5 +268,19 @@ impl<'a> Session<'a> {
         database.patiently(process, pin!(copy.send(rows.bytes()))).await?;
         database.patiently(process, pin!(copy.finish())).await?;
         Ok(())
+    }
+}
+
+/// Has the inline projections take the batch in. `last` is its last event.
+async fn take_in(
+    projections: &Projections,
+    connection: &mut PgConnection,
+    last: (EventId, Position),
+) -> Result<(), Failed> {
+    let Err(failed) = projections.advance(connection, None).await else { return Ok(()) };
+    let failed = Failed::from(failed);
+    match projections.committed(failed.answer(), last).await {
+        Some(source) => Err(StoreError::OutcomeUnknown { operation: OPERATION, source }.into()),
+        None => Err(failed),
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recount_core::{
-    Checkpoint, Direction, FilterId, Inline, Inlines, Position, ReadAll, RecordedEvent, StoreError, StoredNames,
+    BoxError, Checkpoint, Direction, EndedTransaction, EventId, FilterId, Inline, Inlines, Position, ReadAll,
+    RecordedEvent, StoreError, StoredNames,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row};
@@ -114,12 +115,15 @@ impl Projections {
         inline: &Inline<PostgresReadModel>,
         connection: &mut PgConnection,
     ) -> Result<(), Failed> {
+        let rows = self.ask(self.statement(include_str!("sql/select_transaction.sql")), connection).await?;
+        let transaction: String = rows.first().map_or(Ok(String::new()), |row| row.try_get(0)).during(OPERATION)?;
         let select = self.statement(include_str!("sql/select_checkpoint.sql")).bind(inline.name());
         let rows = self.ask(select, connection).await?;
         let stored = rows.first().map_or(Ok(Checkpoint::START), crate::read_model::checkpoint).during(OPERATION)?;
         let before = self.filter(inline, connection).await?;
         let checkpoint = inline.set_up(stored, before, connection, SET_UP).await?;
         check_depth(connection, 1)?;
+        self.check_transaction(&transaction, inline.name(), connection).await?;
         let write = self.statement(include_str!("sql/write_inline_checkpoint.sql")).bind(inline.name());
         let write = write.bind(checkpoint.position.as_i64()).bind(checkpoint.store.map(|id| id.0));
         let write = write.bind(checkpoint.event.map(|id| id.0)).bind(inline.filter().id().0);
@@ -232,24 +236,58 @@ impl Projections {
 
     /// Moves the checkpoints from where they were.
     async fn move_on(&self, moves: Moves<'_>, transaction: &str, connection: &mut PgConnection) -> Result<(), Failed> {
-        let Some(name) = moves.names.first().map(ToString::to_string) else { return Ok(()) };
-        let wanted = moves.names.len();
+        if moves.names.is_empty() {
+            return Ok(());
+        }
+        let (wanted, names) = (moves.names.len(), moves.names.join(", "));
         let write = self.statement(include_str!("sql/move_inline_checkpoints.sql")).bind(moves.names);
         let write = write.bind(moves.from).bind(moves.to).bind(moves.filters).bind(transaction);
         if self.ask(write, connection).await?.len() == wanted {
             return Ok(());
         }
-        let source = "a handler of an inline projection ended the transaction, or a checkpoint was moved meanwhile: \
-                      a projection of that name runs elsewhere too";
-        Err(StoreError::Projection { projection: name, source: source.into() }.into())
+        self.check_transaction(transaction, &names, connection).await?;
+        let source = "a checkpoint was moved meanwhile: a projection of that name runs elsewhere too";
+        Err(StoreError::Projection { projection: names, source: source.into() }.into())
+    }
+
+    /// Fails if a handler of these projections ended the transaction with this id.
+    async fn check_transaction(&self, id: &str, names: &str, connection: &mut PgConnection) -> Result<(), Failed> {
+        let same = self.statement(include_str!("sql/same_transaction.sql")).bind(id);
+        let rows = self.ask(same, connection).await?;
+        if rows.first().map_or(Ok(false), |row| row.try_get::<bool, _>(0)).during(OPERATION)? {
+            return Ok(());
+        }
+        Err(EndedTransaction::by(names).unrecorded().into())
+    }
+
+    /// The source of a [`StoreError::OutcomeUnknown`] if the append is recorded although its transaction failed, since a
+    /// handler committed it before, or if that can't be found out. `last` is its last event.
+    ///
+    /// The transaction must be undone, or about to be: what is recorded by then was committed by a handler.
+    pub(crate) async fn committed(&self, failed: Option<&StoreError>, last: (EventId, Position)) -> Option<BoxError> {
+        let (EventId(id), position) = last;
+        let select = self.statement(include_str!("sql/select_at.sql")).bind(position.as_i64()).bind(id);
+        match self.database().read(OPERATION, select).await {
+            Ok(rows) if rows.is_empty() => None,
+            Ok(_) => Some(self.blamed(failed).recorded(position)),
+            Err(error) => Some(error.into()),
+        }
+    }
+
+    /// The projection that failed, or all of them if that is not known.
+    pub(crate) fn blamed(&self, failed: Option<&StoreError>) -> EndedTransaction {
+        match failed {
+            Some(StoreError::Projection { projection, .. }) => EndedTransaction::by(projection.clone()),
+            _ => EndedTransaction::by(self.inlines.iter().map(Inline::name).collect::<Vec<_>>().join(", ")),
+        }
     }
 }
 
-/// Fails if a handler left a savepoint open or ended the transaction.
+/// Fails if a handler left a savepoint open.
 fn check_depth(connection: &PgConnection, depth: usize) -> Result<(), StoreError> {
     if Manager::get_transaction_depth(connection) == depth {
         return Ok(());
     }
-    let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
+    let source = "a handler of an inline projection left a savepoint open".into();
     Err(StoreError::Backend { operation: OPERATION, source })
 }

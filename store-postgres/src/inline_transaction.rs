@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use recount_core::StoreError;
+use recount_core::{EndedTransaction, StoreError};
 use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr};
 use sqlx_core::transaction::TransactionManager;
 use tokio::time::timeout;
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use crate::database::{Line, pause};
 use crate::error::{Cause, Class, is_undone};
 use crate::inline::{BATCH, Manager, OPERATION, Projections};
-use crate::resolve;
 use crate::writer::{Failed, hang_up};
+use crate::{patience, resolve};
 
 /// How often a transaction without an append is tried again.
 const ATTEMPTS: usize = 8;
@@ -32,7 +32,7 @@ impl Projections {
             }
             match done {
                 Ok(caught_up) => return Ok(caught_up),
-                Err(Failed::Answer(error)) => return Err(error),
+                Err(Failed::Answer(error)) => return Err(EndedTransaction::without_append(OPERATION, error)),
                 Err(Failed::Call(cause)) => {
                     let again = matches!(cause.class(), Class::Contention | Class::Ended | Class::Lost);
                     if attempt == ATTEMPTS || !again {
@@ -64,7 +64,7 @@ impl Projections {
 
     /// Begins a transaction that holds the gate alone. If this side falls silent in it, the server ends it.
     pub(crate) async fn begin(&self, line: &mut Option<Line>) -> Result<(), Failed> {
-        let Some(Line { connection, process }) = line.as_mut() else { return Err(closed()) };
+        let Some(Line { connection, process }) = line.as_mut() else { return Err(lost()) };
         let idle = (self.database().patience() * 2).as_millis().clamp(1, i32::MAX as u128);
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = {idle}; {}",
@@ -80,7 +80,7 @@ impl Projections {
     }
 
     pub(crate) async fn commit(&self, line: &mut Option<Line>) -> Result<(), Failed> {
-        let Some(Line { connection, process }) = line.as_mut() else { return Err(closed()) };
+        let Some(Line { connection, process }) = line.as_mut() else { return Err(lost()) };
         let committed = self.database().patiently(*process, pin!(Manager::commit(connection))).await;
         if committed.is_err() {
             hang_up(line);
@@ -88,10 +88,19 @@ impl Projections {
         committed.map_err(|error| Failed::Call(error.into()))
     }
 
-    /// Undoes the transaction, and returns why. A connection that doesn't answer is given up, and the process behind it
-    /// ended: it holds the gate. If the connection has ended, that is why.
+    /// Undoes the transaction, and returns why. If the connection has ended, that is why.
     pub(crate) async fn undo(&self, line: &mut Option<Line>, failed: Failed) -> Failed {
-        let Some(Line { connection, process }) = line.as_mut() else { return failed };
+        match (self.roll_back(line).await, failed) {
+            // The server's own time limit may answer the rollback, or nothing: the handler is still to blame.
+            (Err(Some(error)), Failed::Answer(_)) if is_undone(&error) => Failed::Call(Cause::from(error)),
+            (_, failed) => failed,
+        }
+    }
+
+    /// Rolls back. A connection that doesn't answer is given up, and the process behind it ended: it holds the gate. The
+    /// error is `None` if the server falls silent.
+    pub(crate) async fn roll_back(&self, line: &mut Option<Line>) -> Result<(), Option<sqlx::Error>> {
+        let Some(Line { connection, process }) = line.as_mut() else { return Ok(()) };
         let process = *process;
         let undoing = async {
             while Manager::get_transaction_depth(connection) > 0 {
@@ -100,29 +109,26 @@ impl Projections {
             Ok::<(), sqlx::Error>(())
         };
         match timeout(self.database().patience() / 4, undoing).await {
-            Ok(Ok(())) => failed,
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 hang_up(line);
-                match failed {
-                    // The server's own time limit may answer the rollback: the handler is still to blame.
-                    Failed::Answer(_) if is_undone(&error) => Failed::Call(Cause::from(error)),
-                    failed => failed,
-                }
+                Err(Some(error))
             }
             Err(_) => {
                 hang_up(line);
                 // If the server can't be asked now, its time-outs end it.
                 let _ = timeout(self.database().patience(), resolve::end(self.database(), process)).await;
-                failed
+                Err(None)
             }
         }
     }
 }
 
-fn closed() -> Failed {
-    Failed::Answer(StoreError::Closed)
+/// The failure of a transaction whose connection was given up.
+pub(crate) fn lost() -> Failed {
+    Failed::Call(patience::silence().into())
 }
 
 fn connection(line: &mut Option<Line>) -> Result<&mut PgConnection, Failed> {
-    line.as_mut().map(|line| &mut *line.connection).ok_or_else(closed)
+    line.as_mut().map(|line| &mut *line.connection).ok_or_else(lost)
 }

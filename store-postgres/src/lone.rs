@@ -92,7 +92,7 @@ impl Lone {
         before: Option<Undone>,
     ) -> Result<Appended, AppendError> {
         let (reply, mut answer) = oneshot::channel();
-        self.writer.commit(&mut line, vec![Work { append, reply }], before).await;
+        self.writer.commit(&mut line, vec![Work { append, reply, since: None }], before).await;
         if let Some(line) = line {
             self.writer.database.rest(line);
         }

@@ -1,6 +1,7 @@
 //! The requests of callers to the writer tasks.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use recount_core::{Append, AppendError, Appended, IdempotencyKey, QueryItem, StoreError, Tag};
 use tokio::sync::oneshot;
@@ -16,6 +17,8 @@ pub(crate) enum Request {
 pub(crate) struct Work {
     pub(crate) append: Append,
     pub(crate) reply: oneshot::Sender<Result<Appended, AppendError>>,
+    /// When it joined the queue, if waits are recorded.
+    pub(crate) since: Option<Instant>,
 }
 
 impl Work {

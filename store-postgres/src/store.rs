@@ -3,22 +3,18 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::TryStreamExt;
 use recount_core::{
-    Append, AppendError, Appended, CONFLICT_EVENTS, EachEvent, EventAt, EventStore, EventStream, ExpectedVersion, Home,
-    IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
-    StoredNames, StreamId, Violation,
+    Append, AppendError, Appended, CONFLICT_EVENTS, ExpectedVersion, Home, Position, ReadStream, RecordedEvent,
+    StoreError, StoreId, Violation,
 };
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::{Postgres, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::PostgresBuilder;
 use crate::database::Database;
-use crate::error::During;
 use crate::import_batch::Session;
 use crate::inline::Projections;
 use crate::lone::Lone;
@@ -27,8 +23,9 @@ use crate::read::Reader;
 use crate::read_model::PostgresReadModel;
 use crate::request::{Request, Work};
 use crate::schema::Schema;
-use crate::statement::Statement;
-use crate::{identity, lifecycle, migrate, outcome, within};
+use crate::{migrate, within};
+
+mod contract;
 
 /// The cause of errors after the store's tasks have ended.
 const RUNTIME_ENDED: &str =
@@ -41,7 +38,7 @@ const NOT_DRIVEN: &str =
 /// Events in a schema of a Postgres database.
 ///
 /// A cheap handle: clones share a pool and the writer tasks. Dropping the last clone ends the tasks after all pending
-/// requests are done; [`close`](EventStore::close) waits for that. The tasks also end with the runtime that opened the
+/// requests are done; [`close`](recount_core::EventStore::close) waits for that. The tasks also end with the runtime that opened the
 /// store: every later call fails. See the [crate] for the guarantees.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
@@ -125,7 +122,7 @@ impl PostgresStore {
     /// Appends within a transaction of the caller's, in the store's database: the events are there if and when it commits,
     /// together with the transaction's other writes.
     ///
-    /// Otherwise it is an [`append`](EventStore::append) like any other. If it fails, nothing of it is written, and the
+    /// Otherwise it is an [`append`](recount_core::EventStore::append) like any other. If it fails, nothing of it is written, and the
     /// transaction can go on and commit.
     ///
     /// The names that the append depends on stay locked until the transaction ends, and readers don't pass its
@@ -145,7 +142,7 @@ impl PostgresStore {
     /// ```
     ///
     /// # Errors
-    /// As for [`append`](EventStore::append). A deadlock, which several appends in one transaction can come to, is
+    /// As for [`append`](recount_core::EventStore::append). A deadlock, which several appends in one transaction can come to, is
     /// [`StoreError::Unavailable`]: roll back and try the whole transaction again. [`StoreError::Backend`] if the
     /// transaction isn't at the level read committed.
     pub async fn append_in(
@@ -192,7 +189,7 @@ impl PostgresStore {
     /// Leaves an append to the writers.
     async fn queue(&self, append: Append) -> Result<Appended, AppendError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Append(Work { append, reply });
+        let request = Request::Append(Work { append, reply, since: self.0.parts.reader.database.waits.start() });
         let unknown = |why: &str| Err(StoreError::OutcomeUnknown { operation: "appending", source: why.into() }.into());
         let answer = async {
             if self.0.parts.requests.send(request).await.is_err() {
@@ -252,108 +249,4 @@ impl PostgresStore {
         }
         Ok(())
     }
-}
-
-#[async_trait]
-impl EventStore for PostgresStore {
-    fn kind(&self) -> &'static str {
-        "postgresql"
-    }
-
-    fn pools(&self) -> Vec<PoolUsage> {
-        vec![self.0.parts.reader.database.usage()]
-    }
-
-    fn identity(&self) -> StoreId {
-        self.0.parts.identity
-    }
-
-    fn names(&self) -> StoredNames {
-        self.0.parts.projections.as_ref().map(|projections| projections.names().clone()).unwrap_or_default()
-    }
-
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        append.validate()?;
-        self.check_open()?;
-        let outcome = {
-            let (_under_way, others) = self.0.parts.lone.enter();
-            // A caller that goes away must not leave a transaction open.
-            let queued = others || self.0.parts.projections.is_some();
-            if queued { self.queue(append).await } else { self.0.parts.lone.append(append).await }
-        };
-        self.explained(outcome).await
-    }
-
-    fn read_stream(&self, read: ReadStream) -> EventStream {
-        match self.check_open() {
-            Ok(()) => self.0.parts.reader.read_stream(read),
-            Err(error) => failed(error),
-        }
-    }
-
-    async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
-        self.check_open()?;
-        self.0.parts.reader.fold_stream(&read, each).await
-    }
-
-    fn read_all(&self, read: ReadAll) -> EventStream {
-        match self.check_open() {
-            Ok(()) => self.0.parts.reader.read_all(read),
-            Err(error) => failed(error),
-        }
-    }
-
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
-        const OPERATION: &str = "looking for an append";
-        let database = self.database()?;
-        let select = Statement::new(&database.schema, include_str!("sql/select_append.sql")).bind(key.as_str());
-        let rows = database.read(OPERATION, select).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let digest = row.try_get(0).during(OPERATION)?;
-        let position = row.try_get(1).during(OPERATION)?;
-        outcome::decode(digest, position, row.try_get(2).during(OPERATION)?).map(Some)
-    }
-
-    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
-        lifecycle::forget_keys(self.database()?, older_than, limit).await
-    }
-
-    async fn head(&self) -> Result<Position, StoreError> {
-        self.check_open()?;
-        self.0.parts.reader.head().await
-    }
-
-    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
-        identity::event_at(self.database()?, position).await
-    }
-
-    fn watch(&self) -> watch::Receiver<Position> {
-        let watching = self.0.parts.head.clone();
-        self.0.parts.wake.look();
-        watching
-    }
-
-    async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
-        lifecycle::archive(self.database()?, stream).await
-    }
-
-    async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
-        lifecycle::erase(self.database()?, stream).await
-    }
-
-    async fn health(&self) -> Result<(), StoreError> {
-        self.check_open()?;
-        lifecycle::health(&self.0.parts.reader).await
-    }
-
-    async fn close(&self) {
-        if self.0.parts.home.answer(self.end()).await.is_none() {
-            self.0.closed.store(true, Ordering::Release);
-            tracing::warn!("the store is closed before its pending calls are finished: {NOT_DRIVEN}");
-        }
-    }
-}
-
-fn failed(error: StoreError) -> EventStream {
-    stream::once(async { Err(error) }).boxed()
 }

@@ -1,12 +1,14 @@
 //! Appending inside a transaction of the caller's.
 
-use recount_core::{Append, AppendError, Appended, EventId, StoreError};
-use sqlx::{Connection, PgConnection, Postgres, Row, Transaction};
+use recount_core::{Append, AppendError, Appended, EventId, Position, StoreError};
+use sqlx::{PgConnection, Postgres, Row, Transaction};
+use sqlx_core::transaction::TransactionManager;
 use uuid::Uuid;
 
 use crate::batch;
 use crate::error::{Class, During, Failed, damaged};
-use crate::inline::{Advanced, Projections};
+use crate::inline::{Advanced, Manager, Projections};
+use crate::inline_batch::last_event;
 use crate::read::Reader;
 use crate::statement::Statement;
 
@@ -20,12 +22,13 @@ pub(crate) async fn append(
     transaction: &mut Transaction<'_, Postgres>,
     append: &Append,
 ) -> Result<Appended, AppendError> {
-    let mut savepoint = transaction.begin().await.during(OPERATION)?;
-    let outcome = write(reader, projections, &mut savepoint, append).await;
-    if outcome.is_ok() {
-        savepoint.commit().await.during(OPERATION)?;
-    } else {
-        savepoint.rollback().await.during(OPERATION)?;
+    let savepoint = Savepoint::begin(transaction).await.during(OPERATION)?;
+    let mut last = None;
+    let outcome = write(reader, projections, savepoint.connection, append, &mut last).await;
+    match (&outcome, projections.zip(last)) {
+        (Ok(_), _) => savepoint.release().await.during(OPERATION)?,
+        (Err(failed), Some((projections, last))) => savepoint.undo_handlers(projections, failed, last).await?,
+        (Err(_), None) => savepoint.roll_back().await.during(OPERATION)?,
     }
     match outcome {
         Ok(appended) => Ok(appended),
@@ -40,11 +43,75 @@ pub(crate) async fn append(
     }
 }
 
+/// A savepoint in the caller's transaction. Dropping it rolls back to it.
+struct Savepoint<'c> {
+    connection: &'c mut PgConnection,
+    /// How many transactions are open, one in another, without it.
+    outside: usize,
+}
+
+impl<'c> Savepoint<'c> {
+    async fn begin(connection: &'c mut PgConnection) -> Result<Self, sqlx::Error> {
+        let outside = Manager::get_transaction_depth(connection);
+        Manager::begin(connection, None).await?;
+        Ok(Self { connection, outside })
+    }
+
+    fn is_open(&self) -> bool {
+        Manager::get_transaction_depth(self.connection) > self.outside
+    }
+
+    async fn release(self) -> Result<(), sqlx::Error> {
+        Manager::commit(self.connection).await
+    }
+
+    /// Rolls back to it, and with it those that handlers left open inside.
+    async fn roll_back(self) -> Result<(), sqlx::Error> {
+        while self.is_open() {
+            Manager::rollback(self.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Rolls back after handlers have run. Fails if one of them ended the caller's transaction.
+    async fn undo_handlers(
+        self,
+        projections: &Projections,
+        failed: &Failed,
+        last: (EventId, Position),
+    ) -> Result<(), AppendError> {
+        let undone = self.roll_back().await;
+        if let Some(source) = projections.committed(failed.answer(), last).await {
+            return Err(StoreError::OutcomeUnknown { operation: OPERATION, source }.into());
+        }
+        match undone {
+            Err(error) if no_transaction(&error) => Err(projections.blamed(failed.answer()).unrecorded().into()),
+            undone => Ok(undone.during(OPERATION)?),
+        }
+    }
+}
+
+impl Drop for Savepoint<'_> {
+    fn drop(&mut self) {
+        while self.is_open() {
+            Manager::start_rollback(self.connection);
+        }
+    }
+}
+
+/// Whether the savepoint to roll back to is gone, with its transaction.
+fn no_transaction(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("25P01" | "3B001"))
+}
+
+/// Writes the append. `last` is set to its last event before handlers run.
 async fn write(
     reader: &Reader,
     projections: Option<&Projections>,
     connection: &mut PgConnection,
     append: &Append,
+    last: &mut Option<(EventId, Position)>,
 ) -> Result<Appended, Failed> {
     let schema = &reader.database.schema;
     check(reader, connection).await?;
@@ -59,6 +126,7 @@ async fn write(
     let appended = outcome?;
     if !appended.repeated {
         if let Some(projections) = projections {
+            *last = last_event(append, &appended);
             let Advanced { timeout, .. } = projections.advance(connection, None).await?;
             let restore = Statement::new(schema, include_str!("sql/restore_timeout.sql")).bind(timeout);
             restore.run(connection).await?;

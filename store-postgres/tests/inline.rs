@@ -48,6 +48,10 @@ impl Projection for Log {
         let insert = sqlx::query("INSERT INTO log (position, cause) VALUES ($1, $2)").bind(recorded.position.as_i64());
         insert.bind(Metadata::current().causation_id.map(|id| id.to_string())).execute(&mut *inner).await?;
         inner.commit().await?;
+        if recorded.stream.id() == "forgets" {
+            std::mem::forget(connection.begin().await?);
+            return Ok(());
+        }
         let left = |left: usize| left.checked_sub(1);
         if self.troubles.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_err() {
             return Ok(());
@@ -56,6 +60,8 @@ impl Projection for Log {
             "killed" => "SELECT pg_terminate_backend(pg_backend_pid())",
             "sleeps" => "SELECT pg_sleep(60)",
             "commits" => "COMMIT",
+            "undoes" => "ROLLBACK",
+            "undoes and begins" => "ROLLBACK; BEGIN",
             "deadlock" => "DO $$ BEGIN RAISE EXCEPTION 'in the way' USING ERRCODE = 'deadlock_detected'; END $$",
             _ => return Err("refused".into()),
         };
@@ -156,16 +162,93 @@ async fn a_statement_that_does_not_end_holds_up_nobody_for_long() {
     same(&fresh, &store, 2).await;
 }
 
-/// A handler must leave the transaction open, and no savepoint.
+/// The error says that the append is recorded although its handler ended the transaction.
+fn recorded(outcome: Result<recount_core::Appended, AppendError>) {
+    let Err(AppendError::Store(StoreError::OutcomeUnknown { source, .. })) = outcome else { panic!("{outcome:?}") };
+    let reason = source.to_string();
+    assert!(reason.contains("inline projection log ended the transaction"), "{reason}");
+    assert!(reason.contains("is recorded"), "{reason}");
+}
+
+/// A handler must leave the transaction open. If it commits, the event is recorded, and taken in with the next append.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_ends_the_transaction_is_found_out() {
     let fresh = Fresh::new().await;
     let store = open(&fresh, 1).await;
-    assert!(refused(store.append(append("commits", 1)).await).contains("ended the transaction"));
-    // It has committed the event, which is taken in with the next append.
+    recorded(store.append(append("commits", 1)).await);
     store.append(append("a", 1)).await.unwrap();
     assert_eq!(read_all(&store).await.len(), 2);
     assert_eq!(fresh.number("SELECT count(DISTINCT position) FROM log").await, 2);
+}
+
+/// The same in a transaction of the caller's, which ends with it, and in an import.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_ends_the_callers_transaction_is_found_out() {
+    let fresh = Fresh::new().await;
+    for (index, id) in ["undoes", "undoes and begins", "commits"].into_iter().enumerate() {
+        let store = open(&fresh, 1).await;
+        let mut shell = fresh.shell().await;
+        let mut transaction = shell.begin().await.unwrap();
+        let outcome = store.append_in(&mut transaction, append(id, 1)).await;
+        drop(transaction);
+        if id == "commits" {
+            recorded(outcome);
+        } else {
+            let reason = refused(outcome);
+            assert!(reason.contains("ended the transaction"), "{id}: {reason}");
+        }
+        store.append(append("a", 1)).await.unwrap();
+        store.close().await;
+        let (events, taken) = (read_all(&fresh.store().await).await.len(), index + 1 + usize::from(id == "commits"));
+        assert_eq!((events, fresh.number("SELECT count(DISTINCT position) FROM log").await), (taken, taken as i64));
+    }
+    let (source, store) = (Fresh::new().await, open(&fresh, 1).await);
+    let old = source.store().await;
+    old.append(append("commits", 1)).await.unwrap();
+    let events = || old.read_all(ReadAll::new(Query::all()));
+    let Err(ImportError::Store(error)) = store.import(events()).await else { panic!("it was imported") };
+    recorded(Err(error));
+    assert_eq!(store.import(events()).await.unwrap().skipped, 1);
+}
+
+/// A savepoint that a handler leaves open refuses its append, of which nothing stays in the caller's transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_savepoint_that_a_handler_leaves_open_is_undone_with_its_append() {
+    let fresh = Fresh::new().await;
+    let store = open(&fresh, 0).await;
+    let left_open = |outcome: Result<recount_core::Appended, AppendError>| match outcome {
+        Err(AppendError::Store(StoreError::Backend { source, .. })) => {
+            assert!(source.to_string().contains("savepoint"))
+        }
+        other => panic!("{other:?}"),
+    };
+    let mut shell = fresh.shell().await;
+    let mut transaction = shell.begin().await.unwrap();
+    left_open(store.append_in(&mut transaction, append("forgets", 2)).await);
+    let seen: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM recount.events").fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(seen, 0, "events of a refused append are in the transaction");
+    store.append_in(&mut transaction, append("a", 1)).await.unwrap();
+    transaction.commit().await.unwrap();
+    same(&fresh, &store, 1).await;
+    left_open(store.append(append("forgets", 1)).await);
+    store.append(append("a", 1)).await.unwrap();
+    same(&fresh, &store, 2).await;
+}
+
+/// The connection falls silent while the store undoes an append whose projection is far behind. The append is made on
+/// another connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_lost_before_catching_up_is_not_the_end_of_the_store() {
+    let fresh = Fresh::new().await;
+    let (proxy, url) = fresh.behind_a_proxy().await;
+    let builder = PostgresStore::builder(&url).patience(Duration::from_secs(2)).inline(Log::default());
+    let store = builder.open().await.unwrap();
+    fresh.store().await.append(append("before", 1500)).await.unwrap();
+    proxy.swallow("ROLLBACK");
+    store.append(append("a", 1)).await.unwrap();
+    assert!(proxy.has_swallowed());
+    same(&fresh, &store, 1501).await;
 }
 
 /// The handlers run in the caller's transaction, and in the metadata scope of their event.

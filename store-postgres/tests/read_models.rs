@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Fresh, append, event};
+use common::{Fresh, append, counts, event};
 use recount_core::{
     BoxError, CheckpointError, DecodeError, EncodeError, Event, EventData, EventStore, EventVariant, Position,
     Projection, ReadModel, RecordedEvent, Recount, StoreError,
@@ -49,20 +49,13 @@ impl Projection for Counts {
     }
 
     async fn setup(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
-        // Two that start at once would meet at the system's tables.
-        let create = "SELECT pg_advisory_xact_lock(1);
-            CREATE TABLE IF NOT EXISTS counts (stream text PRIMARY KEY, events bigint NOT NULL)";
-        sqlx::raw_sql(create).execute(connection).await?;
-        Ok(())
+        counts::set_up(connection).await
     }
 
     async fn on(&self, _: &Opened, recorded: &RecordedEvent, connection: &mut PgConnection) -> Result<(), BoxError> {
         // A handler may use transactions of its own.
         let mut inner = connection.begin().await?;
-        sqlx::query("INSERT INTO counts VALUES ($1, 1) ON CONFLICT (stream) DO UPDATE SET events = counts.events + 1")
-            .bind(recorded.stream.id())
-            .execute(&mut *inner)
-            .await?;
+        counts::add(recorded, &mut inner).await?;
         inner.commit().await?;
         Ok(())
     }
@@ -96,13 +89,31 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     };
     tokio::time::timeout(Duration::from_secs(30), caught_up).await.expect("no runner gets on");
     for writer in 0..8 {
-        let count = sqlx::query_scalar("SELECT events FROM counts WHERE stream = $1").bind(writer.to_string());
-        let count: i64 = count.fetch_one(model.pool()).await.unwrap();
-        assert_eq!(count, 60);
+        assert_eq!(counts::counted(&writer.to_string(), model.pool()).await, 60);
     }
     for runner in runners {
         runner.shutdown().await;
     }
+}
+
+/// All read models of one store are one read model, whichever call or clone of the store gave them, and with any time limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_projection_of_a_name_is_refused_in_every_read_model_of_a_store() {
+    let fresh = Fresh::new().await;
+    let store = fresh.store().await;
+    let recount = Recount::new(store.clone());
+    let first = recount.consumers().projection(Counts, store.read_model()).start();
+    let limited = store.read_model().with_time_limit(Duration::from_secs(5));
+    for model in [store.read_model(), store.clone().read_model(), limited] {
+        let second = recount.consumers().projection(Counts, model).start();
+        let refused = second.wait_for(Position::START).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("runs already"), "{refused:?}");
+    }
+    let last = store.append(append("a", 1)).await.unwrap().position;
+    first.wait_for(last).await.unwrap();
+    // The name is free once its projection is over.
+    first.shutdown().await;
+    recount.consumers().projection(Counts, store.read_model()).start().wait_for(last).await.unwrap();
 }
 
 async fn write(

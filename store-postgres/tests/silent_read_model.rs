@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::append;
 use common::proxy::behind_a_proxy;
+use common::{append, counts};
 use recount_core::{
     BoxError, Consumers, Event, EventStore, Projection, ReadModel, RecordedEvent, Recount, Status, StoreError,
 };
@@ -43,15 +43,11 @@ impl Projection for Counts {
     }
 
     async fn setup(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
-        let create = "SELECT pg_advisory_xact_lock(1);
-            CREATE TABLE IF NOT EXISTS counts (stream text PRIMARY KEY, events bigint NOT NULL)";
-        sqlx::raw_sql(create).execute(connection).await?;
-        Ok(())
+        counts::set_up(connection).await
     }
 
     async fn on(&self, _: &Opened, recorded: &RecordedEvent, connection: &mut PgConnection) -> Result<(), BoxError> {
-        let count = "INSERT INTO counts VALUES ($1, 1) ON CONFLICT (stream) DO UPDATE SET events = counts.events + 1";
-        sqlx::query(count).bind(recorded.stream.id()).execute(&mut *connection).await?;
+        counts::add(recorded, connection).await?;
         if let Some(silent) = &self.silent
             && self.pauses.swap(false, Ordering::SeqCst)
         {
@@ -63,7 +59,7 @@ impl Projection for Counts {
     }
 }
 
-fn counts(silent: Option<&Arc<AtomicBool>>) -> Counts {
+fn counting(silent: Option<&Arc<AtomicBool>>) -> Counts {
     Counts { silent: silent.cloned(), pauses: AtomicBool::new(true) }
 }
 
@@ -75,15 +71,14 @@ async fn open(url: &str) -> PostgresStore {
     PostgresStore::builder(url).patience(PATIENCE).open().await.unwrap()
 }
 
-fn start(store: &PostgresStore, counts: Counts) -> Consumers {
+fn start(store: &PostgresStore, counting: Counts) -> Consumers {
     let model = store.read_model().with_time_limit(LIMIT);
-    Recount::new(store.clone()).consumers().projection(counts, model).start()
+    Recount::new(store.clone()).consumers().projection(counting, model).start()
 }
 
 async fn counted(url: &str) -> i64 {
     let mut shell = PgConnection::connect(url).await.unwrap();
-    let select = sqlx::query_scalar("SELECT events FROM counts WHERE stream = 'a'");
-    select.fetch_one(&mut shell).await.unwrap()
+    counts::counted("a", &mut shell).await
 }
 
 /// How many sessions are idle in a transaction.
@@ -100,12 +95,12 @@ async fn a_runner_that_falls_silent_in_its_transaction_holds_up_another_for_the_
     let (proxy, url) = behind_a_proxy(&server).await;
     let (silent_store, healthy_store) = (open(&url).await, open(&server.url()).await);
     let last = healthy_store.append(append("a", 20)).await.unwrap().position;
-    let silent = start(&silent_store, counts(Some(&proxy.silent)));
+    let silent = start(&silent_store, counting(Some(&proxy.silent)));
     while !proxy.silent.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let started = Instant::now();
-    let healthy = start(&healthy_store, counts(None));
+    let healthy = start(&healthy_store, counting(None));
     tokio::time::timeout(LIMIT * 3, healthy.wait_for(last)).await.expect("it is held up").unwrap();
     let took = started.elapsed();
     assert!(took < LIMIT + Duration::from_secs(3), "{took:?}");
@@ -129,7 +124,7 @@ async fn a_dead_network_is_waited_for_and_leaves_no_session_in_a_transaction() {
     let (proxy, url) = behind_a_proxy(&server).await;
     let store = open(&url).await;
     store.append(append("a", 20)).await.unwrap();
-    let running = start(&store, counts(Some(&proxy.dead)));
+    let running = start(&store, counting(Some(&proxy.dead)));
     let waiting = async {
         while !matches!(running.progress()[0].status, Status::Waiting { .. }) {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -3,36 +3,26 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use recount_core::{AppendError, EventId, StoreError};
+use recount_core::{AppendError, EndedTransaction, EventAt, EventId, Position, StoreError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row, SqliteConnection};
 
 use crate::error::{Cause, During};
+use crate::identity;
 use crate::inline::Projections;
 use crate::ledger::Ledger;
 use crate::lookup::Names;
 use crate::plan::{Known, Plan};
 use crate::request::{Answer, Work};
-use crate::row::{encode_metadata, encode_tags};
 use crate::rows::{RowWriter, ScriptError, Template, Texts};
 use crate::transaction::{self, Transaction};
 use crate::write_lock::WriteGuard;
 
+mod inserts;
+
 pub(crate) const OPERATION: &str = "writing";
 
-macro_rules! template {
-    ($name:ident, $file:literal, $columns:literal) => {
-        const $name: Template = Template { sql: include_str!($file), columns: $columns };
-    };
-}
-template!(INSERT_EVENTS, "sql/insert_events.sql", 9);
-template!(INSERT_TAGS, "sql/insert_tags.sql", 3);
-template!(INSERT_STREAMS, "sql/insert_streams.sql", 3);
-template!(INSERT_KINDS, "sql/insert_kinds.sql", 4);
-template!(INSERT_APPENDS, "sql/insert_appends.sql", 4);
-template!(UPSERT_STATE, "sql/upsert_state.sql", 4);
-template!(DELETE_STATE, "sql/delete_state.sql", 1);
-template!(LOOKUP_EVENTS, "sql/lookup_events.sql", 1);
+const LOOKUP_EVENTS: Template = Template { sql: include_str!("sql/lookup_events.sql"), columns: 1 };
 
 /// Why a batch was undone.
 pub(crate) struct Failed {
@@ -74,11 +64,13 @@ pub(crate) struct Batcher {
     pub(crate) ledger: Ledger,
     pub(crate) projections: Projections,
     texts: Texts,
+    /// The last event of the batch that inline projections take in.
+    last: Option<(EventId, Position)>,
 }
 
 impl Batcher {
     pub(crate) fn new(ledger: Ledger, projections: Projections) -> Self {
-        Self { ledger, projections, texts: Texts::default() }
+        Self { ledger, projections, texts: Texts::default(), last: None }
     }
 
     /// Does the work in one transaction; answers in the same order. Nothing of it is written if this fails.
@@ -96,10 +88,28 @@ impl Batcher {
         if let Err(failed) = &outcome {
             self.undo(guard, failed.blame).await;
         }
-        outcome
+        match outcome {
+            Err(Failed { error: StoreError::Projection { projection, source }, blame }) => {
+                self.committed_by(&projection, guard).await?;
+                Err(Failed { error: StoreError::Projection { projection, source }, blame })
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Fails if the batch is recorded all the same, since a handler of this projection committed it before it failed.
+    async fn committed_by(&mut self, projection: &str, guard: &mut WriteGuard) -> Result<(), Failed> {
+        let Some((id, position)) = self.last else { return Ok(()) };
+        if identity::event_at(guard.connect().await?, position).await? != EventAt::Event(id) {
+            return Ok(());
+        }
+        let source = EndedTransaction::by(projection).recorded(position);
+        let error = StoreError::OutcomeUnknown { operation: OPERATION, source };
+        Err(Failed { error, blame: Blame::Database })
     }
 
     async fn try_run(&mut self, guard: &mut WriteGuard, work: &[Work]) -> Result<Vec<Answer>, Failed> {
+        self.last = None;
         guard.connect().await?;
         let turn = (guard.generation(), guard.patience());
         let connection = guard.connect().await?;
@@ -115,6 +125,7 @@ impl Batcher {
                 Work::State(changes, _) => Answer::State(plan.state(changes)),
             });
         }
+        self.last = plan.events.last().map(|row| (row.data.id, row.position));
         self.write(connection, &plan).await?;
         // A commit to a deleted or moved file would be lost, so it is not acknowledged.
         guard.place().check(OPERATION)?;
@@ -146,7 +157,7 @@ impl Batcher {
         let tracked = !self.projections.is_empty();
         if tracked {
             // Handlers may begin transactions of their own, as savepoints: the driver has to know of this one.
-            Transaction::begin(&mut *connection, patience, OPERATION).await?.detach();
+            Transaction::begin_for_handlers(&mut *connection, patience, OPERATION).await?.detach();
         }
         let started = Instant::now();
         let rows = loop {
@@ -181,7 +192,7 @@ impl Batcher {
     /// Writes the plan and commits.
     async fn write(&mut self, connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), Failed> {
         let mut writer = RowWriter::new(&mut self.texts);
-        insert(&mut writer, plan)?;
+        inserts::insert(&mut writer, plan)?;
         let inline = !self.projections.is_empty();
         let mut scripts = writer.finish();
         if !inline {
@@ -200,7 +211,7 @@ impl Batcher {
         if inline {
             self.projections.take(connection, plan).await?;
             if transaction::depth(connection) != 1 {
-                let source = "a handler of an inline projection left a savepoint open or ended the transaction".into();
+                let source = "a handler of an inline projection left a savepoint open".into();
                 return Err(StoreError::Backend { operation: OPERATION, source }.into());
             }
             transaction::commit(connection).await.map_err(|error| uncommitted(&error.into()))?;
@@ -262,41 +273,4 @@ pub(crate) async fn run_all(
         rows.extend(script.run(connection).await?);
     }
     Ok(rows)
-}
-
-/// Adds the statements for everything that was planned.
-fn insert(writer: &mut RowWriter<'_>, plan: &Plan<'_>) -> Result<(), StoreError> {
-    writer.rows(INSERT_KINDS, &plan.kinds, |script, (id, kind)| {
-        script.bind(*id).bind(&*kind.category).bind(kind.event_type.as_str()).bind(i64::from(kind.schema_version));
-    });
-    writer.rows(INSERT_STREAMS, &plan.streams, |script, (id, stream)| {
-        script.bind(*id).bind(stream.category()).bind(stream.id());
-    });
-    let recorded_at = plan.now.as_microsecond();
-    writer.rows(INSERT_EVENTS, &plan.events, |script, row| {
-        script.bind(row.position.as_i64()).bind(row.stream).bind(row.version.as_i64()).bind(row.kind);
-        script.bind(recorded_at).bind(&row.data.id.0.as_bytes()[..]);
-        script.bind(encode_tags(&row.data.tags)).bind(encode_metadata(&row.data.metadata));
-        script.bind(&row.data.payload[..]);
-    });
-    let tags = plan.events.iter().flat_map(|row| row.data.tags.iter().map(move |tag| (tag, row)));
-    writer.rows(INSERT_TAGS, &tags.collect::<Vec<_>>(), |script, (tag, row)| {
-        script.bind(tag.as_str()).bind(row.position.as_i64()).bind(row.kind);
-    });
-    writer.rows(INSERT_APPENDS, &plan.appends, |script, (key, digest, outcome)| {
-        script.bind(key.as_str()).bind(&digest.as_bytes()[..]).bind(outcome.as_str()).bind(recorded_at);
-    });
-    if !plan.state.is_empty() {
-        writer.open.statement(include_str!("sql/delete_expired_state.sql")).bind(recorded_at);
-        let rows: Vec<_> = plan.state.iter().filter_map(|(key, row)| row.map(|row| (key, row))).collect();
-        writer.rows(UPSERT_STATE, &rows, |script, (key, (value, revision, expires_at))| {
-            script.bind(key.as_stored()).bind(*value).bind(*revision).bind(*expires_at);
-        });
-        let rows: Vec<_> = plan.state.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect();
-        writer.rows(DELETE_STATE, &rows, |script, key| {
-            script.bind(key.as_stored());
-        });
-        writer.open.statement(include_str!("sql/update_revision.sql")).bind(plan.counters.revision);
-    }
-    Ok(())
 }

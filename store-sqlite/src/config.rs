@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{FilterChange, Home, Inlines, Position, Projection, StoreError};
+use recount_core::{FilterChange, Home, Inlines, Position, Projection, StoreError, StoreWaits};
 use tokio::sync::{mpsc, watch};
 
 use crate::batch::Batcher;
@@ -132,7 +132,8 @@ impl SqliteBuilder {
 
         settings.place.remember(&settings.path, Some(identity))?;
         let place = Arc::clone(&settings.place);
-        let reader = Reader { pool: settings.pool(), kinds: Arc::clone(&kinds), place };
+        let waits = StoreWaits::default();
+        let reader = Reader { pool: settings.pool(), kinds: Arc::clone(&kinds), place, waits: waits.clone() };
         let mut reading = reader.acquire(OPERATION).await?;
         let position = reader.head(&mut reading).await?;
         drop(reading);
@@ -144,10 +145,13 @@ impl SqliteBuilder {
         let batcher = Batcher::new(Ledger::new(kinds), projections);
         let (requests, queue) = mpsc::channel(limits.requests * 2);
         let writer = tokio::spawn(
-            Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender }.run(queue),
+            Writer { lock: lock.clone(), readers: reader.pool.clone(), batcher, limits, head: sender, waits }
+                .run(queue),
         );
         let home = Home::current(settings.patience);
-        let parts = Parts { identity, names, requests, home, reader, head, lock, path: settings.path.clone() };
+        let path = settings.path.clone();
+        let read_model = SqliteReadModel::new(lock.clone(), reader.pool.clone(), &path);
+        let parts = Parts { identity, names, requests, home, reader, head, lock, path, read_model };
         Ok(SqliteStore::new(Opened { parts, writer, push }))
     }
 }

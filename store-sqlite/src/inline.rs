@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recount_core::{
-    Checkpoint, Direction, Filter, Inline, Inlines, Position, ReadAll, RecordedEvent, StoreError, StoredNames,
+    Checkpoint, Direction, EndedTransaction, Filter, Inline, Inlines, Position, ReadAll, RecordedEvent, StoreError,
+    StoredNames,
 };
 use sqlx::{Row, SqliteConnection};
 
@@ -16,7 +17,7 @@ use crate::page::Cursor;
 use crate::place::Place;
 use crate::plan::Plan;
 use crate::read_model::{SqliteReadModel, checkpoint, remember_filter, stored_filter};
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, is_whole};
 
 const OPERATION: &str = "running inline projections";
 /// How many events are caught up with in one transaction when the store is opened.
@@ -44,22 +45,33 @@ impl Projections {
         inlines.check()?;
         let projections = Self { inlines, place: Arc::clone(&settings.place), patience: settings.patience };
         for inline in &projections.inlines {
-            let mut transaction = Transaction::begin(&mut *connection, projections.patience, OPERATION).await?;
-            projections.set_up(inline, &mut transaction).await?;
-            transaction.commit(OPERATION).await?;
-            loop {
-                let mut transaction = Transaction::begin(&mut *connection, projections.patience, OPERATION).await?;
-                let row = sqlx::query(include_str!("sql/select_head.sql")).fetch_one(&mut *transaction).await;
-                let head: i64 = row.and_then(|row| row.try_get(0)).during(OPERATION)?;
-                let head = Position::new(head.cast_unsigned());
-                kinds.refresh(&mut transaction).await?;
-                if projections.advance(inline, &mut transaction, kinds, head, Some(BATCH)).await? {
-                    break;
-                }
-                transaction.commit(OPERATION).await?;
-            }
+            let started = projections.start(inline, connection, kinds).await;
+            started.map_err(|error| EndedTransaction::without_append(OPERATION, error))?;
         }
         Ok(projections)
+    }
+
+    /// Sets one projection up, and takes in the events appended without it.
+    async fn start(
+        &self,
+        inline: &Inline<SqliteReadModel>,
+        connection: &mut SqliteConnection,
+        kinds: &Kinds,
+    ) -> Result<(), StoreError> {
+        let mut transaction = Transaction::begin_for_handlers(&mut *connection, self.patience, OPERATION).await?;
+        self.set_up(inline, &mut transaction).await?;
+        transaction.commit(OPERATION).await?;
+        loop {
+            let mut transaction = Transaction::begin_for_handlers(&mut *connection, self.patience, OPERATION).await?;
+            let row = sqlx::query(include_str!("sql/select_head.sql")).fetch_one(&mut *transaction).await;
+            let head: i64 = row.and_then(|row| row.try_get(0)).during(OPERATION)?;
+            let head = Position::new(head.cast_unsigned());
+            kinds.refresh(&mut transaction).await?;
+            if self.advance(inline, &mut transaction, kinds, head, Some(BATCH)).await? {
+                return Ok(());
+            }
+            transaction.commit(OPERATION).await?;
+        }
     }
 
     pub(crate) fn names(&self) -> &StoredNames {
@@ -80,6 +92,7 @@ impl Projections {
         let before = self.filter(inline, connection).await?;
         let setup = inline.set_up(stored, before, &mut *connection, SET_UP);
         let Checkpoint { position, .. } = handling(Arc::clone(&self.place), inline.name(), setup).await?;
+        check(inline, connection).await?;
         remember_filter(connection, inline.name(), inline.filter()).await.during(OPERATION)?;
         write_checkpoint(inline, connection, position).await
     }
@@ -135,6 +148,8 @@ impl Projections {
         if cursor.limit != Some(0) {
             reached = to;
         }
+        // A checkpoint that is written outside of the transaction could be that of events that were rolled back.
+        check(inline, connection).await?;
         write_checkpoint(inline, connection, reached).await.map(|()| false)
     }
 
@@ -160,10 +175,19 @@ impl Projections {
             for row in plan.events.iter().filter(|row| inline.query().matches_data(row.stream_id, row.data)) {
                 self.on(inline, &row.recorded(plan.now), connection).await?;
             }
+            check(inline, connection).await?;
             write_checkpoint(inline, connection, plan.counters.position).await?;
         }
         Ok(())
     }
+}
+
+/// Fails if a handler of this projection ended the transaction.
+async fn check(inline: &Inline<SqliteReadModel>, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    if is_whole(connection).await.during(OPERATION)? {
+        return Ok(());
+    }
+    Err(EndedTransaction::by(inline.name()).unrecorded())
 }
 
 async fn write_checkpoint(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError};
+use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreWaits};
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::task::JoinHandle;
@@ -15,12 +15,16 @@ use crate::page::{Cursor, OPERATION, PageSize, stream_page};
 use crate::place::Place;
 use crate::query::{Compiled, Range};
 
+/// The name of the pool of connections that read, for metrics.
+pub(crate) const READERS: &str = "readers";
+
 /// What reading takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) pool: SqlitePool,
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) place: Arc<Place>,
+    pub(crate) waits: StoreWaits,
 }
 
 /// A read under way: each step gives a page and the rest of the read, if any.
@@ -75,7 +79,10 @@ impl Reader {
 
     /// A connection that reads the files that were opened.
     pub(crate) async fn acquire(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
-        let connection = self.pool.acquire().await.during(operation)?;
+        let since = if self.pool.num_idle() == 0 { self.waits.start() } else { None };
+        let acquired = self.pool.acquire().await;
+        self.waits.connected(READERS, since);
+        let connection = acquired.during(operation)?;
         if self.place.is_suspect()
             && let Err(error) = self.place.check(operation)
         {

@@ -19,7 +19,7 @@ use crate::error::{During, heals, occupied};
 use crate::handling::{handling, refuse_inside};
 use crate::identity::uuid;
 use crate::path;
-use crate::transaction::{Transaction, depth};
+use crate::transaction::{Transaction, depth, is_whole};
 use crate::write_lock::{Holder, TurnConnection, WriteLock};
 
 const OPERATION: &str = "writing the read model";
@@ -144,7 +144,7 @@ impl ReadModel for SqliteReadModel {
         refuse_inside(self.writer.place(), OPERATION)?;
         let holder = Holder::Projection(projection.into());
         let connection = self.writer.lock(Instant::now(), holder).await?.into_connection().await?;
-        let mut transaction = Transaction::begin(connection, self.writer.patience(), OPERATION).await?;
+        let mut transaction = Transaction::begin_for_handlers(connection, self.writer.patience(), OPERATION).await?;
         let checkpoint = checkpoint(&mut transaction, projection).await.during(OPERATION)?;
         Ok((SqliteTransaction(transaction), checkpoint))
     }
@@ -188,9 +188,12 @@ impl ReadModel for SqliteReadModel {
         to: Checkpoint,
     ) -> Result<(), CheckpointError> {
         let SqliteTransaction(mut transaction) = transaction;
+        let refuse = |source: &str| StoreError::Backend { operation: OPERATION, source: source.into() };
         if depth(&transaction) != 1 {
-            let source = "a handler left a savepoint open".into();
-            return Err(StoreError::Backend { operation: OPERATION, source }.into());
+            return Err(refuse("a handler left a savepoint open").into());
+        }
+        if !is_whole(&mut transaction).await.during(OPERATION)? {
+            return Err(refuse("a handler ended the transaction").into());
         }
         let connection = &mut *transaction;
         let insert = sqlx::query(include_str!("sql/insert_checkpoint.sql")).bind(projection);

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedVersion, Home,
     IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
-    StoredNames, StreamId, Violation,
+    StoreWaits, StoredNames, StreamId, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite};
@@ -23,7 +23,7 @@ use crate::config::SqliteBuilder;
 use crate::error::During;
 use crate::handling::refuse_inside;
 use crate::push::Push;
-use crate::read::Reader;
+use crate::read::{READERS, Reader};
 use crate::read_model::SqliteReadModel;
 use crate::request::{Asked, Reply, Request, Task, Work};
 use crate::write_lock::WriteLock;
@@ -70,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) head: watch::Receiver<Position>,
     pub(crate) lock: WriteLock,
     pub(crate) path: PathBuf,
+    /// All handles share it, so that it knows every projection that runs on it in this process.
+    pub(crate) read_model: SqliteReadModel,
     /// The stored names of the events that inline projections decode.
     pub(crate) names: StoredNames,
 }
@@ -101,11 +103,11 @@ impl SqliteStore {
         Self(Arc::new(Inner { parts, running, closed: AtomicBool::new(false) }))
     }
 
-    /// A read model in the store's own file. Consumers into it and appends take turns, first come, first served.
+    /// The read model in the store's own file. Projections on it and appends take turns, first come, first served. All
+    /// calls give the same one: a second projection of a name is refused.
     #[must_use]
     pub fn read_model(&self) -> SqliteReadModel {
-        let parts = &self.0.parts;
-        SqliteReadModel::new(parts.lock.clone(), parts.reader.pool.clone(), &parts.path)
+        self.0.parts.read_model.clone()
     }
 
     /// Where the file is.
@@ -192,7 +194,16 @@ impl EventStore for SqliteStore {
     fn pools(&self) -> Vec<PoolUsage> {
         let pool = &self.0.parts.reader.pool;
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-        vec![PoolUsage { name: "readers", size: pool.size(), idle }]
+        vec![PoolUsage { name: READERS, size: pool.size(), idle }]
+    }
+
+    fn queued(&self) -> usize {
+        let requests = &self.0.parts.requests;
+        requests.max_capacity() - requests.capacity()
+    }
+
+    fn waits(&self) -> StoreWaits {
+        self.0.parts.reader.waits.clone()
     }
 
     fn identity(&self) -> StoreId {

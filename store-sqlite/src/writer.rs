@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recount_core::StoreError;
+use recount_core::{StoreError, StoreWaits};
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -32,6 +32,7 @@ pub(crate) struct Writer {
     pub(crate) batcher: Batcher,
     pub(crate) limits: Limits,
     pub(crate) head: HeadSender,
+    pub(crate) waits: StoreWaits,
 }
 
 impl Writer {
@@ -85,6 +86,8 @@ impl Writer {
                 return None;
             }
         };
+        // The wait of the first one is the longest.
+        self.waits.queued(Some(since.into_std()));
         let mut next = None;
         let mut bytes = first.bytes();
         let mut batch = vec![first];

@@ -164,6 +164,26 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
     }
 }
 
+/// All read models of one store are one read model, whichever call or clone of the store gave them, and with any time limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_projection_of_a_name_is_refused_in_every_read_model_of_a_store() {
+    let directory = TempDir::new().unwrap();
+    let store = SqliteStore::open(directory.path().join("events.db")).await.unwrap();
+    let recount = Recount::new(store.clone());
+    let first = recount.consumers().projection(Counts, store.read_model()).start();
+    let limited = store.read_model().with_time_limit(Duration::from_secs(5));
+    for model in [store.read_model(), store.clone().read_model(), limited] {
+        let second = recount.consumers().projection(Counts, model).start();
+        let refused = second.wait_for(Position::START).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("runs already"), "{refused:?}");
+    }
+    let last = store.append(append("a", 1)).await.unwrap().position;
+    first.wait_for(last).await.unwrap();
+    // The name is free once its projection is over.
+    first.shutdown().await;
+    recount.consumers().projection(Counts, store.read_model()).start().wait_for(last).await.unwrap();
+}
+
 async fn write(model: &SqliteReadModel, projection: &str, from: Position, to: Position) -> Result<(), CheckpointError> {
     let (mut transaction, checkpoint) = model.begin(projection).await?;
     assert!(checkpoint.position >= from);
@@ -216,10 +236,13 @@ async fn a_checkpoint_moves_with_what_was_written_and_for_one_runner_only() {
     assert_eq!(log(&models[0]).await.len(), 21);
 
     // A handler that ends the transaction itself is found out, and the next one starts afresh.
-    let (mut transaction, _) = models[0].begin("p").await.unwrap();
-    sqlx::raw_sql("ROLLBACK").execute(SqliteReadModel::connection(&mut transaction)).await.unwrap();
-    assert!(models[0].commit(transaction, "p", at(210).into(), at(220).into()).await.is_err());
-    write(&models[0], "p", models[0].checkpoint("p").await.unwrap().position, at(230)).await.unwrap();
+    for end in ["ROLLBACK", "COMMIT", "ROLLBACK; BEGIN", "COMMIT; BEGIN"] {
+        let (mut transaction, _) = models[0].begin("p").await.unwrap();
+        sqlx::raw_sql(end).execute(SqliteReadModel::connection(&mut transaction)).await.unwrap();
+        assert!(models[0].commit(transaction, "p", at(210).into(), at(220).into()).await.is_err(), "{end}");
+        assert_eq!(models[0].checkpoint("p").await.unwrap().position, at(210), "{end}");
+    }
+    write(&models[0], "p", at(210), at(230)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

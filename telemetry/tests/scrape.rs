@@ -13,11 +13,52 @@ use std::time::Duration;
 
 use common::following::{Sums, follow, settled};
 use common::*;
-use recount_core::{IdempotencyKey, METRICS, MetricKind, Recount, Retry, Store};
+use futures_util::future::join_all;
+use recount_core::{EventStore, IdempotencyKey, METRICS, MetricKind, Position, Recount, Retry, Store};
 use recount_store_memory::MemoryStore;
 use recount_store_sqlite::SqliteStore;
 use recount_telemetry::{Exposure, Prometheus, Server, health_router, serve};
 use recount_testing::{Fault, FaultyStore, Operation};
+
+/// The metrics of commands, appends, projections and reactions, with their labels, as the design lists them.
+const DESIGNED: &[(&str, &[&str])] = &[
+    ("recount.command.duration", &["aggregate", "command", "outcome"]),
+    ("recount.command.attempts", &["aggregate"]),
+    ("recount.command.queue.wait", &["aggregate"]),
+    ("recount.command.shared", &[]),
+    ("recount.conflicts", &["aggregate"]),
+    ("recount.aggregate.load.duration", &["aggregate", "source"]),
+    ("recount.aggregate.replayed", &["aggregate"]),
+    ("recount.aggregate.cache.hits", &["aggregate"]),
+    ("recount.aggregate.cache.misses", &["aggregate"]),
+    ("recount.aggregate.cache.entries", &["aggregate"]),
+    ("recount.snapshot.writes", &["aggregate"]),
+    ("recount.snapshot.failures", &["aggregate"]),
+    ("recount.append.duration", &["store", "outcome", "error.type"]),
+    ("recount.append.events", &["store"]),
+    ("recount.events.appended", &["event_type"]),
+    ("recount.append.queue", &["store"]),
+    ("recount.append.queue.wait", &["store"]),
+    ("recount.store.head", &["store"]),
+    ("recount.store.writable", &["store"]),
+    ("recount.store.safe_head.lag", &["store"]),
+    ("recount.read.duration", &["store", "kind"]),
+    ("recount.read.events", &["store", "kind"]),
+    ("recount.store.pool.size", &["store", "pool"]),
+    ("recount.store.pool.idle", &["store", "pool"]),
+    ("recount.store.pool.wait", &["store", "pool"]),
+    ("recount.projection.position", &["kind", "projection"]),
+    ("recount.projection.lag.events", &["kind", "projection"]),
+    ("recount.projection.lag.time", &["kind", "projection"]),
+    ("recount.projection.events", &["kind", "projection"]),
+    ("recount.projection.batch.duration", &["kind", "projection"]),
+    ("recount.projection.batch.size", &["kind", "projection"]),
+    ("recount.projection.failures", &["kind", "projection", "error.type"]),
+    ("recount.projection.state", &["kind", "projection", "state"]),
+    ("recount.projection.rebuild.progress", &["kind", "projection"]),
+    ("recount.health", &["check"]),
+    ("recount.build_info", &["version", "store"]),
+];
 
 /// The name of a till, which must not be shown.
 const TILL: &str = "geheim";
@@ -84,6 +125,13 @@ async fn exercise<S: Store + Clone>(store: S) -> Recount {
         let _ = later.dispatch(sell(TILL, 1)).await.unwrap();
     }
     let _ = recount.decide(Round).await.unwrap();
+    for _ in 0..2 {
+        let _ = recount.load::<Till>(&TILL.to_owned()).await.unwrap();
+    }
+    // More readers than there are connections.
+    for head in join_all((0..16).map(|_| store.head())).await {
+        assert!(head.unwrap() > Position::START);
+    }
     recount
 }
 
@@ -113,7 +161,15 @@ fn commands_are_shown(text: &str, file: &str) {
     assert_eq!(value(text, "recount_store_writable", &["store=\"sqlite\""]), 1.0);
     assert!(value(text, "recount_store_pool_size", &["pool=\"readers\""]) >= 1.0);
     assert_eq!(value(text, "recount_aggregate_cache_entries", &["till"]), 1.0);
-    value(text, "recount_aggregate_load_duration_seconds_count", &["source=\"snapshot\""]);
+    for source in ["snapshot", "stream", "cache"] {
+        let source = format!("source=\"{source}\"");
+        let loads = value(text, "recount_aggregate_load_duration_seconds_count", &["till", &source]);
+        assert!(loads >= 1.0, "{source}");
+    }
+    assert_eq!(value(text, "recount_append_queue", &["store=\"sqlite\""]), 0.0);
+    assert!(value(text, "recount_append_queue_wait_seconds_count", &["store=\"sqlite\""]) >= 1.0);
+    assert_eq!(value(text, "recount_store_safe_head_lag_seconds", &["store=\"sqlite\""]), 0.0);
+    assert!(value(text, "recount_store_pool_wait_seconds_count", &["pool=\"readers\""]) >= 1.0);
     value(text, "recount_aggregate_load_duration_seconds_bucket", &["le=\"0.0005\""]);
     for secret in [TILL, "once", "injected", file] {
         assert!(!text.contains(secret), "{secret} is in\n{text}");
@@ -137,6 +193,7 @@ async fn consumers_are_shown(recount: &Recount, address: SocketAddr) -> String {
     for kind in ["projection", "reaction"] {
         assert_eq!(of(&text, kind, "position", &[]), head as f64);
         assert_eq!(of(&text, kind, "lag_events", &[]), 0.0);
+        assert_eq!(of(&text, kind, "rebuild_progress", &[]), 1.0);
         assert_eq!(of(&text, kind, "lag_time_seconds", &[]), 0.0);
         assert_eq!(of(&text, kind, "events_total", &[]), head as f64, "{kind}: every event is one of a till");
         assert_eq!(of(&text, kind, "state", &["state=\"live\""]), 1.0);
@@ -161,6 +218,16 @@ async fn consumers_are_shown(recount: &Recount, address: SocketAddr) -> String {
     assert_eq!(value(&text, "recount_health", &["check=\"reaction:taxes\""]), 1.0);
     assert!(!text.contains("geheim"), "{text}");
     text
+}
+
+/// Each metric of the design is recorded with its labels.
+#[test]
+fn every_designed_metric_exists() {
+    for (name, labels) in DESIGNED {
+        let metric = METRICS.iter().find(|metric| metric.name == *name);
+        let metric = metric.unwrap_or_else(|| panic!("{name} is not recorded"));
+        assert_eq!(metric.labels, *labels, "{name}");
+    }
 }
 
 /// One test, since there is one recorder.

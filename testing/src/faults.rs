@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
     NamedAppend, Namespace, PoolUsage, Position, ReadAll, ReadStream, Revision, StateDelete, StateEntry, StateError,
-    StateKey, StatePut, StateStore, StoreError, StoreId, StoredNames, StreamId, Timestamp,
+    StateKey, StatePut, StateStore, StoreError, StoreId, StoreWaits, StoredNames, StreamId, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -361,6 +361,15 @@ impl<S: EventStore + Clone> EventStore for FaultyStore<S> {
     }
     fn pools(&self) -> Vec<PoolUsage> {
         self.store.pools()
+    }
+    fn queued(&self) -> usize {
+        self.store.queued()
+    }
+    fn waits(&self) -> StoreWaits {
+        self.store.waits()
+    }
+    async fn visibility_lag(&self) -> Result<Duration, StoreError> {
+        self.store.visibility_lag().await
     }
     fn identity(&self) -> StoreId {
         self.store.identity()

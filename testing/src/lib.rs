@@ -5,6 +5,7 @@
 //! * [`read_model`]: the conformance suite of read models, and [`read_model_suite!`] that lists it.
 //! * [`inline`]: the conformance suite of inline projections, and [`inline_suite!`] that lists it.
 //! * [`model::run`]: random operations on two stores that must give the same answers.
+//! * [`StoreWrapper`]: a store that answers some calls itself and passes the others on.
 //! * [`FaultyStore`]: a store that fails when told to, and counts what it is asked; [`FaultyReadModel`] likewise.
 
 // The derives name the crate by the name that applications know.
@@ -17,9 +18,12 @@ pub mod given;
 pub mod inline;
 pub mod model;
 pub mod process;
+mod promises;
 pub mod read_model;
 pub mod store;
+mod wrapper;
 
 pub use faults::{Call, Fault, FaultyStore, Operation};
 pub use faulty_read_model::{FaultyReadModel, Step};
 pub use given::{given, given_events, given_nothing};
+pub use wrapper::{StoreWrapper, Wrapped};

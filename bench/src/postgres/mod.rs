@@ -7,6 +7,7 @@ mod contender;
 mod keyed;
 mod live;
 mod ours;
+mod process;
 mod raw;
 mod results;
 mod scenarios;

@@ -6,7 +6,7 @@ use protocol::Scenario;
 use super::arena::{Arena, Game, Past, Score, best_peer};
 use super::contender::{Contender, OURS, RAW};
 use super::results::Results;
-use super::{chart, condition, keyed, live};
+use super::{chart, condition, keyed, live, process};
 use crate::figures::Floor;
 
 /// Streams with a hundred events each.
@@ -32,6 +32,7 @@ pub async fn play(arena: &mut Arena, results: &mut Results) -> Result<()> {
     memory(arena, results).await?;
     condition::play(arena, results).await?;
     keyed::play(arena, results).await?;
+    process::play(arena, results).await?;
     if results.wants(&["chart"]) {
         results.chart = chart::measure(arena, HUNDREDS).await?;
     }

@@ -1,6 +1,7 @@
-//! `recount`: shows and controls projections, from the command line.
+//! `recount`: shows and controls projections and processes, from the command line.
 
 mod model;
+mod process;
 mod projection;
 mod report;
 
@@ -18,6 +19,9 @@ enum Recount {
     /// Projections: how far they are, and starting them over.
     #[command(subcommand)]
     Projection(projection::Task),
+    /// Processes: their instances, what they wait for, and orders to those that can't go on.
+    #[command(subcommand)]
+    Process(process::Task),
 }
 
 /// How a command ended without an answer.
@@ -28,8 +32,14 @@ enum Failure {
     Unable(String),
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
+        Self::from_error(&error)
+    }
+}
+
+impl Failure {
+    fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut text = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -44,9 +54,16 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 fn main() -> ExitCode {
-    let Recount::Projection(task) = Recount::parse();
+    let command = Recount::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let outcome = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(projection::run(&task)));
+    let outcome = runtime.map_err(Failure::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match &command {
+                Recount::Projection(task) => projection::run(task).await,
+                Recount::Process(task) => process::run(task).await,
+            }
+        })
+    });
     let (text, code) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::No(text)) => (text, 1),

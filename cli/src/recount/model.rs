@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use recount::postgres::{PostgresReadModel, PostgresStore};
 use recount::sqlite::{SqliteReadModel, SqliteStore};
-use recount::{Address, EventStore, Position, ReadModel, RebuildError, StoreError, StoreId, StoredCheckpoint};
+use recount::{Address, Position, ReadModel, RebuildError, Store, StoreError, StoreId, StoredCheckpoint};
 
 use crate::Failure;
 
@@ -44,7 +44,7 @@ impl Model {
 
 /// A store, and the read model with the projections that follow it.
 pub(crate) struct Place {
-    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) model: Model,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Head {
 impl Place {
     /// Opens the store, and the read model in it unless that has an address of its own.
     pub(crate) async fn open(store: &str, read_model: Option<&str>) -> Result<Self, Failure> {
-        let (store, own): (Arc<dyn EventStore>, _) = match parse(store)? {
+        let (store, own): (Arc<dyn Store>, _) = match parse(store)? {
             Address::Sqlite { path, .. } => {
                 present(&path)?;
                 let store = SqliteStore::builder(path).create(false).open().await?;

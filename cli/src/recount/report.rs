@@ -66,12 +66,27 @@ impl Row {
 pub(crate) fn table(rows: &[Row]) -> String {
     let cells = |row: &Row| {
         let lag = row.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
-        [row.stored.projection.clone(), row.stored.checkpoint.position.to_string(), lag, row.state().to_owned()]
+        vec![row.stored.projection.clone(), row.stored.checkpoint.position.to_string(), lag, row.state().to_owned()]
     };
-    let head = ["PROJECTION", "POSITION", "LAG", "STATE"].map(str::to_owned);
-    let lines: Vec<[String; 4]> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
+    columns(&["PROJECTION", "POSITION", "LAG", "STATE"], rows.iter().map(cells).collect())
+}
+
+/// A table with a head. Columns of numbers are aligned to the right.
+pub(crate) fn columns(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let is_number = |cell: &String| cell == "-" || cell.parse::<u64>().is_ok();
+    let right: Vec<bool> =
+        (0..head.len()).map(|column| !rows.is_empty() && rows.iter().all(|row| is_number(&row[column]))).collect();
+    let mut lines = vec![head.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let (name, position, lag) = (width(0), width(1), width(2));
-    let line = |[a, b, c, d]: &[String; 4]| format!("{a:<name$}  {b:>position$}  {c:>lag$}  {d}\n");
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let cell = |column: usize, text: &String| {
+        let width = widths[column];
+        if right[column] { format!("{text:>width$}") } else { format!("{text:<width$}") }
+    };
+    let line = |cells: &Vec<String>| {
+        let cells: Vec<_> = cells.iter().enumerate().map(|(column, text)| cell(column, text)).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
     lines.iter().map(line).collect()
 }

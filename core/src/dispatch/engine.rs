@@ -54,7 +54,7 @@ impl Engine {
     pub(crate) fn new(store: Arc<dyn Store>, settings: EngineSettings) -> Self {
         let EngineSettings { warm_aggregates, retry, clock, routes, trace_context } = settings;
         let names = CheckedNames::beside(store.names());
-        let metrics = Arc::new(Metrics::new(store.kind()));
+        let metrics = Arc::new(Metrics::new(store.kind(), &store.waits()));
         let cache = WarmCache::new(warm_aggregates, Arc::clone(&metrics));
         let background = Background::default();
         Self { store, cache, retry, clock, routes, names, metrics, trace_context, background }

@@ -128,8 +128,9 @@ impl<'a, A: Apply> Load<'a, A> {
             let mut turn = slot.turn.lock().await;
             let warm = match turn.take() {
                 Some(mut warm) => {
-                    slot.entry.metrics().hits.add(1);
+                    let started = slot.entry.metrics().cached_load();
                     engine.catch_up(&stream, &mut warm).await?;
+                    slot.entry.metrics().loaded_from_cache(started);
                     warm
                 }
                 None => engine.load(&stream).await?,

@@ -50,13 +50,13 @@ fn read_variant<T: Payload>(index: usize, json: &str) -> serde_json::Result<T> {
     read_whole(json.as_bytes(), |json| read(index, json))
 }
 
-/// Compiles if the process says what it does.
+/// Compiles if the type implements `Process`.
 pub const fn assert_process<P: Process>() {}
 
 /// The id of the instance that a field names.
 #[diagnostic::on_unimplemented(
     message = "a field of the type `{Self}` can't name an instance: instances are named by `{Id}`",
-    label = "not a `{Id}`",
+    label = "not of the type `{Id}`",
     note = "choose a field of the type `{Id}`, or route the event by a function: `#[route(with = …)]`"
 )]
 pub trait InstanceId<Id> {

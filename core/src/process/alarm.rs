@@ -32,6 +32,8 @@ pub(super) struct DueTimers<P: Process> {
 pub(super) struct DueTimer {
     instance: SmolStr,
     timer: TimerRecord,
+    /// The time since it was due.
+    late: Duration,
 }
 
 impl<P: Process> DueTimers<P> {
@@ -57,7 +59,8 @@ impl<P: Process> DueTimers<P> {
                 after = Some(key.clone());
                 if self.firing.insert(key.clone()) {
                     let lane = Lane::of(&instance);
-                    let item = DueTimer { instance, timer };
+                    let late = Duration::try_from(now.duration_since(timer.due)).unwrap_or_default();
+                    let item = DueTimer { instance, timer, late };
                     self.ready.push_back(Delivered::Item { item, lane, ticket: key, mark: None });
                 }
             }
@@ -125,20 +128,16 @@ impl<P: Process> Sink for Alarm<P> {
     type Item = DueTimer;
 
     async fn take(&self, due: &DueTimer) -> Result<(), BoxError> {
-        let DueTimer { instance, timer } = due;
+        let DueTimer { instance, timer, late } = due;
         let metadata = Metadata::default();
         match self.desk.decide(instance, What::Timer(timer.clone()), &metadata).await? {
             Ok(_) => {
-                self.desk.counts.steps();
-                self.desk.counts.fired();
+                self.desk.counts.step("timer");
+                self.desk.counts.metrics().lateness(*late);
                 Ok(())
             }
             // It is parked with the timer still set, which is then due again when it is redriven.
-            Err(NoStep::Failed(error)) => {
-                let position =
-                    self.desk.load(instance).await.map_or_else(|_| crate::Position::START, |now| now.ledger.last);
-                self.desk.park(instance, position, &error, &metadata).await
-            }
+            Err(NoStep::Failed(error)) => self.desk.park(instance, None, &error, &metadata).await,
             Err(no_step) => {
                 self.desk.counts.no_step(&no_step);
                 Ok(())

@@ -7,6 +7,7 @@ use super::desk::Desk;
 use super::instance::Instance;
 use super::reactor::{Inputs, Reactor};
 use super::sender::{Sender, query};
+use super::troubles::Watch;
 use super::{Process, StartAt};
 use crate::{ConsumerKind, ConsumersBuilder, ProcessDefinition, StoreSource};
 
@@ -23,19 +24,21 @@ impl ConsumersBuilder {
             desk.engine.names.claim_aggregate::<Instance<P>>()?;
             desk.engine.names.claim_events::<P::Input>()
         };
+        let watch = Watch::new(Arc::clone(&desk.engine.store), P::NAME, Arc::clone(&desk.counts));
         let (reactor, sender, alarm) = (Arc::clone(&desk), Arc::clone(&desk), desk);
-        self.concurrent(ConsumerKind::Process, format!("{}/send", P::NAME).into(), move |frame| {
-            claim(&sender)?;
-            let steps = StoreSource::new(Arc::clone(&sender.engine.store), frame.title(), query::<P>());
-            Ok((steps, Sender::new(sender)))
-        })
-        .concurrent(ConsumerKind::Process, format!("{}/timers", P::NAME).into(), move |_| {
-            claim(&alarm)?;
-            Ok((DueTimers::new(Arc::clone(&alarm)), Alarm::new(alarm)))
-        })
-        .concurrent(ConsumerKind::Process, <P as ProcessDefinition>::NAME.into(), move |frame| {
-            claim(&reactor)?;
-            Ok((Inputs::new(Arc::clone(&reactor), frame.title(), start), Reactor::new(reactor)))
-        })
+        self.running_process(Arc::new(watch))
+            .concurrent(ConsumerKind::Process, format!("{}/send", P::NAME).into(), move |frame| {
+                claim(&sender)?;
+                let steps = StoreSource::new(Arc::clone(&sender.engine.store), frame.title(), query::<P>());
+                Ok((steps, Sender::new(sender)))
+            })
+            .concurrent(ConsumerKind::Process, format!("{}/timers", P::NAME).into(), move |_| {
+                claim(&alarm)?;
+                Ok((DueTimers::new(Arc::clone(&alarm)), Alarm::new(alarm)))
+            })
+            .concurrent(ConsumerKind::Process, <P as ProcessDefinition>::NAME.into(), move |frame| {
+                claim(&reactor)?;
+                Ok((Inputs::new(Arc::clone(&reactor), frame.title(), start), Reactor::new(reactor)))
+            })
     }
 }

@@ -1,80 +1,118 @@
-//! Counts of what a process did with its inputs, timers and commands.
+//! Counts of what a process did with its inputs, timers and commands: as data, and as metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
-
 use super::instance::NoStep;
+use crate::ProcessCounts;
+use crate::telemetry::ProcessMetrics;
 
-macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident)*) => {
-        #[derive(Debug, Default)]
-        pub(crate) struct Counts { $($name: AtomicU64,)* }
-
-        /// What a process did since it was started here.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-        pub struct ProcessCounts { $($(#[$doc])* pub $name: u64,)* }
-
-        impl Counts {
-            $(pub(crate) fn $name(&self) {
-                self.$name.fetch_add(1, Ordering::Relaxed);
-            })*
-
-            pub(crate) fn read(&self) -> ProcessCounts {
-                ProcessCounts { $($name: self.$name.load(Ordering::Relaxed),)* }
-            }
-        }
-    };
+/// The counters of a running process.
+pub(crate) struct Counts {
+    metrics: ProcessMetrics,
+    steps: AtomicU64,
+    /// In the order of [`Counts::place`].
+    no_steps: [AtomicU64; 7],
+    /// In the order of [`RequestEnd`].
+    requests: [AtomicU64; 4],
+    compensated: AtomicU64,
 }
 
-counts! {
-    /// Steps that were recorded.
-    steps
-    /// Inputs that were handled before, and came again.
-    duplicates
-    /// Inputs and timers for instances that have ended.
-    late
-    /// Inputs for instances that were not started, and are ignored or held.
-    unknown
-    /// Inputs that the process ignores.
-    ignored
-    /// Inputs that the process does not expect in its state.
-    unexpected
-    /// Inputs of parked instances.
-    queued
-    /// Timers that fired.
-    fired
-    /// Timers that were moved or cancelled before they fired.
-    stale_timers
-    /// Commands that took effect, or had nothing to do.
-    sent
-    /// Commands that were refused.
-    refused
-    /// Commands that were withdrawn.
-    withdrawn
-    /// Commands that undid another.
-    undone
-    /// Instances that were parked.
-    parked
-    /// Instances whose compensation is stuck.
-    stuck
-    /// Instances that were compensated.
-    compensated
+/// The end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestEnd {
+    Accepted,
+    Refused,
+    Withdrawn,
+    Undone,
+}
+
+impl RequestEnd {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Withdrawn => "withdrawn",
+            Self::Undone => "undone",
+        }
+    }
 }
 
 impl Counts {
-    /// Counts an input or timer that led to no step.
-    pub(crate) fn no_step(&self, no_step: &NoStep) {
-        match no_step {
-            NoStep::Duplicate => self.duplicates(),
-            NoStep::Late => self.late(),
-            NoStep::Unknown => self.unknown(),
-            NoStep::Ignored => self.ignored(),
-            NoStep::Unexpected => self.unexpected(),
-            NoStep::Stale => self.stale_timers(),
-            NoStep::Queued => self.queued(),
-            // It is parked, and counted there.
-            NoStep::Failed(_) => {}
+    pub(crate) fn new(metrics: ProcessMetrics) -> Self {
+        Self {
+            metrics,
+            steps: AtomicU64::new(0),
+            no_steps: Default::default(),
+            requests: Default::default(),
+            compensated: AtomicU64::new(0),
         }
     }
+
+    pub(crate) const fn metrics(&self) -> &ProcessMetrics {
+        &self.metrics
+    }
+
+    /// Counts a step, by what it follows from.
+    pub(crate) fn step(&self, trigger: &'static str) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.metrics.step(trigger);
+    }
+
+    /// Counts an input or timer that led to no step.
+    pub(crate) fn no_step(&self, no_step: &NoStep) {
+        let (place, name) = match no_step {
+            NoStep::Duplicate => (0, "duplicate"),
+            NoStep::Late => (1, "late"),
+            NoStep::Unknown => (2, "unknown"),
+            NoStep::Ignored => (3, "ignored"),
+            NoStep::Unexpected => (4, "unexpected"),
+            NoStep::Queued => (5, "queued"),
+            NoStep::Stale => (6, "stale"),
+            // The instance is parked, which is counted there.
+            NoStep::Failed(_) => return,
+        };
+        self.no_steps[place].fetch_add(1, Ordering::Relaxed);
+        self.metrics.ignored(name);
+    }
+
+    /// Counts the end of a request.
+    pub(crate) fn request(&self, command: &str, end: RequestEnd) {
+        self.requests[end as usize].fetch_add(1, Ordering::Relaxed);
+        self.metrics.request(command, end.name());
+    }
+
+    /// Counts a compensation that ended.
+    pub(crate) fn compensated(&self) {
+        self.compensated.fetch_add(1, Ordering::Relaxed);
+        self.metrics.compensation("compensated");
+    }
+
+    /// Counts a compensation that can't go on.
+    pub(crate) fn stuck(&self) {
+        self.metrics.compensation("stuck");
+    }
+
+    pub(crate) fn read(&self) -> ProcessCounts {
+        let [duplicates, late, unknown, ignored, unexpected, queued, stale_timers] = read(&self.no_steps);
+        let [accepted, refused, withdrawn, undone] = read(&self.requests);
+        ProcessCounts {
+            steps: self.steps.load(Ordering::Relaxed),
+            duplicates,
+            late,
+            unknown,
+            ignored,
+            unexpected,
+            queued,
+            stale_timers,
+            accepted,
+            refused,
+            withdrawn,
+            undone,
+            compensated: self.compensated.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn read<const N: usize>(counts: &[AtomicU64; N]) -> [u64; N] {
+    std::array::from_fn(|place| counts[place].load(Ordering::Relaxed))
 }

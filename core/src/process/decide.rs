@@ -37,7 +37,8 @@ pub(crate) enum What<P: Process> {
     },
     Timer(TimerRecord),
     Park {
-        position: Position,
+        /// The position of the input that failed; none if a timer or a command did.
+        input: Option<Position>,
         error: Arc<str>,
     },
     Resume,
@@ -140,6 +141,9 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 let request = may_take(ledger, *position, *redriven)
                     .and_then(|()| ledger.request(refused.request).ok_or(NoStep::Unknown))?;
                 // The compensation finds out about refused requests by itself.
+                if ledger.is_over() {
+                    return Err(NoStep::Late);
+                }
                 let (Some(command), None, Mode::Running) = (&request.command, refused.undo, ledger.mode) else {
                     return Err(NoStep::Ignored);
                 };
@@ -162,9 +166,12 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 let why = Why::Timer { timer: text, generation, due };
                 step(why, &|| instance.state.due(&timer, &Moment::new(due)))
             }
-            What::Park { position, error } => match &ledger.parked {
+            What::Park { input, error } => match &ledger.parked {
                 Some(halt) if halt.error == *error && !halt.redriven => Err(NoStep::Duplicate),
-                _ => one(Record::Parked(ParkedRecord { position: *position, error: error.to_string() })),
+                _ => one(Record::Parked(ParkedRecord {
+                    position: input.unwrap_or_else(|| ledger.next_input()),
+                    error: error.to_string(),
+                })),
             },
             What::Resume if ledger.parked.is_some() => one(Record::Resumed(ResumedRecord {})),
             What::Compensated { requests } if ledger.mode == Mode::Compensating => {
@@ -266,11 +273,12 @@ fn set_timers<P: Process>(
 ) -> Result<(), NoStep> {
     for TimerChange { timer, due } in changes {
         let timer = timer.to_text().map_err(|error| NoStep::Failed(error.to_string()))?;
-        if let Some(pending) = ledger.timers.get(&timer)
-            && !record.cancelled.iter().any(|cancelled| cancelled.timer == timer)
+        let set = ledger.timers.iter().find(|(text, _)| **text == timer || has_form::<P>(text, &timer));
+        if let Some((text, pending)) = set
+            && !record.cancelled.iter().any(|cancelled| cancelled.timer == *text)
         {
             let (generation, due) = (pending.generation, pending.due);
-            record.cancelled.push(TimerRecord { timer: timer.clone(), generation, due });
+            record.cancelled.push(TimerRecord { timer: text.clone(), generation, due });
         }
         record.timers.retain(|set| set.timer != timer);
         if let Some(due) = due {
@@ -278,6 +286,11 @@ fn set_timers<P: Process>(
         }
     }
     Ok(())
+}
+
+/// Whether a timer that was stored under an alias, or before it had all of its fields, is the timer with this form now.
+fn has_form<P: Process>(stored: &str, form: &str) -> bool {
+    P::Timer::from_text(stored).and_then(|timer| timer.to_text()).is_ok_and(|now| now == form)
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> String {

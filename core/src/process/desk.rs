@@ -40,7 +40,8 @@ pub(super) struct After {
 
 impl<P: Process> Desk<P> {
     pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, counts: Arc::default(), timer_set: Notify::new(), process: PhantomData }
+        let counts = Arc::new(Counts::new(engine.metrics.process(P::NAME)));
+        Self { engine, counts, timer_set: Notify::new(), process: PhantomData }
     }
 
     pub(super) fn stream(instance: &SmolStr) -> Result<StreamId, NameError> {
@@ -76,19 +77,19 @@ impl<P: Process> Desk<P> {
         }
     }
 
-    /// Parks the instance, so that its inputs wait for an operator.
+    /// Parks the instance, so that its inputs wait for an operator. `input` is the position of the input that failed; none if a
+    /// timer or a command did.
     pub(super) async fn park(
         &self,
         instance: &SmolStr,
-        position: Position,
+        input: Option<Position>,
         error: &str,
         metadata: &Metadata,
     ) -> Result<(), BoxError> {
-        tracing::error!(process = P::NAME, %instance, %position, error, "the instance is parked until it is redriven");
-        self.counts.parked();
-        let what = What::Park { position, error: error.into() };
+        tracing::error!(process = P::NAME, %instance, ?input, error, "the instance is parked until it is redriven");
+        let what = What::Park { input, error: error.into() };
         if let Err(NoStep::Failed(_)) = self.decide(instance, what, metadata).await? {
-            self.park_unread(instance, position, error, metadata).await?;
+            self.park_unread(instance, input, error, metadata).await?;
         }
         Ok(())
     }
@@ -97,17 +98,19 @@ impl<P: Process> Desk<P> {
     async fn park_unread(
         &self,
         instance: &SmolStr,
-        position: Position,
+        input: Option<Position>,
         error: &str,
         metadata: &Metadata,
     ) -> Result<(), BoxError> {
         let stream = Self::stream(instance)?;
-        if ledger_of(&*self.engine.store, &stream).await?.is_some_and(|ledger| ledger.parked.is_some()) {
+        let ledger = ledger_of(&*self.engine.store, &stream).await?.unwrap_or_default();
+        if ledger.parked.as_ref().is_some_and(|halt| !halt.redriven) {
             return Ok(());
         }
+        let position = input.unwrap_or_else(|| ledger.next_input());
         let mut event = Record::Parked(ParkedRecord { position, error: error.to_owned() }).encode()?;
         event.metadata = metadata.clone();
-        match self.engine.append(Append::to(stream, ExpectedVersion::StreamExists, vec![event])).await {
+        match self.engine.append(Append::to(stream, ExpectedVersion::Any, vec![event])).await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -119,8 +122,24 @@ impl<P: Process> Desk<P> {
         guarded(load).await
     }
 
-    /// Whether the commands of the instance may be sent, as far as this program knows.
-    pub(super) fn sends(&self, stream: &StreamId) -> bool {
+    /// The newest state of an instance that exists. An instance that this program can't read is parked: `None`.
+    pub(super) async fn load_or_park(
+        &self,
+        instance: &SmolStr,
+        metadata: &Metadata,
+    ) -> Result<Option<Instance<P>>, BoxError> {
+        match self.load(instance).await {
+            Ok(loaded) => Ok(Some(loaded)),
+            Err(error) if crate::is_transient(&*error) => Err(error),
+            Err(error) => {
+                self.park(instance, None, &chain(&*error), metadata).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the commands of the instance may be sent, as far as this program knows. Its knowledge may be old.
+    pub(super) fn seems_to_send(&self, stream: &StreamId) -> bool {
         self.engine.peek::<Instance<P>, bool>(stream, |instance| instance.ledger.sends()).unwrap_or(true)
     }
 }

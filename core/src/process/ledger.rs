@@ -49,7 +49,7 @@ pub(crate) struct Pending {
 /// An instance that can't go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Halt {
-    /// The first input or step that failed.
+    /// The first input that was not taken.
     pub(crate) position: Position,
     pub(crate) error: Arc<str>,
     /// An operator has ordered to try again.
@@ -170,6 +170,11 @@ impl Ledger {
     /// The request of this id.
     pub(crate) fn request(&self, id: RequestId) -> Option<&Arc<Request>> {
         self.requests.iter().map(|(request, _)| request).find(|request| request.id == id)
+    }
+
+    /// The first position at which an input may not have been taken yet.
+    pub(crate) fn next_input(&self) -> Position {
+        Position::new(self.last.get().saturating_add(1))
     }
 
     /// Whether inputs and timers have no effect any more.

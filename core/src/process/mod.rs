@@ -10,31 +10,34 @@ mod desk;
 mod instance;
 mod ledger;
 mod moment;
+mod orders;
 mod reactor;
 mod record;
 mod refused;
 mod route;
 mod sender;
 mod start;
+mod state;
 mod status;
 mod step;
+mod timeline;
 mod timer;
 mod timers;
+mod troubles;
 mod undo;
 
 pub use command::ProcessCommand;
-pub use counts::ProcessCounts;
 pub use definition::{ProcessDefinition, Sends, UnknownInstance};
 pub use moment::Moment;
-pub use record::RequestId;
+pub use orders::OrderError;
+pub use record::{InvalidRequestId, RequestId};
 pub use refused::RefusedCommand;
 pub use route::{Route, RouteOf, Routed};
 pub use start::StartAt;
-pub use status::{
-    InstanceState, InstanceStatus, OrderError, ProcessSummary, Processes, RequestOutcome, RequestStatus, TimerStatus,
-    Trouble,
-};
+pub use state::{InstanceState, UnknownState};
+pub use status::{InstanceStatus, ProcessSummary, Processes, RequestOutcome, RequestStatus, TimerStatus, Trouble};
 pub use step::Step;
+pub use timeline::TimelineEntry;
 pub use timer::{NoTimer, Timer, TimerError};
 
 /// A process manager: it hears events, remembers facts, and answers with commands and timers.

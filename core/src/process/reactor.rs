@@ -16,7 +16,7 @@ use super::{Process, Route, Routed};
 use crate::store::RESERVED;
 use crate::{
     BoxError, Checkpoint, Delivered, Event, EventType, Filter, Lane, Metadata, Position, Query, QueryItem, ReadAll,
-    RecordedEvent, Sink, Source, StoreSource,
+    RecordedEvent, Sink, Source, StoreSource, Timestamp,
 };
 
 /// The events that a process hears: its inputs, and the refusals and orders in its own streams.
@@ -143,6 +143,12 @@ impl<P: Process> Reactor<P> {
     async fn step(&self, arrival: &Arrival<P>, turn: Turn) -> Result<bool, BoxError> {
         let Arrival { instance, what, recorded } = arrival;
         let (position, at) = (recorded.position, recorded.recorded_at);
+        if let Err(error) = Desk::<P>::stream(instance) {
+            // No instance can have this id, so there is nothing to park.
+            tracing::error!(process = P::NAME, %position, %error, "the input names an impossible instance");
+            self.desk.counts.no_step(&NoStep::Unknown);
+            return Ok(true);
+        }
         let what = match what {
             Arrived::Input { input, starts } => What::Input(Heard {
                 input: Arc::clone(input),
@@ -160,34 +166,44 @@ impl<P: Process> Reactor<P> {
         };
         let metadata = Metadata::caused_by(recorded);
         match self.desk.decide(instance, what, &metadata).await? {
-            Ok(After { started: false, .. }) => self.desk.counts.unknown(),
+            Ok(After { started: false, .. }) => self.desk.counts.no_step(&NoStep::Unknown),
             Ok(After { held, .. }) => {
-                self.desk.counts.steps();
+                self.count(arrival);
                 if turn != Turn::Held {
                     return self.take_held(instance, held).await;
                 }
             }
             Err(NoStep::Failed(error)) => {
-                self.desk.park(instance, position, &error, &metadata).await?;
+                self.desk.park(instance, Some(position), &error, &metadata).await?;
                 return Ok(false);
             }
             Err(no_step) => {
                 self.desk.counts.no_step(&no_step);
                 if no_step == NoStep::Unexpected {
                     let event_type = &recorded.data.event_type;
-                    tracing::warn!(process = P::NAME, %instance, %position, %event_type, "unexpected input");
+                    tracing::info!(process = P::NAME, %instance, %position, %event_type, "unexpected input");
                 }
                 // The program may have died between a start and the inputs that were held for it.
                 if no_step == NoStep::Duplicate
                     && let Arrived::Input { starts: true, .. } = arrival.what
                     && turn != Turn::Held
                 {
-                    let instance_now = self.desk.load(instance).await?;
-                    return self.take_held(instance, instance_now.ledger.held).await;
+                    let loaded = self.desk.load_or_park(instance, &metadata).await?;
+                    let Some(loaded) = loaded else { return Ok(false) };
+                    return self.take_held(instance, loaded.ledger.held).await;
                 }
             }
         }
         Ok(true)
+    }
+
+    fn count(&self, arrival: &Arrival<P>) {
+        let counts = &self.desk.counts;
+        counts.step(if matches!(arrival.what, Arrived::Refused(_)) { "refusal" } else { "input" });
+        if counts.metrics().enabled() {
+            let passed = Timestamp::now().duration_since(arrival.recorded.recorded_at);
+            counts.metrics().reaction_time(passed.try_into().unwrap_or_default());
+        }
     }
 
     /// Takes the inputs that were held until the instance started.
@@ -205,8 +221,9 @@ impl<P: Process> Reactor<P> {
     /// Handles the inputs that wait since the instance was parked, in order, and then lets it go on. The order to do so has a
     /// position of its own: later inputs follow in the same lane.
     async fn redrive(&self, instance: &SmolStr, ordered: &RecordedEvent) -> Result<(), BoxError> {
-        let Ok(loaded) = self.desk.load(instance).await else { return Ok(()) };
-        let ledger = loaded.ledger;
+        let metadata = Metadata::caused_by(ordered);
+        let loaded = self.desk.load_or_park(instance, &metadata).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         let Some(halt) = ledger.parked else { return Ok(()) };
         let after = before(halt.position).max(ledger.last);
         for arrival in self.read(instance, after, before(ordered.position)).await? {
@@ -214,7 +231,9 @@ impl<P: Process> Reactor<P> {
                 return Ok(());
             }
         }
-        self.desk.decide(instance, What::Resume, &Metadata::caused_by(ordered)).await?.ok();
+        if let Err(NoStep::Failed(error)) = self.desk.decide(instance, What::Resume, &metadata).await? {
+            self.desk.park(instance, None, &error, &metadata).await?;
+        }
         Ok(())
     }
 

@@ -2,6 +2,9 @@
 //!
 //! All are JSON, with schema version 1. Their types begin with `recount.`, so no fact can have one of them.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -46,6 +49,31 @@ pub struct RequestId {
     pub step: u64,
     /// The index of the request in the step.
     pub index: u32,
+}
+
+/// The form in which commands take it: `STEP/INDEX`.
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.step, self.index)
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = InvalidRequestId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
+        let parsed = text
+            .split_once('/')
+            .and_then(|(step, index)| Some(Self { step: step.parse().ok()?, index: index.parse().ok()? }));
+        parsed.ok_or_else(|| InvalidRequestId { text: text.chars().take(64).collect() })
+    }
+}
+
+/// The text is no id of a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no request: write STEP/INDEX, such as 3/0")]
+pub struct InvalidRequestId {
+    text: String,
 }
 
 /// What a step follows from.

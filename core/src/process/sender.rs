@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::counts::RequestEnd;
 use super::desk::{Desk, is_closed, request_key};
 use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, types};
 use super::{Process, ProcessCommand, timers};
@@ -88,9 +89,13 @@ impl<P: Process> Sender<P> {
         }
         let version = errand.recorded.version.get();
         for (index, request) in (0..).zip(&step.requests) {
-            // Best spared, not relied upon: a command that is sent all the same is undone like the others.
-            if !self.desk.sends(errand.stream) {
-                return Ok(());
+            // Spares commands that would be undone at once, or that wait for an operator. They are sent when the instance
+            // goes on, so the newest state decides.
+            if !self.desk.seems_to_send(errand.stream) {
+                let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
+                if loaded.is_none_or(|loaded| !loaded.ledger.sends()) {
+                    return Ok(());
+                }
             }
             let id = RequestId { step: version, index };
             if !self.request(errand, id, &request.command).await? {
@@ -105,8 +110,7 @@ impl<P: Process> Sender<P> {
         match self.send(errand, id, None, command).await? {
             Sent::Done | Sent::Refused | Sent::Void => Ok(true),
             Sent::Failed(error) => {
-                let position = errand.recorded.position;
-                self.desk.park(&errand.instance(), position, &error, &errand.metadata()).await?;
+                self.desk.park(&errand.instance(), None, &error, &errand.metadata()).await?;
                 Ok(false)
             }
         }
@@ -115,7 +119,8 @@ impl<P: Process> Sender<P> {
     /// An instance was parked and goes on: its commands and timers may be missing.
     async fn resume(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
-        let ledger = self.desk.load(&instance).await?.ledger;
+        let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
         timers::put(&*self.desk.engine.store, P::NAME, &instance, &ledger.pending_timers()).await?;
         self.desk.timer_set.notify_one();
         if !ledger.sends() {
@@ -154,7 +159,8 @@ impl<P: Process> Sender<P> {
         let sending = async { Ok(route.send(&self.desk.engine, command, request).await) };
         let error = match guarded(sending).await {
             Ok(Ok(())) => {
-                self.desk.counts.sent();
+                let end = if undo.is_some() { RequestEnd::Undone } else { RequestEnd::Accepted };
+                self.desk.counts.request(&command.name, end);
                 return Ok(Sent::Done);
             }
             Ok(Err(error)) => error,
@@ -170,7 +176,7 @@ impl<P: Process> Sender<P> {
         };
         let Refusal { kind, message, json, .. } = refusal;
         let record = Record::Refused(RefusedRecord { request: id, undo, kind, message, json });
-        self.refuse(errand, key, record).await
+        self.refuse(errand, key, command, record).await
     }
 
     /// Records a refusal as the outcome of the request's key, unless it has another one.
@@ -178,14 +184,16 @@ impl<P: Process> Sender<P> {
         &self,
         errand: Errand<'_>,
         key: IdempotencyKey,
+        command: &CommandRecord,
         record: Record,
     ) -> Result<Sent, BoxError> {
         match self.record(errand, Idempotency::new(key.clone(), b"refused"), &record).await {
             Ok(()) => {
-                self.desk.counts.refused();
+                self.desk.counts.request(&command.name, RequestEnd::Refused);
                 Ok(Sent::Refused)
             }
             Err(AppendError::KeyReused { .. }) => self.settled(errand, &key).await,
+            Err(error) if is_archived(&error, errand) => Ok(Sent::Void),
             Err(error) => Err(error.into()),
         }
     }
@@ -200,7 +208,12 @@ impl<P: Process> Sender<P> {
     }
 
     /// Makes sure that a request has an outcome: withdraws it if it has none. Returns whether it took effect.
-    pub(super) async fn withdraw(&self, errand: Errand<'_>, id: RequestId) -> Result<bool, BoxError> {
+    pub(super) async fn withdraw(
+        &self,
+        errand: Errand<'_>,
+        id: RequestId,
+        command: &CommandRecord,
+    ) -> Result<bool, BoxError> {
         let key = request_key(errand.stream, id, None)?;
         let store = &self.desk.engine.store;
         let mut first = store.find_append(&key).await?;
@@ -208,10 +221,11 @@ impl<P: Process> Sender<P> {
             let record = Record::Withdrawn(WithdrawnRecord { request: id });
             match self.record(errand, Idempotency::new(key.clone(), b"withdrawn"), &record).await {
                 Ok(()) => {
-                    self.desk.counts.withdrawn();
+                    self.desk.counts.request(&command.name, RequestEnd::Withdrawn);
                     return Ok(false);
                 }
                 Err(AppendError::KeyReused { .. }) => first = store.find_append(&key).await?,
+                Err(error) if is_archived(&error, errand) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -230,6 +244,16 @@ impl<P: Process> Sender<P> {
         let append = Append::to(errand.stream.clone(), ExpectedVersion::StreamExists, vec![event]);
         self.desk.engine.append(Append { idempotency: Some(idempotency), ..append }).await.map(drop)
     }
+}
+
+/// Whether the stream of the instance takes no more events. An operator has archived it while a request was open.
+fn is_archived(error: &AppendError, errand: Errand<'_>) -> bool {
+    let closed = matches!(error, AppendError::Conflict(conflict) if !conflict.can_retry());
+    if closed {
+        let (stream, position) = (errand.stream, errand.recorded.position);
+        tracing::error!(%stream, %position, %error, "the outcome of a request can't be recorded");
+    }
+    closed
 }
 
 /// Whether the first outcome of a key is an event of the instance: the request was refused or withdrawn.

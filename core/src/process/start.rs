@@ -21,7 +21,7 @@ pub enum StartAt {
 }
 
 /// The category of the streams that hold the starts of processes.
-const CATEGORY: &str = "recount.process";
+pub(super) const CATEGORY: &str = "recount.process";
 const STARTED: &str = "recount.process_started";
 
 #[derive(Serialize, Deserialize)]

@@ -9,39 +9,16 @@ use serde::Serialize;
 
 use super::desk::{ledger_of, request_key};
 use super::ledger::{Ledger, Mode};
-use super::record::{Record, RedriveRecord, RequestId, ResolvedRecord};
+use super::record::{Record, RequestId};
+use super::state::InstanceState;
+use super::timers;
 use crate::store::RESERVED;
-use crate::{
-    Append, AppendError, BoxError, ExpectedVersion, Position, Query, ReadAll, Store, StoreError, StreamId, Timestamp,
-};
+use crate::{BoxError, Position, Query, ReadAll, Store, StoreError, StreamId, Timestamp};
 
 /// The processes of a store: their instances, and orders to those that can't go on.
 #[derive(Clone)]
 pub struct Processes {
     store: Arc<dyn Store>,
-}
-
-/// The state of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum InstanceState {
-    /// Inputs are held until the instance starts.
-    Held,
-    /// It waits for inputs, or for the outcomes of its commands.
-    Running,
-    /// The same, with a timer set.
-    Waiting,
-    /// Its effects are being undone.
-    Compensating,
-    /// The command that undoes an effect was refused: an operator must redrive or resolve it.
-    Stuck,
-    /// An input, timer or command failed: an operator must redrive it.
-    Parked,
-    /// It ended.
-    Ended,
-    /// Everything that took effect was undone.
-    Compensated,
 }
 
 /// An instance of a process.
@@ -138,6 +115,60 @@ impl Processes {
         Self { store }
     }
 
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The names of the processes that were started on this store.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        let mut events = self.store.read_all(ReadAll::new(Query::category(super::start::CATEGORY)));
+        while let Some(event) = events.next().await {
+            names.push(event?.stream.id().to_owned());
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The timers of a process that are set, the next due first: each with the id of its instance. At most `limit`. An
+    /// entry of a timer that was moved or cancelled goes when it is due.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn timers(&self, process: &str, limit: usize) -> Result<Vec<(String, TimerStatus)>, BoxError> {
+        let (mut found, mut after) = (Vec::new(), None);
+        while found.len() < limit {
+            let page = timers::page(&*self.store, process, after.as_ref(), timers::PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (key, entry) in &page {
+                let timers::TimerEntry { instance, timer } = timers::read(key, entry)?;
+                found.push((instance.to_string(), TimerStatus { timer: timer.timer, due: timer.due }));
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Writes the index of timers anew from the streams of a process, for example after the state of the store was lost.
+    /// Returns the number of timers that are set.
+    ///
+    /// # Errors
+    /// The store fails, or holds records of a newer version of recount.
+    pub async fn rebuild_timers(&self, process: &str) -> Result<u64, BoxError> {
+        let mut count = 0;
+        for (id, ledger) in self.ledgers(process).await? {
+            let pending = ledger.pending_timers();
+            timers::put(&*self.store, process, &id.as_str().into(), &pending).await?;
+            count += pending.len() as u64;
+        }
+        Ok(count)
+    }
+
     /// An instance, with the outcome of each of its requests. `None` if there is no such instance.
     ///
     /// # Errors
@@ -219,125 +250,11 @@ impl Processes {
         }
         Ok(ledgers)
     }
-
-    /// Orders an instance that is parked or stuck to try again. A runner of the process carries the order out.
-    ///
-    /// # Errors
-    /// [`OrderError`] if there is no such instance, or it is neither parked nor stuck.
-    pub async fn redrive(&self, process: &str, id: &str, by: &str) -> Result<(), OrderError> {
-        let (stream, ledger) = self.ledger(process, id).await?;
-        if ledger.parked.is_none() && ledger.stuck.is_none() {
-            return Err(OrderError::NothingToDo { instance: stream, state: InstanceState::of(&ledger) });
-        }
-        self.order(stream, Record::Redrive(RedriveRecord { by: by.to_owned() })).await
-    }
-
-    /// Declares that nothing is left to undo for a request whose undo was refused. The compensation then goes on. The
-    /// note says why, for those who read the stream later.
-    ///
-    /// # Errors
-    /// [`OrderError`] if there is no such instance, or it is not stuck at this request.
-    pub async fn resolve(
-        &self,
-        process: &str,
-        id: &str,
-        request: RequestId,
-        by: &str,
-        note: &str,
-    ) -> Result<(), OrderError> {
-        let (stream, ledger) = self.ledger(process, id).await?;
-        if ledger.stuck.as_ref().is_none_or(|stuck| stuck.request != request) {
-            return Err(OrderError::NothingToDo { instance: stream, state: InstanceState::of(&ledger) });
-        }
-        let (by, note) = (by.to_owned(), note.to_owned());
-        self.order(stream, Record::Resolved(ResolvedRecord { request, by, note })).await
-    }
-
-    async fn ledger(&self, process: &str, id: &str) -> Result<(StreamId, Ledger), OrderError> {
-        let stream = StreamId::new(process, id).map_err(|error| OrderError::Failed(error.into()))?;
-        match ledger_of(&*self.store, &stream).await.map_err(OrderError::Failed)? {
-            Some(ledger) => Ok((stream, ledger)),
-            None => Err(OrderError::Unknown { instance: stream }),
-        }
-    }
-
-    async fn order(&self, stream: StreamId, record: Record) -> Result<(), OrderError> {
-        let failed = |error: BoxError| OrderError::Failed(error);
-        let event = record.encode().map_err(|error| failed(error.into()))?;
-        match self.store.append(Append::to(stream, ExpectedVersion::StreamExists, vec![event])).await {
-            Ok(_) => Ok(()),
-            Err(AppendError::Store(StoreError::StreamNotFound { stream })) => {
-                Err(OrderError::Unknown { instance: stream })
-            }
-            Err(error) => Err(failed(error.into())),
-        }
-    }
 }
 
 impl fmt::Debug for Processes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Processes").finish_non_exhaustive()
-    }
-}
-
-/// Why an operator's order was not taken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OrderError {
-    /// There is no such instance.
-    #[error("there is no instance {instance}")]
-    Unknown {
-        /// The stream of the instance.
-        instance: StreamId,
-    },
-    /// The order does not fit the state of the instance.
-    #[error("instance {instance} is {state}: there is nothing to redrive or resolve")]
-    NothingToDo {
-        /// The stream of the instance.
-        instance: StreamId,
-        /// Its state.
-        state: InstanceState,
-    },
-    /// The store failed.
-    #[error("the order was not recorded")]
-    Failed(#[source] BoxError),
-}
-
-impl InstanceState {
-    fn of(ledger: &Ledger) -> Self {
-        if ledger.parked.is_some() {
-            return Self::Parked;
-        }
-        match ledger.mode {
-            Mode::New => Self::Held,
-            Mode::Running if ledger.timers.is_empty() => Self::Running,
-            Mode::Running => Self::Waiting,
-            Mode::Compensating if ledger.stuck.is_some() => Self::Stuck,
-            Mode::Compensating => Self::Compensating,
-            Mode::Compensated => Self::Compensated,
-            Mode::Ended => Self::Ended,
-        }
-    }
-
-    /// The name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Compensating => "compensating",
-            Self::Stuck => "stuck",
-            Self::Parked => "parked",
-            Self::Ended => "ended",
-            Self::Compensated => "compensated",
-        }
-    }
-}
-
-impl fmt::Display for InstanceState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

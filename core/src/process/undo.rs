@@ -14,7 +14,8 @@ impl<P: Process> Sender<P> {
     pub(super) async fn compensate(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
         loop {
-            let ledger = self.desk.load(&instance).await?.ledger;
+            let loaded = self.desk.load_or_park(&instance, &errand.metadata()).await?;
+            let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
             if ledger.mode != Mode::Compensating || ledger.stuck.is_some() || ledger.parked.is_some() {
                 return Ok(());
             }
@@ -30,7 +31,7 @@ impl<P: Process> Sender<P> {
                 // A step added an undo meanwhile.
                 Err(NoStep::Stale) => {}
                 Err(NoStep::Failed(error)) => {
-                    return self.desk.park(&instance, errand.recorded.position, &error, &errand.metadata()).await;
+                    return self.desk.park(&instance, None, &error, &errand.metadata()).await;
                 }
                 Err(_) => return Ok(()),
             }
@@ -52,16 +53,15 @@ impl<P: Process> Sender<P> {
         if settled.refused || settled.withdrawn || settled.resolved {
             return Ok(true);
         }
-        if request.command.is_some() && !self.withdraw(errand, request.id).await? {
+        if let Some(command) = &request.command
+            && !self.withdraw(errand, request.id, command).await?
+        {
             return Ok(true);
         }
         let Some(undo) = &request.undo else { return Ok(true) };
         let attempt = settled.refused_undos;
         match self.send(errand, request.id, Some(attempt), undo).await? {
-            Sent::Done => {
-                self.desk.counts.undone();
-                Ok(true)
-            }
+            Sent::Done => Ok(true),
             Sent::Refused => self.stuck(errand, "the command that undoes it was refused"),
             // Another sender has recorded the refusal.
             Sent::Void => Ok(false),
@@ -74,7 +74,7 @@ impl<P: Process> Sender<P> {
                     message: error.clone(),
                     json: None,
                 };
-                match self.refuse(errand, key, Record::Refused(record)).await? {
+                match self.refuse(errand, key, undo, Record::Refused(record)).await? {
                     Sent::Done => Ok(true),
                     _ => self.stuck(errand, &error),
                 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::consumer::{FilterChanged, Verdict, bounded, verdict};
 use crate::{
-    BoxError, Checkpoint, Event, Filter, FilterChange, FilterId, Metadata, NameCollision, Projection, Query, ReadModel,
-    RecordedEvent, StoreError, StoredNames,
+    BoxError, Checkpoint, Event, Filter, FilterChange, FilterId, Metadata, NameCollision, Position, Projection, Query,
+    ReadModel, RecordedEvent, StoreError, StoredNames,
 };
 
 /// A projection with its types erased.
@@ -93,7 +93,7 @@ impl<M: ReadModel> Inline<M> {
         // An order to rebuild, which inline projections don't follow, stands in the place of the filter.
         let ordered = stored.filter == Some(FilterId::REBUILD);
         let built_with = if ordered { before.as_ref().map(Filter::id) } else { stored.filter };
-        match verdict(built_with, stored.position, self.filter.id(), self.on_change) {
+        match verdict(built_with, stored.position, self.filter.id(), Some(self.on_change)) {
             Verdict::Same | Verdict::Adopt => {}
             Verdict::Refuse => return Err(self.changed(&stored, before)),
             Verdict::StartOver => {
@@ -132,6 +132,51 @@ impl<M: ReadModel> Inline<M> {
         limit: Duration,
     ) -> Result<(), BoxError> {
         bounded(limit, self.projection.on(recorded, connection)).await
+    }
+}
+
+/// A handler or the set-up of an inline projection ended the transaction that it ran in.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a handler of inline projection {projection} ended the transaction by a COMMIT or ROLLBACK of its own, so what it \
+     wrote may be kept without its checkpoint: remove that statement"
+)]
+pub struct EndedTransaction {
+    projection: String,
+}
+
+impl EndedTransaction {
+    /// For the projection of this name; a store that does not know which of several it was names them all.
+    #[must_use]
+    pub fn by(projection: impl Into<String>) -> Self {
+        Self { projection: projection.into() }
+    }
+
+    /// The error of an append of which nothing is recorded.
+    #[must_use]
+    pub fn unrecorded(self) -> StoreError {
+        StoreError::Projection { projection: self.projection.clone(), source: self.into() }
+    }
+
+    /// The source of a [`StoreError::OutcomeUnknown`] for an append that is recorded up to this position all the same.
+    #[must_use]
+    pub fn recorded(self, position: Position) -> BoxError {
+        let reason = format!(
+            "a handler of inline projection {} ended the transaction by a COMMIT of its own: the append is recorded up \
+             to position {position}, and the next append has the projection handle its events again; remove the COMMIT",
+            self.projection
+        );
+        reason.into()
+    }
+
+    /// The error where the transaction had no append: `error`, unless it is that of an [unrecorded](Self::unrecorded)
+    /// append.
+    #[must_use]
+    pub fn without_append(operation: &'static str, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Projection { source, .. } if source.is::<Self>() => StoreError::Backend { operation, source },
+            error => error,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     Append, AppendError, Appended, EachEvent, EventAt, EventRef, EventStream, IdempotencyKey, NamedAppend, Position,
-    ReadAll, ReadStream, StateStore, StoreError, StoreId, StoredNames, StreamId,
+    ReadAll, ReadStream, StateStore, StoreError, StoreId, StoreWaits, StoredNames, StreamId,
 };
 
 /// A store of events. The conformance suite in `recount-testing` tests its guarantees:
@@ -34,6 +34,25 @@ pub trait EventStore: Send + Sync + 'static {
     /// The present use of the store's connection pools, for metrics.
     fn pools(&self) -> Vec<PoolUsage> {
         Vec::new()
+    }
+
+    /// How many appends wait in the store's queue, for metrics. 0 for a store without one.
+    fn queued(&self) -> usize {
+        0
+    }
+
+    /// The record of waits inside of the store, for metrics.
+    fn waits(&self) -> StoreWaits {
+        StoreWaits::default()
+    }
+
+    /// How long readers have been waiting, at most, for an append that is under way: they don't pass its positions. Zero
+    /// unless overridden, for stores that show each append at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be asked.
+    async fn visibility_lag(&self) -> Result<Duration, StoreError> {
+        Ok(Duration::ZERO)
     }
 
     /// The stored names of the events that the store itself decodes, for inline projections.
@@ -166,6 +185,15 @@ macro_rules! forward {
             }
             fn pools(&self) -> Vec<PoolUsage> {
                 (**self).pools()
+            }
+            fn queued(&self) -> usize {
+                (**self).queued()
+            }
+            fn waits(&self) -> StoreWaits {
+                (**self).waits()
+            }
+            async fn visibility_lag(&self) -> Result<Duration, StoreError> {
+                (**self).visibility_lag().await
             }
             fn names(&self) -> StoredNames {
                 (**self).names()

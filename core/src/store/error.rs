@@ -32,7 +32,8 @@ pub enum StoreError {
         /// Why.
         source: BoxError,
     },
-    /// The connection was lost while a write was under way: it may have happened or not.
+    /// The connection was lost while a write was under way: it may have happened or not. Or a handler of an inline
+    /// projection committed the append itself, and failed.
     /// Repeat it with the same idempotency key to find out.
     #[error("{operation}: the outcome is unknown; repeat with the same idempotency key to learn it")]
     OutcomeUnknown {

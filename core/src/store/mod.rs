@@ -20,6 +20,7 @@ mod stored_names;
 mod stream_id;
 pub(crate) mod transient;
 mod version;
+mod waits;
 
 pub use append::{
     Append, AppendCondition, Appended, CONFLICT_EVENTS, ExpectedVersion, Idempotency, KeyedSlice, MAX_EVENTS,
@@ -46,3 +47,5 @@ pub use stored_names::{NameCollision, RustType, StoredNames};
 pub use stream_id::StreamId;
 pub use transient::Transient;
 pub use version::{Position, StreamVersion};
+pub use waits::StoreWaits;
+pub(crate) use waits::WaitRecorder;

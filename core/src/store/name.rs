@@ -161,6 +161,11 @@ impl IdempotencyKey {
         Self::from_stored(format!("{RESERVED}reaction/{reaction}/{event}/{index}"))
     }
 
+    /// The key of everything that follows from an event in a reaction or an activity.
+    pub(crate) fn of_response(kind: &str, name: &str, event: EventId) -> Result<Self, NameError> {
+        Self::from_stored(format!("{RESERVED}{kind}/{name}/{event}"))
+    }
+
     /// The key as a store keeps it, which may be one of recount's own. For stores.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ impl Namespace {
     pub const LEASE: Self = Self("lease");
     /// Checkpoints of consumers, such as reactions, by the consumer's name.
     pub const CONSUMER: Self = Self("consumer");
+    /// Attempts of calls of activities, by the activity's name and the event.
+    pub const ATTEMPT: Self = Self("attempt");
     /// Timers of processes, by process and due time.
     pub const TIMER: Self = Self("timer");
 
@@ -185,7 +187,9 @@ mod tests {
 
     #[test]
     fn a_users_key_never_meets_one_of_recounts() {
-        for namespace in [Namespace::SNAPSHOT, Namespace::LEASE, Namespace::CONSUMER, Namespace::TIMER] {
+        for namespace in
+            [Namespace::SNAPSHOT, Namespace::LEASE, Namespace::CONSUMER, Namespace::ATTEMPT, Namespace::TIMER]
+        {
             let own = namespace.key("a").unwrap();
             for name in ["a", own.as_stored(), "/a", "../a", &format!("../{own}"), "recount.a"] {
                 let key = StateKey::new(name).unwrap();

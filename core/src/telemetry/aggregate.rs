@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::by_name::ByName;
 use super::handle::{Counter, Gauge, Histogram, Registrar};
 use super::metric;
+use super::sampler::Sampler;
 
 /// How a command ended, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,7 @@ impl CommandOutcome {
 /// Where a load began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoadSource {
+    Cache,
     Snapshot,
     Stream,
 }
@@ -44,6 +46,7 @@ pub(crate) enum LoadSource {
 impl LoadSource {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Cache => "cache",
             Self::Snapshot => "snapshot",
             Self::Stream => "stream",
         }
@@ -58,7 +61,9 @@ pub(crate) struct AggregateMetrics {
     pub(crate) conflicts: Counter,
     attempts: Histogram,
     queue_wait: Histogram,
-    loads: [Histogram; 2],
+    loads: [Histogram; 3],
+    /// Chooses the loads from the cache that are timed.
+    cached_loads: Sampler,
     replayed: Histogram,
     pub(crate) hits: Counter,
     misses: Counter,
@@ -86,7 +91,8 @@ impl AggregateMetrics {
             conflicts: registrar.counter(&metric::CONFLICTS, &labels),
             attempts: registrar.histogram(&metric::COMMAND_ATTEMPTS, &labels),
             queue_wait: registrar.histogram(&metric::COMMAND_QUEUE_WAIT, &labels),
-            loads: [load(LoadSource::Snapshot), load(LoadSource::Stream)],
+            loads: [load(LoadSource::Cache), load(LoadSource::Snapshot), load(LoadSource::Stream)],
+            cached_loads: registrar.sampler(),
             replayed: registrar.histogram(&metric::REPLAYED, &labels),
             hits: registrar.counter(&metric::CACHE_HITS, &labels),
             misses: registrar.counter(&metric::CACHE_MISSES, &labels),
@@ -132,6 +138,17 @@ impl AggregateMetrics {
     /// Records the end of a wait for the aggregate's turn.
     pub(crate) fn waited(&self, since: Option<Instant>) {
         self.queue_wait.record_time(since.map(|since| since.elapsed()));
+    }
+
+    /// The start of a load from the cache, if it is timed.
+    pub(crate) fn cached_load(&self) -> Option<Instant> {
+        self.hits.add(1);
+        self.cached_loads.start()
+    }
+
+    /// The end of a load from the cache.
+    pub(crate) fn loaded_from_cache(&self, started: Option<Instant>) {
+        self.loads[LoadSource::Cache as usize].record_time(self.cached_loads.stop(started));
     }
 
     /// Records a load that was not served by the cache.

@@ -17,6 +17,7 @@ pub(crate) struct ConsumerMetrics {
     position: Gauge,
     lag_events: Gauge,
     lag_time: Gauge,
+    rebuild: Gauge,
     events: Counter,
     batch_duration: Histogram,
     batch_size: Histogram,
@@ -35,6 +36,7 @@ impl ConsumerMetrics {
             position: registrar.gauge(&metric::PROJECTION_POSITION, &labels),
             lag_events: registrar.gauge(&metric::PROJECTION_LAG_EVENTS, &labels),
             lag_time: registrar.gauge(&metric::PROJECTION_LAG_TIME, &labels),
+            rebuild: registrar.gauge(&metric::REBUILD_PROGRESS, &labels),
             events: registrar.counter(&metric::PROJECTION_EVENTS, &labels),
             batch_duration: registrar.histogram(&metric::PROJECTION_BATCH_DURATION, &labels),
             batch_size: registrar.histogram(&metric::PROJECTION_BATCH_SIZE, &labels),
@@ -64,6 +66,11 @@ impl ConsumerMetrics {
             self.batch_size.record(events as f64);
             self.batch_duration.record(elapsed.as_secs_f64());
         }
+    }
+
+    /// Sets the part of a rebuild that is done.
+    pub(crate) fn rebuilt(&self, part: f64) {
+        self.rebuild.set(part);
     }
 
     /// Sets the position, and how far the store's head is from it.

@@ -8,6 +8,7 @@ mod context;
 mod handle;
 mod health;
 mod metric;
+mod process;
 mod sampler;
 mod store;
 
@@ -17,12 +18,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
+use crate::StoreWaits;
 pub(crate) use aggregate::{AggregateMetrics, CommandOutcome, Entry, LoadSource};
 pub(crate) use consumer::ConsumerMetrics;
 pub use context::TraceContext;
 use handle::{Histogram, Registrar};
 pub use health::{Check, Condition, Health};
 pub use metric::{DURATION_BUCKETS, METRICS, Metric, MetricKind, SIZE_BUCKETS};
+pub(crate) use process::ProcessMetrics;
 pub(crate) use sampler::Sampler;
 pub(crate) use store::{ReadKind, StoreMetrics};
 
@@ -41,7 +44,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: &'static str) -> Self {
+    pub(crate) fn new(store: &'static str, waits: &StoreWaits) -> Self {
         let registrar = Registrar::detect();
         let version = [("version", env!("CARGO_PKG_VERSION")), ("store", store)];
         registrar.gauge(&metric::BUILD_INFO, &version).set(1.0);
@@ -49,7 +52,7 @@ impl Metrics {
             registrar,
             commands: registrar.sampler(),
             shared: registrar.histogram(&metric::COMMAND_SHARED, &[]),
-            store: StoreMetrics::new(registrar, store),
+            store: StoreMetrics::new(registrar, store, waits),
             aggregates: RwLock::default(),
         }
     }
@@ -65,6 +68,11 @@ impl Metrics {
         let mut aggregates = self.aggregates.write().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Arc::new(AggregateMetrics::new(self.registrar, name));
         Arc::clone(aggregates.entry(id).or_insert_with(fresh))
+    }
+
+    /// The handles of a process.
+    pub(crate) fn process(&self, name: &'static str) -> ProcessMetrics {
+        ProcessMetrics::new(self.registrar, name)
     }
 
     /// The handles of a consumer of this kind.

@@ -1,11 +1,13 @@
 //! The metric handles of a store: appends, reads, and gauges.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::by_name::ByName;
 use super::handle::{Counter, Gauge, Histogram, Registrar};
 use super::metric;
 use super::sampler::Sampler;
+use crate::StoreWaits;
+use crate::store::WaitRecorder;
 
 /// The extent of a read: one stream, or the whole store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +30,37 @@ pub(crate) struct StoreMetrics {
     reads: [(Histogram, Counter); 2],
     pub(crate) head: Gauge,
     pub(crate) writable: Gauge,
+    pub(crate) queue: Gauge,
+    pub(crate) safe_head_lag: Gauge,
     pools: ByName<(Gauge, Gauge), 1>,
     health: ByName<Gauge, 1>,
+}
+
+/// The handles of the waits inside of a store.
+struct WaitMetrics {
+    registrar: Registrar,
+    store: &'static str,
+    queue: Histogram,
+    pools: ByName<Histogram, 1>,
+}
+
+impl WaitMetrics {
+    fn new(registrar: Registrar, store: &'static str) -> Self {
+        let queue = registrar.histogram(&metric::APPEND_QUEUE_WAIT, &[("store", store)]);
+        Self { registrar, store, queue, pools: ByName::new() }
+    }
+}
+
+impl WaitRecorder for WaitMetrics {
+    fn queue(&self, wait: Duration) {
+        self.queue.record_time(Some(wait));
+    }
+
+    fn pool(&self, pool: &'static str, wait: Duration) {
+        let labels = [("store", self.store), ("pool", pool)];
+        let waits = self.pools.get(pool, || self.registrar.histogram(&metric::POOL_WAIT, &labels));
+        waits.record_time(Some(wait));
+    }
 }
 
 /// An append under way: its start, if it is timed, and the counters of its events.
@@ -41,7 +72,10 @@ pub(crate) struct PendingAppend<'a> {
 }
 
 impl StoreMetrics {
-    pub(super) fn new(registrar: Registrar, store: &'static str) -> Self {
+    pub(super) fn new(registrar: Registrar, store: &'static str, waits: &StoreWaits) -> Self {
+        if registrar.enabled() {
+            waits.record_by(Box::new(WaitMetrics::new(registrar, store)));
+        }
         let append = |outcome| registrar.histogram(&metric::APPEND_DURATION, &[("store", store), ("outcome", outcome)]);
         let read = |kind| {
             let labels = [("store", store), ("kind", kind)];
@@ -61,6 +95,8 @@ impl StoreMetrics {
             reads: [read("stream"), read("all")],
             head: registrar.gauge(&metric::STORE_HEAD, &labels),
             writable: registrar.gauge(&metric::STORE_WRITABLE, &labels),
+            queue: registrar.gauge(&metric::APPEND_QUEUE, &labels),
+            safe_head_lag: registrar.gauge(&metric::SAFE_HEAD_LAG, &labels),
             pools: ByName::new(),
             health: ByName::new(),
         }

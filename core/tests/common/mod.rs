@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod saving;
+pub mod script;
 
 use recount_core::{
     Aggregate, Append, Apply, Command, Context, Event, EventStore, ExpectedVersion, Handle, HandleWith, Id, Recount,

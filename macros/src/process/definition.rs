@@ -10,9 +10,9 @@ use syn::{Data, DeriveInput, Path, Type};
 use crate::args::{Arg, Args};
 use crate::errors::Errors;
 use crate::names::{COMMANDS, CRATE, FACT, ID, INPUT, NAME, PROCESS, TIMER, UNKNOWN};
-use crate::shape::{at, krate, refuse_generics, refuse_twice};
+use crate::shape::{all_at, at, krate, refuse_generics, refuse_twice};
 
-/// The words for what happens to an input for an unknown instance, and the variants of `UnknownInstance`.
+/// The outcomes of an input for an unknown instance, and the variants of `UnknownInstance`.
 const WORDS: &[(&str, &str)] = &[("ignore", "Ignore"), ("hold", "Hold"), ("park", "Park")];
 
 struct Process<'a> {
@@ -177,6 +177,7 @@ fn definition<'a>(
         .as_ref()
         .map(|unknown| quote!(const UNKNOWN: #krate::UnknownInstance = #krate::UnknownInstance::#unknown;));
     let sends = commands.into_iter().map(|command| {
+        let krate = all_at(at(command.span()), krate);
         quote_spanned! {at(command.span())=>
             #[automatically_derived]
             impl #krate::Sends<#command> for #ident {}

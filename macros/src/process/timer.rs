@@ -16,7 +16,7 @@ use crate::readable;
 use crate::shape::{krate, refuse_generics, refuse_self};
 use crate::wire::{self, Rules, Serde, Wire};
 
-/// Types that write equal values in different orders.
+/// Collections without a fixed order.
 const UNORDERED: &[&str] = &["HashMap", "HashSet"];
 
 struct Variant<'a> {
@@ -132,7 +132,7 @@ fn problem(name: &str) -> Option<String> {
     name_problem(name).or_else(|| name.contains(['{', '}']).then(braces))
 }
 
-/// The first type whose values have no fixed order.
+/// The first type that writes equal values in different orders.
 fn unordered(tokens: TokenStream) -> Option<Ident> {
     tokens.into_iter().find_map(|token| match token {
         TokenTree::Ident(ident) => UNORDERED.iter().any(|name| ident == name).then_some(ident),

@@ -6,6 +6,8 @@
 
 extern crate recount_core as recount;
 
+pub mod process;
+
 use std::error::Error;
 use std::fmt;
 

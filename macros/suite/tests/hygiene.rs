@@ -23,6 +23,16 @@ mod shadowed {
     pub(crate) struct Tag;
     pub(crate) struct Payload;
     pub(crate) struct Schema;
+    pub(crate) struct Routed;
+    pub(crate) struct RouteOf;
+    pub(crate) struct Step;
+    pub(crate) struct Timer;
+    pub(crate) struct NoTimer;
+    pub(crate) struct TimerError;
+    pub(crate) struct ProcessCommand;
+    pub(crate) struct UnknownInstance;
+    pub(crate) trait Route {}
+    pub(crate) trait Sends {}
     pub(crate) trait Clone {}
     pub(crate) trait Default {}
     pub(crate) trait From {}
@@ -118,10 +128,80 @@ mod shadowed {
             ::std::result::Result::Ok(::std::vec![Union::Some(E::Err(command.__json))])
         }
     }
+
+    #[derive(::recount::Event, ::recount::Route, ::std::fmt::Debug, ::std::cmp::PartialEq, ::std::clone::Clone)]
+    #[event(union)]
+    #[route(to = String)]
+    pub(crate) enum Input {
+        #[event(only(Some, Err))]
+        #[route(start(Err), by = 0)]
+        Some(E),
+        #[event(only(E))]
+        #[route(with = __event)]
+        None(Event_),
+        #[route(by = __routed)]
+        Err(Err_),
+    }
+
+    #[derive(::recount::Event, ::std::fmt::Debug, ::std::cmp::PartialEq, ::std::clone::Clone)]
+    #[event(name = "err")]
+    pub(crate) struct Err_ {
+        pub(crate) __routed: String,
+    }
+
+    #[derive(::recount::Event, ::std::fmt::Debug, ::std::cmp::PartialEq, ::std::clone::Clone)]
+    #[event(name = "event")]
+    pub(crate) enum Event_ {
+        E(String),
+    }
+
+    fn __event(__event: &Event_, __routed: &mut ::recount::Routed<String>) {
+        let Event_::E(id) = __event;
+        ::recount::Routed::to(__routed, ::std::clone::Clone::clone(id));
+    }
+
+    #[derive(::recount::Timer, ::std::fmt::Debug, ::std::cmp::PartialEq)]
+    pub(crate) enum OrderTimer {
+        Ok,
+        #[timer(alias = "E")]
+        Err {
+            __name: ::core::option::Option<String>,
+            __fields: ::std::vec::Vec<String>,
+        },
+    }
+
+    #[derive(::recount::Process, ::std::clone::Clone, ::std::default::Default)]
+    #[process(name = "p", id = String, input = Input, fact = E, timer = OrderTimer, commands(Command, Again), unknown = park)]
+    pub(crate) struct Process {
+        __names: String,
+    }
+
+    impl ::recount::Process for Process {
+        fn apply(&mut self, _: &E) {}
+        fn on(&self, _: &Input, _: &::recount::Moment) -> ::recount::Step<Self> {
+            ::recount::Step::ignore()
+        }
+        fn due(&self, _: &OrderTimer, _: &::recount::Moment) -> ::recount::Step<Self> {
+            ::recount::Step::ignore()
+        }
+    }
+
+    #[derive(::recount::Command, ::std::clone::Clone)]
+    #[command(aggregate = Aggregate)]
+    pub(crate) struct Again {
+        #[command(id)]
+        id: String,
+    }
+
+    impl ::recount::Handle<Again> for Aggregate {
+        fn handle(&self, _: Again) -> ::std::result::Result<::std::vec::Vec<Union>, ::std::fmt::Error> {
+            ::std::result::Result::Ok(::std::vec::Vec::new())
+        }
+    }
 }
 
-use recount::{Aggregate as _, Command as _, Event as _};
-use shadowed::{Aggregate, Command, E, S, String as Text, Union};
+use recount::{Aggregate as _, Command as _, Event as _, ProcessDefinition as _, Route as _, Timer as _};
+use shadowed::{Aggregate, Command, E, Err_, Event_, Input, OrderTimer, Process, S, String as Text, Union};
 
 /// Inherent functions with the names of the traits' own must not be called instead.
 impl E {
@@ -136,9 +216,42 @@ impl E {
     }
 }
 
+impl OrderTimer {
+    fn to_text(&self) -> ! {
+        ::std::process::abort()
+    }
+    fn serialize(&self) -> ! {
+        ::std::process::abort()
+    }
+}
+
+fn text(text: &str) -> Text {
+    Text(text.to_owned())
+}
+
+#[test]
+fn processes_are_not_mistaken() {
+    let (mut routed, mut expected) = (recount::Routed::new(), recount::Routed::new());
+    for input in [
+        Input::Some(E::Err(text("a"))),
+        Input::Some(E::Some(text("b"), text("x"))),
+        Input::None(Event_::E(text("c"))),
+        Input::Err(Err_ { __routed: text("d") }),
+    ] {
+        input.route(&mut routed);
+    }
+    expected.start(text("a"));
+    ["b", "c", "d"].map(text).into_iter().for_each(|id| expected.to(id));
+    assert_eq!(routed, expected);
+    let timer = OrderTimer::from_text(r#"E {"__name":"a","__fields":["b"]}"#).unwrap();
+    assert_eq!(timer, OrderTimer::Err { __name: Some(text("a")), __fields: vec![text("b")] });
+    assert_eq!(recount::Timer::to_text(&timer).unwrap(), r#"err {"__name":"a","__fields":["b"]}"#);
+    assert_eq!((Process::NAME, Process::UNKNOWN), ("p", recount::UnknownInstance::Park));
+    assert_eq!(Process::commands().len(), 2);
+}
+
 #[test]
 fn nothing_is_mistaken() {
-    let text = |text: &str| Text(text.to_owned());
     assert_eq!(Union::decode("other", 1, b"\"x\"").unwrap(), Union::Some(E::Err(text("x"))));
     assert_eq!(Union::decode("s", 1, b"{}").unwrap(), Union::None(S { self_: None }));
     let data = recount::Event::encode(&E::Some(text("a"), text("b"))).unwrap();

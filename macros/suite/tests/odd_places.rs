@@ -5,7 +5,9 @@
 
 extern crate recount_core as recount;
 
-use recount::{Aggregate, Apply, Command, Event, Handle, Id};
+use recount::{
+    Aggregate, Apply, Command, Event, Handle, Id, Moment, Process, ProcessDefinition, Route, Routed, Step, Timer,
+};
 
 macro_rules! domain {
     ($name:literal, $id:ident($inner:ty), $events:ident { $($variant:ident($payload:ty) = $version:literal $upcast:path),* },
@@ -110,4 +112,93 @@ fn types_may_be_local_and_alike() {
         E::variants()[0].event_type
     }
     assert_eq!((first(), second()), ("a", "b"));
+}
+
+macro_rules! process {
+    ($name:literal, $id:ty, $inputs:ident { $($variant:ident($event:ty) = $($by:tt)*),* }, $only:ident($choice:ty): $start:ident $field:ident,
+     $timers:ident { $timer:ident $old:literal $timed:ident: $type:ty }, $fact:ty, $state:ident, $command:path, $unknown:ident) => {
+        #[derive(Event, Route, Clone, Debug)]
+        #[event(union)]
+        #[route(to = $id)]
+        #[expect(deprecated, reason = "still heard")]
+        enum $inputs {
+            $(#[route($($by)*)] $variant($event),)*
+            #[event(only($start))]
+            #[route(start($start), by = $field)]
+            $only($choice),
+        }
+
+        #[derive(Timer, Clone, Debug, PartialEq)]
+        enum $timers {
+            #[timer(alias = $old)]
+            $timer { $timed: $type },
+        }
+
+        #[derive(Process, Clone, Default)]
+        #[process(name = $name, id = $id, input = $inputs, fact = $fact, timer = $timers, commands($command), unknown = $unknown)]
+        struct $state;
+    };
+}
+
+#[derive(Event, Clone, Debug)]
+#[event(name = "step")]
+struct Stepped(u8);
+
+process!(
+    "made",
+    u8,
+    Inputs { Step(Stepped) = with = stepped },
+    Old(Old): was_here Field,
+    Timers { While "before" r#type: Option<u8> },
+    Stepped,
+    Walk,
+    Make,
+    hold
+);
+
+fn stepped(event: &Stepped, routed: &mut Routed<u8>) {
+    routed.to(event.0);
+}
+
+impl Process for Walk {
+    fn apply(&mut self, _: &Stepped) {}
+    fn on(&self, _: &Inputs, _: &Moment) -> Step<Self> {
+        Step::new().send(Make { id: MadeId(1), value: 1 })
+    }
+    fn due(&self, _: &Timers, _: &Moment) -> Step<Self> {
+        Step::ignore()
+    }
+}
+
+#[test]
+#[expect(deprecated, reason = "still heard")]
+fn macros_may_write_processes() {
+    let (mut routed, mut expected) = (Routed::new(), Routed::new());
+    Inputs::Old(Old::was_here { Field: 1 }).route(&mut routed);
+    Inputs::Step(Stepped(2)).route(&mut routed);
+    expected.start(1);
+    expected.to(2);
+    assert_eq!(routed, expected);
+    assert_eq!(Timers::from_text(r#"before {"type":1}"#).unwrap(), Timers::While { r#type: Some(1) });
+    assert_eq!((Walk::NAME, Walk::commands()[0].command), ("made", "made"));
+}
+
+#[deprecated = "use another"]
+#[derive(Timer, Clone, Debug, PartialEq)]
+#[allow(non_camel_case_types, non_snake_case)]
+enum OldTimer {
+    #[deprecated = "use another"]
+    was_here {
+        #[deprecated = "use another"]
+        Field: u8,
+    },
+    r#Loop,
+}
+
+#[test]
+#[expect(deprecated, reason = "still set")]
+fn timers_may_be_deprecated_or_oddly_named() {
+    assert_eq!(OldTimer::NAMES, ["was_here", "loop"]);
+    let timer = OldTimer::was_here { Field: 1 };
+    assert_eq!(OldTimer::from_text(&timer.to_text().unwrap()).unwrap(), timer);
 }

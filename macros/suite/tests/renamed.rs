@@ -8,7 +8,9 @@ mod events {
     pub(crate) use ledger as nested;
 }
 
-use ledger::{Aggregate, Apply, Command, Event, Handle, Id};
+use ledger::{
+    Aggregate, Apply, Command, Event, Handle, Id, Moment, Process, ProcessDefinition, Route, Routed, Step, Timer,
+};
 
 #[derive(Id, Clone, Debug)]
 #[id(crate = "::ledger")]
@@ -68,6 +70,41 @@ impl Handle<Open> for Account {
     }
 }
 
+#[derive(Event, Route, Clone, Debug)]
+#[event(union, crate = "ledger")]
+#[route(to = u8, crate = "crate::events::nested")]
+enum Input {
+    #[route(start, by = cds)]
+    Order(Placed),
+    #[event(only(Opened))]
+    #[route(with = every_owner)]
+    Account(AccountEvent),
+}
+
+fn every_owner(_: &AccountEvent, routed: &mut Routed<u8>) {
+    routed.to(0);
+}
+
+#[derive(Timer, Clone, Debug, PartialEq)]
+#[timer(crate = "::ledger")]
+enum Overdue {
+    Payment { days: Option<u8> },
+}
+
+#[derive(Process, Clone, Debug, Default)]
+#[process(name = "fulfilment", id = u8, input = Input, fact = Placed, timer = Overdue, commands(Open), crate = "::ledger")]
+struct Fulfilment;
+
+impl Process for Fulfilment {
+    fn apply(&mut self, _: &Placed) {}
+    fn on(&self, _: &Input, _: &Moment) -> Step<Self> {
+        Step::new().compensate()
+    }
+    fn due(&self, _: &Overdue, _: &Moment) -> Step<Self> {
+        Step::ignore()
+    }
+}
+
 #[test]
 fn everything_works_under_another_name() {
     let events = Account::default().handle(Open { id: "Ada".parse().unwrap() }).unwrap();
@@ -80,4 +117,15 @@ fn everything_works_under_another_name() {
     assert!(matches!(All::decode("order.placed", 1, br#"{"cds":1}"#), Ok(All::Order(Placed { cds: 1 }))));
     assert_eq!(Account::commands()[0].name, "open");
     assert!(Account::SNAPSHOT.is_some());
+
+    let mut routed = Routed::new();
+    Input::Order(Placed { cds: 1 }).route(&mut routed);
+    Input::Account(events[0].clone()).route(&mut routed);
+    let mut expected = Routed::new();
+    expected.start(1);
+    expected.to(0);
+    assert_eq!(routed, expected);
+    let overdue = Overdue::Payment { days: Some(3) };
+    assert_eq!(Overdue::from_text(&overdue.to_text().unwrap()).unwrap(), overdue);
+    assert_eq!((Fulfilment::NAME, Fulfilment::commands().len()), ("fulfilment", 1));
 }

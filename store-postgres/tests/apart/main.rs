@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use common::process::{self, Killed};
 use recount_core::Store;
+use recount_testing::Wrapped;
 use recount_testing::store::{Capabilities, Harness};
 
 /// A database, and a process that writes to it.
@@ -66,7 +67,7 @@ impl Harness for Apart {
         if self.opened.fetch_add(1, Ordering::SeqCst) % 2 == 1 {
             return Arc::new(near);
         }
-        Arc::new(split::Split::open(self.address, near).await)
+        Arc::new(Wrapped(split::Split::open(self.address, near).await))
     }
 
     fn capabilities(&self) -> Capabilities {

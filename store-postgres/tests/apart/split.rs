@@ -7,13 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
-    Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, ExpectedRevision, IdempotencyKey,
-    InvalidState, MAX_STATE_VALUE, NamedAppend, Namespace, Position, ReadAll, ReadStream, Revision, StateDelete,
-    StateEntry, StateError, StateKey, StatePut, StateStore, StoreError, StoreId, StreamId, Timestamp,
+    Append, AppendError, Appended, EventStore, ExpectedRevision, InvalidState, MAX_STATE_VALUE, Revision, StateError,
+    StateKey, Store, StoreError, StreamId,
 };
 use recount_store_postgres::PostgresStore;
+use recount_testing::StoreWrapper;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 use crate::wire::{Answer, Ask, Blobs, Failure, read, write};
 
@@ -61,12 +60,9 @@ impl Split {
 }
 
 #[async_trait]
-impl EventStore for Split {
-    fn identity(&self) -> StoreId {
-        self.near.identity()
-    }
-    async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
-        self.near.event_at(position).await
+impl StoreWrapper for Split {
+    fn inner(&self) -> &dyn Store {
+        &self.near
     }
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         append.validate()?;
@@ -79,49 +75,15 @@ impl EventStore for Split {
             _ => panic!("another answer"),
         }
     }
-    fn read_stream(&self, read: ReadStream) -> EventStream {
-        self.near.read_stream(read)
-    }
-    async fn fold_stream(&self, read: ReadStream, each: &mut EachEvent<'_>) -> Result<(), StoreError> {
-        self.near.fold_stream(read, each).await
-    }
-    fn read_all(&self, read: ReadAll) -> EventStream {
-        self.near.read_all(read)
-    }
-    async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
-        self.near.find_append(key).await
-    }
-    async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
-        self.near.forget_keys(older_than, limit).await
-    }
-    async fn head(&self) -> Result<Position, StoreError> {
-        self.near.head().await
-    }
-    fn watch(&self) -> watch::Receiver<Position> {
-        self.near.watch()
-    }
     async fn archive(&self, stream: &StreamId) -> Result<(), StoreError> {
         self.ask_for_nothing(Ask::Archive(stream.into())).await.map_err(Into::into)
     }
     async fn erase(&self, stream: &StreamId) -> Result<(), StoreError> {
         self.ask_for_nothing(Ask::Erase(stream.into())).await.map_err(Into::into)
     }
-    async fn health(&self) -> Result<(), StoreError> {
-        self.near.health().await
-    }
     async fn close(&self) {
         self.ask_for_nothing(Ask::Close).await.unwrap();
         self.near.close().await;
-    }
-}
-
-#[async_trait]
-impl StateStore for Split {
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.near.now().await
-    }
-    async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-        self.near.get(key).await
     }
     async fn put(
         &self,
@@ -153,20 +115,5 @@ impl StateStore for Split {
             (Answer::Failed(failure), _) => Err(StoreError::from(failure).into()),
             _ => panic!("another answer"),
         }
-    }
-    async fn put_many(&self, puts: Vec<StatePut>) -> Result<Vec<Revision>, StateError> {
-        self.near.put_many(puts).await
-    }
-    async fn delete_many(&self, deletes: Vec<StateDelete>) -> Result<(), StateError> {
-        self.near.delete_many(deletes).await
-    }
-    async fn list(
-        &self,
-        namespace: Namespace,
-        prefix: &str,
-        after: Option<&StateKey>,
-        limit: usize,
-    ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        self.near.list(namespace, prefix, after, limit).await
     }
 }

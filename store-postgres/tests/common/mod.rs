@@ -1,7 +1,9 @@
 //! What the tests of this crate share: a fresh database for each.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+pub mod counts;
 pub mod hesitate;
+pub mod models;
 pub mod process;
 pub mod proxy;
 pub mod readers;
@@ -14,7 +16,8 @@ use recount_core::{
 };
 use recount_servers::Postgres;
 use recount_store_postgres::PostgresStore;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 /// A database of its own, dropped in the end unless the test failed, or the whole server goes anyway.
 pub struct Fresh {
@@ -40,6 +43,14 @@ impl Fresh {
         let (base, options) = self.server.split_once('?').unwrap_or((&self.server, ""));
         let (host, _) = base.rsplit_once('/').expect("the URL names a database");
         format!("{host}/{}?{options}", self.name)
+    }
+
+    /// A proxy before the server, and the URL of this database through it.
+    pub async fn behind_a_proxy(&self) -> (proxy::Proxy, String) {
+        let options: PgConnectOptions = self.url().parse().unwrap();
+        let proxy = proxy::Proxy::start(options.get_port()).await;
+        let url = options.host("127.0.0.1").port(proxy.port).to_url_lossy();
+        (proxy, url.to_string())
     }
 
     pub fn name(&self) -> &str {

@@ -1,7 +1,7 @@
 //! A network that loses what the server says.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use recount_servers::Postgres;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,20 +14,46 @@ pub struct Proxy {
     pub silent: Arc<AtomicBool>,
     /// On new ones, too.
     pub dead: Arc<AtomicBool>,
+    /// A text that the store is about to say.
+    swallowed: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Proxy {
+    /// The next message to the server with this text vanishes, and all that follows it on its connection.
+    pub fn swallow(&self, text: &'static str) {
+        *self.swallowed.lock().unwrap() = Some(text);
+    }
+
+    pub fn has_swallowed(&self) -> bool {
+        self.swallowed.lock().unwrap().is_none()
+    }
+
     pub async fn start(to: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (silent, dead) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (hush, end) = (silent.clone(), dead.clone());
+        let swallowed = Arc::<Mutex<Option<&'static str>>>::default();
+        let swallows = swallowed.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
                 let [(mut from_client, mut to_client), (mut from_server, mut to_server)] =
                     [client.into_split(), server.into_split()];
-                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                let swallows = swallows.clone();
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; 65536];
+                    while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+                        let said = &buffer[..count];
+                        let is_said = |text: &mut &str| said.windows(text.len()).any(|part| part == text.as_bytes());
+                        if swallows.lock().unwrap().take_if(is_said).is_some() {
+                            std::future::pending::<()>().await;
+                        }
+                        if to_server.write_all(said).await.is_err() {
+                            break;
+                        }
+                    }
+                });
                 // One that is made in the silence is heard, unless all is dead.
                 let (hush, end, before) = (hush.clone(), end.clone(), !hush.load(Ordering::SeqCst));
                 tokio::spawn(async move {
@@ -45,7 +71,7 @@ impl Proxy {
                 });
             }
         });
-        Self { port, silent, dead }
+        Self { port, silent, dead, swallowed }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "every test takes what it needs")]
 
+pub mod models;
+
 use std::path::Path;
 
 use futures_util::TryStreamExt;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use recount_core::{FilterChange, Projection, Store, StoreError};
+use recount_core::{BoxError, FilterChange, Projection, ReadModel, Store, StoreError};
 
 use crate::read_model;
 
@@ -16,4 +16,11 @@ pub trait Harness: read_model::Harness {
         projections: Vec<P>,
         choice: FilterChange,
     ) -> impl Future<Output = Result<Arc<dyn Store>, StoreError>> + Send;
+
+    /// Runs statements of SQL as they are, as a handler may.
+    fn execute(
+        &self,
+        connection: &mut <Self::Model as ReadModel>::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of tests reports by panicking")]
 
 pub mod committed;
+pub mod ended;
 pub mod failures;
 pub mod filter;
 mod harness;
@@ -19,7 +20,7 @@ pub use harness::Harness;
 #[macro_export]
 macro_rules! inline_suite {
     ($harness:expr) => {
-        $crate::__inline_promises! { $harness;
+        $crate::__promises! { inline, $harness;
             committed {
                 an_event_is_in_the_read_model_when_its_append_returns
                 an_append_that_writes_nothing_changes_nothing
@@ -33,6 +34,13 @@ macro_rules! inline_suite {
                 an_append_whose_caller_goes_away_is_not_half_done
                 a_failing_set_up_refuses_to_open
                 two_projections_of_one_name_are_refused
+            }
+            ended {
+                an_append_that_a_handler_has_committed_is_not_reported_as_undone
+                an_append_that_a_handler_has_undone_leaves_no_gap
+                appends_that_share_a_transaction_are_told_what_became_of_them
+                a_set_up_that_ends_its_transaction_refuses_to_open
+                catching_up_ends_at_a_handler_that_ends_its_transaction
             }
             history {
                 events_from_before_are_taken_at_open
@@ -49,22 +57,5 @@ macro_rules! inline_suite {
                 an_order_to_rebuild_changes_nothing
             }
         }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __inline_promises {
-    ($harness:expr; $($topic:ident { $($promise:ident)* })*) => {
-        $(mod $topic {
-            #[allow(unused_imports)]
-            use super::*;
-            $(#[test]
-            fn $promise() {
-                $crate::read_model::check(async { $harness }, async |harness| {
-                    $crate::inline::$topic::$promise(harness).await;
-                });
-            })*
-        })*
     };
 }

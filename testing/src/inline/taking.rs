@@ -13,20 +13,43 @@ use recount_core::{
 use super::Harness;
 pub(super) use crate::read_model::writing::{FirstOnly, Noted, append, append_each};
 
-/// Writes the position of each event, then behaves as the id of its stream says: `refused`, `panics`, `hangs`.
+/// What a handler that ends the transaction of its append runs, by the id of the event's stream.
+const ENDS: [(&str, &str); 6] = [
+    ("commits", "COMMIT"),
+    ("commits-and-fails", "COMMIT"),
+    ("commits-and-begins", "COMMIT; BEGIN"),
+    ("rolls-back", "ROLLBACK"),
+    ("rolls-back-and-fails", "ROLLBACK"),
+    ("rolls-back-and-begins", "ROLLBACK; BEGIN"),
+];
+
+/// Writes the position of each event, then behaves as the id of its stream says: `refused`, `panics`, `hangs`, or one
+/// of [`ENDS`].
 pub(super) struct Taking<H, E = Noted> {
     harness: Arc<H>,
     fails_to_set_up: bool,
+    sets_up: Option<&'static str>,
+    mended: bool,
     event: PhantomData<fn() -> E>,
 }
 
 impl<H: Harness, E: Event> Taking<H, E> {
     pub(super) fn new(harness: &Arc<H>) -> Self {
-        Self { harness: Arc::clone(harness), fails_to_set_up: false, event: PhantomData }
+        Self { harness: Arc::clone(harness), fails_to_set_up: false, sets_up: None, mended: false, event: PhantomData }
     }
 
     pub(super) fn failing_to_set_up(self) -> Self {
         Self { fails_to_set_up: true, ..self }
+    }
+
+    /// One that only writes.
+    pub(super) fn mended(self) -> Self {
+        Self { mended: true, ..self }
+    }
+
+    /// With these statements behind its set-up.
+    pub(super) fn setting_up(self, sql: &'static str) -> Self {
+        Self { sets_up: Some(sql), ..self }
     }
 }
 
@@ -40,6 +63,9 @@ impl<H: Harness, E: Event> Projection for Taking<H, E> {
 
     async fn setup(&self, connection: &mut <H::Model as ReadModel>::Connection) -> Result<(), BoxError> {
         self.harness.prepare(connection).await?;
+        if let Some(sql) = self.sets_up {
+            self.harness.execute(connection, sql).await?;
+        }
         if self.fails_to_set_up { Err("no set-up today".into()) } else { Ok(()) }
     }
 
@@ -54,10 +80,17 @@ impl<H: Harness, E: Event> Projection for Taking<H, E> {
         connection: &mut <H::Model as ReadModel>::Connection,
     ) -> Result<(), BoxError> {
         self.harness.write(connection, recorded.position.get()).await?;
+        if self.mended {
+            return Ok(());
+        }
+        if let Some((_, sql)) = ENDS.iter().find(|(id, _)| *id == recorded.stream.id()) {
+            self.harness.execute(connection, sql).await?;
+        }
         match recorded.stream.id() {
             "refused" => Err("this one is refused".into()),
             "panics" => panic!("boom in the handler"),
             "hangs" => std::future::pending().await,
+            id if id.ends_with("-and-fails") => Err("this one is refused".into()),
             _ => Ok(()),
         }
     }

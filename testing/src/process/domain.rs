@@ -1,5 +1,6 @@
 //! The world of the suite: orders that are placed and cancelled, stock, payments and shipments, and the process between them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recount_core::{Aggregate, Apply, Command, Event, Handle, Moment, Process, RefusedCommand, Route, Step, Timer};
@@ -116,6 +117,10 @@ impl std::fmt::Display for StockError {
 
 impl std::error::Error for StockError {}
 
+/// The order whose reservations panic while [`BROKEN`].
+pub const FRAGILE: u64 = 666;
+pub static BROKEN: AtomicBool = AtomicBool::new(false);
+
 /// Pieces that can't be put back: the shelf is jammed.
 /// The payment for them is never answered, so that they are to be put back.
 pub const JAMMED: u32 = 177;
@@ -148,6 +153,7 @@ impl Handle<Fill> for Stock {
 
 impl Handle<Reserve> for Stock {
     fn handle(&self, command: Reserve) -> Result<Vec<StockEvent>, StockError> {
+        assert!(command.order != FRAGILE || !BROKEN.load(Ordering::SeqCst), "the shelf is broken");
         if self.left < command.pieces {
             return Err(StockError::TooFew { left: self.left });
         }

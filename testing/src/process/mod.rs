@@ -6,6 +6,7 @@
 
 pub mod domain;
 pub mod oracle;
+pub mod parked;
 pub mod promises;
 pub mod sweep;
 pub mod world;
@@ -26,6 +27,9 @@ macro_rules! process_suite {
                 a_stuck_compensation_is_redriven
                 a_stuck_compensation_is_resolved
                 a_panic_parks_one_instance
+            }
+            parked {
+                a_command_that_fails_parks_one_instance
             }
         }
     };

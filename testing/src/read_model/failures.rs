@@ -156,3 +156,56 @@ pub async fn a_projection_whose_runtime_ended_says_so<H: Harness>(h: &Arc<H>) {
     let again = start(&recount, Writing::<H>::new(h), open(h).await);
     again.wait_for(append(&store, "a", 1).await).await.unwrap();
 }
+
+/// Takes its time for each event, and falls silent once.
+struct Slow<H> {
+    writing: Writing<H>,
+    /// Where it falls silent, if it has not done so.
+    silent_at: std::sync::atomic::AtomicU64,
+}
+
+impl<H: Harness> Projection for Slow<H> {
+    type Event = Noted;
+    type ReadModel = FaultyReadModel<H::Model>;
+
+    fn name(&self) -> &str {
+        "slow"
+    }
+
+    async fn setup(&self, connection: &mut <H::Model as ReadModel>::Connection) -> Result<(), BoxError> {
+        self.writing.setup(connection).await
+    }
+
+    async fn on(
+        &self,
+        event: &Noted,
+        recorded: &RecordedEvent,
+        connection: &mut <H::Model as ReadModel>::Connection,
+    ) -> Result<(), BoxError> {
+        let position = recorded.position.get();
+        if self.silent_at.compare_exchange(position, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        self.writing.on(event, recorded, connection).await
+    }
+}
+
+/// Handlers that together exceed the time limit, and one that does so alone, are ended in the midst of a transaction: each
+/// event is written once all the same.
+pub async fn handlers_that_take_too_long_write_each_event_once<H: Harness>(h: &Arc<H>) {
+    let (store, recount) = log(h).await;
+    let last = append(&store, "a", 20).await;
+    let model = open(h).await.with_time_limit(Duration::from_millis(250));
+    let slow = Slow { writing: Writing::<H>::new(h), silent_at: 7.into() };
+    let running = recount.consumers().retry(soon()).projection(slow, model).start();
+    let waiting = until(&running, |now| matches!(now.status, Status::Waiting { .. })).await;
+    let Status::Waiting { error, .. } = &waiting.status else { panic!("{waiting:?}") };
+    assert!(error.contains("has not returned within 250ms"), "{error}");
+    if !H::Model::UNDOES {
+        assert!(error.contains("event noted.first at position"), "{error}");
+    }
+    running.wait_for(last).await.unwrap();
+    assert_eq!(h.written().await, (1..=20).collect::<Vec<u64>>());
+    assert_eq!(running.progress()[0].events, 20);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use recount_core::{Consumers, Event, FilterChange, Position, Recount, Status, Store};
+use recount_core::{Consumers, Event, FilterChange, Position, ReadModel, Recount, Status, Store};
 
 use super::Harness;
 use super::harness::has_instances;
@@ -100,4 +100,60 @@ pub async fn an_older_program_does_not_move_a_newer_checkpoint<H: Harness>(h: &A
     assert!(error.contains("removed noted.second"), "{error}");
     assert_eq!(h.written().await, [1, 3, 5, 6, 7, 8]);
     assert!(!new.progress()[0].is_over());
+}
+
+/// In a rolling deploy each program makes its choice once, when it starts: the program that starts last goes on, and the
+/// one before it stops, also if there was no event yet.
+pub async fn each_program_goes_on_by_choice_once<H: Harness>(h: &Arc<H>) {
+    if !has_instances(&**h) {
+        return;
+    }
+    let (store, recount) = log(h).await;
+    let old = start_with::<H, FirstOnly>(h, &recount, &open(h).await, FilterChange::GoOn);
+    old.wait_for(Position::START).await.unwrap();
+    let new = start_with::<H, Noted>(h, &recount, &open(h).await, FilterChange::GoOn);
+    new.wait_for(Position::START).await.unwrap();
+    for _ in 0..20 {
+        new.wait_for(mixed(&store).await).await.unwrap();
+    }
+    let (_, error) = stopped(&old).await;
+    assert!(error.contains("removed noted.second"), "{error}");
+    assert_eq!(h.written().await, (1..=80).collect::<Vec<u64>>());
+    assert!(!new.progress()[0].is_over());
+}
+
+/// The same holds for the choice to start over.
+pub async fn each_program_starts_over_by_choice_once<H: Harness>(h: &Arc<H>) {
+    if !has_instances(&**h) {
+        return;
+    }
+    let (store, recount, model, last) = narrow(h).await;
+    let old = start_with::<H, FirstOnly>(h, &recount, &model, FilterChange::StartOver);
+    old.wait_for(last).await.unwrap();
+    let new = start_with::<H, Noted>(h, &recount, &open(h).await, FilterChange::StartOver);
+    new.wait_for(last).await.unwrap();
+    for _ in 0..20 {
+        new.wait_for(mixed(&store).await).await.unwrap();
+    }
+    let (_, error) = stopped(&old).await;
+    assert!(error.contains("removed noted.second"), "{error}");
+    assert_eq!(h.written().await, (1..=84).collect::<Vec<u64>>());
+}
+
+/// An order to rebuild stands in the place of the filter, and does not let an older program adopt the projection.
+pub async fn an_order_does_not_hide_another_filter<H: Harness>(h: &Arc<H>) {
+    if !has_instances(&**h) {
+        return;
+    }
+    let (_, recount, model, last) = narrow(h).await;
+    let old = start_with::<H, FirstOnly>(h, &recount, &model, FilterChange::GoOn);
+    old.wait_for(last).await.unwrap();
+    let new = start_with::<H, Noted>(h, &recount, &open(h).await, FilterChange::StartOver);
+    new.wait_for(last).await.unwrap();
+    new.shutdown().await;
+    model.order_rebuild("writing").await.unwrap();
+    let (_, error) = stopped(&old).await;
+    assert!(error.contains("removed noted.second"), "{error}");
+    assert_eq!(h.written().await, [1, 2, 3, 4]);
+    assert!(model.checkpoints().await.unwrap()[0].is_rebuild_ordered());
 }

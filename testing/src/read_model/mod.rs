@@ -66,7 +66,7 @@ pub use harness::{Harness, check};
 #[macro_export]
 macro_rules! read_model_suite {
     ($harness:expr) => {
-        $crate::__read_model_promises! { $harness;
+        $crate::__promises! { read_model, $harness;
             exactly_once {
                 every_event_is_written_once_in_order
                 a_failed_event_is_undone_and_those_before_it_are_kept
@@ -88,6 +88,7 @@ macro_rules! read_model_suite {
                 a_panic_is_a_failure_with_its_message
                 an_outage_uses_up_no_retry_budget
                 a_handler_that_hangs_is_ended_and_tried_again
+                handlers_that_take_too_long_write_each_event_once
                 a_projection_whose_runtime_ended_says_so
             }
             rebuild {
@@ -105,24 +106,10 @@ macro_rules! read_model_suite {
                 another_filter_starts_over_by_choice
                 another_filter_goes_on_by_choice
                 an_older_program_does_not_move_a_newer_checkpoint
+                each_program_goes_on_by_choice_once
+                each_program_starts_over_by_choice_once
+                an_order_does_not_hide_another_filter
             }
         }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __read_model_promises {
-    ($harness:expr; $($topic:ident { $($promise:ident)* })*) => {
-        $(mod $topic {
-            #[allow(unused_imports)]
-            use super::*;
-            $(#[test]
-            fn $promise() {
-                $crate::read_model::check(async { $harness }, async |harness| {
-                    $crate::read_model::$topic::$promise(harness).await;
-                });
-            })*
-        })*
     };
 }

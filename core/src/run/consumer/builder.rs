@@ -8,17 +8,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::concurrent::Concurrent;
+use super::consumers::{Consumers, Positions};
 use super::filter::FilterChange;
 use super::keeper::Keeper;
-use super::progress::Reporter;
 use super::registry::{Registered, Registry, Running};
-use super::runners::NameTaken;
+use super::reporter::Reporter;
 use super::supervise::{Frame, supervise};
-use super::{ConsumerKind, Progress, RetryBudget, Runners, Sink, Source, StoreSource};
+use super::{ConsumerKind, RetryBudget, Runners, Sink, Source, StoreSource};
 use crate::dispatch::Engine;
+use crate::run::process_status::RunningProcess;
 use crate::run::projection::Projecting;
-use crate::run::reaction::Reacting;
-use crate::{BoxError, Event, Position, Projection, Reaction, ReadModel};
+use crate::run::reaction::{Calling, Reacting};
+use crate::{Activity, BoxError, Event, Projection, Reaction, ReadModel};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Start = Box<dyn FnOnce(Frame, FilterChange) -> Result<Task, BoxError> + Send>;
@@ -30,6 +31,7 @@ pub struct ConsumersBuilder {
     registry: Arc<Registry>,
     budget: RetryBudget,
     entries: Vec<Entry>,
+    processes: Vec<Arc<dyn RunningProcess>>,
 }
 
 struct Entry {
@@ -39,14 +41,13 @@ struct Entry {
     on_change: FilterChange,
     /// The application is not ready before it has caught up.
     waited_for: bool,
-    /// Its positions are those of the store.
-    follows_store: bool,
+    positions: Positions,
     start: Start,
 }
 
 impl ConsumersBuilder {
     pub(crate) fn new(engine: Arc<Engine>, registry: Arc<Registry>) -> Self {
-        Self { engine, registry, budget: RetryBudget::default(), entries: Vec::new() }
+        Self { engine, registry, budget: RetryBudget::default(), entries: Vec::new(), processes: Vec::new() }
     }
 
     /// Adds a projection that writes to this read model. Add an `Arc` of it to keep a handle.
@@ -65,7 +66,7 @@ impl ConsumersBuilder {
             runners,
             on_change: FilterChange::Refuse,
             waited_for: false,
-            follows_store: true,
+            positions: Positions { of_store: true, any: true },
             start,
         });
         self
@@ -82,6 +83,17 @@ impl ConsumersBuilder {
         })
     }
 
+    /// Adds an activity.
+    pub fn activity<A: Activity>(self, activity: A) -> Self {
+        let name = Arc::from(activity.name());
+        let engine = Arc::clone(&self.engine);
+        self.concurrent(ConsumerKind::Activity, name, move |frame| {
+            engine.names.claim_events::<A::Event>()?;
+            let source = StoreSource::new(Arc::clone(&engine.store), frame.title(), A::Event::query());
+            Ok((source, Calling::new(engine, activity)?))
+        })
+    }
+
     /// Adds a sink that handles the items of a source. The name is that of its checkpoint.
     pub fn consumer<S: Source, K: Sink<Item = S::Item>>(self, name: &str, source: S, sink: K) -> Self {
         self.concurrent(ConsumerKind::Sink, name.into(), move |_| Ok((source, sink)))
@@ -89,6 +101,12 @@ impl ConsumersBuilder {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Adds a process, for the status and the health of the application.
+    pub(crate) fn running_process(mut self, process: Arc<dyn RunningProcess>) -> Self {
+        self.processes.push(process);
+        self
     }
 
     pub(crate) fn concurrent<S: Source, K: Sink<Item = S::Item>>(
@@ -100,13 +118,14 @@ impl ConsumersBuilder {
         let store = Arc::clone(&self.engine.store);
         let start: Start = Box::new(move |frame, on_change| {
             let key = Keeper::key(frame.kind, &frame.name)?;
-            let keeper = Keeper { store, consumer: frame.title(), key, on_change };
+            let keeper = Keeper { store, consumer: frame.title(), key, on_change: Some(on_change) };
             let (source, sink) = parts(&frame)?;
-            Ok(Box::pin(supervise(frame.clone(), Concurrent { frame, source, sink, keeper })))
+            Ok(Box::pin(supervise(frame.clone(), Concurrent::new(frame, source, sink, keeper))))
         });
         let runners = self.registry.runners.clone();
-        let (on_change, follows_store) = (FilterChange::Refuse, S::FOLLOWS_STORE);
-        self.entries.push(Entry { kind, name, runners, on_change, waited_for: false, follows_store, start });
+        let positions = Positions { of_store: S::FOLLOWS_STORE, any: S::HAS_POSITIONS };
+        let on_change = FilterChange::Refuse;
+        self.entries.push(Entry { kind, name, runners, on_change, waited_for: false, positions, start });
         self
     }
 
@@ -140,10 +159,13 @@ impl ConsumersBuilder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Consumers {
-        let Self { engine, registry, entries, budget } = self;
+        let Self { engine, registry, entries, processes, budget } = self;
         let (shutdown, stop) = watch::channel(false);
         let (handle, mut tasks) = (Arc::new(()), JoinSet::new());
-        let start = |Entry { kind, name, runners, on_change, waited_for, follows_store, start }| {
+        for process in processes {
+            registry.add_process(Arc::downgrade(&handle), process);
+        }
+        let start = |Entry { kind, name, runners, on_change, waited_for, positions, start }| {
             let (reporter, progress) = Reporter::new(kind, &name);
             let metrics = Arc::new(engine.metrics.consumer(kind.name(), &name));
             let frame = Frame {
@@ -156,98 +178,25 @@ impl ConsumersBuilder {
                 trace_context: engine.trace_context.clone(),
             };
             let mut task = None;
-            if !runners.claim(&frame.title(), Arc::downgrade(&handle), progress.clone()) {
-                frame.stop(&NameTaken { consumer: frame.title() });
-            } else {
-                match start(frame.clone(), on_change) {
-                    Ok(work) => task = Some(tasks.spawn(work)),
+            match runners.claim(&frame.title(), Arc::downgrade(&handle), progress.clone()) {
+                Err(taken) => frame.stop(&taken),
+                Ok(earlier) => match start(frame.clone(), on_change) {
+                    Ok(work) => {
+                        let first = async move { earlier.ended(&frame).await };
+                        task = Some(tasks.spawn(async move {
+                            if first.await {
+                                work.await;
+                            }
+                        }));
+                    }
                     Err(error) => frame.stop(&*error),
-                }
+                },
             }
             let running = Running { handle: Arc::downgrade(&handle), shutdown: shutdown.clone(), task };
-            registry.add(Registered::new(progress.clone(), running, waited_for, follows_store, metrics));
-            Watched { progress, follows_store }
+            registry.add(Registered::new(progress.clone(), running, waited_for, positions.of_store, metrics));
+            (progress, positions)
         };
-        let watched = entries.into_iter().map(start).collect();
-        Consumers { watched, shutdown, tasks, _handle: handle }
+        let started = entries.into_iter().map(start).collect();
+        Consumers { started, shutdown, tasks, _handle: handle }
     }
-}
-
-/// Consumers that run. Dropping this stops them at once, between or within transactions: nothing is half written.
-#[derive(Debug)]
-pub struct Consumers {
-    watched: Vec<Watched>,
-    shutdown: watch::Sender<bool>,
-    tasks: JoinSet<()>,
-    /// Gone as soon as this is dropped, so that the names are free again.
-    _handle: Arc<()>,
-}
-
-/// The progress of a consumer.
-#[derive(Debug)]
-struct Watched {
-    progress: watch::Receiver<Progress>,
-    /// Its positions are those of the store.
-    follows_store: bool,
-}
-
-impl Consumers {
-    /// How far each is, in the order in which they were added.
-    #[must_use]
-    pub fn progress(&self) -> Vec<Progress> {
-        self.watched.iter().map(|watched| watched.progress.borrow().clone()).collect()
-    }
-
-    /// Waits until every consumer of the store's events has handled everything up to this position: reading your own writes.
-    /// Consumers of other sources, such as a broker or the timers of a process, have no such positions.
-    /// Returns only after each sink is set up and its checkpoint was found in the store, even if the store is empty.
-    ///
-    /// # Errors
-    /// The progress of a consumer that stopped before it got there.
-    ///
-    /// # Cancel safety
-    /// Only waits: it can be dropped at any point.
-    pub async fn wait_for(&self, position: Position) -> Result<(), Progress> {
-        for Watched { progress, .. } in self.watched.iter().filter(|watched| watched.follows_store) {
-            wait_for(progress, position).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until the consumers of this name have handled everything up to this position.
-    ///
-    /// # Errors
-    /// The progress of a consumer that stopped before it got there, also if there is none of this name.
-    ///
-    /// # Cancel safety
-    /// Only waits: it can be dropped at any point.
-    pub async fn wait_for_one(&self, name: &str, position: Position) -> Result<(), Progress> {
-        let all = self.watched.iter().map(|watched| &watched.progress);
-        let mut named = all.filter(|progress| &*progress.borrow().name == name).peekable();
-        if named.peek().is_none() {
-            return Err(Progress::missing(name));
-        }
-        for progress in named {
-            wait_for(progress, position).await?;
-        }
-        Ok(())
-    }
-
-    /// Lets each finish its transaction or the items that it handles, then stops them.
-    pub async fn shutdown(mut self) {
-        self.shutdown.send_replace(true);
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "consumer task panicked");
-            }
-        }
-    }
-}
-
-async fn wait_for(progress: &watch::Receiver<Progress>, position: Position) -> Result<(), Progress> {
-    let mut progress = progress.clone();
-    // An error means that the task is gone; its last progress is still there.
-    let _ = progress.wait_for(|now| now.has_reached(position) || now.is_over()).await;
-    let now = progress.borrow().clone();
-    if now.has_reached(position) { Ok(()) } else { Err(now) }
 }

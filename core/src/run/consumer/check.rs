@@ -76,7 +76,7 @@ fn judge(progress: &Progress, stuck: bool, waited_for: bool) -> (Condition, Opti
 mod tests {
     use super::*;
     use crate::ConsumerKind;
-    use crate::run::consumer::progress::Reporter;
+    use crate::run::consumer::reporter::Reporter;
 
     fn at(position: u64) -> Progress {
         let (reporter, progress) = Reporter::new(ConsumerKind::Projection, "p");

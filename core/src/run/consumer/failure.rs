@@ -3,7 +3,8 @@
 use std::any::Any;
 use std::error::Error;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -65,10 +66,20 @@ impl Class {
     }
 }
 
-/// Classifies an error by the first of its causes that is known.
+/// Classifies an error by the first of its causes that is known. An error that panics when it is asked for its cause is
+/// unknown.
 pub(crate) fn classify(error: &(dyn Error + 'static)) -> Class {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.filter_map(known).next().unwrap_or(Class::Bad)
+    unwound(|| causes(error).find_map(known)).ok().flatten().unwrap_or(Class::Bad)
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The text of an error and its causes. The errors of an application may panic when they are shown.
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> Arc<str> {
+    let shown = unwound(|| store::chain(error).into());
+    shown.unwrap_or_else(|panic| format!("an error that can't be shown: {panic}").into())
 }
 
 /// Whether an error that a handler returned is [transient](Transient): the first error of recount's, of an input or output
@@ -143,10 +154,32 @@ pub(crate) struct MovedElsewhere {
     pub(crate) consumer: String,
 }
 
-/// A handler exceeds its limit.
+/// The mark can't be stored.
 #[derive(Debug, thiserror::Error)]
-#[error("it has not returned within {0:?}")]
-pub(crate) struct TookTooLong(pub(crate) Duration);
+#[error("the checkpoint of {consumer} can't be stored")]
+pub(crate) struct MarkNotStored {
+    consumer: String,
+    source: BoxError,
+}
+
+impl MarkNotStored {
+    pub(crate) fn new(consumer: String, source: BoxError) -> Self {
+        Self { consumer, source }
+    }
+}
+
+/// A call of the application's code exceeds its limit.
+#[derive(Debug, thiserror::Error)]
+#[error("{call} has not returned within {limit:?}")]
+struct TookTooLong {
+    call: &'static str,
+    limit: Duration,
+}
+
+/// Whether a call has exceeded its limit.
+pub(crate) fn took_too_long(error: &(dyn Error + 'static)) -> bool {
+    unwound(|| causes(error).any(|cause| cause.is::<TookTooLong>())).unwrap_or_default()
+}
 
 /// A panic, as an error.
 #[derive(Debug, thiserror::Error)]
@@ -161,12 +194,27 @@ pub(crate) async fn guarded<T>(work: impl Future<Output = Result<T, BoxError>>) 
     }
 }
 
-/// Turns a panic into an error, and ends the work after this time.
+/// Turns a panic of the application's code into an error.
+pub(crate) fn unwound<T>(code: impl FnOnce() -> T) -> Result<T, BoxError> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Panicked(message(&*panic)).into())
+}
+
+/// Turns a panic into an error, and ends the handler after this time.
 pub(crate) async fn bounded<T>(
+    limit: Duration,
+    handler: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, BoxError> {
+    bounded_call("it", limit, handler).await
+}
+
+/// Turns a panic into an error, and ends the call after this time.
+pub(crate) async fn bounded_call<T>(
+    call: &'static str,
     limit: Duration,
     work: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, BoxError> {
-    tokio::time::timeout(limit, guarded(work)).await.unwrap_or_else(|_| Err(TookTooLong(limit).into()))
+    let outcome = tokio::time::timeout(limit, guarded(work)).await;
+    outcome.unwrap_or_else(|_| Err(TookTooLong { call, limit }.into()))
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

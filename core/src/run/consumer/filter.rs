@@ -72,6 +72,9 @@ impl fmt::Display for Filter {
 }
 
 /// How a consumer goes on when it selects other events than those that its checkpoint was made of.
+///
+/// The choice is made once, when the consumer is started. If another program changes the checkpoint's filter after that, as
+/// the newer program does in a rolling deploy, the consumer stops: only the program that was started last goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FilterChange {
     /// It doesn't start: its status is `Stopped`, with an error that names the difference.
@@ -122,14 +125,18 @@ pub(crate) enum Verdict {
 }
 
 /// Decides by the stored filter. A checkpoint at the start, or without a filter, adopts any.
-pub(crate) fn verdict(stored: Option<FilterId>, at: Position, now: FilterId, choice: FilterChange) -> Verdict {
+///
+/// `choice` is `None` once the consumer has been set up: from then on another filter is that of another program, which
+/// was started later and has made its own choice. To adopt the checkpoint back would pass that program's events.
+pub(crate) fn verdict(stored: Option<FilterId>, at: Position, now: FilterId, choice: Option<FilterChange>) -> Verdict {
     match (stored, choice) {
         (Some(stored), _) if stored == now => Verdict::Same,
         (None, _) => Verdict::Adopt,
-        (Some(_), _) if at == Position::START => Verdict::Adopt,
-        (Some(_), FilterChange::GoOn) => Verdict::Adopt,
-        (Some(_), FilterChange::StartOver) => Verdict::StartOver,
-        (Some(_), FilterChange::Refuse) => Verdict::Refuse,
+        (Some(_), None) => Verdict::Refuse,
+        (Some(_), Some(_)) if at == Position::START => Verdict::Adopt,
+        (Some(_), Some(FilterChange::GoOn)) => Verdict::Adopt,
+        (Some(_), Some(FilterChange::StartOver)) => Verdict::StartOver,
+        (Some(_), Some(FilterChange::Refuse)) => Verdict::Refuse,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,8 @@ pub(crate) struct Keeper {
     /// The consumer, as errors name it.
     pub(crate) consumer: String,
     pub(crate) key: StateKey,
-    pub(crate) on_change: FilterChange,
+    /// `None` once the checkpoint was opened: the choice is made once.
+    pub(crate) on_change: Option<FilterChange>,
 }
 
 /// The stored form.
@@ -42,7 +44,13 @@ impl Keeper {
     }
 
     /// Reads the mark, and compares the filter that it was stored with.
-    pub(crate) async fn open<S: Source>(&self, filter: &Filter) -> Result<Kept<S::Mark>, BoxError> {
+    pub(crate) async fn open<S: Source>(&mut self, filter: &Filter) -> Result<Kept<S::Mark>, BoxError> {
+        let kept = self.compare::<S>(filter).await?;
+        self.on_change = None;
+        Ok(kept)
+    }
+
+    async fn compare<S: Source>(&self, filter: &Filter) -> Result<Kept<S::Mark>, BoxError> {
         let Some(entry) = self.store.get(&self.key).await? else {
             return Ok(Kept { mark: None, revision: ExpectedRevision::Absent, reset: false });
         };
@@ -50,7 +58,8 @@ impl Keeper {
             what: format!("the state entry {} is no checkpoint: {error}", self.key),
         })?;
         let at = stored.mark.as_ref().map_or(Position::START, S::position);
-        let id = stored.mark.is_some().then(|| stored.filter.id());
+        // Without a mark the first set-up adopts any filter. Later it belongs to another program, which starts over.
+        let id = (stored.mark.is_some() || self.on_change.is_none()).then(|| stored.filter.id());
         let mut kept = Kept { mark: stored.mark, revision: ExpectedRevision::Exact(entry.revision), reset: false };
         // A mark that has no position is behind the start all the same.
         match verdict(id, at.max(Position::new(1)), filter.id(), self.on_change) {
@@ -61,22 +70,31 @@ impl Keeper {
             Verdict::Adopt => {}
             Verdict::StartOver => (kept.mark, kept.reset) = (None, true),
         }
-        kept.revision = self.put(filter.clone(), kept.mark.clone(), kept.revision).await?;
+        kept.revision = self.put(filter.clone(), kept.mark.clone(), kept.revision, false).await?;
         Ok(kept)
     }
 
-    /// Moves the mark, unless another runner has moved it.
+    /// Moves the mark, unless another runner has moved it. `repeated`: an earlier attempt failed, and its outcome may be
+    /// unknown.
     pub(crate) async fn put<M: Serialize + DeserializeOwned>(
         &self,
         filter: Filter,
         mark: Option<M>,
         expected: ExpectedRevision,
+        repeated: bool,
     ) -> Result<ExpectedRevision, BoxError> {
-        let value = serde_json::to_vec(&Stored { mark, filter })?;
-        match self.store.put(&self.key, value.into(), expected, None).await {
-            Ok(revision) => Ok(ExpectedRevision::Exact(revision)),
-            Err(StateError::Mismatch { .. }) => Err(MovedElsewhere { consumer: self.consumer.clone() }.into()),
-            Err(error) => Err(error.into()),
+        let value: Bytes = serde_json::to_vec(&Stored { mark, filter })?.into();
+        match self.store.put(&self.key, value.clone(), expected, None).await {
+            Ok(revision) => return Ok(ExpectedRevision::Exact(revision)),
+            Err(StateError::Mismatch { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
+        if repeated
+            && let Some(entry) = self.store.get(&self.key).await?
+            && entry.value == value
+        {
+            return Ok(ExpectedRevision::Exact(entry.revision));
+        }
+        Err(MovedElsewhere { consumer: self.consumer.clone() }.into())
     }
 }

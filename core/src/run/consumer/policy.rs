@@ -6,6 +6,10 @@ use tokio::time::Instant;
 
 use super::failure::Class;
 
+/// The shortest pause after another runner has moved the checkpoint: two programs that take turns waste the work of each
+/// turn.
+const TURN: Duration = Duration::from_secs(1);
+
 /// How a consumer tries an item again that fails. The budget is the item's own: time during which the store or the read
 /// model can't be reached doesn't count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,10 @@ impl Attempts {
 
     fn pause(&self, class: Class) -> Duration {
         let doublings = u32::try_from(self.failures - 1).unwrap_or(u32::MAX).min(20);
+        if class == Class::Elsewhere {
+            let longest = self.budget.longest_pause.max(TURN * 2);
+            return TURN + ((TURN * 2).saturating_mul(1 << doublings).min(longest) - TURN).mul_f64(fastrand::f64());
+        }
         let bound = self.budget.first_pause.saturating_mul(1 << doublings).min(self.budget.longest_pause);
         let pause = bound.mul_f64(fastrand::f64());
         // The last attempt is made when the budget ends, not long after it.
@@ -90,6 +98,17 @@ mod tests {
         let took = started.elapsed();
         assert!((30..32).contains(&took.as_secs()), "{took:?}");
         assert!(attempts.failures > 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_runner_is_waited_for_by_growing_pauses_of_a_second_at_least() {
+        for longest_pause in [Duration::from_millis(50), Duration::from_secs(5)] {
+            let mut attempts = Attempts::new(RetryBudget { longest_pause, ..RetryBudget::default() });
+            let pauses: Vec<_> = (0..1000).map(|_| attempts.failed(Class::Elsewhere).unwrap()).collect();
+            assert!(pauses.iter().all(|pause| (1000..=5000).contains(&pause.as_millis())), "{pauses:?}");
+            assert!(pauses[0].as_millis() <= 2000 && pauses[500] != pauses[501]);
+            assert_eq!(pauses.iter().any(|pause| pause.as_secs() >= 3), longest_pause.as_secs() > 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::check::Watched;
 use super::{Progress, Runners, Status};
+use crate::run::process_status::RunningProcess;
 use crate::telemetry::ConsumerMetrics;
 use crate::{Check, Position};
 
@@ -17,7 +18,11 @@ pub(crate) struct Registry {
     /// The names of the consumers that keep their checkpoints in the store's state.
     pub(super) runners: Runners,
     consumers: Mutex<Vec<Arc<Registered>>>,
+    processes: Mutex<Vec<OwnedProcess>>,
 }
+
+/// A process, and the handle of its owner.
+type OwnedProcess = (Weak<()>, Arc<dyn RunningProcess>);
 
 /// One consumer.
 pub(crate) struct Registered {
@@ -45,6 +50,17 @@ impl Registry {
         let mut consumers = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         forget(&mut consumers);
         consumers.push(Arc::new(consumer));
+    }
+
+    pub(crate) fn add_process(&self, owner: Weak<()>, process: Arc<dyn RunningProcess>) {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner).push((owner, process));
+    }
+
+    /// The processes whose owner holds them.
+    pub(crate) fn processes(&self) -> Vec<Arc<dyn RunningProcess>> {
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.retain(|(owner, _)| owner.strong_count() > 0);
+        processes.iter().map(|(_, process)| Arc::clone(process)).collect()
     }
 
     /// The consumers that are not over, and those that gave up.

@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
+use std::pin::Pin;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Filter;
+use super::failure::bounded_call;
 use crate::{BoxError, Position};
 
 /// The order of items: the items of one lane are handled one after the other, the items of different lanes at once.
@@ -95,6 +98,9 @@ pub trait Source: Sized + Send + 'static {
     /// head says how far a consumer is behind.
     const FOLLOWS_STORE: bool = false;
 
+    /// Whether its marks stand for [positions](Self::position), which progress shows and a caller can wait for.
+    const HAS_POSITIONS: bool = Self::FOLLOWS_STORE;
+
     /// The filter of the source. It is stored with the mark: a consumer with a changed filter must say how to go on.
     fn filter(&self) -> Filter {
         Filter::everything()
@@ -107,27 +113,56 @@ pub trait Source: Sized + Send + 'static {
     /// Waits for the next delivery.
     ///
     /// # Errors
-    /// Any; the consumer then opens the source again, see [`is_transient`](crate::is_transient) for how often.
+    /// Any. The consumer handles the items that were delivered before, stores their mark, and opens the source again:
+    /// without limit after an error that time heals, see [`is_transient`](crate::is_transient). After another one, until
+    /// the [retry budget](crate::RetryBudget) is used up, which an item beyond the failing one gives back.
     ///
     /// # Cancel safety
     /// Must be cancel-safe: a call that is dropped loses nothing.
     fn next(&mut self) -> impl Future<Output = Result<Delivered<Self>, BoxError>> + Send;
 
-    /// Items were handled, in the order in which that happened.
+    /// Items were handled, in the order in which that happened. A failure is one of the source, as that of `next` is.
     fn settle(&mut self, tickets: Vec<Self::Ticket>) -> impl Future<Output = Result<(), BoxError>> + Send {
         drop(tickets);
         async { Ok(()) }
     }
 
-    /// Completes a mark before it is stored, for example with data that only the store has. Runs beside the items that are
-    /// being handled, so it holds nothing of the source.
+    /// Completes a mark before it is stored, for example with data that only the store has. After a failure it is tried again
+    /// while items go on. It runs beside the items that are being handled, so it holds nothing of the source.
     fn complete(&self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send + 'static {
         async { Ok(mark) }
     }
 
-    /// The position that a mark stands for, as progress shows it and `wait_for` compares it.
+    /// How long [`open`](Self::open), [`settle`](Self::settle) and [`complete`](Self::complete) may last each. Then the call is
+    /// dropped, which counts as a failure that time heals: the source is opened again, or the mark completed again.
+    /// 30 seconds unless defined.
+    fn time_limit(&self) -> Duration {
+        super::TIME_LIMIT
+    }
+
+    /// The position that a mark stands for, as progress shows it and [`wait_for_one`](crate::Consumers::wait_for_one) compares
+    /// it. Define it with [`HAS_POSITIONS`](Self::HAS_POSITIONS).
     fn position(mark: &Self::Mark) -> Position {
         let _ = mark;
         Position::START
     }
 }
+
+/// Opens a source within its time limit.
+pub(crate) async fn open<S: Source>(source: &mut S, after: Option<S::Mark>) -> Result<(), BoxError> {
+    bounded_call("`Source::open`", source.time_limit(), source.open(after)).await
+}
+
+/// Settles items within the source's time limit.
+pub(crate) async fn settle<S: Source>(source: &mut S, tickets: Vec<S::Ticket>) -> Result<(), BoxError> {
+    bounded_call("`Source::settle`", source.time_limit(), source.settle(tickets)).await
+}
+
+/// Completes a mark within the source's time limit.
+pub(crate) fn complete<S: Source>(source: &S, mark: S::Mark) -> Completing<S::Mark> {
+    let (limit, completing) = (source.time_limit(), source.complete(mark));
+    Box::pin(async move { bounded_call("`Source::complete`", limit, completing).await })
+}
+
+/// A mark that is being completed.
+pub(crate) type Completing<M> = Pin<Box<dyn Future<Output = Result<M, BoxError>> + Send>>;

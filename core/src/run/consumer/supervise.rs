@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::failure::{Class, GaveUp, guarded};
+use super::failure::{Class, GaveUp, describe, guarded, unwound};
 use super::policy::Attempts;
-use super::progress::{Reporter, WHOLE};
+use super::reporter::Reporter;
 use super::{ConsumerKind, RetryBudget};
 use crate::BoxError;
 use crate::TraceContext;
-use crate::store::chain;
 use crate::telemetry::ConsumerMetrics;
 
 /// One consumer at work.
@@ -22,6 +21,9 @@ pub(crate) trait Work: Send {
 
     /// The class of a failure.
     fn classify(&self, error: &(dyn Error + 'static)) -> Class;
+
+    /// Whether the failure before the last run is overcome, so that the next one has the whole budget.
+    fn is_recovered(&self) -> bool;
 }
 
 /// The parts that consumers of every kind have.
@@ -44,7 +46,7 @@ impl Frame {
 
     /// Stops the consumer.
     pub(crate) fn stop(&self, error: &(dyn Error + 'static)) {
-        let error: Arc<str> = chain(error).into();
+        let error = describe(error);
         tracing::error!(kind = %self.kind, name = %self.name, %error, "consumer stopped");
         self.reporter.stopped(error);
     }
@@ -61,12 +63,11 @@ pub(crate) async fn supervise(frame: Frame, mut work: impl Work) {
     let mut attempts = Attempts::new(frame.budget);
     loop {
         let outcome = guarded(work.run()).await;
-        reporter.lanes_ended();
         let Err(error) = outcome else { return reporter.shut_down() };
-        if !reporter.is_failing(WHOLE) {
+        if work.is_recovered() {
             attempts.reset();
         }
-        let class = work.classify(&*error);
+        let class = unwound(|| work.classify(&*error)).unwrap_or(Class::Bad);
         // The failures of an item were counted when they happened.
         if !error.is::<GaveUp>() {
             frame.metrics.failure(class.name());
@@ -76,10 +77,10 @@ pub(crate) async fn supervise(frame: Frame, mut work: impl Work) {
             reporter.validate(false);
         }
         let Some(pause) = attempts.failed(class) else { return frame.stop(&*error) };
-        let text: Arc<str> = chain(&*error).into();
+        let text = describe(&*error);
         let failures = attempts.failures;
         tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, failures, ?pause, "consumer failed, trying again");
-        reporter.failing(WHOLE, class, failures, text);
+        reporter.run_failed(class, failures, text);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = frame.stopping() => return reporter.shut_down(),

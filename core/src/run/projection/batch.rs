@@ -11,14 +11,16 @@ pub(super) struct Batch {
     /// The mark of the last delivery, as the source gave it.
     pub(super) to: Checkpoint,
     pub(super) caught_up: bool,
+    /// The failure of the source behind these deliveries.
+    pub(super) broken: Option<BoxError>,
 }
 
 /// Collects the first delivery and the deliveries that are ready, up to so many events.
-pub(super) fn collect<S>(first: Delivered<S>, source: &mut S, limit: usize) -> Result<Batch, BoxError>
+pub(super) fn collect<S>(first: Delivered<S>, source: &mut S, limit: usize) -> Batch
 where
     S: Source<Item = RecordedEvent, Mark = Checkpoint>,
 {
-    let mut batch = Batch { events: Vec::new(), to: Checkpoint::START, caught_up: false };
+    let mut batch = Batch { events: Vec::new(), to: Checkpoint::START, caught_up: false, broken: None };
     let mut next = Some(first);
     while let Some(delivered) = next.take() {
         match delivered {
@@ -33,10 +35,13 @@ where
             }
         }
         if batch.events.len() < limit && !batch.caught_up {
-            next = source.next().now_or_never().transpose()?;
+            match source.next().now_or_never().transpose() {
+                Ok(delivered) => next = delivered,
+                Err(error) => batch.broken = Some(error),
+            }
         }
     }
-    Ok(batch)
+    batch
 }
 
 /// A failure within a transaction.

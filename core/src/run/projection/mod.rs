@@ -7,6 +7,7 @@ mod transaction;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::consumer::guarded;
 use super::rebuild::NoReset;
@@ -103,7 +104,9 @@ pub trait Projection: Send + Sync + 'static {
     /// has a better way, such as one statement that writes the rows of them all.
     ///
     /// If such a handler fails on several events, its writes are rolled back and each event is taken by `on`, so that
-    /// the events before the failing one are kept: `on` must have the same effect.
+    /// the events before the failing one are kept: `on` must have the same effect. On a read model that
+    /// [can't undo writes](ReadModel::UNDOES) it must not have changed any data when it fails, or when it is dropped after
+    /// the time limit.
     ///
     /// It runs in a metadata scope of the values that all events have in common: correlation id, actor and trace
     /// context, if they are equal; no causation id if there are several events.
@@ -125,6 +128,12 @@ pub(crate) struct OneFailed {
     pub(crate) source: BoxError,
 }
 
+tokio::task_local! {
+    /// How many events of a transaction were handled: where that can't be undone, they must not be handled again if the
+    /// others take too long.
+    pub(crate) static RETURNED: Arc<AtomicUsize>;
+}
+
 /// Takes each event on its own; fails with [`OneFailed`].
 pub(crate) async fn one_by_one<P: Projection + ?Sized>(
     projection: &P,
@@ -135,6 +144,10 @@ pub(crate) async fn one_by_one<P: Projection + ?Sized>(
         let handling = guarded(async { projection.on(event, recorded, &mut *connection).await });
         let taken = Metadata::caused_by(recorded).scope(handling).await;
         taken.map_err(|source| OneFailed { at, source })?;
+        if !<P::ReadModel as ReadModel>::UNDOES {
+            // Not set for an event that is handled alone.
+            let _ = RETURNED.try_with(|returned| returned.fetch_add(1, Ordering::Relaxed));
+        }
     }
     Ok(())
 }

@@ -7,8 +7,13 @@ use crate::run::rebuild::NoReset;
 use crate::{BoxError, Checkpoint, Filter, FilterChange, FilterId, Position, ReadModel};
 
 impl<P: Projection> Model<P> {
-    /// Sets the read model up, and compares the filter that its checkpoint was made with.
-    pub(super) async fn set_up(&self, filter: &Filter, on_change: FilterChange) -> Result<Checkpoint, BoxError> {
+    /// Sets the read model up, and compares the filter that its checkpoint was made with. `on_change` is `None` once it was
+    /// set up.
+    pub(super) async fn set_up(
+        &self,
+        filter: &Filter,
+        on_change: Option<FilterChange>,
+    ) -> Result<Checkpoint, BoxError> {
         let read_model = &self.read_model;
         let name = &*self.frame.name;
         let (mut transaction, stored) = read_model.begin(name).await?;

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::batch::{Batch, collect};
 use super::transaction::Model;
-use crate::run::consumer::{Class, FilterChange, Frame, TookTooLong, WHOLE, Work, classify};
+use crate::run::consumer::{Class, FilterChange, Frame, WHOLE, Work, classify, source, took_too_long};
 use crate::run::rebuild::RebuildOrdered;
 use crate::{BoxError, Checkpoint, Filter, Position, Projection, ReadModel, RecordedEvent, Source};
 
@@ -26,7 +26,8 @@ pub(crate) struct Projecting<S, P: Projection> {
     frame: Frame,
     source: S,
     model: Model<P>,
-    on_change: FilterChange,
+    /// `None` once the read model was set up: the choice is made once.
+    on_change: Option<FilterChange>,
     /// How many events are taken into one transaction at most: fewer after handlers have exceeded their time limit.
     batch: usize,
 }
@@ -44,17 +45,18 @@ where
         on_change: FilterChange,
     ) -> Self {
         let model = Model { frame: frame.clone(), projection, read_model };
-        Self { frame, source, model, on_change, batch: P::ReadModel::BATCH }
+        Self { frame, source, model, on_change: Some(on_change), batch: P::ReadModel::BATCH }
     }
 
     async fn follow(&mut self, filter: Filter) -> Result<(), BoxError> {
         let mut checkpoint = self.model.set_up(&filter, self.on_change).await?;
+        self.on_change = None;
         let reporter = Arc::clone(&self.frame.reporter);
         reporter.begin_at(checkpoint.position);
         // Everything up to here is handled, also if the checkpoint is behind.
         let mut passed = checkpoint.position;
         let frame = self.frame.clone();
-        self.source.open(Some(checkpoint)).await?;
+        source::open(&mut self.source, Some(checkpoint)).await?;
         let (mut stored, mut notified, mut silent) = (Instant::now(), Instant::now(), 0);
         let mut look = tokio::time::Instant::now() + IDLE_LOOK;
         loop {
@@ -80,7 +82,7 @@ where
             };
             // The first delivery comes after the source has compared the checkpoint with the store.
             reporter.validate(true);
-            let batch = collect(first, &mut self.source, self.batch)?;
+            let batch = collect(first, &mut self.source, self.batch);
             let count = batch.events.len() as u64;
             if count > 0 || stored.elapsed() >= IDLE_ADVANCE && batch.to.position > checkpoint.position {
                 let to = self.target(checkpoint, &batch).await?;
@@ -99,6 +101,9 @@ where
             if notify {
                 (notified, silent) = (Instant::now(), 0);
             }
+            if let Some(error) = batch.broken {
+                return Err(error);
+            }
             if batch.caught_up {
                 reporter.live(true);
             }
@@ -107,13 +112,13 @@ where
 
     /// Takes fewer events at once after handlers that took too long, and more again after others.
     fn resize(&mut self, events: usize, error: Option<&BoxError>) {
-        let slow = error.is_some_and(|error| error.is::<TookTooLong>());
+        let slow = error.is_some_and(|error| took_too_long(&**error));
         self.batch = if slow { (events / 2).max(1) } else { self.batch.saturating_mul(2).min(P::ReadModel::BATCH) };
     }
 
     /// The checkpoint at the end of a batch. If the store is unavailable, the checkpoint of the batch's last event.
     async fn target(&mut self, from: Checkpoint, batch: &Batch) -> Result<Checkpoint, BoxError> {
-        let to = match self.source.complete(batch.to).await {
+        let to = match source::complete(&self.source, batch.to).await {
             Err(error) if classify(&*error) == Class::Transient => match batch.events.last() {
                 Some(last) => self.model.at(last, batch.to),
                 None => from,
@@ -127,7 +132,7 @@ where
     async fn leave(&mut self, checkpoint: Checkpoint, position: Position) -> Result<(), BoxError> {
         if position > checkpoint.position {
             let to = Checkpoint { position, event: None, ..checkpoint };
-            let to = self.source.complete(to).await?;
+            let to = source::complete(&self.source, to).await?;
             self.model.transact(checkpoint, &[], to).await?;
         }
         Ok(())
@@ -152,6 +157,10 @@ where
                 outcome => return outcome,
             }
         }
+    }
+
+    fn is_recovered(&self) -> bool {
+        self.frame.reporter.trouble(WHOLE).is_none()
     }
 
     fn classify(&self, error: &(dyn Error + 'static)) -> Class {

@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::Instrument;
 
 use super::batch::{Decoded, Failure, decode, failed_on};
-use super::{OneFailed, Projection, one_by_one};
-use crate::run::consumer::{Class, Frame, TookTooLong, batch_span, bounded, classify, failed};
+use super::{OneFailed, Projection, RETURNED, one_by_one};
+use crate::run::consumer::{Class, Frame, batch_span, bounded, classify, failed, took_too_long, unwound};
 use crate::run::rebuild::RebuildOrdered;
 use crate::{BoxError, Checkpoint, CheckpointError, FilterId, Metadata, Position, ReadModel, RecordedEvent};
 
@@ -33,7 +35,8 @@ impl<P: Projection> Model<P> {
 
     /// Whether time heals the error.
     pub(super) fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {
-        error.is::<TookTooLong>() || self.read_model.is_transient(&self.frame.name, error)
+        // The errors of handlers, and the read model, are the application's code.
+        took_too_long(error) || unwound(|| self.read_model.is_transient(&self.frame.name, error)).unwrap_or_default()
     }
 
     /// The class of a failure.
@@ -166,12 +169,19 @@ impl<P: Projection> Model<P> {
                 _ => common(events).scope(self.projection.on_many(events, connection)).await,
             }
         };
-        self.bounded(handlers).await.map_err(|error| self.blame(error, events))?;
+        let outcome = if P::ReadModel::UNDOES || events.len() < 2 {
+            self.bounded(handlers).await.map_err(|error| self.blame(error, events, 0))
+        } else {
+            let returned = Arc::<AtomicUsize>::default();
+            let outcome = self.bounded(RETURNED.scope(Arc::clone(&returned), handlers)).await;
+            outcome.map_err(|error| self.blame(error, events, returned.load(Ordering::Relaxed)))
+        };
+        outcome?;
         self.read_model.commit(transaction, name, from, to).await.map_err(|e| whole(e.into()))
     }
 
-    /// Which event an error of handlers is about.
-    fn blame(&self, error: BoxError, events: &[Decoded<'_, P::Event>]) -> Failure {
+    /// Which event an error of handlers is about. `returned`: how many events were handled, if that can't be undone.
+    fn blame(&self, error: BoxError, events: &[Decoded<'_, P::Event>], returned: usize) -> Failure {
         match error.downcast::<OneFailed>() {
             // Without a transaction the events before the failed one stay handled, even if the failure is transient.
             Ok(failed) if !P::ReadModel::UNDOES || !self.is_transient(&*failed.source) => {
@@ -179,6 +189,10 @@ impl<P: Projection> Model<P> {
                 Failure::One { at, error: failed_on(events[at].1, source) }
             }
             Ok(failed) => Failure::Whole(failed_on(events[failed.at].1, failed.source)),
+            Err(error) if returned > 0 && took_too_long(&*error) => {
+                let at = returned.min(events.len() - 1);
+                Failure::One { at, error: failed_on(events[at].1, error) }
+            }
             Err(error) if self.is_transient(&*error) => Failure::Whole(error),
             Err(error) => Failure::Many(error),
         }
@@ -197,7 +211,7 @@ fn common<E>(events: &[Decoded<'_, E>]) -> Metadata {
     };
     for (_, recorded) in rest {
         let of = &recorded.data.metadata;
-        let keep = |common: &mut Option<std::sync::Arc<str>>, own: &Option<std::sync::Arc<str>>| {
+        let keep = |common: &mut Option<Arc<str>>, own: &Option<Arc<str>>| {
             if common != own {
                 *common = None;
             }

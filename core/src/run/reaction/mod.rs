@@ -1,11 +1,15 @@
 //! Reactions: events in, commands out.
 
+mod activity;
 mod commands;
+mod responder;
 mod sink;
 
 use std::future::Future;
 use std::sync::Arc;
 
+pub(crate) use activity::Calling;
+pub use activity::{Activity, Call};
 pub use commands::Commands;
 pub(crate) use sink::Reacting;
 

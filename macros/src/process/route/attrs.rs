@@ -42,20 +42,22 @@ fn read_parts<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<Vec<Par
         errors.at(&input.ident, CURE);
         return None;
     }
-    let mut may_start = data.variants.is_empty();
-    let parts: Vec<_> = data.variants.iter().map(|variant| read_part(variant, &mut may_start, errors)).collect();
-    if !may_start {
+    let before = errors.count();
+    let parts: Vec<_> = data.variants.iter().map(|variant| read_part(variant, errors)).collect();
+    let parts: Option<Vec<_>> = parts.into_iter().collect();
+    // A mistake might be the missing start.
+    let is_known = errors.count() == before && parts.as_ref().is_some_and(|parts| !parts.is_empty());
+    if is_known && !parts.iter().flatten().any(Part::may_start) {
         errors.at(
             &input.ident,
             "nothing starts an instance: write `start` into the route of an event that does, such as \
              `#[route(start, by = …)]`",
         );
     }
-    parts.into_iter().collect()
+    parts
 }
 
-/// Notes whether an instance may start here; a variant without a route might be the one.
-fn read_part<'a>(variant: &'a Variant, may_start: &mut bool, errors: &mut Errors) -> Option<Part<'a>> {
+fn read_part<'a>(variant: &'a Variant, errors: &mut Errors) -> Option<Part<'a>> {
     for field in &variant.fields {
         Args::new(ROUTE, &field.attrs, errors).refuse_rest("the field of a union", &[], errors);
     }
@@ -65,7 +67,6 @@ fn read_part<'a>(variant: &'a Variant, may_start: &mut bool, errors: &mut Errors
     let mut args = Args::new(ROUTE, &variant.attrs, errors);
     let (start, by, with) = (args.take(START, errors), args.take(BY, errors), args.take(WITH, errors));
     args.refuse_rest("the variant of a union", &[BY, START, WITH], errors);
-    *may_start |= start.is_some() || by.is_none();
     let how = match (by, with) {
         (Some(by), None) => read_by(by, start, &only, errors),
         (None, Some(with)) => read_with(with, start, errors),

@@ -1,6 +1,6 @@
 //! The implementation of a route.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -17,9 +17,10 @@ pub(crate) fn route(route: &Route<'_>, to: &Type, parts: &[Part<'_>]) -> TokenSt
     let table = parts.iter().map(|part| table_row(krate, part));
     let checks = parts.iter().map(|part| check(krate, part));
     let arms = parts.iter().map(|part| {
-        let (variant, route) = (part.ident, arm(krate, to, part));
-        quote!(Self::#variant(__event) => #route)
+        let (variant, event, route) = (part.ident, local("__event"), arm(krate, to, part));
+        quote!(Self::#variant(#event) => #route)
     });
+    let routed = local("__routed");
     quote! {
         #[allow(deprecated)]
         const _: () = {
@@ -29,12 +30,17 @@ pub(crate) fn route(route: &Route<'_>, to: &Type, parts: &[Part<'_>]) -> TokenSt
                 #id
                 const ROUTES: &'static [#krate::RouteOf] = &[#(#table),*];
 
-                fn route(&self, __routed: &mut #krate::Routed<Self::Id>) {
+                fn route(&self, #routed: &mut #krate::Routed<Self::Id>) {
                     match self { #(#arms,)* }
                 }
             }
         };
     }
+}
+
+/// A variable that a function of the user's with the same name is not mistaken for.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
 }
 
 fn table_row(krate: &TokenStream, part: &Part<'_>) -> TokenStream {
@@ -60,19 +66,19 @@ fn table_row(krate: &TokenStream, part: &Part<'_>) -> TokenStream {
 }
 
 fn arm(krate: &TokenStream, to: &Type, part: &Part<'_>) -> TokenStream {
-    let ty = part.ty;
+    let (ty, event) = (part.ty, local("__event"));
     let (field, starts) = match &part.how {
         How::With(path) => {
-            let function = quote_spanned!(at(path.span())=> #path);
+            let (function, routed) = (quote_spanned!(at(path.span())=> #path), local("__routed"));
             return quote! {{
                 let __route: fn(&#ty, &mut #krate::Routed<#to>) = #function;
-                __route(__event, __routed)
+                __route(#event, #routed)
             }};
         }
         How::By { field, starts } => (field, starts),
     };
     if part.only.is_empty() {
-        let value = quote_spanned!(at(field.span())=> &__event.#field);
+        let value = quote_spanned!(at(field.span())=> &#event.#field);
         return target(krate, to, field, &value, matches!(starts, Starts::All));
     }
     let events = part.only.iter().map(|event| {
@@ -81,7 +87,7 @@ fn arm(krate: &TokenStream, to: &Type, part: &Part<'_>) -> TokenStream {
         quote!(#ty::#event { #field: #value, .. } => #target)
     });
     quote! {
-        match __event {
+        match #event {
             #(#events,)*
             #[allow(unreachable_patterns)]
             _ => {}
@@ -94,8 +100,8 @@ fn target(krate: &TokenStream, to: &Type, field: &Member, value: &TokenStream, s
     let span = at(field.span());
     let private = all_at(span, &quote!(#krate::__private));
     let id = quote_spanned!(span=> #private::instance_id::<#to, _>(#value));
-    let method = if starts { quote!(start) } else { quote!(to) };
-    quote!(#krate::Routed::#method(__routed, #id))
+    let (method, routed) = (if starts { quote!(start) } else { quote!(to) }, local("__routed"));
+    quote!(#krate::Routed::#method(#routed, #id))
 }
 
 /// A field names the instance only of a struct, unless the events of an enum are named.

@@ -21,6 +21,13 @@ pub(crate) struct Part<'a> {
     pub(crate) how: How,
 }
 
+impl Part<'_> {
+    /// Whether an event may start an instance.
+    pub(crate) fn may_start(&self) -> bool {
+        !matches!(self.how, How::By { starts: Starts::None, .. })
+    }
+}
+
 pub(crate) enum How {
     /// By the value of a field.
     By { field: Member, starts: Starts },

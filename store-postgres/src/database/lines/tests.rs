@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::*;
+use crate::database::*;
 
 fn unconnected() -> Database {
     let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(5));

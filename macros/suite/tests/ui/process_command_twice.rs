@@ -1,0 +1,23 @@
+extern crate recount_core as recount;
+
+use recount::{Moment, NoTimer, Process, Step};
+use recount_macros_suite::process::{Fact, Input};
+use recount_macros_suite::{AccountId, Open};
+
+#[derive(Process, Clone, Default)]
+#[process(name = "fulfilment", id = AccountId, input = Input, fact = Fact, commands(Open, Open))]
+struct Fulfilment;
+
+impl Process for Fulfilment {
+    fn apply(&mut self, _: &Fact) {}
+
+    fn on(&self, _: &Input, _: &Moment) -> Step<Self> {
+        Step::ignore()
+    }
+
+    fn due(&self, _: &NoTimer, _: &Moment) -> Step<Self> {
+        Step::ignore()
+    }
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+extern crate recount_core as recount;
+
+use recount::{Event, Route};
+use recount_macros_suite::AccountId;
+use recount_macros_suite::process::{Captured, OrderEvent};
+
+#[derive(Event, Route)]
+#[event(union)]
+#[route(to = AccountId)]
+enum Input {
+    #[event(only(Placed))]
+    #[route(start, by = owner)]
+    Order(OrderEvent),
+    #[route(by = cents)]
+    Captured(Captured),
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+extern crate recount_core as recount;
+
+use recount::{Event, Route};
+use recount_macros_suite::AccountId;
+use recount_macros_suite::process::Captured;
+
+#[derive(Event, Route)]
+#[event(union)]
+#[route(to = AccountId)]
+enum Input {
+    Captured(#[route(start, by = account)] Captured),
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+extern crate recount_core as recount;
+
+use recount::Timer;
+
+#[derive(Timer)]
+struct Overdue;
+
+fn main() {}

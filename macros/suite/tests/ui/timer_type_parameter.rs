@@ -1,0 +1,10 @@
+extern crate recount_core as recount;
+
+use recount::Timer;
+
+#[derive(Timer)]
+enum OrderTimer<T> {
+    Restock { sku: T },
+}
+
+fn main() {}
