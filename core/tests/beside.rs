@@ -1,6 +1,7 @@
 //! What a consumer waits for beside its items never holds them up: they may share a pool of connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +42,9 @@ impl Source for Numbers {
         work(&self.pool).await
     }
 
-    async fn complete(&mut self, mark: u64) -> Result<u64, BoxError> {
-        work(&self.pool).await.map(|()| mark)
+    fn complete(&self, mark: u64) -> impl Future<Output = Result<u64, BoxError>> + Send + 'static {
+        let pool = Arc::clone(&self.pool);
+        async move { work(&pool).await.map(|()| mark) }
     }
 
     fn position(mark: &u64) -> Position {

@@ -1,7 +1,6 @@
 //! A consumer whose sink handles items one by one, many at once: source, lanes, policy, sink, watermark.
 
 use std::error::Error;
-use std::pin::pin;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -63,23 +62,6 @@ impl<S: Source, K: Sink<Item = S::Item>> Concurrent<S, K> {
     }
 }
 
-/// Does the work while items are being handled. Each wait of the loop polls them: an item that is not polled may hold a
-/// connection that the work waits for.
-async fn beside<T, I>(
-    running: &mut FuturesUnordered<impl Future<Output = I>>,
-    work: impl Future<Output = T>,
-) -> (T, Vec<I>) {
-    let mut work = pin!(work);
-    let mut ended = Vec::new();
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return (done, ended),
-            Some(item) = running.next() => ended.push(item),
-        }
-    }
-}
-
 /// Handles items until the consumer is shut down, or the source, an item or the store of the marks has failed. After a
 /// failure of the source the items that it has delivered are handled and their mark is stored.
 async fn follow<S: Source, K: Sink<Item = S::Item>>(
@@ -110,15 +92,14 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
             run.end(ended);
         }
         run.advance();
-        let ((), ended) = beside(&mut running, run.settle(source)).await;
-        ended.into_iter().for_each(|ended| run.end(ended));
+        if run.settle(source, &mut running).await {
+            idle = false;
+        }
         if let Some(outcome) = run.outcome(running.is_empty()) {
             break outcome;
         }
         if storing.is_none() && run.has_mark() && run.due <= Instant::now() {
-            let (begun, ended) = beside(&mut running, run.store(source, keeper)).await;
-            storing = begun;
-            ended.into_iter().for_each(|ended| run.end(ended));
+            storing = run.store(source, keeper);
         }
         if !idle {
             continue;
@@ -145,7 +126,7 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
         };
         let _ = tokio::time::timeout(GRACE, rest).await;
         run.advance();
-        run.settle(source).await;
+        run.settle(source, &mut running).await;
     }
     if let Some(storing) = storing {
         run.stored(storing.await);
