@@ -1,4 +1,4 @@
-//! Customers at their desks: what they do about an invoice. They are no part of the shop; the rule stands in for them.
+//! Customers at their desks: their answers to invoices. They are no part of the shop; the rule stands in for them.
 
 use recount::{BoxError, Commands, Event, Reaction, RecordedEvent};
 

@@ -1,6 +1,6 @@
 //! The fulfilment of an order: a process across orders, payment, inventory and notification.
 //!
-//! An order is reserved and paid, then shipped, then its customer is told. If that can't be, what took effect is undone: stock
+//! An order is reserved and paid, then shipped, then its customer is told. If that can't be, all effects are undone: stock
 //! is released, money refunded, and the customer is told why.
 
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::values::{CustomerId, OrderId, warehouse_of};
 
 /// How long a customer has to pay an invoice. It is short, since the shop's report waits for it.
 pub const PAYMENT_TIME: Duration = Duration::from_secs(3);
-/// After what time a supplier is asked for what is out of stock, and asked again.
+/// The time after which a supplier is asked for CDs that are out of stock, and asked again.
 pub const RESTOCK_TIME: Duration = Duration::from_millis(500);
 /// How often.
 const RESTOCKS: u32 = 2;
 
-/// What the process hears.
+/// The inputs of the process.
 #[derive(Event, Route, Clone, Debug)]
 #[event(union)]
 #[route(to = OrderId)]
@@ -36,7 +36,7 @@ pub enum Input {
     Payment(PaymentEvent),
 }
 
-/// What it remembers.
+/// The facts of the process.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event(name = "fulfilment")]
 pub enum FulfilmentFact {
@@ -56,7 +56,7 @@ pub enum FulfilmentFact {
     },
 }
 
-/// What it waits for.
+/// The timers of the process.
 #[derive(Timer, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FulfilmentTimer {
     PaymentOverdue,
@@ -118,7 +118,7 @@ impl Process for Fulfilment {
             Input::Stock(StockEvent::Reserved { .. }) if self.backorders > 0 => {
                 self.ship(News::ShippedLate { cds: self.cds })
             }
-            // The payment has been asked for already, and its answer is what counts.
+            // The payment has been asked for already, and only its answer counts.
             Input::Stock(_) => Step::ignore(),
             Input::Order(OrderEvent::Cancelled { .. }) => self.give_up(News::Cancelled),
             Input::Payment(PaymentEvent::Overdue { .. }) => self.give_up(News::Overdue),
@@ -162,7 +162,7 @@ impl Fulfilment {
         Step::new().send(ship).send(self.tell(news)).end()
     }
 
-    /// Undoes what took effect, and tells the customer why.
+    /// Undoes the effects, and tells the customer why.
     fn give_up(&self, because: News) -> Step<Self> {
         if self.given_up {
             return Step::ignore();

@@ -1,5 +1,5 @@
-//! Stock: a warehouse reserves CDs for orders and ships them, and orders more before it runs out. What is not on its
-//! shelves it gets from a supplier. It never ships what was not reserved.
+//! Stock: a warehouse reserves CDs for orders and ships them, and orders more before it runs out. CDs that are not
+//! on its shelves it gets from a supplier. It never ships CDs that were not reserved.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Notifications: what customers are told of their orders, and a read model that stands in for a mail service's outbox.
+//! Notifications: messages to customers about their orders, and a read model that stands in for a mail service's outbox.
 
 use recount::{Aggregate, Apply, BoxError, Command, Event, Handle, Projection, ReadModel, RecordedEvent, Shape};
 use schemars::JsonSchema;
@@ -71,7 +71,7 @@ pub enum NotificationEvent {
     },
 }
 
-/// Tells the customer what became of an order. Its stream is named by the order: it can only happen once.
+/// Tells the customer the outcome of an order. Its stream is named by the order: it can only happen once.
 #[derive(Command, Clone, Debug)]
 #[command(aggregate = Notification, create)]
 pub struct TellCustomer {

@@ -90,7 +90,7 @@ pub struct Notified {
     pub example: String,
 }
 
-/// What became of orders.
+/// An outcome of orders.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// `open` if it is not known yet.

@@ -1,4 +1,4 @@
-//! The rule that decides what becomes of an order. It stands in for the people and machines around the shop: customers at
+//! The rule that decides the outcome of an order. It stands in for the people and machines around the shop: customers at
 //! their desks, the bank, the shelves, the supplier. It asks for nothing but an order's line, customer and number of CDs,
 //! so that SQL finds the same orders: the statement is in the README.
 
@@ -6,14 +6,14 @@ use crate::values::{CustomerId, OrderId, PaymentMethod};
 
 /// One order in so many is paid by invoice: those on the lines of the file that are divisible by it.
 const INVOICE_EVERY: u64 = 20;
-/// One customer in so many has a card that the bank declines: those whose numbers are divisible by it.
+/// One customer in so many has a card that the bank declines: those with numbers divisible by it.
 const DECLINED_EVERY: u64 = 50;
 /// The most CDs of one order that are on the shelves of a warehouse. More are out of stock, and must be delivered.
 pub const ON_THE_SHELF: u32 = 12;
 /// The most CDs that the supplier delivers for one order. More are sold out.
 pub const FROM_THE_SUPPLIER: u32 = 20;
 
-/// What customers do about their invoices.
+/// The answers of customers to their invoices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Pays,
@@ -33,7 +33,7 @@ pub fn card_is_declined(customer: &CustomerId) -> bool {
     customer.number().is_some_and(|number| number.is_multiple_of(DECLINED_EVERY))
 }
 
-/// What the customer does about the invoice for an order: of four invoices one is answered by a cancellation, one is
+/// The customer's answer to the invoice for an order: of four invoices one is answered by a cancellation, one is
 /// forgotten, and two are paid.
 pub fn answer_to_invoice(order: &OrderId) -> Answer {
     match order.line().map(|line| line / INVOICE_EVERY % 4) {

@@ -87,7 +87,7 @@ impl Shop {
 
 /// The consumers that carry the process: the one that takes its inputs, and the one that sends its commands.
 const FULFILMENT: [&str; 2] = ["fulfilment", "fulfilment/send"];
-/// After what time without an event nothing is to come any more: longer than any timer of the process.
+/// The time without an event after which no more events are expected: longer than any timer of the process.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Starts everything that follows the events.
