@@ -1,4 +1,4 @@
-//! The process: placed → reserved → paid → shipped, and what happens if that fails.
+//! The process: placed → reserved → paid → shipped, and its answers to failures on the way.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::domain::{
 pub const PAYMENT_TIME: Duration = Duration::from_secs(30 * 60);
 pub const RESTOCK_TIME: Duration = Duration::from_secs(5 * 60);
 
-/// What it hears, and which instance each event is for.
+/// The inputs, and the instance that each event is for.
 #[derive(Event, Route)]
 #[event(union)]
 #[route(to = OrderId)]
@@ -31,7 +31,7 @@ pub enum Input {
     Shipment(ShipmentEvent),
 }
 
-/// What it remembers: events as all others, with versions and upcasters.
+/// The facts: events as all others, with versions and upcasters.
 #[derive(Clone, Debug, PartialEq, Event)]
 #[event(name = "fulfilment", unlocked)]
 pub enum Fact {
@@ -41,7 +41,7 @@ pub enum Fact {
     Paid,
 }
 
-/// What it waits for.
+/// The timers.
 #[derive(Clone, Debug, PartialEq, Timer)]
 pub enum FulfilmentTimer {
     PaymentOverdue,

@@ -9,7 +9,7 @@
 //! * [`inline`]: the conformance suite of inline projections, and [`inline_suite!`] that lists it.
 //! * [`model::run`]: random operations on two stores that must give the same answers.
 //! * [`StoreWrapper`]: a store that answers some calls itself and passes the others on.
-//! * [`FaultyStore`]: a store that fails when told to, and counts what it is asked; [`FaultyReadModel`] likewise.
+//! * [`FaultyStore`]: a store that fails when told to, and counts its calls; [`FaultyReadModel`] likewise.
 
 // The derives name the crate by the name that applications know.
 extern crate recount_core as recount;

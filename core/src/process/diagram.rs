@@ -7,7 +7,7 @@ use super::{Process, Route, Timer, UnknownInstance};
 /// The diagram of a process as a Mermaid flowchart: the events that it hears, the commands that it may send, the timers
 /// that it may set.
 ///
-/// It shows what the derives declare. The step that follows from an input is decided by code, so the diagram has no edge from
+/// It shows the declarations of the derives. Code decides which step follows from an input, so the diagram has no edge from
 /// a certain input to a certain command, and none from a command to the one that undoes it. The timeline of an instance
 /// ([`Processes::timeline`](crate::Processes::timeline)) shows those that were taken.
 ///

@@ -32,7 +32,7 @@ pub(super) struct Sender<P> {
     commands: Vec<ProcessCommand>,
 }
 
-/// An instance whose commands are sent, and the event that is the reason.
+/// An instance with commands to send, and the event that is the reason.
 #[derive(Clone, Copy)]
 pub(super) struct Errand<'a> {
     pub(super) stream: &'a StreamId,

@@ -1,11 +1,11 @@
-//! Steps: what a process does about an input.
+//! Steps: the decisions of a process about its inputs.
 
 use crate::{Apply, Command, HandleWith, Timestamp};
 
 use super::record::{CommandRecord, Next, RequestRecord};
 use super::{ProcessDefinition, Sends};
 
-/// What follows from an input, a due timer, or a refusal: facts to remember, commands to send, timers to set.
+/// The decision about an input, a due timer, or a refusal: facts to remember, commands to send, timers to set.
 ///
 /// All parts of a step are recorded in one append. Its commands are then sent in order.
 ///
@@ -115,7 +115,7 @@ impl<P: ProcessDefinition> Step<P> {
         self
     }
 
-    /// Sends this command if the instance is compensated, now or later: it undoes what happened outside of the process.
+    /// Sends this command if the instance is compensated, now or later: it undoes effects outside of the process.
     pub fn also_undo<A, C>(mut self, undo: C) -> Self
     where
         P: Sends<C>,

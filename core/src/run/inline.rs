@@ -231,7 +231,7 @@ impl<M: ReadModel> Inlines<M> {
         }
     }
 
-    /// Fails if a projection has the name of another one, or an event whose stored name belongs to another type.
+    /// Fails if two projections have the same name, or if two types of events share a stored name.
     ///
     /// # Errors
     /// [`StoreError::Projection`] of the first such projection.

@@ -74,7 +74,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Writes what the shop records and can be asked for: JSON Schema files, and a page with everything, index.html
+    /// Writes the catalogue of the shop's messages: JSON Schema files, and a page with everything, index.html
     Catalogue {
         /// Where to; made if it isn't there
         directory: PathBuf,

@@ -1,4 +1,4 @@
-//! A consumer whose sink handles items one by one, many at once: source, lanes, policy, sink, watermark.
+//! A consumer with a sink that handles items one by one, many at once: source, lanes, policy, sink, watermark.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! The source of a store's events: a subscription whose interruptions are the consumer's.
+//! The source of a store's events: a subscription that ends with the error of an interruption, so that the consumer handles it.
 
 use std::fmt;
 use std::future::Future;

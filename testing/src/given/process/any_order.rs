@@ -60,7 +60,7 @@ pub struct AnyOrder<P> {
     process: PhantomData<fn() -> P>,
 }
 
-/// What happens in one order.
+/// An action in an order.
 #[derive(Clone, Debug)]
 enum Move {
     /// The next event of a stream is appended.
@@ -149,7 +149,7 @@ impl<P: Process> AnyOrder<P> {
         }
     }
 
-    /// Runs the orders, each on a new store. What the closure reads at the end must be the same after all orders.
+    /// Runs the orders, each on a new store. The closure must read the same value at the end of all orders.
     ///
     /// # Panics
     /// If it is not the same in some order, or the process does not become idle.
@@ -257,7 +257,7 @@ impl<P: Process> AnyOrder<P> {
     }
 }
 
-/// What happens between two inputs.
+/// The action between two inputs, if any.
 fn between(seed: u64, random: &mut fastrand::Rng) -> Option<Move> {
     if seed == 0 {
         return Some(Move::Idle);
