@@ -230,10 +230,13 @@ fn may_take(ledger: &Ledger, position: Position, redriven: bool) -> Result<(), N
 /// The events of a step, for an instance with its stream at this version.
 fn events<P: Process>(step: Step<P>, why: Why, ledger: &Ledger, version: u64) -> Decided<P> {
     let Step { verdict, facts, requests, undos, timers, next, failed } = step;
+    // A timer is no longer set once it has fired, and an input no longer held once it was handled: the step records that,
+    // even if it has no other content.
+    let settles = matches!(why, Why::Timer { .. } | Why::Held { .. });
     match verdict {
-        Verdict::Act => {}
-        Verdict::Ignore => return Err(NoStep::Ignored),
-        Verdict::Unexpected => return Err(NoStep::Unexpected),
+        Verdict::Ignore if !settles => return Err(NoStep::Ignored),
+        Verdict::Unexpected if !settles => return Err(NoStep::Unexpected),
+        Verdict::Act | Verdict::Ignore | Verdict::Unexpected => {}
     }
     if let Some((command, error)) = failed {
         return Err(NoStep::Failed(format!("command {command} has no stored form: {error}")));

@@ -47,6 +47,6 @@ pub enum UnknownInstance {
     Ignore,
     /// It is held, and handled after the input that starts the instance: for inputs that may overtake each other.
     Hold,
-    /// It is held until an operator resolves it.
+    /// It is held, and the instance waits until an operator redrives it.
     Park,
 }

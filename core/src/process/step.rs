@@ -67,7 +67,8 @@ impl<P: ProcessDefinition> Step<P> {
     }
 
     /// The input changes nothing. It is counted, and nothing is recorded: after a crash the runtime may ask again, behind a
-    /// step that came later. A decision that must stick is a [fact](Self::fact).
+    /// step that came later. A decision that must stick is a [fact](Self::fact). As the answer to a timer or to an input
+    /// that was held, it is a step without content.
     pub const fn ignore() -> Self {
         let mut step = Self::new();
         step.verdict = Verdict::Ignore;
