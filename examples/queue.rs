@@ -1,4 +1,4 @@
-//! A source of your own: a queue whose messages are acknowledged one by one, as a broker's are.
+//! A source of your own: a queue with messages that are acknowledged one by one, as a broker's are.
 //!
 //! There is no position to store: a message that was delivered and not acknowledged is delivered again.
 

@@ -13,6 +13,7 @@
 //!   state of now or then, [`subscribe`](Recount::subscribe).
 //! * A [`Projection`] listens to events and writes a read model, each event once. [`Fold`] is one from a closure.
 //! * A [`Reaction`] listens to events and sends commands, each once. [`Consumers`] run both.
+//! * A [`Process`] is long-running work across aggregates: it hears events, and answers with a [`Step`] of facts, commands and timers.
 //! * An [`EventStore`] keeps the events. [`connect`] opens one by its address.
 //!
 //! # A whole program
@@ -78,6 +79,7 @@
 //! * Of commands that exclude each other one takes effect, also if they run in different processes.
 //! * Every subscriber sees every event it asks for, once, in the order of positions.
 //! * On a read model with transactions each event takes effect exactly once, also after a crash.
+//! * A process takes no step twice, and each of its commands has one outcome: its effect, its refusal, or its withdrawal.
 //! * An event of any released version reads, or the program says which version it lacks. Nothing is filled in silently.
 //! * Every stored event decodes to an equal event: an event with a value that JSON does not preserve, such as `NaN`, is
 //!   refused.
@@ -85,6 +87,7 @@
 //!
 //! # Not guaranteed
 //!
+//! * A process's guarantees end where a call leaves the store, and hold as long as idempotency keys are kept.
 //! * A handler with effects outside its read model (a mail, a call) may run again after a crash: make those idempotent.
 //! * Order holds within a store, not between stores; times are the store's clock, and clocks step back.
 //! * Without an idempotency key, the caller can't know whether a command took effect when its answer was lost.

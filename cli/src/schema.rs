@@ -20,7 +20,7 @@ const SEEN: &str = "RECOUNT_SCHEMA_SEEN";
 
 #[derive(Subcommand)]
 pub(crate) enum Task {
-    /// Writes what the events of a crate look like now into its lock, by its tests; makes the lock if there is none.
+    /// Writes the current form of a crate's events into its lock, by its tests; makes the lock if there is none.
     Lock {
         /// Which crate of the workspace [default: the one of this directory]
         #[arg(short, long)]
@@ -32,14 +32,14 @@ pub(crate) enum Task {
         #[arg(short, long)]
         package: Option<String>,
     },
-    /// Says what changed between two locks, and whom it hurts. Exit status: 1 if something breaks, 2 if there is nothing to compare.
+    /// Lists the changes between two locks, and their compatibility. Exit status: 1 if something breaks, 2 if there is nothing to compare.
     Diff {
         /// The lock of then: a file, or a revision of git
         old: String,
         /// The lock of now
         #[arg(default_value = PATH)]
         new: PathBuf,
-        /// Who must go on reading
+        /// Which programs must go on reading
         #[arg(long, value_enum, default_value = "backward")]
         compatibility: Wanted,
         /// Also writes a report in the SARIF format to this file
@@ -50,9 +50,9 @@ pub(crate) enum Task {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Wanted {
-    /// New programs what old ones wrote
+    /// New programs read the events of old ones
     Backward,
-    /// Old programs what new ones write
+    /// Old programs read the events of new ones
     Forward,
     /// Both
     Full,

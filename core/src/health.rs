@@ -96,7 +96,7 @@ impl Recount {
         (failure, known)
     }
 
-    /// Sets the gauges of what the store measures itself.
+    /// Sets the gauges of the store's own measurements.
     async fn measure_store(&self) {
         let metrics = &self.engine.metrics.store;
         if !metrics.are_recorded() {

@@ -15,6 +15,9 @@
 //! *run*: readers of events. [`Subscription`] delivers events. [`Consumers`] run: [`Projection`]s write to a [`ReadModel`],
 //! [`Reaction`]s send [`Commands`], and a [`Sink`] of your own handles the items of a [`Source`].
 //!
+//! *process*: long-running work across aggregates. A [`Process`] hears the events that its [`Route`]s name, and answers with a
+//! [`Step`]: facts, commands, timers. [`Processes`] shows its instances and takes the orders of operators.
+//!
 //! *telemetry*: names of metrics and spans, and [`TraceContext`]. [`Health`] is data.
 //!
 //! [`Recount`] is the handle on all of them.
@@ -45,10 +48,10 @@ pub use domain::{
     EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process, ProcessCommand,
-    ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome, RequestStatus, Route,
-    RouteOf, Routed, Sends, StartAt, Step, TimelineEntry, Timer, TimerError, TimerStatus, Trouble, UnknownInstance,
-    UnknownState,
+    CommandDescription, InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process,
+    ProcessCommand, ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome,
+    RequestStatus, Route, RouteOf, Routed, Sends, StartAt, Step, StepDescription, StepVerdict, TimelineEntry, Timer,
+    TimerError, TimerStatus, Trouble, UnknownInstance, UnknownState, diagram,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;

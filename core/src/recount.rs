@@ -181,7 +181,8 @@ impl RecountBuilder {
 
     /// How long idempotency keys are kept at least, by the store's clock. For ever unless set. Older keys are forgotten by
     /// [`Recount::sweep_keys`], together with their outcomes; a request that is repeated after that is carried out as a
-    /// new one. So the retention must be longer than any caller repeats a request, and than any reaction may be behind.
+    /// new one. So the retention must be longer than any caller repeats a request, than any reaction may be behind, and
+    /// than any instance of a [`Process`](crate::Process) lives: its commands take effect once because of their keys.
     ///
     /// Outcomes without events and kept refusals are forgotten as well. The event of a kept refusal stays in its stream,
     /// `recount.refused/KEY`; if the repeated request is refused again, the stream gets another one.

@@ -10,7 +10,7 @@ use crate::{Position, ProcessStatus, Progress, Recount};
 pub struct ApplicationStatus {
     /// The store.
     pub store: StoreStatus,
-    /// The consumers whose owner holds them, in the order in which they were started. One that gave up stays, with its
+    /// The consumers held by their owner, in the order in which they were started. One that gave up stays, with its
     /// reason, until it is dropped.
     pub consumers: Vec<ConsumerStatus>,
     /// The processes that run here.

@@ -7,10 +7,10 @@ use std::io;
 use std::path::Path;
 
 use recount_core::{
-    AppendError, BoxError, CheckpointError, Conflict, DecodeError, DispatchError, EncodeError, EventId,
-    ExpectedRevision, IdempotencyKey, InvalidAppend, InvalidState, LeaseError, LoadError, NameCollision, NameError,
-    Position, RebuildError, Refusal, StateError, StateKey, StoreError, StreamId, StreamVersion, Transient,
-    TransientError, Unfinished, Violation, is_transient,
+    AppendError, BoxError, CheckpointError, Conflict, DecodeError, DispatchError, EncodeError, EndedTransaction,
+    EventId, ExpectedRevision, IdempotencyKey, InvalidAppend, InvalidRequestId, InvalidState, LeaseError, LoadError,
+    NameCollision, NameError, OrderError, Position, RebuildError, Refusal, StateError, StateKey, StoreError, StreamId,
+    StreamVersion, TimerError, Transient, TransientError, Unfinished, UnknownState, Violation, is_transient,
 };
 
 /// A domain's error, which recount doesn't know.
@@ -35,18 +35,23 @@ fn every_error_has_an_answer() {
     has::<DecodeError>();
     has::<DispatchError<Infallible>>();
     has::<EncodeError>();
+    has::<EndedTransaction>();
     has::<InvalidAppend>();
+    has::<InvalidRequestId>();
     has::<InvalidState>();
     has::<LeaseError>();
     has::<LoadError>();
     has::<NameCollision>();
     has::<NameError>();
+    has::<OrderError>();
     has::<RebuildError>();
     has::<Refusal>();
     has::<StateError>();
     has::<StoreError>();
+    has::<TimerError>();
     has::<TransientError>();
     has::<Unfinished>();
+    has::<UnknownState>();
 }
 
 /// An error type that is added to the crate must be added above.

@@ -70,7 +70,7 @@ fn stub(input: &DeriveInput, krate: &TokenStream, aggregate: &Path, errors: Erro
     }
 }
 
-/// What was read, or else what an implementation that stands in needs.
+/// The parsed command, or else the crate and the aggregate for a stub, if the attributes name the aggregate.
 type Read<'a> = Result<Command<'a>, Option<(TokenStream, Path)>>;
 
 fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Read<'a> {

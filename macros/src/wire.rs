@@ -41,7 +41,7 @@ impl Names {
     }
 }
 
-/// How serde spells names: `rename_all`, and what it is when reading.
+/// How serde spells names: `rename_all`, for writing and for reading.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Rules {
     write: Rule,

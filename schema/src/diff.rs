@@ -25,16 +25,16 @@ pub struct Change {
 /// Which programs must go on reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compatibility {
-    /// New ones what old ones wrote: all that a program needs whose events nobody else reads.
+    /// New programs read the events of old ones: enough for a program that is the only reader of its events.
     Backward,
-    /// Old ones what new ones write: so that readers can be updated later.
+    /// Old programs read the events of new ones, so that readers can be updated later.
     Forward,
     /// Both.
     Full,
 }
 
 impl Change {
-    /// Whether it breaks what must hold.
+    /// Whether the change breaks the wanted compatibility.
     #[must_use]
     pub fn breaks(&self, wanted: Compatibility) -> bool {
         match wanted {
@@ -44,7 +44,7 @@ impl Change {
         }
     }
 
-    /// What holds, in the usual words.
+    /// The compatibility that the change keeps, in the usual words.
     #[must_use]
     pub fn compatibility(&self) -> &'static str {
         match (self.backward, self.forward) {

@@ -119,7 +119,7 @@ struct Head {
     format: u32,
 }
 
-/// A lock whose schemas and samples are read over: many times faster, and all that the derive needs.
+/// A lock, read without decoding its schemas and samples: many times faster, and enough for the derive.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Outline {

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::diff::{Change, Compatibility};
 
-/// A report: what breaks is an error, anything else a note.
+/// A report: a change that breaks the wanted compatibility is an error, any other change a note.
 ///
-/// `file` is the lock, relative to the root of the repository, and `text` is what it says now, so that a result points to its event.
+/// `file` is the lock, relative to the root of the repository. `text` is its content, so that a result points to its event.
 ///
 /// The format is that of OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
 #[must_use]

@@ -12,7 +12,7 @@ pub(crate) type Places = Vec<usize>;
 /// Where the events of each category, of each type and with each tag are. Erased events stay listed.
 #[derive(Clone, Default)]
 pub(crate) struct Indexes {
-    /// How many of the log's events were looked at: those behind are listed when somebody asks.
+    /// How many of the log's events were indexed. The next query that needs an index adds the others.
     seen: usize,
     categories: HashMap<Box<str>, Places>,
     types: HashMap<EventType, Places>,

@@ -263,7 +263,7 @@ impl Projections {
     /// The source of a [`StoreError::OutcomeUnknown`] if the append is recorded although its transaction failed, since a
     /// handler committed it before, or if that can't be found out. `last` is its last event.
     ///
-    /// The transaction must be undone, or about to be: what is recorded by then was committed by a handler.
+    /// The transaction must be rolled back, or about to be: an append recorded by then was committed by a handler.
     pub(crate) async fn committed(&self, failed: Option<&StoreError>, last: (EventId, Position)) -> Option<BoxError> {
         let (EventId(id), position) = last;
         let select = self.statement(include_str!("sql/select_at.sql")).bind(position.as_i64()).bind(id);

@@ -65,7 +65,7 @@ impl Writer {
     ) -> Result<Outcomes, Failed> {
         let answer = match &failed {
             Failed::Answer(error) => Some(error),
-            // A batch whose connection is lost is looked for in any case.
+            // After a lost connection the caller looks for the batch in any case.
             Failed::Call(cause) if cause.class() == Class::Lost => return Err(failed),
             Failed::Call(_) => None,
         };

@@ -124,7 +124,7 @@ impl Projections {
     }
 }
 
-/// The failure of a transaction whose connection was given up.
+/// The failure of a transaction after its connection was given up.
 pub(crate) fn lost() -> Failed {
     Failed::Call(patience::silence().into())
 }

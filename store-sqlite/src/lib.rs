@@ -16,7 +16,7 @@
 //! let account = StreamId::new("account", "42")?;
 //! let opened = EventData::new(EventType::new("account.opened")?, r#"{"owner":"Ada"}"#);
 //! store.append(Append::to(account.clone(), ExpectedVersion::NoStream, vec![opened])).await?;
-//! // It is on disk now, whatever happens to this process or machine.
+//! // It is on disk now, and survives a crash of this process or machine.
 //!
 //! let events: Vec<_> = store.read_stream(ReadStream::new(account)).try_collect().await?;
 //! assert_eq!(events[0].data.payload, &br#"{"owner":"Ada"}"#[..]);
@@ -44,12 +44,12 @@
 //! # Guarantees
 //!
 //! * An acknowledged append survives the death of the process and a loss of power (`synchronous = FULL`), as far
-//!   as the disk keeps what it says it has flushed. An append is there whole or not at all. Nothing is to be repaired by hand.
+//!   as the disk keeps data that it reports as flushed. An append is there whole or not at all. Nothing is to be repaired by hand.
 //! * Any number of instances and processes on one machine may use the file at once. A busy file is waited for, up to
 //!   [a limit](SqliteBuilder::patience), after which the call fails as [unavailable](recount_core::StoreError::Unavailable).
 //! * A full disk is an error of its own, nothing of the append is written, reads go on, and appends do once there is room.
 //! * Rows of events refuse `UPDATE` and `DELETE`, except through [`erase`](recount_core::EventStore::erase), which
-//!   overwrites what it deletes. Positions are never used twice, not even after erasing the newest events.
+//!   overwrites the deleted data. Positions are never used twice, not even after erasing the newest events.
 //! * A file written by a newer recount, or by another application, is refused and left as it is.
 //! * If the file of an open store, or its log, is deleted, moved or exchanged, every write fails with
 //!   [`StoreError::Replaced`](recount_core::StoreError::Replaced), which names the path. The store compares device and

@@ -18,7 +18,7 @@ use crate::query::{Compiled, Range};
 /// The name of the pool of connections that read, for metrics.
 pub(crate) const READERS: &str = "readers";
 
-/// What reading takes.
+/// The parts of the store that reads need.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) pool: SqlitePool,

@@ -36,8 +36,8 @@ const NOT_DRIVEN: &str =
 /// Events in one durable SQLite file.
 ///
 /// A cheap handle: clones share one writer and a few reading connections. Dropping the last one ends its tasks
-/// after all pending requests are done; [`close`](EventStore::close) waits for that. See the [crate] for what is
-/// guaranteed.
+/// after all pending requests are done; [`close`](EventStore::close) waits for that. See the [crate] for the
+/// guarantees.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 

@@ -27,7 +27,7 @@ impl Prometheus {
     /// The endpoint `/metrics` in the text format of Prometheus, to serve or to merge into another router. The gauges of this
     /// handle's store are set when it is asked.
     ///
-    /// The metrics tell what the program does: don't make them public without need.
+    /// The metrics reveal the program's activity: don't make them public without need.
     pub fn router(&self, recount: &Recount) -> Router {
         let (prometheus, recount) = (self.clone(), recount.clone());
         let scrape = async move || {

@@ -58,7 +58,7 @@ pub enum OtlpError {
     /// The endpoint is not one that this crate can send to.
     #[error("the OTLP endpoint is wrong: {problem}")]
     Endpoint {
-        /// What is wrong, and what to write instead.
+        /// The problem, and a way to fix it.
         problem: &'static str,
     },
     /// There is no Tokio runtime to send on.

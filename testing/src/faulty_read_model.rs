@@ -19,7 +19,7 @@ pub enum Step {
     Commit,
 }
 
-/// A read model whose calls fail when told to. Without faults it is the read model that it wraps. Clones share the faults.
+/// A read model that fails calls when told to. Without faults it is the read model that it wraps. Clones share the faults.
 #[derive(Clone, Debug)]
 pub struct FaultyReadModel<R> {
     model: R,

@@ -1,12 +1,15 @@
 //! The test kit of recount.
 //!
 //! * [`given`](given()): past events, a request and the expected outcome, for aggregates, decisions and projections.
+//! * [`given_facts`]: past facts, an input and the expected step, for processes. [`RunningProcess`] runs one on a store, and
+//!   [`any_order`] in many orders, with duplicates and crashes.
+//! * [`process`]: the conformance suite of processes, and [`process_suite!`] that lists it.
 //! * [`store`]: the conformance suite that every store passes, and [`store_suite!`] that lists it.
 //! * [`read_model`]: the conformance suite of read models, and [`read_model_suite!`] that lists it.
 //! * [`inline`]: the conformance suite of inline projections, and [`inline_suite!`] that lists it.
 //! * [`model::run`]: random operations on two stores that must give the same answers.
 //! * [`StoreWrapper`]: a store that answers some calls itself and passes the others on.
-//! * [`FaultyStore`]: a store that fails when told to, and counts what it is asked; [`FaultyReadModel`] likewise.
+//! * [`FaultyStore`]: a store that fails when told to, and counts its calls; [`FaultyReadModel`] likewise.
 
 // The derives name the crate by the name that applications know.
 extern crate recount_core as recount;
@@ -25,5 +28,5 @@ mod wrapper;
 
 pub use faults::{Call, Fault, FaultyStore, Operation};
 pub use faulty_read_model::{FaultyReadModel, Step};
-pub use given::{given, given_events, given_nothing};
+pub use given::{RunningProcess, any_order, given, given_events, given_facts, given_nothing};
 pub use wrapper::{StoreWrapper, Wrapped};

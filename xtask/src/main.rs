@@ -25,10 +25,10 @@ struct Arguments {
 enum Task {
     /// Runs every test suite, beside a Postgres of its own unless RECOUNT_TEST_POSTGRES names one.
     Test {
-        /// Only what runs on the newest version of Postgres.
+        /// Only the tests that run on the newest version of Postgres.
         #[arg(long)]
         newest: bool,
-        /// What to test, as cargo's options; everything unless told otherwise.
+        /// The tests to run, as cargo's options; everything unless told otherwise.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },

@@ -15,8 +15,8 @@ const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
 /// Tells the tests that the server goes after them, so that they need not drop databases, which takes a checkpoint each.
 const DISPOSABLE: &str = "RECOUNT_TEST_POSTGRES_DISPOSABLE";
 
-/// What runs again on the newest version of Postgres, by test program and filter: what the store asks of the server, not how the
-/// store is wrapped.
+/// The tests that run again on the newest version of Postgres, by test program and filter: those of requests to the
+/// server, not those of the store's wrappers.
 const NEWEST: &[(&str, Option<&str>)] = &[
     ("suite", Some("itself::")),
     ("server", None),
@@ -107,7 +107,7 @@ fn has_nextest() -> bool {
     run::succeeds("cargo", &["nextest", "--version"])
 }
 
-/// A directory for servers: what is in it goes with this value, or when this program is told to end.
+/// A directory for servers. It is removed with this value, or when this program is told to end.
 pub(crate) struct Place {
     directory: PathBuf,
     servers: Arc<Mutex<Vec<Postgres>>>,
@@ -128,7 +128,7 @@ impl Place {
         Ok(Self { directory, servers })
     }
 
-    /// Starts a server with these settings, unless the environment names one. Returns what tests and programs are to find in theirs.
+    /// Starts a server with these settings, unless the environment names one. Returns the variables for tests and programs.
     pub(crate) fn postgres(&self, settings: &[&str]) -> Result<Environment> {
         let mut environment: Environment = vec![(recount_servers::PLACE, self.directory.display().to_string())];
         if std::env::var(VARIABLE).is_ok_and(|url| !url.is_empty()) {
@@ -147,7 +147,7 @@ impl Place {
         servers.first().map(|server| server.programs().major()).transpose()
     }
 
-    /// Keeps the server, and returns what the tests are to find in their environment.
+    /// Keeps the server, and returns the variables for the environment of the tests.
     fn keep(&self, server: Postgres) -> Environment {
         println!("Postgres for the tests: {}", server.url());
         let environment = vec![(VARIABLE, server.url()), (DISPOSABLE, "1".to_owned())];
@@ -171,10 +171,10 @@ fn clear(servers: &Mutex<Vec<Postgres>>) {
     servers.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// With its directory a server that nobody ended any more ends, too: from time to time it looks for its lock file.
+/// Removes the directory. A server that is still running ends with it: from time to time it looks for its lock file.
 fn remove(directory: &Path) {
     let started = Instant::now();
-    // What was told to end may still write.
+    // A process that was told to end may still write.
     while let Err(error) = fs::remove_dir_all(directory) {
         if started.elapsed() > Duration::from_secs(5) {
             return eprintln!("{} could not be removed: {error}", directory.display());

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Looks at what runs on recount, and steers it.
+/// Shows how far projections and processes on recount are, and steers them.
 ///
 /// Exit status: 0 if it is done, 1 if the answer is no, such as an unknown name, 2 if it can't be done, such as a store that
 /// can't be reached.
@@ -19,7 +19,7 @@ enum Recount {
     /// Projections: how far they are, and starting them over.
     #[command(subcommand)]
     Projection(projection::Task),
-    /// Processes: their instances, what they wait for, and orders to those that can't go on.
+    /// Processes: their instances, their timers, and orders to instances that can't go on.
     #[command(subcommand)]
     Process(process::Task),
 }

@@ -31,7 +31,7 @@ pub(crate) enum Task {
         #[command(flatten)]
         at: At,
     },
-    /// Shows an instance and its timeline: what it heard, decided, sent, and what came of it.
+    /// Shows an instance and its timeline: its inputs, its decisions, its commands and their outcomes.
     Show {
         /// The process
         name: String,
@@ -62,7 +62,7 @@ pub(crate) enum Task {
         /// Also if there are more than 100
         #[arg(long)]
         all: bool,
-        /// Who orders it, for the record
+        /// The name of the operator, for the record
         #[arg(long, default_value = "an operator")]
         by: String,
         #[command(flatten)]
@@ -79,7 +79,7 @@ pub(crate) enum Task {
         /// Why, for the record
         #[arg(long)]
         note: String,
-        /// Who declares it, for the record
+        /// The name of the operator, for the record
         #[arg(long, default_value = "an operator")]
         by: String,
         #[command(flatten)]

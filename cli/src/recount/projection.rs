@@ -28,7 +28,7 @@ pub(crate) enum Task {
         #[command(flatten)]
         at: At,
     },
-    /// Orders a projection to start over: its runner deletes what it has written and handles all events anew, in place.
+    /// Orders a projection to start over: its runner deletes the projection's data and handles all events anew, in place.
     ///
     /// The runner notices within about two seconds; if none runs, at its next start. A projection without `reset` drops
     /// the order, and says so in its log.

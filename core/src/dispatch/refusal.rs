@@ -34,7 +34,7 @@ impl Refusal {
     }
 
     /// The data of an error. Null says no more than the kind does: a unit struct serializes to it.
-    pub(super) fn describe<E: Error>(error: &E, json: Option<Value>) -> Self {
+    pub(crate) fn describe<E: Error>(error: &E, json: Option<Value>) -> Self {
         Self::kept(kind(error), error.to_string(), json.filter(|json| !json.is_null()))
     }
 

@@ -1,4 +1,4 @@
-//! Counts of what a process did with its inputs, timers and commands: as data, and as metrics.
+//! Counts of the inputs, timers and commands that a process handled: as data, and as metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,7 +52,7 @@ impl Counts {
         &self.metrics
     }
 
-    /// Counts a step, by what it follows from.
+    /// Counts a step, by its trigger.
     pub(crate) fn step(&self, trigger: &'static str) {
         self.steps.fetch_add(1, Ordering::Relaxed);
         self.metrics.step(trigger);

@@ -189,7 +189,7 @@ fn one<P: Process>(record: Record) -> Decided<P> {
     Ok(vec![InstanceEvent::Record(record)])
 }
 
-/// What happens to an input that is no step of its own.
+/// The admission of an input: it becomes a step, or it is held.
 enum Admitted {
     Step,
     /// It waits for the start; with an error the instance is parked.
@@ -227,13 +227,16 @@ fn may_take(ledger: &Ledger, position: Position, redriven: bool) -> Result<(), N
     Ok(())
 }
 
-/// The events of a step, for an instance whose stream has this version.
+/// The events of a step, for an instance with its stream at this version.
 fn events<P: Process>(step: Step<P>, why: Why, ledger: &Ledger, version: u64) -> Decided<P> {
     let Step { verdict, facts, requests, undos, timers, next, failed } = step;
+    // A timer is no longer set once it has fired, and an input no longer held once it was handled: the step records that,
+    // even if it has no other content.
+    let settles = matches!(why, Why::Timer { .. } | Why::Held { .. });
     match verdict {
-        Verdict::Act => {}
-        Verdict::Ignore => return Err(NoStep::Ignored),
-        Verdict::Unexpected => return Err(NoStep::Unexpected),
+        Verdict::Ignore if !settles => return Err(NoStep::Ignored),
+        Verdict::Unexpected if !settles => return Err(NoStep::Unexpected),
+        Verdict::Act | Verdict::Ignore | Verdict::Unexpected => {}
     }
     if let Some((command, error)) = failed {
         return Err(NoStep::Failed(format!("command {command} has no stored form: {error}")));
@@ -250,7 +253,7 @@ fn events<P: Process>(step: Step<P>, why: Why, ledger: &Ledger, version: u64) ->
         dropped: Vec::new(),
     };
     if compensating {
-        // Whatever the process would do next is moot: it is being undone.
+        // The instance is being undone, so the step's new requests are dropped.
         record.dropped = record.requests.drain(..).map(|request| request.command.name).collect();
     }
     if compensating || next != Next::Run {

@@ -21,10 +21,10 @@ pub trait ProcessDefinition: Default + Clone + Send + Sync + 'static {
     /// The timers that it sets.
     type Timer: Timer;
 
-    /// The category of its streams, one for each instance. Stored: renaming it loses sight of what runs.
+    /// The category of its streams, one for each instance. Stored: renaming it loses sight of running instances.
     const NAME: &'static str;
 
-    /// What happens to an input for an instance that was not started.
+    /// How an input is handled for an instance that was not started.
     const UNKNOWN: UnknownInstance = UnknownInstance::Ignore;
 
     /// The commands that it may send.
@@ -39,7 +39,7 @@ pub trait ProcessDefinition: Default + Clone + Send + Sync + 'static {
 )]
 pub trait Sends<C: Command>: ProcessDefinition {}
 
-/// What happens to an input that doesn't start an instance, and is for an instance that was not started.
+/// How an input is handled that doesn't start an instance, and is for an instance that was not started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownInstance {
     /// It is counted, and has no effect.
@@ -47,6 +47,6 @@ pub enum UnknownInstance {
     Ignore,
     /// It is held, and handled after the input that starts the instance: for inputs that may overtake each other.
     Hold,
-    /// It is held until an operator resolves it.
+    /// It is held, and the instance waits until an operator redrives it.
     Park,
 }

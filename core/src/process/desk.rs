@@ -1,4 +1,4 @@
-//! What the three loops of a process share: deciding about an instance, parking it, and the keys of its requests.
+//! The shared work of a process's three loops: deciding about an instance, parking it, and the keys of its requests.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl<P: Process> Desk<P> {
         Ok(())
     }
 
-    /// Parks an instance whose stream this program can't read.
+    /// Parks an instance with a stream that this program can't read.
     async fn park_unread(
         &self,
         instance: &SmolStr,

@@ -1,4 +1,4 @@
-//! The ledger of an instance: what the runtime's own events say about it.
+//! The ledger of an instance: its state, as the runtime's own events record it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     #[default]
     New,
     Running,
-    /// What took effect is being undone.
+    /// The effects are being undone.
     Compensating,
     Compensated,
     Ended,
@@ -95,7 +95,7 @@ impl Ledger {
             }
             Record::Held(held) => self.held.push(held.position),
             Record::Parked(parked) => {
-                // The inputs from the first failure on wait, whatever else fails meanwhile.
+                // The inputs from the first failure on wait, even if others fail meanwhile.
                 let first = self.parked.as_ref().map_or(parked.position, |halt| halt.position.min(parked.position));
                 self.parked = Some(Halt { position: first, error: parked.error.as_str().into(), redriven: false });
             }

@@ -20,8 +20,8 @@ impl Processes {
         self.order(stream, Record::Redrive(RedriveRecord { by: by.to_owned() })).await
     }
 
-    /// Declares that nothing is left to undo for a request whose undo was refused. The compensation then goes on. The
-    /// note says why, for those who read the stream later.
+    /// Declares that nothing is left to undo for a request with a refused undo. The compensation then goes on. The
+    /// note says why, for later readers of the stream.
     ///
     /// # Errors
     /// [`OrderError`] if there is no such instance, or it is not stuck at this request.

@@ -1,6 +1,7 @@
 //! The reactor: takes the inputs of a process, each in the lane of its instance, and records the steps.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -120,8 +121,8 @@ impl<P: Process> Source for Inputs<P> {
         }
     }
 
-    async fn complete(&mut self, mark: Checkpoint) -> Result<Checkpoint, BoxError> {
-        self.events.complete(mark).await
+    fn complete(&self, mark: Checkpoint) -> impl Future<Output = Result<Checkpoint, BoxError>> + Send + 'static {
+        self.events.complete(mark)
     }
 
     fn position(mark: &Checkpoint) -> Position {
@@ -265,5 +266,9 @@ impl<P: Process> Sink for Reactor<P> {
             Arrived::Redrive => self.redrive(&arrival.instance, &arrival.recorded).await,
             Arrived::Input { .. } | Arrived::Refused(_) => self.step(arrival, Turn::Delivered).await.map(drop),
         }
+    }
+
+    fn event<'i>(&self, arrival: &'i Arrival<P>) -> Option<&'i RecordedEvent> {
+        Some(&arrival.recorded)
     }
 }

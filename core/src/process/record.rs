@@ -76,7 +76,7 @@ pub struct InvalidRequestId {
     text: String,
 }
 
-/// What a step follows from.
+/// The trigger of a step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Why {
@@ -109,7 +109,7 @@ pub(crate) enum Next {
     End,
 }
 
-/// A step: what was decided about an input, a timer or a refusal.
+/// A step: the decision about an input, a timer or a refusal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StepRecord {
     pub(crate) why: Why,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::CommandRecord;
-use crate::{Aggregate, Command, Refusal};
+use crate::{Aggregate, Apply, BoxError, Command, DispatchError, Refusal, StreamVersion};
 
 /// A command of a process that its aggregate refused.
 #[derive(Clone, Debug)]
@@ -14,6 +14,28 @@ pub struct RefusedCommand {
 }
 
 impl RefusedCommand {
+    /// A command that its aggregate refused with this error, as a process sees it: the error is kept as data. For tests.
+    ///
+    /// # Errors
+    /// The command has no stored form.
+    #[doc(hidden)]
+    pub fn by_domain<A: Apply, C: Command<Aggregate = A>>(command: &C, error: A::Error) -> Result<Self, BoxError> {
+        let Refusal { kind, message, json, .. } = crate::dispatch::refusal::<A>(error);
+        Ok(Self { command: CommandRecord::of(command)?, refusal: Refusal::kept(kind, message, json) })
+    }
+
+    /// A command that was refused since its aggregate exists already. For tests.
+    ///
+    /// # Errors
+    /// The command has no stored form, or its id names no stream.
+    #[doc(hidden)]
+    pub fn already_exists<C: Command>(command: &C) -> Result<Self, BoxError> {
+        let stream = C::Aggregate::stream(command.aggregate_id())?;
+        let error = DispatchError::<Refusal>::AlreadyExists { stream, version: StreamVersion::new(1) };
+        let refusal = Refusal::kept("AlreadyExists".to_owned(), error.to_string(), None);
+        Ok(Self { command: CommandRecord::of(command)?, refusal })
+    }
+
     /// Whether it is a command of this type.
     #[must_use]
     pub fn is<C: Command>(&self) -> bool {
@@ -48,6 +70,12 @@ impl RefusedCommand {
         if !self.is::<C>() {
             return None;
         }
-        serde_json::from_value(self.refusal.json.clone().unwrap_or_default()).ok()
+        match self.refusal.json.clone() {
+            Some(json) => serde_json::from_value(json).ok(),
+            // A unit struct has no JSON, as a refusal that is not the domain's. The kind tells them apart.
+            None => serde_json::from_value(serde_json::Value::Null)
+                .ok()
+                .filter(|error| Refusal::describe(error, None).kind == self.refusal.kind),
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Sender<P> {
     commands: Vec<ProcessCommand>,
 }
 
-/// An instance whose commands are sent, and the event that is the reason.
+/// An instance with commands to send, and the event that is the reason.
 #[derive(Clone, Copy)]
 pub(super) struct Errand<'a> {
     pub(super) stream: &'a StreamId,
@@ -84,11 +84,11 @@ impl<P: Process> Sender<P> {
             self.desk.timer_set.notify_one();
         }
         timers::remove(store, P::NAME, &instance, &step.cancelled).await?;
-        if step.next == Next::Compensate || !step.undos.is_empty() {
-            self.compensate(errand).await?;
-        }
         if step.next == Next::Compensate {
-            return Ok(());
+            return self.compensate(errand).await;
+        }
+        if !step.undos.is_empty() {
+            self.compensate(errand).await?;
         }
         let version = errand.recorded.version.get();
         for (index, request) in (0..).zip(&step.requests) {

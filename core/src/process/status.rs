@@ -88,7 +88,7 @@ pub enum RequestOutcome {
 pub struct Trouble {
     /// The position of the input or step that failed; `None` if an undo was refused.
     pub position: Option<Position>,
-    /// The request whose undo was refused.
+    /// The request with the refused undo.
     pub request: Option<RequestId>,
     /// The error.
     pub error: String,

@@ -1,11 +1,11 @@
-//! Steps: what a process does about an input.
+//! Steps: the decisions of a process about its inputs.
 
 use crate::{Apply, Command, HandleWith, Timestamp};
 
 use super::record::{CommandRecord, Next, RequestRecord};
 use super::{ProcessDefinition, Sends};
 
-/// What follows from an input, a due timer, or a refusal: facts to remember, commands to send, timers to set.
+/// The decision about an input, a due timer, or a refusal: facts to remember, commands to send, timers to set.
 ///
 /// All parts of a step are recorded in one append. Its commands are then sent in order.
 ///
@@ -67,7 +67,8 @@ impl<P: ProcessDefinition> Step<P> {
     }
 
     /// The input changes nothing. It is counted, and nothing is recorded: after a crash the runtime may ask again, behind a
-    /// step that came later. A decision that must stick is a [fact](Self::fact).
+    /// step that came later. A decision that must stick is a [fact](Self::fact). As the answer to a timer or to an input
+    /// that was held, it is a step without content.
     pub const fn ignore() -> Self {
         let mut step = Self::new();
         step.verdict = Verdict::Ignore;
@@ -115,7 +116,7 @@ impl<P: ProcessDefinition> Step<P> {
         self
     }
 
-    /// Sends this command if the instance is compensated, now or later: it undoes what happened outside of the process.
+    /// Sends this command if the instance is compensated, now or later: it undoes effects outside of the process.
     pub fn also_undo<A, C>(mut self, undo: C) -> Self
     where
         P: Sends<C>,

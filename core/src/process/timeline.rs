@@ -17,7 +17,7 @@ pub struct TimelineEntry {
     pub at: Timestamp,
     /// The kind of entry, such as `step`, `refused` or `parked`.
     pub kind: &'static str,
-    /// What it follows from, or the reason.
+    /// The trigger of a step, or the reason of another entry.
     pub cause: String,
     /// The types of the facts that a step remembers.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -1,4 +1,4 @@
-//! Timers: what an instance waits for.
+//! Timers: the deadlines that an instance waits for.
 
 use serde_json::Error as JsonError;
 

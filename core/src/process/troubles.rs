@@ -55,7 +55,7 @@ impl Watch {
         Query::item(QueryItem { event_types, category: Some(self.process.into()), ..QueryItem::default() })
     }
 
-    /// Reads the events since the last look. A look that runs out of time keeps what it has read.
+    /// Reads the events since the last look. A look that runs out of time keeps the events that it has read.
     async fn read_on(&self, seen: &mut Seen) -> Result<(), BoxError> {
         let mut events = self.store.read_all(ReadAll { after: seen.after, ..ReadAll::new(self.query()) });
         while let Some(event) = events.next().await {

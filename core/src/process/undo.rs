@@ -1,4 +1,4 @@
-//! Compensation: undoes what took effect, the last first.
+//! Compensation: undoes the effects of an instance, the last first.
 
 use super::Process;
 use super::decide::What;
@@ -10,7 +10,7 @@ use super::sender::{Errand, Sender, Sent};
 use crate::BoxError;
 
 impl<P: Process> Sender<P> {
-    /// Undoes what took effect, if the instance is to be compensated. It goes on where it was: each undo has a key.
+    /// Undoes the effects of the instance, if it is to be compensated. It goes on where it was: each undo has a key.
     pub(super) async fn compensate(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
         loop {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::consumer::{FilterChanged, Verdict, bounded, verdict};
+use crate::store::transient::permanent;
 use crate::{
     BoxError, Checkpoint, Event, Filter, FilterChange, FilterId, Metadata, NameCollision, Position, Projection, Query,
     ReadModel, RecordedEvent, StoreError, StoredNames,
@@ -145,6 +146,8 @@ pub struct EndedTransaction {
     projection: String,
 }
 
+permanent!(EndedTransaction);
+
 impl EndedTransaction {
     /// For the projection of this name; a store that does not know which of several it was names them all.
     #[must_use]
@@ -228,7 +231,7 @@ impl<M: ReadModel> Inlines<M> {
         }
     }
 
-    /// Fails if a projection has the name of another one, or an event whose stored name belongs to another type.
+    /// Fails if two projections have the same name, or if two types of events share a stored name.
     ///
     /// # Errors
     /// [`StoreError::Projection`] of the first such projection.

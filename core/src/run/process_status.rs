@@ -12,7 +12,7 @@ use crate::Timestamp;
 pub struct ProcessStatus {
     /// The name of the process.
     pub name: &'static str,
-    /// What it did since it was started here.
+    /// The counts since the process was started here.
     pub counts: ProcessCounts,
     /// The instances that can't go on, of all programs. `None` if the store does not answer.
     pub troubles: Option<Troubles>,
@@ -23,13 +23,13 @@ pub struct ProcessStatus {
 pub struct Troubles {
     /// Instances of which an input, a timer or a command failed.
     pub parked: usize,
-    /// Instances whose compensation can't go on.
+    /// Instances that can't go on with their compensation.
     pub stuck: usize,
     /// Since when there are any, or none.
     pub since: Timestamp,
 }
 
-/// What a process did since it was started here.
+/// The counts of a process since it was started here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ProcessCounts {
     /// Steps that were recorded.
@@ -54,13 +54,13 @@ pub struct ProcessCounts {
     pub refused: u64,
     /// Commands that were withdrawn before they took effect.
     pub withdrawn: u64,
-    /// Commands whose effect was undone.
+    /// Commands that took effect and were undone.
     pub undone: u64,
     /// Compensations that ended.
     pub compensated: u64,
 }
 
-/// A process, for the registry of what runs.
+/// A process, for the registry of consumers and processes.
 pub(crate) trait RunningProcess: Send + Sync {
     /// Looks at the store for instances that can't go on.
     fn status(&self) -> Pin<Box<dyn Future<Output = ProcessStatus> + Send + '_>>;

@@ -48,7 +48,7 @@ pub trait ReadModel: Send + Sync + 'static {
     /// The connection of an open transaction.
     fn connection(transaction: &mut Self::Transaction) -> &mut Self::Connection;
 
-    /// Runs handlers of a projection while its transaction is open. A read model whose transactions lock the store
+    /// Runs handlers of a projection while its transaction is open. If transactions lock the store, the read model
     /// marks the task here, so that a write to that store by the handler fails instead of deadlocking.
     fn handling<F>(&self, projection: &str, handlers: F) -> impl Future<Output = F::Output> + Send
     where

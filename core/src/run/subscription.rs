@@ -136,7 +136,7 @@ struct Follower {
     query: Query,
     /// Everything up to here was delivered, or is not selected.
     after: Position,
-    /// The last position whose event is known.
+    /// The last position with a known event.
     known: Checkpoint,
     /// Whether the query selects the known event.
     selected: bool,

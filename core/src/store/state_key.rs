@@ -49,7 +49,7 @@ impl Namespace {
         Ok(StateKey { stored, namespace: self.0.len() })
     }
 
-    /// The start of all stored keys of this namespace whose name starts with this text, or `None` if there can be none.
+    /// The start of all stored keys of this namespace with a name that starts with this text, or `None` without any.
     /// For authors of stores.
     #[must_use]
     pub fn stored_prefix(self, prefix: &str) -> Option<String> {

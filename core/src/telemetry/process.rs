@@ -36,7 +36,7 @@ impl ProcessMetrics {
         }
     }
 
-    /// Counts a step, by what it follows from.
+    /// Counts a step, by its trigger.
     pub(crate) fn step(&self, trigger: &'static str) {
         let labels = [("process", self.process), ("trigger", trigger)];
         self.steps.get(trigger, || self.registrar.counter(&metric::PROCESS_STEPS, &labels)).add(1);

@@ -1,5 +1,6 @@
 //! A source of numbers, and a sink of them, that behave as a test says.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -73,17 +74,11 @@ impl Script {
     }
 
     fn failure(&self) -> BoxError {
-        match self.state().transient {
-            true => TransientError::new("the line is broken").into(),
-            false => "the line is broken".into(),
-        }
+        failure(&self.state())
     }
 
-    async fn call(&self, call: Call) -> Result<(), BoxError> {
-        if self.state().hangs == Some(call) {
-            std::future::pending::<()>().await;
-        }
-        if self.state().fails == Some(call) { Err(self.failure()) } else { Ok(()) }
+    async fn call(&self, made: Call) -> Result<(), BoxError> {
+        call(&self.state, made).await
     }
 
     /// The number to deliver, if there is one.
@@ -112,6 +107,22 @@ impl Script {
         self.next = next + 1;
         Ok(Some(next))
     }
+}
+
+fn failure(state: &State) -> BoxError {
+    match state.transient {
+        true => TransientError::new("the line is broken").into(),
+        false => "the line is broken".into(),
+    }
+}
+
+async fn call(state: &Mutex<State>, call: Call) -> Result<(), BoxError> {
+    let hangs = state.lock().unwrap().hangs == Some(call);
+    if hangs {
+        std::future::pending::<()>().await;
+    }
+    let state = state.lock().unwrap();
+    if state.fails == Some(call) { Err(failure(&state)) } else { Ok(()) }
 }
 
 impl Source for Script {
@@ -151,9 +162,9 @@ impl Source for Script {
         Ok(())
     }
 
-    async fn complete(&mut self, mark: u64) -> Result<u64, BoxError> {
-        self.call(Call::Complete).await?;
-        Ok(mark)
+    fn complete(&self, mark: u64) -> impl Future<Output = Result<u64, BoxError>> + Send + 'static {
+        let state = Arc::clone(&self.state);
+        async move { call(&state, Call::Complete).await.map(|()| mark) }
     }
 
     fn position(mark: &u64) -> Position {

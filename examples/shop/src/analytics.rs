@@ -1,21 +1,28 @@
-//! Analytics: customers, orders and payments, as tables for queries.
+//! Analytics: customers, orders, their payments and outcomes, as tables for queries.
 
 use recount::{BoxError, Event, Projection, ReadModel, RecordedEvent};
 
+use crate::notification::NotificationEvent;
 use crate::order::OrderEvent;
 use crate::payment::PaymentEvent;
 use crate::tables::Tables;
 use crate::user::CustomerEvent;
-use crate::values::{OrderId, day_text};
+use crate::values::day_text;
 
 /// The events that the figures are computed from.
 #[derive(Event, Clone, Debug)]
 #[event(union)]
 pub enum Countable {
     Customer(CustomerEvent),
+    #[event(only(Placed))]
     Order(OrderEvent),
+    #[event(only(Captured, Waived, Refunded))]
     Payment(PaymentEvent),
+    Outcome(NotificationEvent),
 }
+
+/// The outcome of orders that an earlier shop took: it saw to them itself.
+pub const EARLIER: &str = "earlier";
 
 /// The read models `customers` and `orders`.
 pub struct Sales<T>(pub T);
@@ -33,9 +40,16 @@ impl<T: Tables> Projection for Sales<T> {
             (customer TEXT PRIMARY KEY, source TEXT NOT NULL, number BIGINT NOT NULL)";
         let orders = "CREATE TABLE IF NOT EXISTS shop.orders \
             (\"order\" TEXT PRIMARY KEY, customer TEXT NOT NULL, day TEXT NOT NULL, cds BIGINT NOT NULL, \
-             total BIGINT NOT NULL, paid BIGINT)";
+             total BIGINT NOT NULL, paid BIGINT, refunded BIGINT, outcome TEXT)";
         self.0.run(connection, customers, []).await?;
         self.0.run(connection, orders, []).await
+    }
+
+    async fn reset(&self, connection: &mut <T::ReadModel as ReadModel>::Connection) -> Result<(), BoxError> {
+        for table in ["DROP TABLE IF EXISTS shop.customers", "DROP TABLE IF EXISTS shop.orders"] {
+            self.0.run(connection, table, []).await?;
+        }
+        Ok(())
     }
 
     async fn on(
@@ -49,29 +63,37 @@ impl<T: Tables> Projection for Sales<T> {
                 let insert = "INSERT INTO shop.customers VALUES ($1, $2, $3)";
                 self.0.run(connection, insert, [customer.into(), source.into(), (*number).into()]).await
             }
-            Countable::Order(OrderEvent::Placed { order, customer, day, cds, total }) => {
-                let insert = "INSERT INTO shop.orders VALUES ($1, $2, $3, $4, $5, NULL)";
+            Countable::Order(OrderEvent::Placed { order, customer, day, cds, total, payment }) => {
+                let insert = "INSERT INTO shop.orders VALUES ($1, $2, $3, $4, $5, NULL, NULL, nullif($6, ''))";
                 let day = day_text(*day);
-                let values = [order.into(), customer.into(), (&day).into(), (*cds).into(), total.cents.get().into()];
+                let outcome = if payment.is_none() { EARLIER } else { "" };
+                let values = [
+                    order.into(),
+                    customer.into(),
+                    (&day).into(),
+                    (*cds).into(),
+                    total.cents.get().into(),
+                    outcome.into(),
+                ];
                 self.0.run(connection, insert, values).await
             }
             Countable::Payment(PaymentEvent::Captured { order, amount, .. }) => {
-                self.paid(order, amount.cents.get(), connection).await
+                let update = "UPDATE shop.orders SET paid = $1 WHERE \"order\" = $2";
+                self.0.run(connection, update, [amount.cents.get().into(), order.into()]).await
             }
-            Countable::Payment(PaymentEvent::Waived { order, .. }) => self.paid(order, 0, connection).await,
+            Countable::Payment(PaymentEvent::Waived { order, .. }) => {
+                self.0.run(connection, "UPDATE shop.orders SET paid = 0 WHERE \"order\" = $1", [order.into()]).await
+            }
+            Countable::Payment(PaymentEvent::Refunded { order, amount, .. }) => {
+                let update = "UPDATE shop.orders SET refunded = $1 WHERE \"order\" = $2";
+                self.0.run(connection, update, [amount.cents.get().into(), order.into()]).await
+            }
+            Countable::Outcome(NotificationEvent::Told { order, news, .. }) => {
+                let update = "UPDATE shop.orders SET outcome = $1 WHERE \"order\" = $2";
+                self.0.run(connection, update, [news.kind().into(), order.into()]).await
+            }
+            Countable::Order(_) | Countable::Payment(_) => Ok(()),
         }
-    }
-}
-
-impl<T: Tables> Sales<T> {
-    async fn paid(
-        &self,
-        order: &OrderId,
-        cents: i64,
-        connection: &mut <T::ReadModel as ReadModel>::Connection,
-    ) -> Result<(), BoxError> {
-        let update = "UPDATE shop.orders SET paid = $1 WHERE \"order\" = $2";
-        self.0.run(connection, update, [cents.into(), order.into()]).await
     }
 }
 
@@ -82,8 +104,9 @@ mod tests {
     use recount_testing::given_events;
 
     use super::*;
+    use crate::notification::News;
     use crate::tables::Sqlite;
-    use crate::values::{Cents, CustomerId};
+    use crate::values::{Cents, CustomerId, OrderId, PaymentMethod};
 
     #[tokio::test]
     async fn an_order_is_counted_with_what_was_paid_for_it() {
@@ -95,6 +118,7 @@ mod tests {
             day: date(1997, 1, 1),
             cds: 2,
             total: Cents::from(total).into(),
+            payment: Some(PaymentMethod::Card),
         };
         let directory = tempfile::tempdir().unwrap();
         let model = SqliteReadModel::open(directory.path().join("sales.db")).await.unwrap();
@@ -108,16 +132,27 @@ mod tests {
                     cds: 2,
                 },
                 PaymentEvent::Waived { order: order("o2"), customer: customer.clone(), cds: 2 },
+                PaymentEvent::Refunded {
+                    order: order("o1"),
+                    customer: customer.clone(),
+                    amount: Cents::from(1177).into(),
+                },
             ])
+            .and([NotificationEvent::Told { order: order("o1"), customer, news: News::SoldOut }])
             .project(&Sales(Sqlite(model.clone())), &model)
             .await;
-        let paid: Vec<(String, i64, String, Option<i64>)> = sqlx::query_as(
-            "SELECT \"order\", number, day, paid FROM orders JOIN customers USING (customer) ORDER BY 1",
+        type Row = (String, i64, String, Option<i64>, Option<i64>, Option<String>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT \"order\", number, day, paid, refunded, outcome \
+             FROM orders JOIN customers USING (customer) ORDER BY 1",
         )
         .fetch_all(model.pool())
         .await
         .unwrap();
-        let row = |order: &str, paid| (order.to_owned(), 7, "1997-01-01".to_owned(), paid);
-        assert_eq!(paid, [row("o1", Some(1177)), row("o2", Some(0)), row("o3", None)]);
+        let row = |order: &str, paid, refunded, outcome: Option<&str>| {
+            (order.to_owned(), 7, "1997-01-01".to_owned(), paid, refunded, outcome.map(str::to_owned))
+        };
+        let sold_out = row("o1", Some(1177), Some(1177), Some("sold_out"));
+        assert_eq!(rows, [sold_out, row("o2", Some(0), None, None), row("o3", None, None, None)]);
     }
 }

@@ -1,13 +1,15 @@
 //! The catalogue of the shop's events and commands: `cargo run -p shop -- catalogue DIR`.
 
 use recount::catalogue::{Catalogue, CatalogueError};
-use recount::{BoxError, InMemory};
+use recount::{BoxError, InMemory, ProcessDefinition};
 
 use crate::analytics::Sales;
-use crate::inventory::{Shipping, StockLevels, Warehouse};
-use crate::notification::Notifications;
+use crate::customers::Customers;
+use crate::fulfilment::{Fulfilment, FulfilmentFact, Input};
+use crate::inventory::{StockLevels, Warehouse};
+use crate::notification::{Notification, Notifications};
 use crate::order::Order;
-use crate::payment::{Payment, Payments};
+use crate::payment::Payment;
 use crate::tables::{Tables, Value};
 use crate::user::Customer;
 
@@ -20,8 +22,10 @@ pub fn of_the_shop() -> Result<Catalogue, CatalogueError> {
         .aggregate::<Order>()
         .aggregate::<Payment>()
         .aggregate::<Warehouse>()
-        .reaction(&Payments)
-        .reaction(&Shipping)
+        .aggregate::<Notification>()
+        .listener::<Input>(Fulfilment::NAME)
+        .listener::<FulfilmentFact>(Fulfilment::NAME)
+        .reaction(&Customers)
         .projection(&Sales(Nowhere))
         .projection(&StockLevels(Nowhere))
         .projection(&Notifications(Nowhere)))

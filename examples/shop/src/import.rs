@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use recount::{DispatchError, ExpectedRevision, Recount, StateKey};
+use recount::{DispatchError, ExpectedRevision, Position, Recount, StateKey};
 
 use crate::cdnow::{Orders, Row};
 use crate::order::PlaceOrder;
+use crate::rule;
 use crate::user::RegisterCustomer;
 use crate::values::{Cents, CustomerId, OrderId};
 
@@ -13,11 +14,19 @@ use crate::values::{Cents, CustomerId, OrderId};
 const AT_ONCE: usize = 256;
 /// After how many rows the place in the file is noted.
 const NOTE_EVERY: u64 = 2_000;
+/// After how many rows the parts of the shop are waited for. At most twice as many orders are ahead of them.
+const AHEAD: u64 = 1_000;
 
-/// Brings in the rows behind the last noted line. `done` is told how many rows are in, of this file, so far.
+/// Brings in the rows behind the last noted line. `done` is told how many rows are in, of this file, so far; `caught_up` waits
+/// until the parts that follow the orders have handled everything up to a position.
 ///
 /// A crash loses at most the note of the last rows: placing them again finds the orders there and adds nothing.
-pub async fn import(recount: &Recount, orders: &Orders, done: impl Fn(u64)) -> Result<()> {
+pub async fn import(
+    recount: &Recount,
+    orders: &Orders,
+    done: impl Fn(u64),
+    caught_up: impl AsyncFn(Position) -> Result<()>,
+) -> Result<()> {
     let key = StateKey::new(format!("import/{}", orders.source))?;
     let noted: u64 = match recount.store().get(&key).await? {
         Some(entry) => serde_json::from_slice(&entry.value).context("damaged note of the import")?,
@@ -28,12 +37,17 @@ pub async fn import(recount: &Recount, orders: &Orders, done: impl Fn(u64)) -> R
     let rows = &orders.rows[skipped..];
     let mut placed = stream::iter(rows).map(|row| place(recount, &orders.source, row)).buffered(AT_ONCE);
     let mut count = skipped as u64;
+    let mut before = Position::START;
     while let Some(line) = placed.try_next().await? {
         count += 1;
         if count.is_multiple_of(NOTE_EVERY) || count == orders.rows.len() as u64 {
             recount.store().put(&key, serde_json::to_vec(&line)?.into(), ExpectedRevision::Any, None).await?;
         }
         done(count);
+        if count.is_multiple_of(AHEAD) {
+            caught_up(before).await?;
+            before = recount.store().head().await?;
+        }
     }
     Ok(())
 }
@@ -50,6 +64,7 @@ async fn place(recount: &Recount, source: &str, row: &Row) -> Result<u64> {
         day: row.day,
         cds: row.cds,
         total: Cents::from(row.cents),
+        payment: rule::payment_method(row.line),
     };
     once(recount.dispatch(order).await).with_context(|| format!("order of line {}", row.line))?;
     Ok(row.line)

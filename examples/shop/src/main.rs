@@ -5,6 +5,8 @@ mod analytics;
 mod catalogue;
 mod cdnow;
 mod cohort;
+mod customers;
+mod fulfilment;
 mod import;
 mod inventory;
 mod notification;
@@ -12,6 +14,7 @@ mod order;
 mod payment;
 mod progress;
 mod report;
+mod rule;
 mod shop;
 mod stop;
 mod tables;
@@ -71,7 +74,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Writes what the shop records and can be asked for: JSON Schema files, and a page with everything, index.html
+    /// Writes the catalogue of the shop's messages: JSON Schema files, and a page with everything, index.html
     Catalogue {
         /// Where to; made if it isn't there
         directory: PathBuf,
@@ -158,9 +161,8 @@ async fn serve(shop: &mut Shop, orders: &Orders, arguments: &Arguments, bars: &B
         bars.clear();
     }
     taken?;
-    let head = shop.recount.store().head().await?;
     let tables = &shop.read_models;
-    let report = Report::of(tables, &orders.source, orders.malformed.len(), head.get()).await?;
+    let report = Report::of(&shop.recount, tables, &orders.source, orders.malformed.len()).await?;
     if let (Some(cut), Some(csv)) = (arguments.cohort_cut, &arguments.csv) {
         cohort::write(tables, &orders.source, cut, csv).await?;
     }

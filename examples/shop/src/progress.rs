@@ -12,7 +12,7 @@ use recount::Position;
 /// How often the bars are drawn anew.
 pub const EVERY: Duration = Duration::from_millis(100);
 
-/// The number of imported orders. Orders imported by an earlier run count here, but not in the rate of this run.
+/// A number of imported orders, or of handled events. Those of an earlier run count here, but not in the rate of this run.
 #[derive(Default)]
 pub struct Count {
     begun: OnceLock<(u64, Instant)>,
@@ -20,7 +20,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// So many are in.
+    /// So many are done.
     pub fn set(&self, done: u64) {
         self.begun.get_or_init(|| (done, Instant::now()));
         self.now.store(done, Ordering::Relaxed);
@@ -42,7 +42,7 @@ impl Count {
 pub struct Bars {
     bars: MultiProgress,
     orders: ProgressBar,
-    parts: Vec<ProgressBar>,
+    parts: Vec<(ProgressBar, Count)>,
 }
 
 impl Bars {
@@ -60,7 +60,7 @@ impl Bars {
             bar
         };
         let orders = bar("orders", orders as u64);
-        let parts = parts.iter().map(|part| bar(part, 0)).collect();
+        let parts = parts.iter().map(|part| (bar(part, 0), Count::default())).collect();
         Ok(Self { bars, orders, parts })
     }
 
@@ -70,10 +70,18 @@ impl Bars {
             self.orders.set_position(count.get());
             self.orders.set_message(self.orders_text(count));
         }
-        for (bar, position) in self.parts.iter().zip(parts).filter(|(bar, _)| !bar.is_finished()) {
+        for ((bar, done), position) in self.parts.iter().zip(parts).filter(|((bar, _), _)| !bar.is_finished()) {
+            // Before the part has found its checkpoint, its position is the start.
+            if *position > Position::START {
+                done.set(position.get());
+            }
             bar.set_length(head.get());
             bar.set_position(position.get().min(head.get()));
-            bar.set_message(format!("{}/{} events", HumanCount(position.get()), HumanCount(head.get())));
+            let mut text = format!("{}/{} events", HumanCount(position.get()), HumanCount(head.get()));
+            if let Some(rate) = done.rate() {
+                text += &format!(", {}/s", HumanCount(rate.round() as u64));
+            }
+            bar.set_message(text);
         }
     }
 
@@ -85,7 +93,7 @@ impl Bars {
 
     /// The part has done all that follows from them.
     pub fn part_done(&self, part: usize, head: Position) {
-        if let Some(bar) = self.parts.get(part) {
+        if let Some((bar, _)) = self.parts.get(part) {
             bar.set_length(head.get());
             bar.finish_with_message(format!("{} events", HumanCount(head.get())));
         }
@@ -93,7 +101,7 @@ impl Bars {
 
     /// Takes them away.
     pub fn clear(&self) {
-        for bar in self.parts.iter().chain([&self.orders]) {
+        for bar in self.parts.iter().map(|(bar, _)| bar).chain([&self.orders]) {
             bar.disable_steady_tick();
         }
         // A terminal that can't be drawn to needs no tidying.

@@ -4,8 +4,11 @@ use std::fmt::{self, Write};
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
+use recount::{ProcessDefinition, ProcessSummary, Recount};
 use serde::Serialize;
 
+use crate::analytics::EARLIER;
+use crate::fulfilment::Fulfilment;
 use crate::tables::ReadModels;
 use crate::values::{Cents, grouped};
 
@@ -29,6 +32,12 @@ pub struct Report {
     pub stock: Vec<Stock>,
     /// By kind.
     pub notifications: Vec<Notified>,
+    /// By outcome.
+    pub outcomes: Vec<Outcome>,
+    /// The processes of all orders of the shop.
+    pub processes: ProcessCounts,
+    /// The whole shop's.
+    pub books: Books,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -68,6 +77,8 @@ pub struct Best {
 pub struct Stock {
     pub warehouse: String,
     pub delivered: i64,
+    pub reserved: i64,
+    pub released: i64,
     pub shipped: i64,
     pub in_stock: i64,
 }
@@ -79,11 +90,42 @@ pub struct Notified {
     pub example: String,
 }
 
+/// The orders of one outcome.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// `open` if it is not known yet.
+    pub outcome: String,
+    pub orders: i64,
+    pub cds: i64,
+    pub total: String,
+}
+
+/// Each order is counted in one of them.
+#[derive(Debug, Serialize)]
+pub struct ProcessCounts {
+    pub ended: u64,
+    pub compensated: u64,
+    /// For a timer, or for commands that are under way.
+    pub waiting: u64,
+    /// An operator must see to it.
+    pub stuck: u64,
+}
+
+/// The first two are equal, and the last two.
+#[derive(Debug, Serialize)]
+pub struct Books {
+    pub captured_minus_refunded: String,
+    pub revenue_of_shipped: String,
+    pub reserved_minus_released: i64,
+    pub shipped_cds: i64,
+}
+
 const WITHIN_MONTHS: [u32; 4] = [1, 3, 6, 12];
 
 impl Report {
-    /// Asks the read models about the orders of this source.
-    pub async fn of(tables: &ReadModels, source: &str, malformed: usize, position: u64) -> Result<Self> {
+    /// Asks the read models about the orders of this source, and the store about the processes.
+    pub async fn of(recount: &Recount, tables: &ReadModels, source: &str, malformed: usize) -> Result<Self> {
+        let position = recount.store().head().await?.get();
         Ok(Self {
             totals: totals(tables, source).await?,
             malformed,
@@ -93,6 +135,9 @@ impl Report {
             best_customers: best_customers(tables, source).await?,
             stock: stock(tables).await?,
             notifications: notifications(tables).await?,
+            outcomes: outcomes(tables, source).await?,
+            processes: processes(recount).await?,
+            books: books(tables).await?,
         })
     }
 }
@@ -103,7 +148,7 @@ fn dollars(cents: i64) -> String {
 
 async fn totals(tables: &ReadModels, source: &str) -> Result<Totals> {
     let select = "SELECT count(*), count(DISTINCT customer), CAST(coalesce(sum(cds), 0) AS BIGINT), \
-        CAST(coalesce(sum(paid), 0) AS BIGINT) \
+        CAST(coalesce(sum(total), 0) AS BIGINT) \
         FROM shop.orders JOIN shop.customers USING (customer) WHERE source = $1";
     let rows: Vec<(i64, i64, i64, i64)> = tables.rows(select, [source.into()]).await?;
     let (orders, customers, cds, cents) = rows.into_iter().next().unwrap_or_default();
@@ -111,7 +156,7 @@ async fn totals(tables: &ReadModels, source: &str) -> Result<Totals> {
 }
 
 async fn months(tables: &ReadModels, source: &str) -> Result<Vec<Month>> {
-    let select = "SELECT substr(day, 1, 7) AS month, count(*), CAST(coalesce(sum(paid), 0) AS BIGINT) \
+    let select = "SELECT substr(day, 1, 7) AS month, count(*), CAST(coalesce(sum(total), 0) AS BIGINT) \
         FROM shop.orders JOIN shop.customers USING (customer) WHERE source = $1 GROUP BY month ORDER BY month";
     let rows: Vec<(String, i64, i64)> = tables.rows(select, [source.into()]).await?;
     Ok(rows.into_iter().map(|(month, orders, cents)| Month { month, orders, revenue: dollars(cents), cents }).collect())
@@ -136,7 +181,7 @@ async fn cohorts(tables: &ReadModels, source: &str) -> Result<Vec<Cohort>> {
 }
 
 async fn best_customers(tables: &ReadModels, source: &str) -> Result<Vec<Best>> {
-    let select = "SELECT number, count(*), CAST(sum(cds) AS BIGINT), CAST(coalesce(sum(paid), 0) AS BIGINT) AS cents \
+    let select = "SELECT number, count(*), CAST(sum(cds) AS BIGINT), CAST(coalesce(sum(paid), 0) - coalesce(sum(refunded), 0) AS BIGINT) AS cents \
         FROM shop.orders JOIN shop.customers USING (customer) WHERE source = $1 \
         GROUP BY customer, number ORDER BY cents DESC, number LIMIT 10";
     let rows: Vec<(i64, i64, i64, i64)> = tables.rows(select, [source.into()]).await?;
@@ -145,10 +190,12 @@ async fn best_customers(tables: &ReadModels, source: &str) -> Result<Vec<Best>> 
 }
 
 async fn stock(tables: &ReadModels) -> Result<Vec<Stock>> {
-    let select = "SELECT warehouse, delivered, shipped FROM shop.stock ORDER BY warehouse";
-    let rows: Vec<(String, i64, i64)> = tables.rows(select, []).await?;
-    let stock =
-        |(warehouse, delivered, shipped)| Stock { warehouse, delivered, shipped, in_stock: delivered - shipped };
+    let select = "SELECT warehouse, delivered, reserved, released, shipped FROM shop.stock ORDER BY warehouse";
+    let rows: Vec<(String, i64, i64, i64, i64)> = tables.rows(select, []).await?;
+    let stock = |(warehouse, delivered, reserved, released, shipped)| {
+        let in_stock = delivered - shipped;
+        Stock { warehouse, delivered, reserved, released, shipped, in_stock }
+    };
     Ok(rows.into_iter().map(stock).collect())
 }
 
@@ -157,6 +204,37 @@ async fn notifications(tables: &ReadModels) -> Result<Vec<Notified>> {
         GROUP BY kind ORDER BY kind";
     let rows: Vec<(String, i64, String)> = tables.rows(select, []).await?;
     Ok(rows.into_iter().map(|(kind, count, example)| Notified { kind, count, example }).collect())
+}
+
+async fn outcomes(tables: &ReadModels, source: &str) -> Result<Vec<Outcome>> {
+    let select = "SELECT coalesce(outcome, 'open') AS became, count(*) AS many, CAST(sum(cds) AS BIGINT), \
+        CAST(sum(total) AS BIGINT) \
+        FROM shop.orders JOIN shop.customers USING (customer) WHERE source = $1 GROUP BY became ORDER BY many DESC, became";
+    let rows: Vec<(String, i64, i64, i64)> = tables.rows(select, [source.into()]).await?;
+    let outcome = |(outcome, orders, cds, cents)| Outcome { outcome, orders, cds, total: dollars(cents) };
+    Ok(rows.into_iter().map(outcome).collect())
+}
+
+async fn processes(recount: &Recount) -> Result<ProcessCounts> {
+    let summary = recount.processes().summary(Fulfilment::NAME).await.map_err(anyhow::Error::from_boxed)?;
+    let ProcessSummary { held, running, waiting, compensating, stuck, parked, ended, compensated } = summary;
+    Ok(ProcessCounts { ended, compensated, waiting: held + running + waiting + compensating, stuck: stuck + parked })
+}
+
+async fn books(tables: &ReadModels) -> Result<Books> {
+    let money = format!(
+        "SELECT CAST(coalesce(sum(coalesce(paid, 0) - coalesce(refunded, 0)), 0) AS BIGINT), \
+            CAST(coalesce(sum(total) FILTER (WHERE outcome IN ('shipped', 'shipped_late', '{EARLIER}')), 0) AS BIGINT) \
+         FROM shop.orders"
+    );
+    let stock = "SELECT CAST(coalesce(sum(reserved - released), 0) AS BIGINT), \
+        CAST(coalesce(sum(shipped), 0) AS BIGINT) FROM shop.stock";
+    let money: Vec<(i64, i64)> = tables.rows(&money, []).await?;
+    let stock: Vec<(i64, i64)> = tables.rows(stock, []).await?;
+    let (captured, revenue) = money.into_iter().next().unwrap_or_default();
+    let (reserved_minus_released, shipped_cds) = stock.into_iter().next().unwrap_or_default();
+    let (captured_minus_refunded, revenue_of_shipped) = (dollars(captured), dollars(revenue));
+    Ok(Books { captured_minus_refunded, revenue_of_shipped, reserved_minus_released, shipped_cds })
 }
 
 impl fmt::Display for Report {
@@ -168,7 +246,10 @@ impl fmt::Display for Report {
         writeln!(f, "Customers who ordered again, by month of their first order\n{}\n", cohort_table(&self.cohorts))?;
         writeln!(f, "Best customers\n{}\n", best_table(&self.best_customers))?;
         writeln!(f, "Stock\n{}\n", stock_table(&self.stock))?;
-        writeln!(f, "Notifications\n{}", notified_table(&self.notifications))?;
+        writeln!(f, "Notifications\n{}\n", notified_table(&self.notifications))?;
+        writeln!(f, "Outcomes\n{}\n", outcome_table(&self.outcomes))?;
+        writeln!(f, "Processes\n  {}\n", self.processes)?;
+        writeln!(f, "Books\n{}", self.books)?;
         if self.malformed > 0 {
             writeln!(f, "\n{} malformed lines were left out, see above", self.malformed)?;
         }
@@ -223,11 +304,42 @@ fn best_table(best: &[Best]) -> Table {
 }
 
 fn stock_table(stock: &[Stock]) -> Table {
-    let mut table = table(&["warehouse", "delivered", "shipped", "in stock"]);
-    for Stock { warehouse, delivered, shipped, in_stock } in stock {
-        table.add_row([warehouse.clone(), grouped(delivered), grouped(shipped), grouped(in_stock)]);
+    let mut table = table(&["warehouse", "delivered", "reserved", "released", "shipped", "in stock"]);
+    for Stock { warehouse, delivered, reserved, released, shipped, in_stock } in stock {
+        let numbers = [delivered, reserved, released, shipped, in_stock].map(grouped);
+        table.add_row(std::iter::once(warehouse.clone()).chain(numbers));
     }
     right_aligned(table, 1)
+}
+
+fn outcome_table(outcomes: &[Outcome]) -> Table {
+    let mut table = table(&["outcome", "orders", "CDs", "total (USD)"]);
+    for Outcome { outcome, orders, cds, total } in outcomes {
+        table.add_row([outcome.replace('_', " "), grouped(orders), grouped(cds), grouped(total)]);
+    }
+    right_aligned(table, 1)
+}
+
+impl fmt::Display for ProcessCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ended, compensated, waiting, stuck } = self;
+        let [ended, compensated, waiting, stuck] = [ended, compensated, waiting, stuck].map(grouped);
+        write!(f, "{ended} ended, {compensated} compensated, {waiting} waiting, {stuck} stuck")
+    }
+}
+
+impl fmt::Display for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { captured_minus_refunded, revenue_of_shipped, reserved_minus_released, shipped_cds } = self;
+        let balance = |left: String, right: String| {
+            let sign = if left == right { '=' } else { '≠' };
+            (left, sign, right)
+        };
+        let (left, sign, right) = balance(grouped(captured_minus_refunded), grouped(revenue_of_shipped));
+        writeln!(f, "  captured - refunded  {left} USD {sign} {right} USD  for what was shipped")?;
+        let (left, sign, right) = balance(grouped(reserved_minus_released), grouped(shipped_cds));
+        write!(f, "  reserved - released  {left} CDs {sign} {right} CDs  shipped")
+    }
 }
 
 fn notified_table(notified: &[Notified]) -> Table {

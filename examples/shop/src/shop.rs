@@ -1,21 +1,22 @@
 //! The shop as a whole: its parts, wired together by the events they hear of.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use recount::memory::MemoryStore;
 use recount::postgres::PostgresStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
 use recount::telemetry::OpenTelemetryContext;
-use recount::{Address, ConsumerKind, Consumers, Position, Progress, Recount, Status, Store};
+use recount::{Address, ConsumerKind, Consumers, FilterChange, Position, Progress, Recount, StartAt, Status, Store};
 use tempfile::TempDir;
 
 use crate::analytics::Sales;
 use crate::cdnow::Orders;
+use crate::customers::Customers;
+use crate::fulfilment::Fulfilment;
 use crate::import::import;
-use crate::inventory::{Shipping, StockLevels};
+use crate::inventory::StockLevels;
 use crate::notification::Notifications;
-use crate::payment::Payments;
 use crate::progress::{Bars, Count, EVERY};
 use crate::tables::{Postgres, ReadModels, Sqlite, Tables};
 
@@ -32,14 +33,15 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// The parts that follow the events, in the order in which one waits for the other.
-    pub const FOLLOWERS: [&'static str; 3] = ["payments", "shipping", "read models"];
+    /// The parts that follow the events.
+    pub const FOLLOWERS: [&'static str; 2] = ["fulfilment", "read models"];
 
     /// Opens the store, and starts everything that listens.
     pub async fn open(url: &str) -> Result<Self> {
         let address: Address = url.parse().context("--store")?;
         let opened = format!("can't open the store {address}");
         let (recount, read_models, scratch) = connect(address).await.context(opened)?;
+        read_models.renew().await?;
         let consumers = match &read_models {
             ReadModels::Sqlite(tables) => follow(&recount, tables, &tables.0),
             ReadModels::Postgres(tables) => follow(&recount, tables, tables.read_model()),
@@ -49,7 +51,7 @@ impl Shop {
 
     /// Imports the orders, and waits until every part of the shop has handled the resulting events.
     pub async fn take_in(&mut self, orders: &Orders, bars: &Bars) -> Result<()> {
-        let Self { recount, consumers, .. } = self;
+        let Self { recount, consumers, read_models, .. } = self;
         let count = Count::default();
         let drawn = async {
             let head = recount.store().watch();
@@ -59,17 +61,11 @@ impl Shop {
             }
         };
         let work = async {
-            import(recount, orders, |done| count.set(done)).await?;
+            let caught_up = async |position| wait_for(consumers, &FULFILMENT, position).await;
+            import(recount, orders, |done| count.set(done), caught_up).await?;
             bars.orders_done(&count);
-            // The next part handles the events that this part causes, so the head is asked for anew.
-            for (part, name) in [(0, "payments"), (1, "shipping")] {
-                let head = recount.store().head().await?;
-                consumers.wait_for_one(name, head).await.map_err(stopped)?;
-                bars.part_done(part, head);
-            }
-            let head = recount.store().head().await?;
-            consumers.wait_for(head).await.map_err(stopped)?;
-            bars.part_done(2, head);
+            let head = settled(recount, consumers, read_models).await?;
+            (0..Self::FOLLOWERS.len()).for_each(|part| bars.part_done(part, head));
             Ok(())
         };
         tokio::select! {
@@ -89,23 +85,66 @@ impl Shop {
     }
 }
 
+/// The consumers that carry the process: the one that takes its inputs, and the one that sends its commands.
+const FULFILMENT: [&str; 2] = ["fulfilment", "fulfilment/send"];
+/// The time without an event after which nothing is to come any more: longer than any timer of the process.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Starts everything that follows the events.
 fn follow<T: Tables<ReadModel: Clone>>(recount: &Recount, tables: &T, read_model: &T::ReadModel) -> Consumers {
+    // Earlier shops' read models start over: they were made of fewer events.
     recount
         .consumers()
-        .reaction(Payments)
-        .reaction(Shipping)
+        .process::<Fulfilment>(StartAt::Beginning)
+        .reaction(Customers)
         .projection(Sales(tables.clone()), read_model.clone())
+        .on_filter_change(FilterChange::StartOver)
         .projection(StockLevels(tables.clone()), read_model.clone())
+        .on_filter_change(FilterChange::StartOver)
         .projection(Notifications(tables.clone()), read_model.clone())
+        .on_filter_change(FilterChange::StartOver)
         .start()
 }
 
-/// How far payments, shipping and the read models are.
-fn positions(progress: &[Progress]) -> [Position; 3] {
-    let of = |name: &str| progress.iter().find(|it| &*it.name == name).map_or(Position::START, |it| it.position);
-    let read = progress.iter().filter(|it| it.kind == ConsumerKind::Projection).map(|it| it.position).min();
-    [of("payments"), of("shipping"), read.unwrap_or_default()]
+/// Waits until these consumers have handled everything up to a position.
+async fn wait_for(consumers: &Consumers, names: &[&str], position: Position) -> Result<()> {
+    for name in names {
+        consumers.wait_for_one(name, position).await.map_err(stopped)?;
+    }
+    Ok(())
+}
+
+/// Waits until each order has its outcome, and the read models know it. Returns the end of the log.
+///
+/// An order that an operator must see to has none. So the wait ends also when nothing has happened for long.
+async fn settled(recount: &Recount, consumers: &Consumers, read_models: &ReadModels) -> Result<Position> {
+    let (mut head, mut since) = (Position::START, Instant::now());
+    loop {
+        let now = recount.store().head().await?;
+        if now != head {
+            (head, since) = (now, Instant::now());
+        }
+        consumers.wait_for(head).await.map_err(stopped)?;
+        let over = open_orders(read_models).await? == 0 || since.elapsed() > SILENCE;
+        if over && recount.store().head().await? == head {
+            return Ok(head);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// The number of orders without an outcome.
+async fn open_orders(read_models: &ReadModels) -> Result<i64> {
+    let open: Vec<(i64,)> = read_models.rows("SELECT count(*) FROM shop.orders WHERE outcome IS NULL", []).await?;
+    Ok(open.first().map_or(0, |(open,)| *open))
+}
+
+/// How far the process and the read models are.
+fn positions(progress: &[Progress]) -> [Position; 2] {
+    let slowest = |of: &dyn Fn(&Progress) -> bool| {
+        progress.iter().filter(|it| of(it)).map(|it| it.position).min().unwrap_or_default()
+    };
+    [slowest(&|it| FULFILMENT.contains(&&*it.name)), slowest(&|it| it.kind == ConsumerKind::Projection)]
 }
 
 /// A part that has stopped, as an error.

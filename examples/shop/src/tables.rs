@@ -6,7 +6,7 @@
 use anyhow::Result;
 use recount::postgres::PostgresReadModel;
 use recount::sqlite::SqliteReadModel;
-use recount::{BoxError, ReadModel};
+use recount::{BoxError, Checkpoint, ReadModel};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqliteConnection};
@@ -140,6 +140,26 @@ impl ReadModels {
                 query!(sqlx::query_as(tables.sql(sql)), values).fetch_all(tables.read_model.pool()).await?
             }
         })
+    }
+
+    /// Deletes the read models of an earlier shop, which has no outcomes: they are made anew. It did not record the filters of
+    /// its projections in each file, so these can't find out themselves.
+    pub async fn renew(&self) -> Result<()> {
+        let Self::Sqlite(tables) = self else { return Ok(()) };
+        let select = "SELECT count(*) FROM pragma_table_info('orders') WHERE name IN ('paid', 'outcome')";
+        let (columns,): (i64,) = sqlx::query_as(select).fetch_one(tables.0.pool()).await?;
+        if columns == 1 {
+            for (projection, drop) in [
+                ("sales", "DROP TABLE orders; DROP TABLE customers"),
+                ("stock_levels", "DROP TABLE IF EXISTS stock"),
+                ("notifications", "DROP TABLE IF EXISTS notifications"),
+            ] {
+                let (mut transaction, before) = tables.0.begin(projection).await?;
+                sqlx::raw_sql(drop).execute(SqliteReadModel::connection(&mut transaction)).await?;
+                tables.0.commit(transaction, projection, before, Checkpoint::START).await?;
+            }
+        }
+        Ok(())
     }
 
     /// SQL for the day so many months after another one. Both go on counting behind the last day of a month.

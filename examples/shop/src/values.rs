@@ -8,16 +8,44 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A customer, as `<source>-<number>`.
-#[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Id, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CustomerId(String);
 
 /// An order, as `<source>-<line>`: the data has no order ids and 255 rows that equal others, so the line is the id.
-#[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Id, Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OrderId(String);
+
+impl CustomerId {
+    /// The number in the file.
+    pub fn number(&self) -> Option<u64> {
+        number_of(&self.0)
+    }
+}
+
+impl OrderId {
+    /// The line in the file.
+    pub fn line(&self) -> Option<u64> {
+        number_of(&self.0)
+    }
+}
+
+fn number_of(id: &str) -> Option<u64> {
+    id.rsplit_once('-')?.1.parse().ok()
+}
 
 /// One of the shop's warehouses.
 #[derive(Id, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WarehouseId(String);
+
+/// How an order is paid.
+#[derive(Shape, Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentMethod {
+    /// The bank answers at once.
+    Card,
+    /// The customer is sent an invoice.
+    Invoice,
+}
 
 /// Money, in cents of a US dollar.
 #[derive(Id, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,6 +11,9 @@ use common::Place;
 use serde_json::Value;
 use sqlx::query_as;
 
+/// The events of 39 orders, without those of the runtime of the process.
+const STORED: usize = 255;
+
 fn json(path: &std::path::Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
@@ -30,13 +33,14 @@ async fn a_validator_accepts_what_is_stored_and_refuses_it_without_a_required_fi
         let name = file.file_name().into_string().unwrap();
         validators.insert(name, (jsonschema::validator_for(&schema).unwrap(), schema));
     }
-    assert_eq!(validators.len(), 8, "six events, two of them in two versions: {:?}", validators.keys());
+    assert_eq!(validators.len(), 21, "19 events, two of them in two versions: {:?}", validators.keys());
 
-    let stored: Vec<(String, i64, String)> = query_as("SELECT type, schema_version, payload FROM event_log")
-        .fetch_all(&mut place.database().await)
-        .await
-        .unwrap();
-    assert_eq!(stored.len(), 135);
+    let stored: Vec<(String, i64, String)> =
+        query_as("SELECT type, schema_version, payload FROM event_log WHERE type NOT LIKE 'recount.%'")
+            .fetch_all(&mut place.database().await)
+            .await
+            .unwrap();
+    assert_eq!(stored.len(), STORED);
     let mut refused = 0;
     for (event, version, payload) in stored {
         let (validator, schema) = &validators[&format!("{event}.v{version}.json")];
@@ -53,7 +57,7 @@ async fn a_validator_accepts_what_is_stored_and_refuses_it_without_a_required_fi
             refused += 2;
         }
     }
-    assert!(refused >= 135 * 2);
+    assert!(refused >= STORED * 2);
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn the_page_shows_every_event_and_what_became_of_it() {
         "order.placed",
         "total i64 became an object",
         "<code>placed_v1</code>",
-        "payments, sales",
+        "fulfilment, sales",
         "creates its stream",
         "examples, which must stay readable",
     ] {

@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, SAMPLE, sample, totals, totals_of_the_log, totals_of_the_read_model};
+use common::{Place, SAMPLE, balances, sample, totals, totals_of_the_log, totals_of_the_read_model};
 use serde_json::Value;
 use sqlx::query_as;
 
@@ -69,7 +69,9 @@ fn killed(mut shop: Child, delay: Duration) -> bool {
 
 /// Runs to the end what was killed: totals are exact, nothing happened twice, and the read model is a fold of the log.
 async fn check(place: &Place) {
-    assert_eq!(totals(&place.report(&["--orders", &sample()])), SAMPLE);
+    let report = place.report(&["--orders", &sample()]);
+    assert_eq!(totals(&report), SAMPLE);
+    balances(&report);
     let mut database = place.database().await;
     assert_eq!(totals_of_the_log(&mut database).await, SAMPLE);
     assert_eq!(totals_of_the_read_model(&mut database).await, SAMPLE);
@@ -80,19 +82,26 @@ async fn check(place: &Place) {
     for (event_type, payload) in log {
         expected.fold(&event_type, &serde_json::from_str(&payload).unwrap());
     }
-    let orders: Vec<(String, String, String, i64, i64)> =
-        query_as("SELECT \"order\", customer, day, cds, paid FROM orders").fetch_all(&mut database).await.unwrap();
-    let stock: Vec<(String, i64, i64)> =
-        query_as("SELECT warehouse, delivered, shipped FROM stock").fetch_all(&mut database).await.unwrap();
+    let mut actual = Tables::default();
+    type Row = (String, String, String, i64, Option<i64>, Option<i64>);
+    let orders: Vec<Row> = query_as("SELECT \"order\", customer, day, cds, paid, refunded FROM orders")
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
+    for (order, customer, day, cds, paid, refunded) in orders {
+        actual.orders.insert(order, (customer, day, cds, Money { paid, refunded }));
+    }
+    let outcomes: Vec<(String, String)> =
+        query_as("SELECT \"order\", outcome FROM orders").fetch_all(&mut database).await.unwrap();
+    actual.outcomes.extend(outcomes);
+    let stock: Vec<(String, i64, i64, i64, i64)> =
+        query_as("SELECT warehouse, delivered, reserved, released, shipped FROM stock")
+            .fetch_all(&mut database)
+            .await
+            .unwrap();
+    actual.stock.extend(stock.into_iter().map(|(warehouse, a, b, c, d)| (warehouse, [a, b, c, d])));
     let notified: Vec<(String, String)> =
         query_as("SELECT kind, about FROM notifications").fetch_all(&mut database).await.unwrap();
-    let mut actual = Tables::default();
-    for (order, customer, day, cds, paid) in orders {
-        actual.orders.insert(order, (customer, day, cds, Some(paid)));
-    }
-    for (warehouse, delivered, shipped) in stock {
-        actual.stock.insert(warehouse, (delivered, shipped));
-    }
     for notified in notified {
         *actual.notified.entry(notified).or_default() += 1;
     }
@@ -100,11 +109,20 @@ async fn check(place: &Place) {
     assert!(expected == actual, "a read model is not what the log says");
 }
 
+/// What was paid and refunded.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Money {
+    paid: Option<i64>,
+    refunded: Option<i64>,
+}
+
 /// The read models.
 #[derive(Default, PartialEq)]
 struct Tables {
-    orders: BTreeMap<String, (String, String, i64, Option<i64>)>,
-    stock: BTreeMap<String, (i64, i64)>,
+    orders: BTreeMap<String, (String, String, i64, Money)>,
+    outcomes: BTreeMap<String, String>,
+    /// Delivered, reserved, released and shipped.
+    stock: BTreeMap<String, [i64; 4]>,
     notified: BTreeMap<(String, String), u32>,
 }
 
@@ -116,19 +134,30 @@ impl Tables {
         match event_type {
             "customer.registered" => notify("welcome", text("customer")),
             "order.placed" => {
-                let order = (text("customer"), text("day"), number("cds"), None);
+                let order = (text("customer"), text("day"), number("cds"), Money::default());
                 self.orders.insert(text("order"), order);
             }
             "payment.captured" => {
                 notify("receipt", text("order"));
-                self.orders.get_mut(&text("order")).unwrap().3 = event["amount"]["cents"].as_i64();
+                self.orders.get_mut(&text("order")).unwrap().3.paid = event["amount"]["cents"].as_i64();
             }
-            "payment.waived" => self.orders.get_mut(&text("order")).unwrap().3 = Some(0),
-            "stock.delivered" => self.stock.entry(text("warehouse")).or_default().0 += number("cds"),
-            "stock.shipped" => {
-                notify("shipped", text("order"));
-                self.stock.entry(text("warehouse")).or_default().1 += number("cds");
+            "payment.waived" => self.orders.get_mut(&text("order")).unwrap().3.paid = Some(0),
+            "payment.refunded" => {
+                notify("refund", text("order"));
+                self.orders.get_mut(&text("order")).unwrap().3.refunded = event["amount"]["cents"].as_i64();
             }
+            "notification.told" => {
+                let news = &event["news"];
+                let kind = news.as_str().unwrap_or_else(|| news.as_object().unwrap().keys().next().unwrap());
+                notify(kind, text("order"));
+                self.outcomes.insert(text("order"), kind.to_owned());
+            }
+            "stock.delivered" => self.stock.entry(text("warehouse")).or_default()[0] += number("cds"),
+            "stock.reserved" => self.stock.entry(text("warehouse")).or_default()[1] += number("cds"),
+            "stock.released" => self.stock.entry(text("warehouse")).or_default()[2] += number("cds"),
+            "stock.shipped" => self.stock.entry(text("warehouse")).or_default()[3] += number("cds"),
+            "order.cancelled" | "payment.invoiced" | "payment.overdue" | "payment.voided" => {}
+            of_the_process if of_the_process.starts_with("fulfilment.") || of_the_process.starts_with("recount.") => {}
             other => panic!("an event of type {other}"),
         }
     }

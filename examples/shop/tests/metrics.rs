@@ -42,11 +42,11 @@ fn metrics_and_health_are_served_while_it_runs() {
     }
     let health = get(&address, "/health/ready");
     assert!(health.starts_with("HTTP/1.1 200") && health.contains(r#""name":"store","status":"ok""#), "{health}");
-    for consumer in ["reaction:payments", "reaction:shipping", "projection:sales", "projection:stock_levels"] {
+    for consumer in ["process:fulfilment", "process:fulfilment/send", "reaction:customers", "projection:sales"] {
         assert!(health.contains(&format!(r#""name":"{consumer}","status":"ok""#)), "{health}");
     }
     let metrics = get(&address, "/metrics");
-    for labels in [r#"kind="reaction",projection="payments""#, r#"kind="projection",projection="sales""#] {
+    for labels in [r#"kind="process",projection="fulfilment""#, r#"kind="projection",projection="sales""#] {
         assert!(metrics.contains(&format!("recount_projection_position{{{labels}}}")), "{labels} in {metrics}");
     }
     assert!(Command::new("kill").arg(shop.id().to_string()).status().unwrap().success());

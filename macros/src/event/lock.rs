@@ -1,7 +1,7 @@
 //! Compares events with the lock of their crate: released versions must stay readable.
 //!
-//! What is seen in the attributes and names is reported here; the forms of field types are known only to the compiler, so
-//! they are compared by a constant for each field, whose evaluation fails if it no longer reads.
+//! Mistakes in attributes and names are reported here. Only the compiler knows the forms of field types, so a constant
+//! for each field compares them: its evaluation fails if the field no longer reads its locked form.
 
 use std::collections::HashMap;
 
@@ -41,11 +41,11 @@ pub(crate) fn compare(event: &Event<'_>, variants: &[Variant<'_>], lock: &Lock, 
     }
 }
 
-/// Whether types read what is stored, asked once for all fields with the same type and the same stored form: what the compiler has to
-/// evaluate is what a lock costs.
+/// Constants that tell whether a type reads a stored form, one for all fields with the same type and stored form:
+/// their evaluation by the compiler is the cost of a lock.
 #[derive(Default)]
 struct Answers {
-    /// By the type, none for what is stored in a way of its own, and the stored form.
+    /// By the type and the stored form. The type is `None` for a field that the user's own functions write or read.
     names: HashMap<(Option<String>, String), Ident>,
     constants: TokenStream,
 }

@@ -25,13 +25,13 @@ pub struct BranchId(u32);
 #[derive(Id, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cents(i64);
 
-/// What can happen to an account.
+/// The events of an account.
 #[derive(Event, Clone, Debug, PartialEq, Eq)]
 #[event(name = "account")]
 pub enum AccountEvent {
-    /// Somebody opened it.
+    /// The account was opened.
     Opened {
-        /// Who.
+        /// The owner.
         #[event(tag)]
         owner: String,
     },
@@ -94,7 +94,7 @@ pub struct Open {
     /// Which.
     #[command(id)]
     pub account: AccountId,
-    /// Whose.
+    /// The owner.
     pub owner: String,
 }
 
@@ -131,7 +131,7 @@ pub struct OrderPlaced {
     pub account: AccountId,
 }
 
-/// What a listener hears.
+/// The events that a listener hears.
 #[derive(Event, Clone, Debug, PartialEq, Eq)]
 #[event(union)]
 pub enum Heard {

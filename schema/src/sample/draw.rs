@@ -7,7 +7,7 @@ use super::random::Random;
 
 /// How deep a value goes before it takes the simplest way out.
 const DEPTH: usize = 6;
-/// From here on arrays and maps are short, so that what holds itself does not explode.
+/// From this depth on arrays and maps are short, so that a recursive schema does not explode.
 const DEEP: usize = 3;
 
 /// Values that the schema describes, without end, the same for the same schema and seed. The first is the plainest; the others have fields
@@ -99,7 +99,7 @@ impl Draw<'_> {
         }
     }
 
-    /// What a schema that says nothing allows.
+    /// A value for a schema without constraints.
     fn anything(&mut self, depth: usize) -> Value {
         match self.below(if depth >= DEPTH { 4 } else { 6 }) {
             0 => json!({}),
@@ -178,7 +178,7 @@ impl Draw<'_> {
     }
 }
 
-/// What an object has under names that are not listed.
+/// The schema of the values under names that are not listed.
 fn entries(schema: &Map<String, Value>) -> Option<&Value> {
     let patterns = || schema.get("patternProperties").and_then(Value::as_object).and_then(|all| all.values().next());
     match schema.get("additionalProperties") {
@@ -187,7 +187,7 @@ fn entries(schema: &Map<String, Value>) -> Option<&Value> {
     }
 }
 
-/// How much a schema brings in: what refers to others may go on without end.
+/// The size of a schema. One with references counts as very large, because it may be recursive.
 fn weight(schema: &Value) -> usize {
     let text = schema.to_string();
     text.len() + if text.contains("$ref") { 1 << 20 } else { 0 }

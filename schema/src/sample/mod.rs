@@ -1,4 +1,4 @@
-//! Sample payloads: drawn from a JSON Schema by chance, and chosen for what they show.
+//! Sample payloads: drawn from a JSON Schema by chance, and chosen for the features that they show.
 
 mod draw;
 mod leaf;
@@ -18,8 +18,8 @@ pub const SAMPLES: usize = 8;
 /// No sample but the first has more bytes.
 const LONGEST: usize = 2000;
 
-/// What a version gets as samples: those that it has, and of the drawn ones those that show most of what the others don't, until there is nothing
-/// more to show or there are `most` of them; the shorter of equals. Without any the first that was drawn is the first.
+/// Chooses the samples of a version: all kept ones, then the drawn ones that show the most new features, until none shows a new one or there are
+/// `most` samples. Of equal ones it takes the shorter. If none are kept, the first drawn one is the first sample.
 #[must_use]
 pub fn choose(schema: &Value, kept: &[String], drawn: &[String], most: usize) -> Vec<String> {
     let value = |text: &String| serde_json::from_str::<Value>(text).unwrap_or_default();

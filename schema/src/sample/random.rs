@@ -1,7 +1,7 @@
 //! Chance that is the same every time.
 
-/// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), as small as what it is for: samples that are
-/// the same on every machine, whatever libraries become.
+/// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a small generator that draws the same samples
+/// on every machine, and with every version of other libraries.
 pub(super) struct Random(u64);
 
 impl Random {

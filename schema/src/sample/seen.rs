@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// What tells payloads of a schema apart.
+/// Tells payloads of a schema apart by their features.
 pub(super) struct Seen {
     /// Names of fields and values of enums: other keys and texts are data.
     words: BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! Appends: what is made before the log is locked, the checks, and the writes.
+//! Appends: the preparation before the log is locked, the checks, and the writes.
 
 use std::sync::Arc;
 
@@ -165,7 +165,7 @@ impl Log {
     }
 }
 
-/// What becomes of each, in memory of its own: to collect them would shrink what they leave, for which allocators lock more.
+/// Maps each element into a new allocation: `collect` would reuse and shrink the old one, for which allocators lock more.
 fn mapped<T, U>(all: Vec<T>, map: impl FnMut(T) -> U) -> Vec<U> {
     let mut mapped = Vec::with_capacity(all.len());
     mapped.extend(all.into_iter().map(map));

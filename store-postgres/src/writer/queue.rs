@@ -1,4 +1,4 @@
-//! The queue of the writer tasks: what each takes from it, and when it ends.
+//! The queue of the writer tasks: the requests that each task takes from it, and when the task ends.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

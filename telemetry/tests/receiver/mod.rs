@@ -75,6 +75,11 @@ impl Received {
 }
 
 impl Span {
+    #[allow(dead_code, reason = "each test uses a part")]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
     pub fn traceparent(&self) -> String {
         traceparent(&self.0.trace_id, &self.0.span_id)
     }

@@ -104,7 +104,7 @@ impl Postgres {
         self.end("-QUIT");
     }
 
-    /// Ends the server in order, though nobody is waited for, as `pg_ctl stop -m fast` does.
+    /// Ends the server in order, without waiting for its clients, as `pg_ctl stop -m fast` does.
     pub fn stop(&mut self) {
         self.end("-INT");
     }

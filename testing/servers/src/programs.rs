@@ -38,7 +38,7 @@ impl Programs {
         Self::newest(into)
     }
 
-    /// Those of the newest version that is tested, unpacked under `into`. What is downloaded for it is kept beside the
+    /// The programs of the newest version that is tested, unpacked under `into`. The download for it is kept beside the
     /// build.
     ///
     /// Only the download is kept: a server that must not run as root may not be able to read the build's directory.

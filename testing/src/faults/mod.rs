@@ -1,4 +1,4 @@
-//! [`FaultyStore`]: a store that fails when told to, and counts what it is asked.
+//! [`FaultyStore`]: a store that fails when told to, and counts its calls.
 
 mod call;
 mod operation;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 pub use call::{Call, Fault};
 pub use operation::Operation;
 
-/// A store whose calls fail when told to. Without faults it is the store it wraps.
+/// A store that fails calls when told to. Without faults it is the store it wraps.
 ///
 /// Clones are handles to the same store, faults and counters.
 ///

@@ -6,8 +6,10 @@
 mod aggregate;
 mod events;
 mod outcome;
+mod process;
 mod storage;
 
 pub use aggregate::{Given, given};
 pub use events::{GivenEvents, given_events, given_nothing};
 pub use outcome::Outcome;
+pub use process::{AnyOrder, GivenFacts, NextStep, RunningProcess, SEED_VARIABLE, any_order, given_facts};

@@ -43,7 +43,7 @@ async fn all_taken<H: Harness>(h: &Arc<H>, store: &Arc<dyn Store>) {
     assert!(written.is_superset(&positions), "{positions:?} are recorded, {written:?} taken");
 }
 
-/// A later program, whose handlers end no transaction, takes everything in.
+/// Takes everything in by a later program, with handlers that end no transaction.
 async fn settle<H: Harness>(h: &Arc<H>) {
     let mended = vec![Taking::<H>::new(h).mended()];
     h.open_inline(mended, FilterChange::Refuse).await.unwrap().close().await;

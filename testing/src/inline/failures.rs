@@ -58,7 +58,7 @@ pub async fn a_handler_that_hangs_is_ended_and_the_store_goes_on<H: Harness>(h: 
     same(h, &store).await;
 }
 
-/// An append whose caller is dropped is done or not, and the next one finds no transaction left open.
+/// An append is done or not if its caller is dropped, and the next append finds no transaction left open.
 pub async fn an_append_whose_caller_goes_away_is_not_half_done<H: Harness>(h: &Arc<H>) {
     let store = open(h).await;
     for step in 0..30_u64 {

@@ -12,7 +12,7 @@ async fn mixed(store: &Arc<dyn Store>) {
     append_each(store, "a", [Noted::First {}, Noted::Second {}, Noted::First {}, Noted::Second {}]).await;
 }
 
-/// A store whose read model was built by a program that knows the first kind only.
+/// A store with a read model that was built by a program that knows the first kind only.
 async fn narrow<H: Harness>(h: &Arc<H>) -> Arc<dyn Store> {
     let store = h.open_inline(vec![Taking::<H, FirstOnly>::new(h)], FilterChange::Refuse).await.unwrap();
     mixed(&store).await;

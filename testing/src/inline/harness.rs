@@ -6,7 +6,7 @@ use recount_core::{BoxError, FilterChange, Projection, ReadModel, Store, StoreEr
 
 use crate::read_model;
 
-/// A store under test, empty at first, whose read model is in its own database. Its
+/// A store under test, empty at first, with its read model in its own database. Its
 /// [`store`](read_model::Harness::store) opens it without inline projections.
 pub trait Harness: read_model::Harness {
     /// Opens the store with these inline projections, each with this choice, as another process would. Handlers have a

@@ -1,6 +1,6 @@
-//! The conformance suite of inline projections: what each store that has them promises, one named test each.
+//! The conformance suite of inline projections: the promises of each store that has them, one named test each.
 //!
-//! A store whose read model passes the [suite of read models](crate::read_model) also shows how it is opened with inline
+//! A store with a read model that passes the [suite of read models](crate::read_model) also shows how it is opened with inline
 //! projections ([`Harness`]), and lists this suite with one macro, [`inline_suite!`](crate::inline_suite).
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a suite of tests reports by panicking")]

@@ -13,7 +13,7 @@ use recount_core::{
 use super::Harness;
 pub(super) use crate::read_model::writing::{FirstOnly, Noted, append, append_each};
 
-/// What a handler that ends the transaction of its append runs, by the id of the event's stream.
+/// The SQL by which a handler ends the transaction of its append, by the id of the event's stream.
 const ENDS: [(&str, &str); 6] = [
     ("commits", "COMMIT"),
     ("commits-and-fails", "COMMIT"),

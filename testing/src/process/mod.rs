@@ -41,6 +41,7 @@ macro_rules! process_suite {
         $crate::__process_promises! { $check, $harness;
             promises {
                 an_order_is_fulfilled
+                what_follows_from_an_order_can_be_waited_for
                 a_declined_payment_releases_the_stock
                 stock_that_arrives_late_is_reserved
                 an_overdue_payment_is_given_up

@@ -1,4 +1,4 @@
-//! Instances that are parked, and what the application shows of them.
+//! Instances that are parked, and how the application shows them.
 
 use std::sync::atomic::Ordering;
 

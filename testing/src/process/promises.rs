@@ -1,5 +1,7 @@
 //! The promises of a process, without faults.
 
+use std::time::Duration;
+
 use recount_core::InstanceState::{Compensated, Ended, Parked, Stuck, Waiting};
 
 use super::domain::{DECLINED, JAMMED, PANICS, UNANSWERED};
@@ -17,6 +19,19 @@ pub async fn an_order_is_fulfilled(harness: &dyn Harness) {
     world.reaches(1, Ended).await;
     program.shut_down().await;
     check(&world, 1).await;
+}
+
+/// Callers can wait until the consumers of a process have handled everything: its timers have no positions, and are not
+/// waited for.
+pub async fn what_follows_from_an_order_can_be_waited_for(harness: &dyn Harness) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 10).await;
+    world.place(1, 2).await;
+    world.reaches(1, Ended).await;
+    let waited = program.consumers.wait_for(world.store.head().await.unwrap());
+    tokio::time::timeout(Duration::from_secs(10), waited).await.unwrap().unwrap();
+    program.shut_down().await;
 }
 
 /// A refusal undoes the effects before it.

@@ -52,15 +52,15 @@ pub trait Harness: Send + Sync + 'static {
 pub(super) fn has_instances(harness: &impl Harness) -> bool {
     let declared = harness.has_instances();
     if !declared {
-        // Straight to standard error: the test harness hides what a passing test prints.
+        // Straight to standard error: the test harness hides the output of a passing test.
         let test = std::thread::current().name().unwrap_or_default().to_owned();
         let _ = writeln!(std::io::stderr(), "NOT TESTED, not declared by this read model: instances ({test})");
     }
     declared
 }
 
-/// Runs one promise against one read model, on a runtime of its own. What
-/// [`read_model_suite!`](crate::read_model_suite) expands to.
+/// Runs one promise against one read model, on a runtime of its own.
+/// [`read_model_suite!`](crate::read_model_suite) expands to calls of it.
 ///
 /// # Panics
 /// If the promise does not hold, or takes longer than a minute.

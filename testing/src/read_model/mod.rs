@@ -1,4 +1,4 @@
-//! The conformance suite of read models: what each promises to projections, one named test each.
+//! The conformance suite of read models: the promises of each to projections, one named test each.
 //!
 //! A read model shows how to open it and how to write to it ([`Harness`]), and lists the whole suite with one macro,
 //! [`read_model_suite!`](crate::read_model_suite):

@@ -27,7 +27,7 @@ async fn followed<M: ReadModel>(model: &M) {
     }
 }
 
-/// A projection whose reset fails as often as the test says, and counts.
+/// A projection with a reset that fails as often as the test says, and is counted.
 struct Resetting<H> {
     writing: Writing<H>,
     resets: Arc<AtomicUsize>,

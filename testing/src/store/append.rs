@@ -47,7 +47,7 @@ pub async fn each_expectation_has_its_outcome_on_an_existing_stream(h: &dyn Harn
     assert_eq!(versions(&read(&*store, &to).await), [1, 2, 3, 4, 5, 6]);
 }
 
-/// An archived or erased stream takes no events, whatever the append expects, and the conflict can't be retried.
+/// An archived or erased stream refuses an append with any expectation, and the conflict can't be retried.
 pub async fn a_closed_stream_refuses_every_expectation(h: &dyn Harness) {
     let store = h.open().await;
     let (archived, erased) = (stream("archived"), stream("erased"));

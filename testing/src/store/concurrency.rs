@@ -107,7 +107,7 @@ pub async fn several_streams_become_visible_at_once(h: &dyn Harness) {
     reading.await.unwrap();
 }
 
-/// An append whose future is dropped happened entirely or not at all, asking again with its key makes it happen once, and the store goes on.
+/// An append happened entirely or not at all if its future is dropped; a retry with its key makes it happen once, and the store goes on.
 pub async fn a_cancelled_append_is_whole_or_absent(h: &dyn Harness) {
     let instances = instances(h).await;
     let mut random = random();
@@ -182,7 +182,7 @@ pub async fn no_append_lands_after_its_stream_was_archived(h: &dyn Harness) {
     }
 }
 
-/// Writers of one hot stream that decide again with what a conflict tells them all get through.
+/// Writers of one hot stream all get through if they decide again on the events of a conflict.
 pub async fn writers_of_a_hot_stream_all_get_through(h: &dyn Harness) {
     let instances = instances(h).await;
     let rounds = scaled(h, 10);

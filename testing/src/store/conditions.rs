@@ -10,7 +10,7 @@ use super::support::*;
 
 const WRITERS: usize = 24;
 
-/// Of appends whose conditions exclude each other exactly one wins.
+/// Exactly one of several racing appends wins if their conditions exclude each other.
 pub async fn of_racing_conditions_that_overlap_exactly_one_wins(h: &dyn Harness) {
     let instances = instances(h).await;
     for round in 0..scaled(h, 20) {
@@ -34,7 +34,7 @@ pub async fn of_racing_conditions_that_overlap_exactly_one_wins(h: &dyn Harness)
     }
 }
 
-/// Appends whose conditions have nothing in common never conflict, however many there are at once.
+/// Appends with disjoint conditions never conflict, however many there are at once.
 pub async fn disjoint_conditions_never_conflict(h: &dyn Harness) {
     let instances = instances(h).await;
     let rounds = scaled(h, 20);
@@ -128,7 +128,7 @@ pub async fn conditions_on_disjoint_categories_never_conflict(h: &dyn Harness) {
     .await;
 }
 
-/// Reads what a query selects, then appends on the condition that it selects nothing newer. The event tells both.
+/// Reads the events of a query, then appends on the condition that it selects nothing newer. The event tells both.
 async fn judged(store: &dyn Store, query: Query, which: usize, event: EventData) -> bool {
     let last = ReadAll { direction: Direction::Backward, limit: Some(1), ..ReadAll::new(query.clone()) };
     let after = collect_all(store, last).await.first().map_or(Position::START, |event| event.position);

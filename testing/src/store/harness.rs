@@ -13,7 +13,7 @@ use crate::FaultyStore;
 /// How long a promise may take before it counts as stuck.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A store under test, empty at first. Each test gets one of its own; what it owns (a directory, a database) goes
+/// A store under test, empty at first. Each test gets one of its own; its resources (a directory, a database) go
 /// when it is dropped.
 #[async_trait]
 pub trait Harness: Send + Sync {
@@ -66,14 +66,14 @@ pub struct Capabilities {
 
 fn declared(capability: bool, what: &str) -> bool {
     if !capability {
-        // Straight to standard error: the test harness hides what a passing test prints.
+        // Straight to standard error: the test harness hides the output of a passing test.
         let test = std::thread::current().name().unwrap_or_default().to_owned();
         let _ = writeln!(std::io::stderr(), "NOT TESTED, not declared by this store: {what} ({test})");
     }
     capability
 }
 
-/// Runs one promise against one store, on a runtime of its own. What [`store_suite!`](crate::store_suite) expands to.
+/// Runs one promise against one store, on a runtime of its own. [`store_suite!`](crate::store_suite) expands to calls of it.
 ///
 /// # Panics
 /// If the promise does not hold, or takes longer than two minutes.

@@ -20,8 +20,8 @@ fn repeated(first: &Appended) -> Appended {
     Appended { repeated: true, ..first.clone() }
 }
 
-/// The same key and content again: the first outcome, marked as repeated, and nothing is added, even if what the
-/// request expects no longer holds.
+/// The same key and content again: the first outcome, marked as repeated, and nothing is added, even if the
+/// expectation of the request no longer holds.
 pub async fn a_repeated_key_returns_the_first_outcome(h: &dyn Harness) {
     let store = h.open().await;
     let first = store.append(request("k")).await.unwrap();

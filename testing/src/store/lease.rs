@@ -33,8 +33,8 @@ pub async fn a_released_lease_is_free(h: &dyn Harness) {
     assert!(Lease::acquire(store, "l", "node 2", LONG).await.unwrap().token() > token);
 }
 
-/// A holder that was paused for longer than its lease is told so, and its token is behind the next holder's; what it
-/// would still write against the state it knew is refused.
+/// A holder that was paused for longer than its lease is told so, and its token is behind the next holder's; its late
+/// writes against the state it knew are refused.
 pub async fn a_paused_holder_is_fenced_off(h: &dyn Harness) {
     let (store, other) = (h.open().await, h.open().await);
     let mut paused = Lease::acquire(store.clone(), "l", "node 1", SHORT).await.unwrap();

@@ -178,7 +178,7 @@ pub async fn closing_finishes_the_appends_under_way(h: &dyn Harness) {
     }
 }
 
-/// The time limit for an answer of a store whose runtime has ended.
+/// The time limit for an answer of a store after its runtime has ended.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Opens the store in a runtime of its own.

@@ -1,4 +1,4 @@
-//! The conformance suite of stores: what every store promises, one named test each.
+//! The conformance suite of stores: the promises of every store, one named test each.
 //!
 //! A store shows how to open it ([`Harness`]) and lists the whole suite with one macro,
 //! [`store_suite!`](crate::store_suite):
@@ -40,7 +40,7 @@
 //!
 //! Every promise is an ordinary async function over a [`Harness`], so a single one can also be called from a test of
 //! your own. A promise that a store can't give is declared in its [`Capabilities`]: the test then says on standard
-//! error what was not tested, whether it passes or not.
+//! error that the promise was not tested, whether it passes or not.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite of tests reports by panicking")]
 

@@ -60,7 +60,7 @@ fn ranges() -> impl Iterator<Item = ReadStream> {
     })
 }
 
-/// Every combination of bounds, direction and limit gives what it says, also once the stream is archived.
+/// Every combination of bounds, direction and limit selects the right events, also once the stream is archived.
 pub async fn a_stream_is_read_between_any_bounds(h: &dyn Harness) {
     let store = h.open().await;
     fill(&*store, &stream("before"), 3).await;

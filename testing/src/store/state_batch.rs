@@ -166,7 +166,7 @@ pub async fn overlapping_batches_in_any_order_all_get_through(h: &dyn Harness) {
     }
 }
 
-/// A batch whose future is dropped at any point is there wholly or not at all, and the store works on.
+/// A batch is there wholly or not at all if its future is dropped, at any point, and the store works on.
 pub async fn a_cancelled_batch_is_whole_or_absent(h: &dyn Harness) {
     let store = h.open().await;
     let mut random = random();

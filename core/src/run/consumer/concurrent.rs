@@ -1,4 +1,4 @@
-//! A consumer whose sink handles items one by one, many at once: source, lanes, policy, sink, watermark.
+//! A consumer with a sink that handles items one by one, many at once: source, lanes, policy, sink, watermark.
 
 use std::error::Error;
 
@@ -92,12 +92,14 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
             run.end(ended);
         }
         run.advance();
-        run.settle(source).await;
+        if run.settle(source, &mut running).await {
+            idle = false;
+        }
         if let Some(outcome) = run.outcome(running.is_empty()) {
             break outcome;
         }
         if storing.is_none() && run.has_mark() && run.due <= Instant::now() {
-            storing = run.store(source, keeper).await;
+            storing = run.store(source, keeper);
         }
         if !idle {
             continue;
@@ -124,7 +126,7 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
         };
         let _ = tokio::time::timeout(GRACE, rest).await;
         run.advance();
-        run.settle(source).await;
+        run.settle(source, &mut running).await;
     }
     if let Some(storing) = storing {
         run.stored(storing.await);

@@ -1,4 +1,4 @@
-//! The marks of consumers whose sink has no transaction: entries of the state store, moved by compare-and-set.
+//! The marks of consumers with a non-transactional sink: entries of the state store, moved by compare-and-set.
 
 use std::sync::Arc;
 

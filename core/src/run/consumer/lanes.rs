@@ -1,4 +1,4 @@
-//! Lanes: order within a lane, many lanes at once; and the window, whose done prefix is the watermark.
+//! Lanes: order within a lane, many lanes at once; and the window: the end of its done prefix is the watermark.
 
 use std::collections::{HashMap, VecDeque};
 

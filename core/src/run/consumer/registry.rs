@@ -12,7 +12,7 @@ use crate::run::process_status::RunningProcess;
 use crate::telemetry::ConsumerMetrics;
 use crate::{Check, Position};
 
-/// The consumers whose owner holds them. One that has stopped stays until it is dropped.
+/// The consumers held by their owner. One that has stopped stays until it is dropped.
 #[derive(Default)]
 pub(crate) struct Registry {
     /// The names of the consumers that keep their checkpoints in the store's state.
@@ -56,7 +56,7 @@ impl Registry {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).push((owner, process));
     }
 
-    /// The processes whose owner holds them.
+    /// The processes held by their owner.
     pub(crate) fn processes(&self) -> Vec<Arc<dyn RunningProcess>> {
         let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
         processes.retain(|(owner, _)| owner.strong_count() > 0);

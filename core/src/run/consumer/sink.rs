@@ -1,9 +1,10 @@
 //! Sinks: they handle the items of a consumer.
 
+use std::any::Any;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::BoxError;
+use crate::{BoxError, RecordedEvent};
 
 /// Handles the items of a [`Source`](crate::Source), one at a time in each lane and many lanes at once.
 ///
@@ -58,6 +59,11 @@ pub trait Sink: Send + Sync + 'static {
     /// # Cancel safety
     /// The call is dropped at a shutdown that lasts too long, and after [`time_limit`](Self::time_limit).
     fn take(&self, item: &Self::Item) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// The event of a store that the item is, or follows from. The item is then handled in the event's trace.
+    fn event<'i>(&self, item: &'i Self::Item) -> Option<&'i RecordedEvent> {
+        (item as &dyn Any).downcast_ref()
+    }
 
     /// How long [`take`](Self::take) may last. Then it is dropped and tried again. 30 seconds unless defined.
     fn time_limit(&self) -> Duration {

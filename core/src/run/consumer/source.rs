@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
+use std::pin::Pin;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -127,8 +128,8 @@ pub trait Source: Sized + Send + 'static {
     }
 
     /// Completes a mark before it is stored, for example with data that only the store has. After a failure it is tried again
-    /// while items go on.
-    fn complete(&mut self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send {
+    /// while items go on. It runs beside the items that are being handled, so it holds nothing of the source.
+    fn complete(&self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send + 'static {
         async { Ok(mark) }
     }
 
@@ -158,6 +159,10 @@ pub(crate) async fn settle<S: Source>(source: &mut S, tickets: Vec<S::Ticket>) -
 }
 
 /// Completes a mark within the source's time limit.
-pub(crate) async fn complete<S: Source>(source: &mut S, mark: S::Mark) -> Result<S::Mark, BoxError> {
-    bounded_call("`Source::complete`", source.time_limit(), source.complete(mark)).await
+pub(crate) fn complete<S: Source>(source: &S, mark: S::Mark) -> Completing<S::Mark> {
+    let (limit, completing) = (source.time_limit(), source.complete(mark));
+    Box::pin(async move { bounded_call("`Source::complete`", limit, completing).await })
 }
+
+/// A mark that is being completed.
+pub(crate) type Completing<M> = Pin<Box<dyn Future<Output = Result<M, BoxError>> + Send>>;

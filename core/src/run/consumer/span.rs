@@ -1,7 +1,5 @@
 //! The spans in which events are handled: of a projection's transaction, or of one item.
 
-use std::any::Any;
-
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -49,8 +47,7 @@ pub(crate) fn batch_span<'e>(
 }
 
 /// The span of one item. If that is an event of a store, the span belongs to the event's trace.
-pub(crate) fn item_span(frame: &Frame, item: &dyn Any, retries: usize) -> Span {
-    let event: Option<&RecordedEvent> = item.downcast_ref();
+pub(crate) fn item_span(frame: &Frame, event: Option<&RecordedEvent>, retries: usize) -> Span {
     let (position, event_type) =
         (event.map(|event| event.position.get()), event.map(|event| tracing::field::display(&event.data.event_type)));
     let span = match frame.kind {

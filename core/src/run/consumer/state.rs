@@ -1,7 +1,10 @@
 //! The state of one run of a consumer in lanes: deliveries, watermark, failures.
 
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::failure::{Class, GaveUp, MarkNotStored, classify, describe};
@@ -162,14 +165,20 @@ impl<'c, S: Source> Run<'c, S> {
         self.unstored = moved.mark.or(self.unstored.take());
     }
 
-    /// Tells the source of the items that were handled.
-    pub(crate) async fn settle(&mut self, source: &mut S) {
+    /// Tells the source of the items that were handled, while others are being handled. Returns whether one of these ended
+    /// meanwhile.
+    pub(crate) async fn settle(
+        &mut self,
+        source: &mut S,
+        running: &mut FuturesUnordered<impl Future<Output = Ended<S>>>,
+    ) -> bool {
         if self.settled.is_empty() || self.unsettled {
-            return;
+            return false;
         }
         let settled = std::mem::take(&mut self.settled);
         let items = settled.len() as u64;
-        match source::settle(source, settled).await {
+        let (outcome, ended) = beside(running, source::settle(source, settled)).await;
+        match outcome {
             // A source without marks and tickets can't know that an item was handled.
             Ok(()) if !self.marked && size_of::<S::Ticket>() > 0 => self.recovery.settled(items),
             Ok(()) => {}
@@ -178,6 +187,9 @@ impl<'c, S: Source> Run<'c, S> {
                 self.source_failed(error);
             }
         }
+        let any = !ended.is_empty();
+        ended.into_iter().for_each(|ended| self.end(ended));
+        any
     }
 
     /// The outcome, if the run is over. `drained`: no item is being handled.
@@ -192,17 +204,17 @@ impl<'c, S: Source> Run<'c, S> {
     }
 
     /// Begins to store the watermark.
-    pub(crate) async fn store(&mut self, source: &mut S, keeper: &Keeper) -> Option<Storing<S::Mark>> {
+    pub(crate) fn store(&mut self, source: &S, keeper: &Keeper) -> Option<Storing<S::Mark>> {
         let again = self.again.take();
         let repeated = again.is_some();
         let mark = again.or_else(|| self.unstored.take())?;
         if !repeated {
             self.recovery.storing();
         }
-        let completed = source::complete(source, mark.clone()).await;
+        let completing = source::complete(source, mark.clone());
         let (keeper, filter, revision) = (keeper.clone(), self.filter.clone(), self.revision);
         Some(Box::pin(async move {
-            let put = async { keeper.put(filter, Some(completed?), revision, repeated).await };
+            let put = async { keeper.put(filter, Some(completing.await?), revision, repeated).await };
             put.await.map_err(|error| (mark, error))
         }))
     }
@@ -243,7 +255,7 @@ impl<'c, S: Source> Run<'c, S> {
     /// The end: stores the last watermark, once.
     pub(crate) async fn finish(mut self, source: &mut S, keeper: &Keeper) -> Result<(), BoxError> {
         while self.failed.is_none()
-            && let Some(storing) = self.store(source, keeper).await
+            && let Some(storing) = self.store(source, keeper)
         {
             // A watermark that can't be stored is repeated work, no reason to hide why the consumer ends.
             match storing.await {
@@ -256,5 +268,22 @@ impl<'c, S: Source> Run<'c, S> {
             }
         }
         self.failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Does this while items are being handled. Each wait of the loop goes on with them: an item that is not polled may hold a
+/// connection for which the loop itself waits in line.
+async fn beside<T, I>(
+    running: &mut FuturesUnordered<impl Future<Output = I>>,
+    work: impl Future<Output = T>,
+) -> (T, Vec<I>) {
+    let mut work = pin!(work);
+    let mut ended = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, ended),
+            Some(item) = running.next() => ended.push(item),
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! The source of a store's events: a subscription whose interruptions are the consumer's.
+//! The source of a store's events: a subscription that ends with the error of an interruption, so that the consumer handles it.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -67,12 +68,14 @@ impl Source for StoreSource {
     }
 
     /// Asks the store for the event at the position, unless the mark names it.
-    async fn complete(&mut self, mark: Checkpoint) -> Result<Checkpoint, BoxError> {
-        if mark.event.is_some() || mark.position == Position::START {
-            return Ok(mark);
+    fn complete(&self, mark: Checkpoint) -> impl Future<Output = Result<Checkpoint, BoxError>> + Send + 'static {
+        let known = mark.event.is_some() || mark.position == Position::START;
+        let asks = (!known).then(|| (Arc::clone(&self.store), self.reader.clone()));
+        async move {
+            let Some((store, reader)) = asks else { return Ok(mark) };
+            let event = compare(&*store, &reader, &mark).await?;
+            Ok(Checkpoint { event, ..mark })
         }
-        let event = compare(&*self.store, &self.reader, &mark).await?;
-        Ok(Checkpoint { event, ..mark })
     }
 
     fn position(mark: &Checkpoint) -> Position {

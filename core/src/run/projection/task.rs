@@ -118,7 +118,7 @@ where
 
     /// The checkpoint at the end of a batch. If the store is unavailable, the checkpoint of the batch's last event.
     async fn target(&mut self, from: Checkpoint, batch: &Batch) -> Result<Checkpoint, BoxError> {
-        let to = match source::complete(&mut self.source, batch.to).await {
+        let to = match source::complete(&self.source, batch.to).await {
             Err(error) if classify(&*error) == Class::Transient => match batch.events.last() {
                 Some(last) => self.model.at(last, batch.to),
                 None => from,
@@ -132,7 +132,7 @@ where
     async fn leave(&mut self, checkpoint: Checkpoint, position: Position) -> Result<(), BoxError> {
         if position > checkpoint.position {
             let to = Checkpoint { position, event: None, ..checkpoint };
-            let to = source::complete(&mut self.source, to).await?;
+            let to = source::complete(&self.source, to).await?;
             self.model.transact(checkpoint, &[], to).await?;
         }
         Ok(())

@@ -1,0 +1,37 @@
+//! Customers at their desks: their answers to invoices. They are no part of the shop; the rule stands in for them.
+
+use recount::{BoxError, Commands, Event, Reaction, RecordedEvent};
+
+use crate::order::CancelOrder;
+use crate::payment::{PayInvoice, PaymentEvent};
+use crate::rule::{self, Answer};
+
+/// The letters that customers get.
+#[derive(Event, Clone, Debug)]
+#[event(union)]
+pub enum Letter {
+    #[event(only(Invoiced))]
+    Payment(PaymentEvent),
+}
+
+/// Hears of an invoice, and pays it, or cancels the order, or does nothing.
+pub struct Customers;
+
+impl Reaction for Customers {
+    type Event = Letter;
+
+    fn name(&self) -> &str {
+        "customers"
+    }
+
+    async fn on(&self, letter: &Letter, _: &RecordedEvent) -> Result<Commands, BoxError> {
+        let Letter::Payment(PaymentEvent::Invoiced { order, .. }) = letter else { return Ok(Commands::none()) };
+        let order = order.clone();
+        Ok(match rule::answer_to_invoice(&order) {
+            // An invoice that was closed meanwhile can't be paid any more: that is an answer, too.
+            Answer::Pays => Commands::send(PayInvoice { order }).refusal_is_done(),
+            Answer::Cancels => Commands::send(CancelOrder { order }),
+            Answer::Silent => Commands::none(),
+        })
+    }
+}
