@@ -109,7 +109,7 @@ impl<P: Process> Source for Inputs<P> {
             let arrivals = arrivals::<P>(item)?;
             // The mark is reached when the last instance has taken the input.
             let last = arrivals.len().saturating_sub(1);
-            let marks = (0..arrivals.len()).map(|index| mark.clone().filter(|_| index == last));
+            let marks = (0..arrivals.len()).map(|index| mark.filter(|_| index == last));
             let items = arrivals.into_iter().zip(marks).map(|(item, mark)| Delivered::Item {
                 lane: Lane::of(&item.instance),
                 item,
