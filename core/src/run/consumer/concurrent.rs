@@ -129,7 +129,7 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
         run.settle(source, &mut running).await;
     }
     if let Some(storing) = storing {
-        run.stored(storing.await);
+        run.stored(source::beside(source, storing).await);
     }
     let finished = run.finish(source, keeper).await;
     outcome.and(finished)

@@ -2,14 +2,14 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Filter;
-use super::failure::bounded_call;
+use super::failure::{bounded_call, guarded};
 use crate::{BoxError, Position};
 
 /// The order of items: the items of one lane are handled one after the other, the items of different lanes at once.
@@ -166,3 +166,17 @@ pub(crate) fn complete<S: Source>(source: &S, mark: S::Mark) -> Completing<S::Ma
 
 /// A mark that is being completed.
 pub(crate) type Completing<M> = Pin<Box<dyn Future<Output = Result<M, BoxError>> + Send>>;
+
+/// Does the last work of a consumer while its source is still polled: a read that is not polled may hold a connection for
+/// which the work waits in line. The deliveries count for nothing; they come again after the next start.
+pub(crate) async fn beside<S: Source, T>(source: &mut S, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut works = true;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            delivered = guarded(source.next()), if works => works = delivered.is_ok(),
+        }
+    }
+}

@@ -258,7 +258,7 @@ impl<'c, S: Source> Run<'c, S> {
             && let Some(storing) = self.store(source, keeper)
         {
             // A watermark that can't be stored is repeated work, no reason to hide why the consumer ends.
-            match storing.await {
+            match source::beside(source, storing).await {
                 Err((_, error)) if classify(&*error) != Class::Elsewhere => {
                     let (frame, error) = (self.frame, describe(&*error));
                     tracing::warn!(kind = %frame.kind, name = %frame.name, %error, "the last checkpoint was not stored");
