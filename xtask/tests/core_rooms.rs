@@ -12,6 +12,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("telemetry", &["store", "domain"]),
     ("dispatch", &["store", "domain", "telemetry"]),
     ("run", &["store", "domain", "dispatch", "telemetry"]),
+    ("process", &["store", "domain", "dispatch", "run", "telemetry"]),
     ("redact", &[]),
 ];
 
