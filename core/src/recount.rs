@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::Schema;
 
 use crate::dispatch::{Decide, Dispatch, DispatchJson, Engine, EngineSettings, Load, Retry, Route};
+use crate::domain::names::CheckedNames;
 use crate::health::StoreProbe;
 use crate::run::Registry;
 use crate::store::sweep_keys;
@@ -205,6 +206,7 @@ impl RecountBuilder {
             let (name, route) = ((A::NAME, route.name), Route::new(route));
             self.engine.routes.entry(name).and_modify(|known| known.meet(A::NAME, &route)).or_insert(route);
         }
+        self.engine.claims.push(CheckedNames::claim_aggregate::<A>);
         self
     }
 

@@ -75,6 +75,7 @@ impl MemoryStore {
 #[async_trait]
 impl StateStore for MemoryStore {
     async fn now(&self) -> Result<Timestamp, StoreError> {
+        let _open = self.state()?;
         Ok(clock::now())
     }
 

@@ -8,7 +8,7 @@ use super::route::Routes;
 use super::{Retry, snapshot};
 use crate::domain::names::CheckedNames;
 use crate::telemetry::Metrics;
-use crate::{Aggregate, StateError, Store, StoreError, Timestamp, TraceContext};
+use crate::{Aggregate, NameCollision, StateError, Store, StoreError, Timestamp, TraceContext};
 
 /// Tells the time. Handlers see it as [`Context::now`](crate::Context::now).
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -28,6 +28,9 @@ pub(crate) struct Engine {
     pub(crate) background: Background,
 }
 
+/// Claims the names of a registered aggregate.
+pub(crate) type Claim = fn(&CheckedNames) -> Result<(), NameCollision>;
+
 /// Settings of an [`Engine`].
 pub(crate) struct EngineSettings {
     /// The capacity of the cache.
@@ -35,6 +38,8 @@ pub(crate) struct EngineSettings {
     pub(crate) retry: Retry,
     pub(crate) clock: Clock,
     pub(crate) routes: Routes,
+    /// Claims the names of the registered aggregates.
+    pub(crate) claims: Vec<Claim>,
     pub(crate) trace_context: Option<Arc<dyn TraceContext>>,
 }
 
@@ -45,6 +50,7 @@ impl Default for EngineSettings {
             retry: Retry::default(),
             clock: Arc::new(Timestamp::now),
             routes: Routes::new(),
+            claims: Vec::new(),
             trace_context: None,
         }
     }
@@ -52,8 +58,12 @@ impl Default for EngineSettings {
 
 impl Engine {
     pub(crate) fn new(store: Arc<dyn Store>, settings: EngineSettings) -> Self {
-        let EngineSettings { warm_aggregates, retry, clock, routes, trace_context } = settings;
+        let EngineSettings { warm_aggregates, retry, clock, routes, claims, trace_context } = settings;
         let names = CheckedNames::beside(store.names());
+        for claim in claims {
+            // A collision is reported to the caller that uses the aggregate.
+            drop(claim(&names));
+        }
         let metrics = Arc::new(Metrics::new(store.kind(), &store.waits()));
         let cache = WarmCache::new(warm_aggregates, Arc::clone(&metrics));
         let background = Background::default();

@@ -41,7 +41,10 @@ pub(crate) enum What<P: Process> {
         input: Option<Position>,
         error: Arc<str>,
     },
-    Resume,
+    /// The halt that this version of the stream began is over.
+    Resume {
+        parked: u64,
+    },
     /// All of so many requests are undone.
     Compensated {
         requests: usize,
@@ -87,7 +90,7 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
             What::Refusal { .. } => "refusal",
             What::Timer(_) => "timer",
             What::Park { .. } => "park",
-            What::Resume => "resume",
+            What::Resume { .. } => "resume",
             What::Compensated { .. } => "compensated",
         }
     }
@@ -166,6 +169,10 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 let why = Why::Timer { timer: text, generation, due };
                 step(why, &|| instance.state.due(&timer, &Moment::new(due)))
             }
+            // Another program has handled the input meanwhile.
+            What::Park { input: Some(input), .. } if *input <= ledger.last && !ledger.held.contains(input) => {
+                Err(NoStep::Duplicate)
+            }
             What::Park { input, error } => match &ledger.parked {
                 Some(halt) if halt.error == *error && !halt.redriven => Err(NoStep::Duplicate),
                 _ => one(Record::Parked(ParkedRecord {
@@ -173,14 +180,16 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                     error: error.to_string(),
                 })),
             },
-            What::Resume if ledger.parked.is_some() => one(Record::Resumed(ResumedRecord {})),
+            What::Resume { parked } if ledger.parked.as_ref().is_some_and(|halt| halt.version == *parked) => {
+                one(Record::Resumed(ResumedRecord {}))
+            }
             What::Compensated { requests } if ledger.mode == Mode::Compensating => {
                 if ledger.requests.len() != *requests {
                     return Err(NoStep::Stale);
                 }
                 one(Record::Compensated(CompensatedRecord {}))
             }
-            What::Resume | What::Compensated { .. } => Err(NoStep::Duplicate),
+            What::Resume { .. } | What::Compensated { .. } => Err(NoStep::Duplicate),
         }
     }
 }

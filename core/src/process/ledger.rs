@@ -54,6 +54,8 @@ pub(crate) struct Halt {
     pub(crate) error: Arc<str>,
     /// An operator has ordered to try again.
     pub(crate) redriven: bool,
+    /// The version of the event that parked the instance last. An end of the halt is for one such event.
+    pub(crate) version: u64,
 }
 
 /// A compensation that can't go on.
@@ -97,7 +99,8 @@ impl Ledger {
             Record::Parked(parked) => {
                 // The inputs from the first failure on wait, even if others fail meanwhile.
                 let first = self.parked.as_ref().map_or(parked.position, |halt| halt.position.min(parked.position));
-                self.parked = Some(Halt { position: first, error: parked.error.as_str().into(), redriven: false });
+                let (error, version) = (parked.error.as_str().into(), self.version);
+                self.parked = Some(Halt { position: first, error, redriven: false, version });
             }
             Record::Redrive(_) => {
                 self.stuck = None;

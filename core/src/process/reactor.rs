@@ -93,7 +93,7 @@ impl<P: Process> Source for Inputs<P> {
         self.ready.clear();
         let after = match after {
             Some(after) => after,
-            None => start_of(&*self.desk.engine.store, P::NAME, self.start).await?.into(),
+            None => start_of::<P>(&*self.desk.engine.store, self.start).await?.into(),
         };
         self.events.open(Some(after)).await
     }
@@ -235,7 +235,9 @@ impl<P: Process> Reactor<P> {
                 return Ok(());
             }
         }
-        if let Err(NoStep::Failed(error)) = self.desk.decide(instance, What::Resume, &metadata).await? {
+        if let Err(NoStep::Failed(error)) =
+            self.desk.decide(instance, What::Resume { parked: halt.version }, &metadata).await?
+        {
             self.desk.park(instance, None, &error, &metadata).await?;
         }
         Ok(())

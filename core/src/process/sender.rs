@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 
 use super::counts::RequestEnd;
 use super::desk::{Desk, is_closed, request_key};
+use super::ledger::{Ledger, Mode};
 use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, types};
 use super::{Process, ProcessCommand, timers};
 use crate::dispatch::Request;
@@ -72,7 +73,8 @@ impl<P: Process> Sender<P> {
         match Record::decode(data.event_type.as_str(), data.schema_version, &data.payload)? {
             Record::Step(step) => self.step(errand, &step).await,
             Record::Resumed(_) => self.resume(errand).await,
-            Record::Redrive(_) | Record::Resolved(_) => self.compensate(errand).await,
+            Record::Redrive(_) => self.redrive(errand).await,
+            Record::Resolved(_) => self.compensate(errand).await,
             _ => Ok(()),
         }
     }
@@ -119,6 +121,17 @@ impl<P: Process> Sender<P> {
         }
     }
 
+    /// An operator has ordered to try again. The commands that wait are sent before those of the steps that follow from the
+    /// inputs that wait: these steps come later in the stream.
+    async fn redrive(&self, errand: Errand<'_>) -> Result<(), BoxError> {
+        let loaded = self.desk.load_or_park(&errand.instance(), &errand.metadata()).await?;
+        let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
+        if ledger.mode == Mode::Compensating {
+            return self.compensate(errand).await;
+        }
+        self.send_open(errand, &ledger).await
+    }
+
     /// An instance was parked and goes on: its commands and timers may be missing.
     async fn resume(&self, errand: Errand<'_>) -> Result<(), BoxError> {
         let instance = errand.instance();
@@ -129,6 +142,11 @@ impl<P: Process> Sender<P> {
         if !ledger.sends() {
             return self.compensate(errand).await;
         }
+        self.send_open(errand, &ledger).await
+    }
+
+    /// Sends the commands of all steps that may have no outcome, in order. Commands with an outcome repeat it.
+    async fn send_open(&self, errand: Errand<'_>, ledger: &Ledger) -> Result<(), BoxError> {
         for (request, settled) in &ledger.requests {
             if let Some(command) = request.command.as_ref().filter(|_| !settled.refused && !settled.withdrawn)
                 && !self.request(errand, request.id, command).await?

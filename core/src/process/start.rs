@@ -3,9 +3,11 @@
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::Process;
+use crate::store::RESERVED;
 use crate::{
-    Append, AppendError, BoxError, EventData, EventType, ExpectedVersion, Position, ReadStream, Store, StoreError,
-    StreamId, codec,
+    Append, AppendError, BoxError, Event, EventData, EventType, ExpectedVersion, Position, Query, ReadAll, ReadStream,
+    Store, StoreError, StreamId, codec,
 };
 
 /// The events that a new process hears. It counts only the first time that the process is started on a store: the
@@ -30,11 +32,16 @@ struct Started {
 }
 
 /// The position behind which the process hears events. The first caller decides.
-pub(super) async fn start_of(store: &dyn Store, process: &str, start: StartAt) -> Result<Position, BoxError> {
+///
+/// # Errors
+/// The store fails, or other streams than those of the process have its name: they would be damaged.
+pub(super) async fn start_of<P: Process>(store: &dyn Store, start: StartAt) -> Result<Position, BoxError> {
+    let process = P::NAME;
     let stream = StreamId::new(CATEGORY, process)?;
     if let Some(after) = recorded(store, &stream).await? {
         return Ok(after);
     }
+    free::<P>(store).await?;
     let after = match start {
         StartAt::Now => store.head().await?,
         StartAt::Beginning => Position::START,
@@ -49,6 +56,21 @@ pub(super) async fn start_of(store: &dyn Store, process: &str, start: StartAt) -
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes sure that no stream of another kind has the category of the process.
+async fn free<P: Process>(store: &dyn Store) -> Result<(), BoxError> {
+    let read = ReadAll { limit: Some(1), ..ReadAll::new(Query::category(P::NAME)) };
+    let Some(first) = store.read_all(read).next().await.transpose()? else { return Ok(()) };
+    let (stream, event_type) = (&first.stream, &first.data.event_type);
+    let facts = P::Fact::variants();
+    let mut known = facts.iter().flat_map(|fact| std::iter::once(&fact.event_type).chain(fact.aliases));
+    if event_type.as_str().starts_with(RESERVED) || known.any(|known| *known == event_type.as_str()) {
+        return Ok(());
+    }
+    let error =
+        format!("stream {stream} has an event {event_type}, so `{}` is no name for a process: rename it", P::NAME);
+    Err(error.into())
 }
 
 async fn recorded(store: &dyn Store, stream: &StreamId) -> Result<Option<Position>, BoxError> {

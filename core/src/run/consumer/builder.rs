@@ -118,7 +118,13 @@ impl ConsumersBuilder {
         let store = Arc::clone(&self.engine.store);
         let start: Start = Box::new(move |frame, on_change| {
             let key = Keeper::key(frame.kind, &frame.name)?;
-            let keeper = Keeper { store, consumer: frame.title(), key, on_change: Some(on_change) };
+            let keeper = Keeper {
+                store,
+                consumer: frame.title(),
+                key,
+                on_change: Some(on_change),
+                shared: frame.kind == ConsumerKind::Process,
+            };
             let (source, sink) = parts(&frame)?;
             Ok(Box::pin(supervise(frame.clone(), Concurrent::new(frame, source, sink, keeper))))
         });

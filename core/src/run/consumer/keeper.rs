@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::failure::MovedElsewhere;
 use super::filter::{Filter, FilterChange, FilterChanged, Verdict, verdict};
 use super::source::Source;
 use crate::{BoxError, ExpectedRevision, Namespace, Position, StateError, StateKey, Store, StoreError};
+
+/// How often a shared mark is moved again after other runners have moved it.
+const SHARED_ATTEMPTS: usize = 8;
 
 /// Stores the marks of one consumer.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ pub(crate) struct Keeper {
     pub(crate) key: StateKey,
     /// `None` once the checkpoint was opened: the choice is made once.
     pub(crate) on_change: Option<FilterChange>,
+    /// Several runners may move the mark: everything up to each mark is handled, so the greatest is kept.
+    pub(crate) shared: bool,
 }
 
 /// The stored form.
@@ -70,30 +74,47 @@ impl Keeper {
             Verdict::Adopt => {}
             Verdict::StartOver => (kept.mark, kept.reset) = (None, true),
         }
-        kept.revision = self.put(filter.clone(), kept.mark.clone(), kept.revision, false).await?;
+        kept.revision = self.put::<S>(filter.clone(), kept.mark.clone(), kept.revision, false).await?;
         Ok(kept)
     }
 
     /// Moves the mark, unless another runner has moved it. `repeated`: an earlier attempt failed, and its outcome may be
     /// unknown.
-    pub(crate) async fn put<M: Serialize + DeserializeOwned>(
+    pub(crate) async fn put<S: Source>(
         &self,
         filter: Filter,
-        mark: Option<M>,
-        expected: ExpectedRevision,
+        mark: Option<S::Mark>,
+        mut expected: ExpectedRevision,
         repeated: bool,
     ) -> Result<ExpectedRevision, BoxError> {
-        let value: Bytes = serde_json::to_vec(&Stored { mark, filter })?.into();
-        match self.store.put(&self.key, value.clone(), expected, None).await {
-            Ok(revision) => return Ok(ExpectedRevision::Exact(revision)),
-            Err(StateError::Mismatch { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if repeated
-            && let Some(entry) = self.store.get(&self.key).await?
-            && entry.value == value
-        {
-            return Ok(ExpectedRevision::Exact(entry.revision));
+        let own = mark.as_ref().map_or(Position::START, S::position);
+        let stored = Stored { mark, filter };
+        let value: Bytes = serde_json::to_vec(&stored)?.into();
+        for _ in 0..SHARED_ATTEMPTS {
+            match self.store.put(&self.key, value.clone(), expected, None).await {
+                Ok(revision) => return Ok(ExpectedRevision::Exact(revision)),
+                Err(StateError::Mismatch { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !repeated && !self.shared {
+                break;
+            }
+            let Some(entry) = self.store.get(&self.key).await? else { break };
+            let revision = ExpectedRevision::Exact(entry.revision);
+            if repeated && entry.value == value {
+                return Ok(revision);
+            }
+            let other: Stored<S::Mark> = match serde_json::from_slice(&entry.value) {
+                Ok(other) if self.shared => other,
+                _ => break,
+            };
+            if other.filter.id() != stored.filter.id() {
+                break;
+            }
+            if other.mark.as_ref().is_some_and(|mark| S::position(mark) >= own) {
+                return Ok(revision);
+            }
+            expected = revision;
         }
         Err(MovedElsewhere { consumer: self.consumer.clone() }.into())
     }

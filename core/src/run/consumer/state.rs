@@ -214,7 +214,7 @@ impl<'c, S: Source> Run<'c, S> {
         let completing = source::complete(source, mark.clone());
         let (keeper, filter, revision) = (keeper.clone(), self.filter.clone(), self.revision);
         Some(Box::pin(async move {
-            let put = async { keeper.put(filter, Some(completing.await?), revision, repeated).await };
+            let put = async { keeper.put::<S>(filter, Some(completing.await?), revision, repeated).await };
             put.await.map_err(|error| (mark, error))
         }))
     }
