@@ -139,7 +139,7 @@ impl<P: Process> Sink for Alarm<P> {
                 Ok(())
             }
             // It is parked with the timer still set, which is then due again when it is redriven.
-            Err(NoStep::Failed(error)) => self.desk.park(instance, None, &error, &metadata).await,
+            Err(NoStep::Failed(error)) => self.desk.park(instance, None, &error, &metadata).await.map(drop),
             Err(no_step) => {
                 self.desk.counts.no_step(&no_step);
                 Ok(())

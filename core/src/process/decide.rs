@@ -171,7 +171,7 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
             }
             // Another program has handled the input meanwhile.
             What::Park { input: Some(input), .. } if *input <= ledger.last && !ledger.held.contains(input) => {
-                Err(NoStep::Duplicate)
+                Err(NoStep::Stale)
             }
             What::Park { input, error } => match &ledger.parked {
                 Some(halt) if halt.error == *error && !halt.redriven => Err(NoStep::Duplicate),

@@ -78,20 +78,22 @@ impl<P: Process> Desk<P> {
     }
 
     /// Parks the instance, so that its inputs wait for an operator. `input` is the position of the input that failed; none if a
-    /// timer or a command did.
+    /// timer or a command did. Returns whether the instance is parked: another program may have handled the input meanwhile.
     pub(super) async fn park(
         &self,
         instance: &SmolStr,
         input: Option<Position>,
         error: &str,
         metadata: &Metadata,
-    ) -> Result<(), BoxError> {
-        tracing::error!(process = P::NAME, %instance, ?input, error, "the instance is parked until it is redriven");
+    ) -> Result<bool, BoxError> {
         let what = What::Park { input, error: error.into() };
-        if let Err(NoStep::Failed(_)) = self.decide(instance, what, metadata).await? {
-            self.park_unread(instance, input, error, metadata).await?;
+        match self.decide(instance, what, metadata).await? {
+            Err(NoStep::Stale) => return Ok(false),
+            Err(NoStep::Failed(_)) => self.park_unread(instance, input, error, metadata).await?,
+            _ => {}
         }
-        Ok(())
+        tracing::error!(process = P::NAME, %instance, ?input, error, "the instance is parked until it is redriven");
+        Ok(true)
     }
 
     /// Parks an instance with a stream that this program can't read.

@@ -152,6 +152,9 @@ impl Ledger {
             (_, Next::End) => Mode::Ended,
             (_, Next::Run) => Mode::Running,
         };
+        if self.mode == Mode::Ended {
+            self.held.clear();
+        }
     }
 
     fn refused(&mut self, refused: &RefusedRecord) {

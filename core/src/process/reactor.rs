@@ -175,8 +175,7 @@ impl<P: Process> Reactor<P> {
                 }
             }
             Err(NoStep::Failed(error)) => {
-                self.desk.park(instance, Some(position), &error, &metadata).await?;
-                return Ok(false);
+                return Ok(!self.desk.park(instance, Some(position), &error, &metadata).await?);
             }
             Err(no_step) => {
                 self.desk.counts.no_step(&no_step);
@@ -225,7 +224,8 @@ impl<P: Process> Reactor<P> {
         let metadata = Metadata::caused_by(ordered);
         let loaded = self.desk.load_or_park(instance, &metadata).await?;
         let Some(ledger) = loaded.map(|loaded| loaded.ledger) else { return Ok(()) };
-        let Some(halt) = ledger.parked else { return Ok(()) };
+        // An order is about a failure before it. For a later one the inputs behind it are not read here.
+        let Some(halt) = ledger.parked.filter(|halt| halt.version < ordered.version.get()) else { return Ok(()) };
         if ledger.mode != Mode::New && !self.take_held(instance, ledger.held).await? {
             return Ok(());
         }

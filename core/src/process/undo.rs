@@ -31,7 +31,7 @@ impl<P: Process> Sender<P> {
                 // A step added an undo meanwhile.
                 Err(NoStep::Stale) => {}
                 Err(NoStep::Failed(error)) => {
-                    return self.desk.park(&instance, None, &error, &errand.metadata()).await;
+                    return self.desk.park(&instance, None, &error, &errand.metadata()).await.map(drop);
                 }
                 Err(_) => return Ok(()),
             }
