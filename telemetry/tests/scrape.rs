@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::following::{Sums, follow, settled};
+use common::process::run_process;
 use common::*;
 use futures_util::future::join_all;
 use recount_core::{EventStore, IdempotencyKey, METRICS, MetricKind, Position, Recount, Retry, Store};
@@ -183,7 +184,7 @@ fn of(text: &str, kind: &str, name: &str, labels: &[&str]) -> f64 {
 }
 
 /// What consumers did, that they are behind while they fail, and that they gave up.
-async fn consumers_are_shown(recount: &Recount, address: SocketAddr) -> String {
+async fn consumers_are_shown(recount: &Recount, address: SocketAddr) {
     let sums = Arc::new(Sums::default());
     let following = follow(recount, &sums);
     settled(recount, &following).await;
@@ -217,7 +218,6 @@ async fn consumers_are_shown(recount: &Recount, address: SocketAddr) -> String {
     assert_eq!(value(&text, "recount_health", &["check=\"projection:sums\""]), 0.0);
     assert_eq!(value(&text, "recount_health", &["check=\"reaction:taxes\""]), 1.0);
     assert!(!text.contains("geheim"), "{text}");
-    text
 }
 
 /// Each metric of the design is recorded with its labels.
@@ -243,7 +243,11 @@ async fn a_scrape_shows_every_metric() {
     // Before the consumers, which add to it.
     let server = serving(&recount, &prometheus).await;
     commands_are_shown(&scrape(server.address()).await, directory.path().to_str().unwrap());
-    let text = consumers_are_shown(&recount, server.address()).await;
+    consumers_are_shown(&recount, server.address()).await;
+    run_process(&Recount::new(MemoryStore::new())).await;
+    let text = scrape(server.address()).await;
+    assert_eq!(value(&text, "recount_process_steps_total", &["process=\"buying\"", "trigger=\"timer\""]), 1.0);
+    assert_eq!(value(&text, "recount_process_requests_total", &["command=\"sell\"", "outcome=\"undone\""]), 1.0);
     for metric in METRICS {
         let name = shown(metric);
         value(&text, &name, &[]);
