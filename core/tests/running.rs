@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::saving::*;
+use common::script::Unplaced;
 use common::*;
 use recount_core::{
     BoxError, Check, Condition, Delivered, EventStore, InMemory, Lane, Projection, RecordedEvent, Recount, RetryBudget,
@@ -62,26 +63,6 @@ fn model() -> FaultyReadModel<InMemory> {
     FaultyReadModel::new(InMemory::new()).with_time_limit(Duration::from_secs(1000))
 }
 
-/// A source that has nothing, and whose positions are nobody's.
-struct Nothing;
-
-impl Source for Nothing {
-    type Item = u64;
-    type Mark = u64;
-    type Ticket = ();
-
-    async fn open(&mut self, _: Option<u64>) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    async fn next(&mut self) -> Result<Delivered<Self>, BoxError> {
-        if false {
-            return Ok(Delivered::Item { item: 0, lane: Lane(0), ticket: (), mark: None });
-        }
-        std::future::pending().await
-    }
-}
-
 struct Drain;
 
 impl Sink for Drain {
@@ -126,7 +107,7 @@ async fn the_status_tells_what_runs_and_how_far_it_is() {
         .consumers()
         .projection(Arc::clone(&told), model())
         .reaction(Saving::default())
-        .consumer("drain", Nothing, Drain)
+        .consumer("drain", Unplaced, Drain)
         .start();
     settled_but_sinks(&running, &recount).await;
     told.set(HANGS);

@@ -75,6 +75,6 @@ pub(super) fn nothing(idempotency: &Idempotency) -> Append {
 }
 
 /// Whether the append failed because one of its streams is archived or erased. Such a conflict is final.
-pub(super) fn is_closed(error: &AppendError) -> bool {
+pub(crate) fn is_closed(error: &AppendError) -> bool {
     matches!(error, AppendError::Conflict(conflict) if !conflict.can_retry())
 }

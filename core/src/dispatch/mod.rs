@@ -31,6 +31,7 @@ pub use decide::Decide;
 pub use engine::Clock;
 pub(crate) use engine::{Engine, EngineSettings};
 pub use error::{DispatchError, LoadError};
+pub(crate) use kept::is_closed;
 pub use load::Load;
 pub use receipt::Receipt;
 pub use refusal::Refusal;

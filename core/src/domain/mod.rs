@@ -10,6 +10,7 @@ mod json;
 pub(crate) mod loss;
 mod metadata;
 pub(crate) mod names;
+pub(crate) mod panic;
 pub mod shape;
 pub(crate) mod text;
 pub(crate) mod trace;

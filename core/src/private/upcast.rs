@@ -1,10 +1,10 @@
 //! Chains of upcasters: functions that convert old versions of an event to the newest one.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::DeserializeOwned;
 
+use crate::domain::panic::panic_message;
 use crate::{BoxError, DecodeError, codec};
 
 /// The return value of an upcaster: the argument of the next upcaster, or a `Result` with it.
@@ -59,13 +59,8 @@ impl Stored<'_> {
     /// Calls an upcaster. A panic becomes an error of this event, so the task that reads it survives.
     fn call<A, R>(self, function: fn(A) -> R, name: &str, old: A) -> Result<R, DecodeError> {
         catch_unwind(AssertUnwindSafe(|| function(old)))
-            .map_err(|panic| self.failure(name, format!("it panicked: {}", message(&*panic)).into()))
+            .map_err(|panic| self.failure(name, format!("it panicked: {}", panic_message(&*panic)).into()))
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 /// Reads an old version and calls the first function.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use super::Process;
-use super::decide::What;
+use super::decide::OrderKind;
 use super::desk::Desk;
 use super::instance::NoStep;
 use super::record::TimerRecord;
@@ -132,7 +132,7 @@ impl<P: Process> Sink for Alarm<P> {
     async fn take(&self, due: &DueTimer) -> Result<(), BoxError> {
         let DueTimer { instance, timer, late } = due;
         let metadata = Metadata::default();
-        match self.desk.decide(instance, What::Timer(timer.clone()), &metadata).await? {
+        match self.desk.decide(instance, OrderKind::Timer(timer.clone()), &metadata).await? {
             Ok(_) => {
                 self.desk.counts.step("timer");
                 self.desk.counts.metrics().lateness(*late);

@@ -10,7 +10,7 @@ use crate::telemetry::ProcessMetrics;
 pub(crate) struct Counts {
     metrics: ProcessMetrics,
     steps: AtomicU64,
-    /// In the order of [`Counts::place`].
+    /// In the order of the places in [`Counts::no_step`].
     no_steps: [AtomicU64; 7],
     /// In the order of [`RequestEnd`].
     requests: [AtomicU64; 4],

@@ -1,6 +1,5 @@
 //! Decisions of an instance: from an input, a timer or a refusal to the events of a step.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::record::{
 };
 use super::step::{TimerChange, Verdict};
 use super::{Moment, Process, RefusedCommand, Step, Timer, UnknownInstance};
+use crate::domain::panic::panic_message;
 use crate::{AnyCommand, Context, EventId, Position, Refusal, Timestamp};
 
 type Decided<P> = Result<Vec<InstanceEvent<P>>, NoStep>;
@@ -23,11 +23,12 @@ type Decided<P> = Result<Vec<InstanceEvent<P>>, NoStep>;
 #[derive(Clone)]
 pub(crate) struct Order<P: Process> {
     pub(crate) instance: SmolStr,
-    pub(crate) what: What<P>,
+    pub(crate) kind: OrderKind<P>,
 }
 
+/// The kinds of orders.
 #[derive(Clone)]
-pub(crate) enum What<P: Process> {
+pub(crate) enum OrderKind<P: Process> {
     Input(Heard<P>),
     Refusal {
         position: Position,
@@ -85,13 +86,13 @@ pub(crate) enum Turn {
 
 impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
     fn name(&self) -> &'static str {
-        match self.what {
-            What::Input(_) => "input",
-            What::Refusal { .. } => "refusal",
-            What::Timer(_) => "timer",
-            What::Park { .. } => "park",
-            What::Resume { .. } => "resume",
-            What::Compensated { .. } => "compensated",
+        match self.kind {
+            OrderKind::Input(_) => "input",
+            OrderKind::Refusal { .. } => "refusal",
+            OrderKind::Timer(_) => "timer",
+            OrderKind::Park { .. } => "park",
+            OrderKind::Resume { .. } => "resume",
+            OrderKind::Compensated { .. } => "compensated",
         }
     }
 
@@ -119,11 +120,12 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
     fn handle(&self, instance: &Instance<P>, context: &Context<'_>) -> Decided<P> {
         let ledger = &instance.ledger;
         let step = |why: Why, decide: &dyn Fn() -> Step<P>| {
-            let step = catch_unwind(AssertUnwindSafe(decide)).map_err(|panic| NoStep::Failed(panicked(&*panic)))?;
+            let step = catch_unwind(AssertUnwindSafe(decide))
+                .map_err(|panic| NoStep::Failed(format!("the process panicked: {}", panic_message(&*panic))))?;
             events(step, why, ledger, context.version.get())
         };
-        match &self.what {
-            What::Input(heard) => match admit(heard, ledger)? {
+        match &self.kind {
+            OrderKind::Input(heard) => match admit(heard, ledger)? {
                 Admitted::Step => {
                     let (position, event) = (heard.position, heard.event);
                     let event_type = heard.event_type.to_string();
@@ -140,7 +142,7 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                     Ok(held.map(InstanceEvent::Record).collect())
                 }
             },
-            What::Refusal { position, at, refused, redriven } => {
+            OrderKind::Refusal { position, at, refused, redriven } => {
                 let request = may_take(ledger, *position, *redriven)
                     .and_then(|()| ledger.request(refused.request).ok_or(NoStep::Unknown))?;
                 // The compensation finds out about refused requests by itself.
@@ -156,7 +158,7 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 let why = Why::Refusal { position: *position, request: refused.request };
                 step(why, &|| instance.state.refused(&refusal, &Moment::new(*at)))
             }
-            What::Timer(record) => {
+            OrderKind::Timer(record) => {
                 let pending = ledger.timers.get(&record.timer);
                 if pending.is_none_or(|pending| pending.generation != record.generation) {
                     return Err(if ledger.is_over() { NoStep::Late } else { NoStep::Stale });
@@ -170,26 +172,26 @@ impl<P: Process> AnyCommand<Instance<P>> for Order<P> {
                 step(why, &|| instance.state.due(&timer, &Moment::new(due)))
             }
             // Another program has handled the input meanwhile.
-            What::Park { input: Some(input), .. } if *input <= ledger.last && !ledger.held.contains(input) => {
+            OrderKind::Park { input: Some(input), .. } if *input <= ledger.last && !ledger.held.contains(input) => {
                 Err(NoStep::Stale)
             }
-            What::Park { input, error } => match &ledger.parked {
+            OrderKind::Park { input, error } => match &ledger.parked {
                 Some(halt) if halt.error == *error && !halt.redriven => Err(NoStep::Duplicate),
                 _ => one(Record::Parked(ParkedRecord {
                     position: input.unwrap_or_else(|| ledger.next_input()),
                     error: error.to_string(),
                 })),
             },
-            What::Resume { parked } if ledger.parked.as_ref().is_some_and(|halt| halt.version == *parked) => {
+            OrderKind::Resume { parked } if ledger.parked.as_ref().is_some_and(|halt| halt.version == *parked) => {
                 one(Record::Resumed(ResumedRecord {}))
             }
-            What::Compensated { requests } if ledger.mode == Mode::Compensating => {
+            OrderKind::Compensated { requests } if ledger.mode == Mode::Compensating => {
                 if ledger.requests.len() != *requests {
                     return Err(NoStep::Stale);
                 }
                 one(Record::Compensated(CompensatedRecord {}))
             }
-            What::Resume { .. } | What::Compensated { .. } => Err(NoStep::Duplicate),
+            OrderKind::Resume { .. } | OrderKind::Compensated { .. } => Err(NoStep::Duplicate),
         }
     }
 }
@@ -303,10 +305,4 @@ fn set_timers<P: Process>(
 /// Whether a timer that was stored under an alias, or before it had all of its fields, is the timer with this form now.
 fn has_form<P: Process>(stored: &str, form: &str) -> bool {
     P::Timer::from_text(stored).and_then(|timer| timer.to_text()).is_ok_and(|now| now == form)
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the process panicked: {}", text.as_deref().unwrap_or("without a message"))
 }

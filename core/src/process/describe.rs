@@ -99,8 +99,7 @@ impl<P: ProcessDefinition> Step<P> {
 }
 
 fn named(command: &CommandRecord) -> Result<(String, Value), serde_json::Error> {
-    let CommandRecord { aggregate, name, json } = command;
-    Ok((format!("{aggregate}.{name}"), serde_json::from_str(json.get())?))
+    Ok((command.to_string(), serde_json::from_str(command.json.get())?))
 }
 
 fn command(record: &CommandRecord, undo: Option<(String, Value)>) -> Result<CommandDescription, serde_json::Error> {

@@ -9,16 +9,16 @@ use tokio::sync::Notify;
 
 use super::Process;
 use super::counts::Counts;
-use super::decide::{Order, What};
+use super::decide::{Order, OrderKind};
 use super::instance::{Instance, NoStep};
 use super::ledger::{Ledger, Mode};
 use super::record::{ParkedRecord, Record, RequestId};
-use crate::dispatch::{Engine, Load, Request};
+use crate::dispatch::{self, Engine, Load, Request};
 use crate::run::guarded;
 use crate::store::{RESERVED, chain};
 use crate::{
-    Aggregate, Append, AppendError, BoxError, DispatchError, ExpectedVersion, IdempotencyKey, LoadError, Metadata,
-    NameError, Position, ReadStream, Store, StoreError, StreamId, TransientError,
+    Aggregate, Append, BoxError, DispatchError, ExpectedVersion, IdempotencyKey, LoadError, Metadata, NameError,
+    Position, ReadStream, Store, StoreError, StreamId, TransientError,
 };
 
 /// The shared parts of a running process.
@@ -55,10 +55,10 @@ impl<P: Process> Desk<P> {
     pub(super) async fn decide(
         &self,
         instance: &SmolStr,
-        what: What<P>,
+        kind: OrderKind<P>,
         metadata: &Metadata,
     ) -> Result<Result<After, NoStep>, BoxError> {
-        let order = Order { instance: instance.clone(), what };
+        let order = Order { instance: instance.clone(), kind };
         let request = Request { metadata: metadata.clone(), ..Request::new() };
         let run = async {
             let outcome = self.engine.run::<Instance<P>, After>(&order, &request, after).await;
@@ -86,8 +86,8 @@ impl<P: Process> Desk<P> {
         error: &str,
         metadata: &Metadata,
     ) -> Result<bool, BoxError> {
-        let what = What::Park { input, error: error.into() };
-        match self.decide(instance, what, metadata).await? {
+        let park = OrderKind::Park { input, error: error.into() };
+        match self.decide(instance, park, metadata).await? {
             Err(NoStep::Stale) => return Ok(false),
             Err(NoStep::Failed(_)) => self.park_unread(instance, input, error, metadata).await?,
             _ => {}
@@ -112,10 +112,8 @@ impl<P: Process> Desk<P> {
         let position = input.unwrap_or_else(|| ledger.next_input());
         let mut event = Record::Parked(ParkedRecord { position, error: error.to_owned() }).encode()?;
         event.metadata = metadata.clone();
-        match self.engine.append(Append::to(stream, ExpectedVersion::Any, vec![event])).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.engine.append(Append::to(stream, ExpectedVersion::Any, vec![event])).await?;
+        Ok(())
     }
 
     /// The newest state of an instance that exists.
@@ -154,7 +152,7 @@ fn after<P>(instance: &Instance<P>) -> After {
 /// Whether the stream of an aggregate is archived or erased.
 pub(super) fn is_closed<E: std::error::Error>(error: &DispatchError<E>) -> bool {
     match error {
-        DispatchError::Append(AppendError::Conflict(conflict)) => !conflict.can_retry(),
+        DispatchError::Append(error) => dispatch::is_closed(error),
         DispatchError::Load(LoadError::Store(StoreError::StreamErased { .. })) => true,
         _ => false,
     }
@@ -170,12 +168,7 @@ pub(crate) async fn ledger_of(store: &dyn Store, stream: &StreamId) -> Result<Op
             event => event?,
         };
         found = true;
-        let data = &event.data;
-        if data.event_type.as_str().starts_with(RESERVED) {
-            ledger.apply(&Record::decode(data.event_type.as_str(), data.schema_version, &data.payload)?);
-        } else {
-            ledger.fact();
-        }
+        ledger.fold(&event.data)?;
     }
     Ok(found.then_some(ledger))
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepRecord, TimerRecord, Why};
-use crate::Position;
+use crate::store::RESERVED;
+use crate::{DecodeError, EventData, Position};
 
 /// How far an instance is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,20 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Folds an event of the stream, without the types of the facts.
+    ///
+    /// # Errors
+    /// A record of a newer version of recount.
+    pub(crate) fn fold(&mut self, data: &EventData) -> Result<(), DecodeError> {
+        let event_type = data.event_type.as_str();
+        if event_type.starts_with(RESERVED) {
+            self.apply(&Record::decode(event_type, data.schema_version, &data.payload)?);
+        } else {
+            self.fact();
+        }
+        Ok(())
+    }
+
     /// Counts a fact.
     pub(crate) fn fact(&mut self) {
         self.version += 1;

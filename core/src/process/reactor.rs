@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use smol_str::{SmolStr, ToSmolStr};
 
-use super::decide::{Heard, Turn, What};
+use super::decide::{Heard, OrderKind, Turn};
 use super::desk::{After, Desk};
 use super::instance::NoStep;
 use super::ledger::Mode;
@@ -150,8 +150,8 @@ impl<P: Process> Reactor<P> {
             self.desk.counts.no_step(&NoStep::Unknown);
             return Ok(true);
         }
-        let what = match what {
-            Arrived::Input { input, starts } => What::Input(Heard {
+        let kind = match what {
+            Arrived::Input { input, starts } => OrderKind::Input(Heard {
                 input: Arc::clone(input),
                 position,
                 event: recorded.data.id,
@@ -161,12 +161,12 @@ impl<P: Process> Reactor<P> {
                 turn,
             }),
             Arrived::Refused(refused) => {
-                What::Refusal { position, at, refused: Arc::clone(refused), redriven: turn == Turn::Redriven }
+                OrderKind::Refusal { position, at, refused: Arc::clone(refused), redriven: turn == Turn::Redriven }
             }
             Arrived::Redrive => return Ok(true),
         };
         let metadata = Metadata::caused_by(recorded);
-        match self.desk.decide(instance, what, &metadata).await? {
+        match self.desk.decide(instance, kind, &metadata).await? {
             Ok(After { started: false, .. }) => self.desk.counts.no_step(&NoStep::Unknown),
             Ok(After { held, .. }) => {
                 self.count(arrival);
@@ -236,7 +236,7 @@ impl<P: Process> Reactor<P> {
             }
         }
         if let Err(NoStep::Failed(error)) =
-            self.desk.decide(instance, What::Resume { parked: halt.version }, &metadata).await?
+            self.desk.decide(instance, OrderKind::Resume { parked: halt.version }, &metadata).await?
         {
             self.desk.park(instance, None, &error, &metadata).await?;
         }

@@ -245,6 +245,13 @@ impl Record {
     }
 }
 
+/// The names, as `aggregate.command`.
+impl fmt::Display for CommandRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.aggregate, self.name)
+    }
+}
+
 impl CommandRecord {
     pub(crate) fn of<C: Command>(command: &C) -> Result<Self, serde_json::Error> {
         let json = serde_json::from_slice(&command.to_json()?)?;

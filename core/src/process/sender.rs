@@ -12,7 +12,7 @@ use super::desk::{Desk, is_closed, request_key};
 use super::ledger::{Ledger, Mode};
 use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, types};
 use super::{Process, ProcessCommand, timers};
-use crate::dispatch::Request;
+use crate::dispatch::{self, Request};
 use crate::run::guarded;
 use crate::store::chain;
 use crate::{
@@ -169,9 +169,8 @@ impl<P: Process> Sender<P> {
         command: &CommandRecord,
     ) -> Result<Sent, BoxError> {
         let Some(route) = self.commands.iter().find(|route| route.is(command)) else {
-            let CommandRecord { aggregate, name, .. } = command;
             return Ok(Sent::Failed(format!(
-                "the process no longer declares the command {aggregate}.{name}: add it to its `commands(…)`"
+                "the process no longer declares the command {command}: add it to its `commands(…)`"
             )));
         };
         let key = request_key(errand.stream, id, undo)?;
@@ -269,7 +268,7 @@ impl<P: Process> Sender<P> {
 
 /// Whether the stream of the instance takes no more events. An operator has archived it while a request was open.
 fn is_archived(error: &AppendError, errand: Errand<'_>) -> bool {
-    let closed = matches!(error, AppendError::Conflict(conflict) if !conflict.can_retry());
+    let closed = dispatch::is_closed(error);
     if closed {
         let (stream, position) = (errand.stream, errand.recorded.position);
         tracing::error!(%stream, %position, %error, "the outcome of a request can't be recorded");

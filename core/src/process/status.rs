@@ -9,10 +9,9 @@ use serde::Serialize;
 
 use super::desk::{ledger_of, request_key};
 use super::ledger::{Ledger, Mode};
-use super::record::{Record, RequestId};
+use super::record::RequestId;
 use super::state::InstanceState;
 use super::timers;
-use crate::store::RESERVED;
 use crate::{BoxError, Position, Query, ReadAll, Store, StoreError, StreamId, Timestamp};
 
 /// The processes of a store: their instances, and orders to those that can't go on.
@@ -241,12 +240,7 @@ impl Processes {
                 ledgers.push((event.stream.id().to_owned(), Ledger::default()));
                 ledgers.len() - 1
             });
-            let (data, ledger) = (&event.data, &mut ledgers[place].1);
-            if data.event_type.as_str().starts_with(RESERVED) {
-                ledger.apply(&Record::decode(data.event_type.as_str(), data.schema_version, &data.payload)?);
-            } else {
-                ledger.fact();
-            }
+            ledgers[place].1.fold(&event.data)?;
         }
         Ok(ledgers)
     }
@@ -275,11 +269,10 @@ impl ProcessSummary {
 
 impl InstanceStatus {
     fn of(id: &str, ledger: &Ledger) -> Self {
-        let name = |command: &super::record::CommandRecord| format!("{}.{}", command.aggregate, command.name);
         let requests = ledger.requests.iter().map(|(request, settled)| RequestStatus {
             id: request.id,
-            command: request.command.as_ref().map(name),
-            undo: request.undo.as_ref().map(name),
+            command: request.command.as_ref().map(ToString::to_string),
+            undo: request.undo.as_ref().map(ToString::to_string),
             outcome: match settled {
                 settled if settled.refused => RequestOutcome::Refused,
                 settled if settled.withdrawn => RequestOutcome::Withdrawn,

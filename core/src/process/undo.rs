@@ -1,7 +1,7 @@
 //! Compensation: undoes the effects of an instance, the last first.
 
 use super::Process;
-use super::decide::What;
+use super::decide::OrderKind;
 use super::desk::request_key;
 use super::instance::NoStep;
 use super::ledger::{Ledger, Mode, Request, Settled};
@@ -22,8 +22,8 @@ impl<P: Process> Sender<P> {
             if !self.undo_all(errand, &ledger).await? {
                 return Ok(());
             }
-            let what = What::Compensated { requests: ledger.requests.len() };
-            match self.desk.decide(&instance, what, &errand.metadata()).await? {
+            let over = OrderKind::Compensated { requests: ledger.requests.len() };
+            match self.desk.decide(&instance, over, &errand.metadata()).await? {
                 Ok(_) => {
                     self.desk.counts.compensated();
                     return Ok(());

@@ -158,12 +158,15 @@ impl IdempotencyKey {
     /// # Errors
     /// [`NameError`] if the reaction's name is too long or contains NUL.
     pub fn of_reaction(reaction: &str, event: EventId, index: usize) -> Result<Self, NameError> {
-        Self::from_stored(format!("{RESERVED}reaction/{reaction}/{event}/{index}"))
+        Self::of_response("reaction", reaction, event, Some(index))
     }
 
-    /// The key of everything that follows from an event in a reaction or an activity.
-    pub(crate) fn of_response(kind: &str, name: &str, event: EventId) -> Result<Self, NameError> {
-        Self::from_stored(format!("{RESERVED}{kind}/{name}/{event}"))
+    /// The key of the response of a reaction or an activity to an event, or of one of its commands.
+    pub(crate) fn of_response(kind: &str, name: &str, event: EventId, index: Option<usize>) -> Result<Self, NameError> {
+        match index {
+            Some(index) => Self::from_stored(format!("{RESERVED}{kind}/{name}/{event}/{index}")),
+            None => Self::from_stored(format!("{RESERVED}{kind}/{name}/{event}")),
+        }
     }
 
     /// The key as a store keeps it, which may be one of recount's own. For stores.

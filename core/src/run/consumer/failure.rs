@@ -1,6 +1,5 @@
 //! Failures of a consumer: which are transient, which are an item's fault, and which end the consumer.
 
-use std::any::Any;
 use std::error::Error;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::filter::FilterChanged;
+use crate::domain::panic::panic_message;
 use crate::store::transient::Known;
 use crate::{
     AppendError, BoxError, CheckpointError, LoadError, NameCollision, NameError, RebuildError, StoreError, Transient,
@@ -190,13 +190,13 @@ struct Panicked(String);
 pub(crate) async fn guarded<T>(work: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
-        Err(panic) => Err(Panicked(message(&*panic)).into()),
+        Err(panic) => Err(Panicked(panic_message(&*panic).to_owned()).into()),
     }
 }
 
 /// Turns a panic of the application's code into an error.
 pub(crate) fn unwound<T>(code: impl FnOnce() -> T) -> Result<T, BoxError> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Panicked(message(&*panic)).into())
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Panicked(panic_message(&*panic).to_owned()).into())
 }
 
 /// Turns a panic into an error, and ends the handler after this time.
@@ -215,9 +215,4 @@ pub(crate) async fn bounded_call<T>(
 ) -> Result<T, BoxError> {
     let outcome = tokio::time::timeout(limit, guarded(work)).await;
     outcome.unwrap_or_else(|_| Err(TookTooLong { call, limit }.into()))
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }

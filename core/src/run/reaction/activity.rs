@@ -137,9 +137,10 @@ impl<A: Activity> Calling<A> {
         let attempts = Attempts { attempts: before.unwrap_or_default().attempts.saturating_add(1) };
         store.put(&entry, serde_json::to_vec(&attempts)?.into(), ExpectedRevision::Any, None).await?;
         let call = Call { key: &key, attempt: attempts.attempts, recorded };
-        let commands = self.responder.metadata(recorded).scope(self.activity.call(&event, &call));
+        let metadata = self.responder.metadata(recorded);
+        let commands = metadata.clone().scope(self.activity.call(&event, &call));
         let commands = bounded(self.activity.time_limit(), commands).await?;
-        self.responder.dispatch(recorded, &commands).await?;
+        self.responder.dispatch(recorded, &metadata, &commands).await?;
         Ok(store.delete(&entry, ExpectedRevision::Any).await?)
     }
 }

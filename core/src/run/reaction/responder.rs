@@ -35,7 +35,7 @@ impl Responder {
 
     /// The key of everything that follows from an event.
     pub(super) fn key(&self, recorded: &RecordedEvent) -> Result<IdempotencyKey, NameError> {
-        IdempotencyKey::of_response(self.kind, &self.name, recorded.data.id)
+        IdempotencyKey::of_response(self.kind, &self.name, recorded.data.id, None)
     }
 
     /// The metadata of the commands. An event without a correlation id starts a conversation.
@@ -48,13 +48,18 @@ impl Responder {
     }
 
     /// Sends the commands, one after the other.
-    pub(super) async fn dispatch(&self, recorded: &RecordedEvent, commands: &Commands) -> Result<(), BoxError> {
-        for (number, pending) in commands.commands.iter().enumerate() {
+    pub(super) async fn dispatch(
+        &self,
+        recorded: &RecordedEvent,
+        metadata: &Metadata,
+        commands: &Commands,
+    ) -> Result<(), BoxError> {
+        for (index, pending) in commands.commands.iter().enumerate() {
             let key = match &pending.key {
                 Some(key) => key.clone(),
-                None => IdempotencyKey::from_stored(format!("{}/{number}", self.key(recorded)?))?,
+                None => IdempotencyKey::of_response(self.kind, &self.name, recorded.data.id, Some(index))?,
             };
-            pending.dispatch(&self.engine, self.metadata(recorded), key).await?;
+            pending.dispatch(&self.engine, metadata.clone(), key).await?;
         }
         Ok(())
     }

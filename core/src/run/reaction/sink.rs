@@ -23,8 +23,9 @@ impl<R: Reaction> Reacting<R> {
 
     async fn react(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
         let event = R::Event::from_recorded(recorded)?;
-        let commands = self.responder.metadata(recorded).scope(self.reaction.on(&event, recorded)).await?;
-        self.responder.dispatch(recorded, &commands).await
+        let metadata = self.responder.metadata(recorded);
+        let commands = metadata.clone().scope(self.reaction.on(&event, recorded)).await?;
+        self.responder.dispatch(recorded, &metadata, &commands).await
     }
 }
 
