@@ -1,15 +1,18 @@
 //! `recount process` as a user runs it.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that panics has failed")]
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
+use common::{json_of, out};
 use recount::sqlite::SqliteStore;
 use recount::{
     Aggregate, Apply, Command as _, Event, Handle, InstanceState, Moment, Process, Recount, Route, StartAt, Step, Timer,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 #[derive(Event, Clone)]
@@ -142,19 +145,7 @@ async fn place() -> (TempDir, SqliteStore) {
 }
 
 async fn recount(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_recount"));
-    command.arg("process").args(arguments).args(["--store", "sqlite://shop.db"]).current_dir(directory);
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-}
-
-fn out(output: &Output) -> (Option<i32>, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
-
-fn json_of(output: &Output) -> Value {
-    assert_eq!(output.status.code(), Some(0), "{:?}", out(output));
-    serde_json::from_slice(&output.stdout).unwrap()
+    common::recount(directory, &[&["process"], arguments, &["--store", "sqlite://shop.db"]].concat()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +192,7 @@ async fn instances_are_listed_shown_redriven_and_resolved() {
         (Some(1), "recount: instance delivery/1 is waiting: there is nothing to redrive or resolve\n")
     );
 
-    // The undo is refused again; then somebody unpacks by hand.
+    // The undo is refused again; then an operator unpacks by hand.
     let application = Recount::new(store.clone());
     let running = application.consumers().process::<Delivery>(StartAt::Beginning).start();
     let mut looks = 0;

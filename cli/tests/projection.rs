@@ -1,15 +1,18 @@
 //! `recount projection` as a user runs it.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that panics has failed")]
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 
+use common::{json_of, out};
 use recount::sqlite::{SqliteReadModel, SqliteStore};
 use recount::{
     Append, BoxError, Consumers, Event, EventStore, ExpectedVersion, Projection, RecordedEvent, Recount, StreamId,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 #[derive(Event)]
@@ -61,19 +64,7 @@ fn start(store: &SqliteStore) -> Consumers {
 }
 
 async fn recount(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_recount"));
-    command.arg("projection").args(arguments).current_dir(directory);
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-}
-
-fn out(output: &Output) -> (Option<i32>, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
-
-fn json_of(output: &Output) -> Value {
-    assert_eq!(output.status.code(), Some(0), "{:?}", out(output));
-    serde_json::from_slice(&output.stdout).unwrap()
+    common::recount(directory, &[&["projection"], arguments].concat()).await
 }
 
 const STORE: [&str; 2] = ["--store", "sqlite://shop.db"];

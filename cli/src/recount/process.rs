@@ -1,7 +1,5 @@
 //! `recount process …`
 
-use std::io::Write;
-
 use clap::{Args, Subcommand};
 use recount::{
     BoxError, InstanceState, InstanceStatus, OrderError, ProcessSummary, Processes, RequestId, RequestStatus,
@@ -11,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::model::Place;
-use crate::report::{VERSION, columns};
+use crate::report::{self, VERSION, columns};
 
 /// How many instances are redriven without `--all` at most.
 const MOST: usize = 100;
@@ -104,9 +102,7 @@ impl At {
     }
 
     fn print(&self, json: &Value, text: &str) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        if self.json { writeln!(out, "{json}") } else { write!(out, "{text}") }?;
-        Ok(())
+        Ok(report::print(self.json, json, text)?)
     }
 }
 

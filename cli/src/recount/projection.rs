@@ -1,6 +1,6 @@
 //! `recount projection …`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::model::Place;
-use crate::report::{Row, VERSION, table};
+use crate::report::{self, Row, VERSION, table};
 
 /// How often `rebuild --wait` looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -63,9 +63,7 @@ impl At {
     }
 
     fn print(&self, json: &Value, text: &str) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        if self.json { writeln!(out, "{json}") } else { write!(out, "{text}") }?;
-        Ok(())
+        Ok(report::print(self.json, json, text)?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The output of the commands about projections, for people and as JSON.
 
+use std::io::Write;
+
 use recount::StoredCheckpoint;
 use serde_json::{Value, json};
 
@@ -7,6 +9,12 @@ use crate::model::Head;
 
 /// The version of the JSON.
 pub(crate) const VERSION: u32 = 1;
+
+/// Prints an answer, as JSON or as text.
+pub(crate) fn print(as_json: bool, json: &Value, text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if as_json { writeln!(out, "{json}") } else { write!(out, "{text}") }
+}
 
 /// A projection, compared with the store.
 pub(crate) struct Row {
