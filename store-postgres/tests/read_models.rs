@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Fresh, append, counts, event};
@@ -12,6 +13,7 @@ use recount_core::{
     Projection, ReadModel, RecordedEvent, Recount, StoreError,
 };
 use recount_store_postgres::PostgresReadModel;
+use recount_testing::read_model::runners::one_runner_of_a_name;
 use sqlx::{Connection, PgConnection};
 
 struct Opened;
@@ -101,19 +103,9 @@ async fn two_runners_at_once_beside_appends_count_everything_once() {
 async fn a_second_projection_of_a_name_is_refused_in_every_read_model_of_a_store() {
     let fresh = Fresh::new().await;
     let store = fresh.store().await;
-    let recount = Recount::new(store.clone());
-    let first = recount.consumers().projection(Counts, store.read_model()).start();
     let limited = store.read_model().with_time_limit(Duration::from_secs(5));
-    for model in [store.read_model(), store.clone().read_model(), limited] {
-        let second = recount.consumers().projection(Counts, model).start();
-        let refused = second.wait_for(Position::START).await.unwrap_err();
-        assert!(format!("{refused:?}").contains("runs already"), "{refused:?}");
-    }
-    let last = store.append(append("a", 1)).await.unwrap().position;
-    first.wait_for(last).await.unwrap();
-    // The name is free once its projection is over.
-    first.shutdown().await;
-    recount.consumers().projection(Counts, store.read_model()).start().wait_for(last).await.unwrap();
+    let models = [store.read_model(), store.read_model(), store.clone().read_model(), limited];
+    one_runner_of_a_name(Arc::new(store), || Counts, models, append("a", 1)).await;
 }
 
 async fn write(

@@ -4,21 +4,37 @@ use std::time::Duration;
 
 use recount_core::InstanceState::{Compensated, Ended, Parked, Stuck, Waiting};
 
-use super::domain::{DECLINED, JAMMED, PANICS, UNANSWERED};
+use super::domain::{JAMMED, PANICS, UNANSWERED};
 use super::oracle::check;
 use super::scenario::Scenario;
-use super::world::World;
+use super::world::{PROCESS, Program, World};
 use crate::store::Harness;
+
+/// Plays a story of an order to its end, and checks the log.
+async fn tell(harness: &dyn Harness, scenario: Scenario) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    scenario.play(&world, 1).await;
+    world.reaches(1, scenario.end()).await;
+    program.shut_down().await;
+    check(&world, 1).await;
+}
+
+/// A world where the undo of the reservation of order 1 was refused, and its program.
+async fn stuck(harness: &dyn Harness) -> (World, Program) {
+    let world = World::new(harness.open().await);
+    let program = world.program();
+    world.fill(1, 1000).await;
+    world.place(1, JAMMED).await;
+    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
+    world.cancel(1).await;
+    world.reaches(1, Stuck).await;
+    (world, program)
+}
 
 /// An order is reserved, paid and shipped.
 pub async fn an_order_is_fulfilled(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    world.fill(1, 10).await;
-    world.place(1, 2).await;
-    world.reaches(1, Ended).await;
-    program.shut_down().await;
-    check(&world, 1).await;
+    tell(harness, Scenario::Fulfilled).await;
 }
 
 /// Callers can wait until the consumers of a process have handled everything: its timers have no positions, and are not
@@ -36,25 +52,12 @@ pub async fn what_follows_from_an_order_can_be_waited_for(harness: &dyn Harness)
 
 /// A refusal undoes the effects before it.
 pub async fn a_declined_payment_releases_the_stock(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    world.fill(1, 100).await;
-    world.place(1, DECLINED).await;
-    world.reaches(1, Compensated).await;
-    program.shut_down().await;
-    check(&world, 1).await;
+    tell(harness, Scenario::Declined).await;
 }
 
 /// A timer fires, and the commands are sent again.
 pub async fn stock_that_arrives_late_is_reserved(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    world.place(1, 2).await;
-    world.until("the first reservation is refused", async || world.log(1).await.contains("restocking")).await;
-    world.fill(1, 10).await;
-    world.reaches(1, Ended).await;
-    program.shut_down().await;
-    check(&world, 1).await;
+    tell(harness, Scenario::Restocked).await;
 }
 
 /// A timer that nothing cancels compensates.
@@ -71,17 +74,11 @@ pub async fn an_overdue_payment_is_given_up(harness: &dyn Harness) {
 
 /// The undo of an effect is refused: the instance is stuck, and goes on when an operator says so.
 pub async fn a_stuck_compensation_is_redriven(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    world.fill(1, 1000).await;
-    world.place(1, JAMMED).await;
-    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
-    world.cancel(1).await;
-    world.reaches(1, Stuck).await;
+    let (world, program) = stuck(harness).await;
     let status = world.status(1).await.unwrap();
     assert!(status.trouble.unwrap().error.contains("jammed"));
     world.fill(1, 0).await;
-    world.client.processes().redrive("suite_fulfilment", "1", "the suite").await.unwrap();
+    world.redrive(1).await;
     world.reaches(1, Compensated).await;
     program.shut_down().await;
     check(&world, 1).await;
@@ -89,18 +86,12 @@ pub async fn a_stuck_compensation_is_redriven(harness: &dyn Harness) {
 
 /// An operator declares that nothing is left to undo.
 pub async fn a_stuck_compensation_is_resolved(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    world.fill(1, 1000).await;
-    world.place(1, JAMMED).await;
-    world.until("the payment is asked for", async || world.log(1).await.contains("stock_reserved")).await;
-    world.cancel(1).await;
-    world.reaches(1, Stuck).await;
+    let (world, program) = stuck(harness).await;
     let request = world.status(1).await.unwrap().trouble.unwrap().request.unwrap();
     let processes = world.client.processes();
     let wrong = recount_core::RequestId { step: request.step, index: 7 };
-    assert!(processes.resolve("suite_fulfilment", "1", wrong, "the suite", "wrong").await.is_err());
-    processes.resolve("suite_fulfilment", "1", request, "the suite", "taken back by hand").await.unwrap();
+    assert!(processes.resolve(PROCESS, "1", wrong, "the suite", "wrong").await.is_err());
+    processes.resolve(PROCESS, "1", request, "the suite", "taken back by hand").await.unwrap();
     world.reaches(1, Compensated).await;
     program.shut_down().await;
     assert!(!world.log(1).await.contains("suite_stock.released"));
@@ -121,7 +112,7 @@ pub async fn c26_a_panic_parks_one_instance(harness: &dyn Harness) {
     assert_eq!(world.state(1).await, Some(Parked));
     assert!(world.status(1).await.unwrap().trouble.unwrap().error.contains("out of luck"));
     // Redriven by the same program it fails again.
-    world.client.processes().redrive("suite_fulfilment", "1", "the suite").await.unwrap();
+    world.redrive(1).await;
     let parked = async || world.log(1).await.matches("recount.parked").count() == 2;
     world.until("the instance is parked again", parked).await;
     assert!(!world.log(1).await.contains("suite_fulfilment.noted"), "the input behind the failure waits");
@@ -147,10 +138,5 @@ pub async fn an_undo_without_a_command_is_sent(harness: &dyn Harness) {
 
 /// A step with an undo of its own sends its commands all the same.
 pub async fn a_step_with_an_undo_sends_its_commands(harness: &dyn Harness) {
-    let world = World::new(harness.open().await);
-    let program = world.program();
-    Scenario::PaidByHand.play(&world, 1).await;
-    world.reaches(1, Ended).await;
-    program.shut_down().await;
-    check(&world, 1).await;
+    tell(harness, Scenario::PaidByHand).await;
 }

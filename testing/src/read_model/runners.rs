@@ -3,11 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{Position, Recount, Status};
+use recount_core::{Append, Position, Projection, Recount, Status, Store};
 
 use super::Harness;
 use super::harness::has_instances;
 use super::writing::*;
+
+/// The first of these read models runs the projection; the others, which stand for the same one, refuse it until it is over.
+pub async fn one_runner_of_a_name<P: Projection>(
+    store: Arc<dyn Store>,
+    projection: impl Fn() -> P,
+    [model, others @ ..]: [P::ReadModel; 4],
+    event: Append,
+) where
+    P::ReadModel: Clone,
+{
+    let recount = Recount::new(Arc::clone(&store));
+    let start = |model| recount.consumers().projection(projection(), model).start();
+    let first = start(model.clone());
+    for other in others {
+        let refused = start(other).wait_for(Position::START).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("runs already"), "{refused:?}");
+    }
+    let last = store.append(event).await.unwrap().position;
+    first.wait_for(last).await.unwrap();
+    // The name is free once its projection is over.
+    first.shutdown().await;
+    start(model).wait_for(last).await.unwrap();
+}
 
 /// In one process, a second projection of a name is refused, and the first is not disturbed. Another name is not.
 pub async fn a_second_projection_of_a_name_is_refused<H: Harness>(h: &Arc<H>) {
