@@ -22,7 +22,7 @@ const TIMERS: u32 = 100_000;
 const IDLE: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What the process hears.
+/// The inputs of the process.
 #[derive(Event, Clone, Debug)]
 #[event(name = "visit")]
 pub enum VisitEvent {
@@ -51,7 +51,7 @@ pub enum PurchaseTimer {
     Forgotten,
 }
 
-/// Sends a command for each purchase, and gives up visitors who have gone.
+/// Sends a command for each purchase, and gives up visitors that have gone.
 #[derive(Process, Clone, Debug, Default)]
 #[process(name = "purchase", id = u32, input = Input, fact = Fact, timer = PurchaseTimer, commands(Sell))]
 pub struct Purchase {
@@ -147,7 +147,7 @@ pub async fn steps(recount: &Recount, running: &Consumers, instances: u32, input
     Ok(f64::from(instances * inputs) / seconds)
 }
 
-/// The processor time of a program whose timers are not due.
+/// The processor time of a program with timers that are not due.
 async fn idle(figures: &mut Figures) -> Result<()> {
     let recount = Recount::new(MemoryStore::new());
     let running = start(&recount, TIMERS).await?;

@@ -1,4 +1,4 @@
-//! What activities promise.
+//! The promises of activities.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 extern crate recount_core as recount;
@@ -33,7 +33,7 @@ impl std::ops::Deref for Payouts {
     }
 }
 
-/// What it does and remembers.
+/// Its settings and its memory.
 #[derive(Default)]
 struct Partner {
     /// The key and number of each attempt.

@@ -1,4 +1,4 @@
-//! What a consumer waits for beside its items never holds them up: they may share a pool of connections.
+//! A consumer's waits beside its items never hold the items up: they may share a pool of connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
 
 use std::future::Future;
@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 const ITEMS: u64 = 100;
 
-/// Counts to a hundred, and needs a connection of the pool for whatever it is asked.
+/// Counts to a hundred, and needs a connection of the pool for each call.
 struct Numbers {
     next: u64,
     pool: Arc<Semaphore>,

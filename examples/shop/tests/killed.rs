@@ -109,7 +109,7 @@ async fn check(place: &Place) {
     assert!(expected == actual, "a read model is not what the log says");
 }
 
-/// What was paid and refunded.
+/// The payments and refunds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Money {
     paid: Option<i64>,

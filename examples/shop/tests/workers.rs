@@ -50,7 +50,7 @@ fn worker(place: &Place, store: &str) -> Child {
     command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
-/// The end of what the workers said.
+/// The last lines of the workers' output.
 fn log(place: &Place) -> String {
     let log = std::fs::read_to_string(place.path("workers.log")).unwrap();
     log.lines().rev().take(20).map(|line| format!("\n{line}")).collect()
@@ -82,7 +82,7 @@ fn harass(place: &Place, store: &str, most: usize, random: &mut fastrand::Rng) -
     kills
 }
 
-/// What must hold when the workers are through.
+/// The promises that hold when the workers have finished.
 fn check(report: &Value, broken: i64, ruled: &[(String, String, i64)]) {
     balances(report);
     assert_eq!(report["orders"], ORDERS);

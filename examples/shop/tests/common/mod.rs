@@ -112,7 +112,7 @@ pub fn outcome(report: &Value, outcome: &str) -> i64 {
     outcomes.iter().find(|it| it["outcome"] == outcome).map_or(0, |it| it["orders"].as_i64().unwrap())
 }
 
-/// The statement in the README that compares the rule with what became of the orders.
+/// The statement in the README that compares the rule with the outcomes of the orders.
 pub fn rule() -> String {
     let readme = include_str!("../../README.md");
     let (_, from) = readme.split_once("```sql\n").unwrap();
@@ -168,7 +168,7 @@ pub async fn totals_of_the_log(database: &mut SqliteConnection) -> Totals {
     (orders, customers, cds, total)
 }
 
-/// What the rule says of the orders, and what became of them.
+/// The outcomes of the orders by the rule, and their true outcomes.
 pub async fn ruled(database: &mut SqliteConnection) -> Vec<(String, String, i64)> {
     query_as(AssertSqlSafe(rule())).fetch_all(database).await.unwrap()
 }

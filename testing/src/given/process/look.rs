@@ -1,4 +1,4 @@
-//! What a test sees of a process that runs: instances, timelines, events.
+//! The view of a running process for tests: instances, timelines, events.
 
 use futures_util::StreamExt;
 use recount_core::{Event, InstanceStatus, Process, Query, ReadAll, RecordedEvent, TimelineEntry};
