@@ -13,8 +13,7 @@ use common::saving::*;
 use common::script::Unplaced;
 use common::*;
 use recount_core::{
-    BoxError, Check, Condition, Delivered, EventStore, InMemory, Lane, Projection, RecordedEvent, Recount, RetryBudget,
-    Sink, Source, Status,
+    BoxError, Check, Condition, EventStore, InMemory, Projection, RecordedEvent, Recount, RetryBudget, Sink, Status,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyReadModel, FaultyStore, Operation};
