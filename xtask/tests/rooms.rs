@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount-store-sqlite", &["recount-core"]),
     ("recount-store-postgres", &["recount-core"]),
     ("recount-telemetry", &["recount-core"]),
-    ("recount-testing", &["recount-core"]),
+    ("recount-messaging", &["recount-core"]),
+    ("recount-testing", &["recount-core", "recount-messaging"]),
     (
         "recount",
         &[

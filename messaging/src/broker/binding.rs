@@ -1,0 +1,190 @@
+//! Topics, consumer groups, and the binding of a group to a topic.
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use recount_core::NameError;
+
+/// The greatest length of the name of a topic or group, in bytes. The names of both fit into those of every broker.
+const MAX_NAME: usize = 64;
+/// How many lanes a topic has unless set.
+const LANES: NonZeroU16 = NonZeroU16::new(8).unwrap();
+
+fn name(kind: &'static str, name: &str) -> Result<Arc<str>, NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty { kind });
+    }
+    if name.len() > MAX_NAME {
+        let start = name.chars().take(32).collect();
+        return Err(NameError::TooLong { kind, length: name.len(), limit: MAX_NAME, start });
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match name.chars().find(|c| !allowed(*c)) {
+        Some(character) => Err(NameError::Forbidden { kind, character, name: name.to_owned() }),
+        None => Ok(name.into()),
+    }
+}
+
+/// A named stream of messages at a broker. Every group that is bound to it gets each message.
+///
+/// A topic has a fixed number of lanes. Messages with the same key are in the same lane, in the order in which they were
+/// published. All services that use a topic must agree on the number: it is declared at the broker, and
+/// [`ensure`](crate::Broker::ensure) refuses another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Topic {
+    name: Arc<str>,
+    lanes: NonZeroU16,
+}
+
+impl Topic {
+    /// A topic with 8 lanes. The name has 1 to 64 ASCII letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name is none.
+    pub fn new(topic: &str) -> Result<Self, NameError> {
+        Ok(Self { name: name("topic", topic)?, lanes: LANES })
+    }
+
+    /// Sets the number of lanes: how many keys can be consumed at once in order, by all members of a group together.
+    #[must_use]
+    pub fn with_lanes(self, lanes: NonZeroU16) -> Self {
+        Self { lanes, ..self }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of lanes.
+    #[must_use]
+    pub fn lanes(&self) -> NonZeroU16 {
+        self.lanes
+    }
+
+    /// The lane of a key: 32-bit FNV-1a of its UTF-8 bytes, modulo the number of lanes. For adapters of brokers that leave
+    /// the choice to the publisher. Clients in other languages compute the same.
+    ///
+    /// ```
+    /// # use recount_messaging::Topic;
+    /// assert_eq!(Topic::new("orders")?.lane_of("order/17"), 4);
+    /// # Ok::<(), recount_core::NameError>(())
+    /// ```
+    #[must_use]
+    pub fn lane_of(&self, key: &str) -> u16 {
+        let hash = key.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        // The remainder is below a u16.
+        u16::try_from(hash % u32::from(self.lanes.get())).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A consumer group: its members share the messages of a topic, each message goes to one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Group(Arc<str>);
+
+impl Group {
+    /// A group. The name has 1 to 64 ASCII letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name is none.
+    pub fn new(group: &str) -> Result<Self, NameError> {
+        Ok(Self(name("consumer group", group)?))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The order in which a group gets messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Messages with the same key come in the order of publishing. Each lane has one consumer at a time.
+    PerKey,
+    /// In any order; the messages of a lane are shared among all members of the group.
+    Unordered,
+}
+
+/// Where a group starts that the broker does not know yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StartFrom {
+    /// At the first message that the broker still has.
+    Earliest,
+    /// At the messages that are published from now on.
+    Latest,
+}
+
+/// The binding of a group to a topic, and how its messages are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Binding {
+    /// The topic.
+    pub topic: Topic,
+    /// The group.
+    pub group: Group,
+    /// The order of delivery.
+    pub order: Order,
+    /// Where a new group starts.
+    pub start: StartFrom,
+    /// How long a delivered message is out before the broker may give it to another member, unless it is settled or
+    /// extended. Brokers without leases ignore it.
+    pub lease: Duration,
+}
+
+impl Binding {
+    /// The group gets the messages of the topic in order per key, from the earliest, with a lease of 30 seconds.
+    #[must_use]
+    pub fn new(topic: Topic, group: Group) -> Self {
+        Self { topic, group, order: Order::PerKey, start: StartFrom::Earliest, lease: Duration::from_secs(30) }
+    }
+
+    /// Sets the order of delivery.
+    #[must_use]
+    pub fn order(self, order: Order) -> Self {
+        Self { order, ..self }
+    }
+
+    /// Sets where a new group starts.
+    #[must_use]
+    pub fn start(self, start: StartFrom) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Sets the lease.
+    #[must_use]
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "group {} of topic {}", self.group, self.topic)
+    }
+}
+
+/// The topics and bindings that a service needs at a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The topics that it publishes to.
+    pub topics: Vec<Topic>,
+    /// The bindings that it consumes. Their topics need not be listed.
+    pub bindings: Vec<Binding>,
+}

@@ -1,0 +1,120 @@
+//! Messages on their way: out to a broker, and in from one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use recount_core::Timestamp;
+use tokio::time::Instant;
+
+use super::{LaneId, Ticket};
+use crate::{Malformed, Message};
+
+/// A message to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// The message.
+    pub message: Message,
+    /// Where a reply goes.
+    pub reply_to: Option<Address>,
+}
+
+impl Outgoing {
+    /// A message without a reply.
+    #[must_use]
+    pub fn new(message: Message) -> Self {
+        Self { message, reply_to: None }
+    }
+
+    /// Asks for a reply to this address.
+    #[must_use]
+    pub fn reply_to(self, address: Address) -> Self {
+        Self { reply_to: Some(address), ..self }
+    }
+
+    /// The text that decides on the lane: the message's key, or its id if it has none.
+    #[must_use]
+    pub fn lane_key(&self) -> &str {
+        self.message.key.as_deref().unwrap_or(self.message.id.as_str())
+    }
+}
+
+impl From<Message> for Outgoing {
+    fn from(message: Message) -> Self {
+        Self::new(message)
+    }
+}
+
+/// The place of one requester, as replies are addressed. Its text is the adapter's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address(pub Arc<str>);
+
+/// A message as it came from a broker.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// With it the delivery is settled.
+    pub ticket: Ticket,
+    /// The message, or why the envelope can't be read. The raw message is then in `raw`.
+    pub message: Result<Message, Malformed>,
+    /// How often it was delivered before.
+    pub attempts: Attempts,
+    /// When another consumer may get it, by this process's clock. `None` without a lease.
+    pub lease_until: Option<Instant>,
+    /// Its place in its lane, if the broker says.
+    pub position: Option<BrokerPosition>,
+    /// When the broker stored it, if it says.
+    pub published_at: Option<Timestamp>,
+    /// Where a reply goes.
+    pub reply_to: Option<Address>,
+    /// What the broker delivered.
+    pub raw: RawMessage,
+}
+
+impl Delivery {
+    /// A delivery of which only the parts are known that every broker knows.
+    #[must_use]
+    pub fn new(ticket: Ticket, message: Result<Message, Malformed>, attempts: Attempts, raw: RawMessage) -> Self {
+        Self { ticket, message, attempts, lease_until: None, position: None, published_at: None, reply_to: None, raw }
+    }
+
+    /// Its lane.
+    #[must_use]
+    pub fn lane(&self) -> LaneId {
+        self.ticket.lane()
+    }
+}
+
+/// A message in the broker's terms: for dead letters, and to find it with the broker's own tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawMessage {
+    /// The native name of where it was: subject, queue, topic.
+    pub origin: Arc<str>,
+    /// The native headers. A name may stand more than once.
+    pub headers: Vec<(String, Bytes)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// How often a message was delivered before, as far as the broker knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempts {
+    /// Exactly so often.
+    Exact(u32),
+    /// So often or more.
+    AtLeast(u32),
+    /// The broker does not count.
+    Unknown,
+}
+
+impl Attempts {
+    /// Whether it may have been delivered before.
+    #[must_use]
+    pub fn may_repeat(self) -> bool {
+        self != Self::Exact(0)
+    }
+}
+
+/// A place in a lane, in an order of its own: an offset, a sequence number, or ledger and entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BrokerPosition(pub u64, pub u64);

@@ -1,0 +1,27 @@
+//! The contract of message brokers.
+//!
+//! An adapter moves batches and reports what happened. It never retries, never dead-letters, and never publishes a message
+//! a second time: those decisions are made above it, once for all brokers. Each call ends within a time of the adapter's
+//! own, even if the server has stopped to answer.
+
+mod binding;
+mod capabilities;
+mod consumer;
+mod contract;
+mod delivery;
+mod error;
+mod fate;
+mod ticket;
+
+pub use binding::{Binding, Group, Order, Plan, StartFrom, Topic};
+pub use capabilities::{
+    AckSupport, AttemptCount, BatchLimits, Capabilities, Charset, DeadLetters, Dedupe, EnvelopeMode, Extend,
+    HeaderLimits, KeyLimits, Lease, LimitSource, MessageLimit, NativeRetry, OrderSupport, Parallelism, Release, Replay,
+    RequestReply,
+};
+pub use consumer::{BrokerConsumer, Drained, Rejection, Room, Seek, Settle, Settled, Signal};
+pub use contract::{Broker, Change};
+pub use delivery::{Address, Attempts, BrokerPosition, Delivery, Outgoing, RawMessage};
+pub use error::BrokerError;
+pub use fate::{Fate, Refusal};
+pub use ticket::{LaneId, Returns, Ticket, TicketParts};

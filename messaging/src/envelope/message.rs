@@ -1,0 +1,128 @@
+//! Messages in the terms of CloudEvents.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use recount_core::{EventId, Metadata, NameError, Timestamp};
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+/// The greatest length of an id, in bytes.
+const MAX_ID: usize = 256;
+
+/// Identifies a message for ever, together with its source. A message that is published again keeps it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageId(SmolStr);
+
+impl MessageId {
+    /// An id: any text of 1 to 256 bytes without control characters.
+    ///
+    /// # Errors
+    /// [`NameError`] if the text is none.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, NameError> {
+        let (id, kind) = (id.as_ref(), "message id");
+        if id.is_empty() {
+            return Err(NameError::Empty { kind });
+        }
+        if id.len() > MAX_ID {
+            let start = id.chars().take(32).collect();
+            return Err(NameError::TooLong { kind, length: id.len(), limit: MAX_ID, start });
+        }
+        match id.chars().find(|c| c.is_control()) {
+            Some(character) => Err(NameError::Forbidden { kind, character, name: id.to_owned() }),
+            None => Ok(Self(SmolStr::new(id))),
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<EventId> for MessageId {
+    fn from(id: EventId) -> Self {
+        Self(SmolStr::new(id.0.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH])))
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// A message between services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its id: that of the event it tells of.
+    pub id: MessageId,
+    /// The service that published it.
+    pub source: Arc<str>,
+    /// The type of its data, such as `orders.placed`.
+    pub message_type: Arc<str>,
+    /// The version of the data's shape, from 1.
+    pub schema_version: u32,
+    /// What it is about: the stream of the event.
+    pub subject: Option<Arc<str>>,
+    /// When it happened.
+    pub time: Option<Timestamp>,
+    /// The address of the schema of its data.
+    pub data_schema: Option<Arc<str>>,
+    /// The media type of its data.
+    pub content_type: Arc<str>,
+    /// Messages with the same key keep their order.
+    pub key: Option<Arc<str>>,
+    /// The conversation, the cause, the actor, the trace, and headers of the application.
+    pub metadata: Metadata,
+    /// From this moment on nobody waits for it any more.
+    pub expires: Option<Timestamp>,
+    /// The data.
+    pub data: Bytes,
+}
+
+/// The media type of JSON.
+pub(crate) const JSON: &str = "application/json";
+
+impl Message {
+    /// A message with JSON data of version 1, and no key.
+    #[must_use]
+    pub fn new(id: MessageId, source: &str, message_type: &str, data: impl Into<Bytes>) -> Self {
+        Self {
+            id,
+            source: source.into(),
+            message_type: message_type.into(),
+            schema_version: 1,
+            subject: None,
+            time: None,
+            data_schema: None,
+            content_type: JSON.into(),
+            key: None,
+            metadata: Metadata::default(),
+            expires: None,
+            data: data.into(),
+        }
+    }
+
+    /// Sets the key.
+    #[must_use]
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    /// Whether its data is JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        let media = self.content_type.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case(JSON) || media.to_ascii_lowercase().ends_with("+json")
+    }
+}

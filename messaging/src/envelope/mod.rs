@@ -1,0 +1,19 @@
+//! The envelope of messages: CloudEvents 1.0, so that consumers in other languages read it with their usual clients.
+//!
+//! Attributes: `id`, `source`, `type`, `subject`, `time`, `dataschema`, `datacontenttype` as the
+//! [specification](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md) says; its extensions `partitionkey`,
+//! `traceparent` and `expirytime`; and `correlationid`, `causationid`, `actor`, `schemaversion`.
+//!
+//! In binary mode each attribute is a native header with the prefix of the broker's protocol binding, and the data is the
+//! body. In structured mode all is one JSON document of type `application/cloudevents+json`.
+
+mod binary;
+mod fields;
+mod malformed;
+mod message;
+mod structured;
+
+pub use binary::{HeaderForm, NATIVE_TYPE, from_headers, to_headers};
+pub use malformed::Malformed;
+pub use message::{Message, MessageId};
+pub use structured::{STRUCTURED_TYPE, from_json, to_json};
