@@ -45,6 +45,7 @@ impl Recount {
         let processes = self.registry.processes();
         let instances = join_all(processes.iter().map(|process| process.status())).await;
         checks.extend(instances.iter().map(check_instances));
+        checks.extend(self.registry.checks());
         join_all(consumers.iter().map(|consumer| self.measure(consumer, head))).await;
         for check in &checks {
             self.engine.metrics.store.health(&check.name, check.status.is_ready());

@@ -45,7 +45,7 @@ mod telemetry;
 pub use dispatch::{Clock, Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry};
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
-    EventVariant, Handle, HandleWith, Shape, Snapshot, ToTags, codec, shape,
+    EventVariant, Handle, HandleWith, Published, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
     CommandDescription, InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process,

@@ -12,8 +12,8 @@ use crate::health::StoreProbe;
 use crate::run::Registry;
 use crate::store::sweep_keys;
 use crate::{
-    Aggregate, Apply, Checkpoint, Command, ConsumersBuilder, Decision, HandleWith, Processes, Query, StateError, Store,
-    StoreSource, Subscription, Timestamp, TraceContext,
+    Aggregate, Apply, BoxError, Checkpoint, Command, Commands, ConsumersBuilder, Decision, HandleWith, IdempotencyKey,
+    Metadata, NameError, Processes, Query, StateError, Store, StoreSource, Subscription, Timestamp, TraceContext,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
@@ -68,6 +68,30 @@ impl Recount {
     /// Dispatches a command of a [registered](RecountBuilder::register) aggregate, given by name and JSON.
     pub fn dispatch_json<'a>(&'a self, aggregate: &'a str, command: &'a str, json: &'a [u8]) -> DispatchJson<'a> {
         DispatchJson::new(&self.engine, aggregate, command, json)
+    }
+
+    /// Dispatches commands one after the other, for crates that build on this one. `key` makes the idempotency key of a
+    /// command that has none of its own, from its index.
+    ///
+    /// # Errors
+    /// The first failure; the commands after it are not dispatched. An error that time heals is
+    /// [transient](crate::is_transient).
+    ///
+    /// # Cancel safety
+    /// Dropped, some may have taken effect. Repeat the call with the same keys.
+    pub async fn dispatch_commands(
+        &self,
+        commands: &Commands,
+        metadata: &Metadata,
+        key: impl Fn(usize) -> Result<IdempotencyKey, NameError> + Send,
+    ) -> Result<(), BoxError> {
+        commands.dispatch(&self.engine, metadata, key).await
+    }
+
+    /// How spans are connected with a distributed trace, if that was set.
+    #[must_use]
+    pub fn trace_context(&self) -> Option<&Arc<dyn TraceContext>> {
+        self.engine.trace_context.as_ref()
     }
 
     /// Makes a decision over the events that it names, and records it only if none was added meanwhile.

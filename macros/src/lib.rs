@@ -72,6 +72,7 @@ mod wire;
 /// |---|---|
 /// | `name = "account"` | the first part of the stored names: a variant `MoneyPaidIn` is stored as `account.money_paid_in` |
 /// | `union` | each variant holds another event type, see [below](#unions) |
+/// | `published` | other services may read it: it is a `Published` event, which a message broker takes |
 /// | `unlocked` | the [lock](#the-lock) of the crate is not about it: for events that only tests store |
 /// | `crate = "path"` | where recount is, if not at `::recount` |
 ///

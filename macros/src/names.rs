@@ -22,6 +22,7 @@ pub(crate) const PROCESS: &str = "process";
 pub(crate) const RETIRED: &str = "retired";
 pub(crate) const ROUTE: &str = "route";
 pub(crate) const SCHEMARS: &str = "schemars";
+pub(crate) const PUBLISHED: &str = "published";
 pub(crate) const SERDE: &str = "serde";
 pub(crate) const SHAPE: &str = "shape";
 pub(crate) const SNAPSHOT: &str = "snapshot";

@@ -12,13 +12,27 @@
 //! Brokers never know stores, and stores never know brokers: this crate joins them.
 
 pub mod broker;
+mod circuit;
 pub mod envelope;
+mod handler;
+mod inbox;
+mod parking;
+mod relay;
+mod retry;
+mod service;
 
 pub use broker::{
     AckSupport, Address, AttemptCount, Attempts, BatchLimits, Binding, Broker, BrokerConsumer, BrokerError,
-    BrokerPosition, Capabilities, Change, Charset, DeadLetters, Dedupe, Delivery, Drained, EnvelopeMode, Extend, Fate,
-    Group, HeaderLimits, KeyLimits, LaneId, Lease, LimitSource, MessageLimit, NativeRetry, Order, OrderSupport,
-    Outgoing, Parallelism, Plan, RawMessage, Refusal, Rejection, Release, Replay, RequestReply, Returns, Room, Seek,
-    Settle, Settled, Signal, StartFrom, Ticket, TicketParts, Topic,
+    BrokerPosition, Capabilities, Change, Charset, Dedupe, Delivery, Drained, EnvelopeMode, Extend, Fate, Group,
+    HeaderLimits, KeyLimits, LaneId, Lease, LimitSource, MessageLimit, NativeRetry, Order, OrderSupport, Outgoing,
+    Parallelism, Plan, RawMessage, Refusal, Rejection, Release, Replay, RequestReply, Returns, Room, Seek, Settle,
+    Settled, Signal, StartFrom, Ticket, TicketParts, Topic,
 };
+pub use circuit::{Circuit, CircuitSettings, CircuitState, Permit};
 pub use envelope::{Malformed, Message, MessageId};
+pub use handler::{HandledTwice, Incoming, MessageHandler, PermanentError, UnknownType};
+pub use inbox::{LaterMessages, Subscriber};
+pub use parking::{Content, DeadLetters, Letter, LetterError, LetterId, LetterState, LetterSummary, Note};
+pub use relay::{Publication, PublicationParts};
+pub use retry::RetryPlan;
+pub use service::Service;

@@ -149,3 +149,6 @@ pub fn push_tag(key: &str, value: &dyn std::fmt::Display, tags: &mut Vec<Tag>) -
     tags.push(Tag::pair(key, value)?);
     Ok(())
 }
+
+/// Compiles for published events only.
+pub const fn is_published<E: crate::Published>() {}

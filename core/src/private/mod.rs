@@ -17,7 +17,7 @@ pub use crate::domain::text::any_same;
 pub use command::{
     assert_aggregate, assert_apply, assert_handler, command_from_json, command_to_json, state_from_json, state_to_json,
 };
-pub use event::{add_variants, decode, differs, encode, encode_only, find, push_tag, reads, variants};
+pub use event::{add_variants, decode, differs, encode, encode_only, find, is_published, push_tag, reads, variants};
 pub use listed::{Listed, Part, contains, count, join, listed, must_read, overlaps};
 pub use locked::check_schema;
 pub use payload::Payload;

@@ -32,6 +32,8 @@ impl Namespace {
     pub const ATTEMPT: Self = Self("attempt");
     /// Timers of processes, by process and due time.
     pub const TIMER: Self = Self("timer");
+    /// Messages that wait for a retry or an operator, by the name of their consumer.
+    pub const PARKED: Self = Self("parked");
 
     /// The name, as stored keys begin.
     #[must_use]
@@ -187,9 +189,14 @@ mod tests {
 
     #[test]
     fn a_users_key_never_meets_one_of_recounts() {
-        for namespace in
-            [Namespace::SNAPSHOT, Namespace::LEASE, Namespace::CONSUMER, Namespace::ATTEMPT, Namespace::TIMER]
-        {
+        for namespace in [
+            Namespace::SNAPSHOT,
+            Namespace::LEASE,
+            Namespace::CONSUMER,
+            Namespace::ATTEMPT,
+            Namespace::TIMER,
+            Namespace::PARKED,
+        ] {
             let own = namespace.key("a").unwrap();
             for name in ["a", own.as_stored(), "/a", "../a", &format!("../{own}"), "recount.a"] {
                 let key = StateKey::new(name).unwrap();

@@ -11,21 +11,23 @@ use crate::args::{Arg, Args};
 use crate::errors::Errors;
 use crate::mirror::{Place, carried, check_attributes};
 use crate::names::{
-    ALIAS, CRATE, EVENT, NAME, ONLY, RETIRED, TAG, UNION, UNLOCKED, UPCAST, VERSION, name_problem, snake_case,
+    ALIAS, CRATE, EVENT, NAME, ONLY, PUBLISHED, RETIRED, TAG, UNION, UNLOCKED, UPCAST, VERSION, name_problem,
+    snake_case,
 };
 use crate::readable;
 use crate::shape::{krate, member, only_type, refuse_generics, refuse_self};
 use crate::wire::{self, Rules, Serde};
 
-const ENUM_KEYS: &[&str] = &[NAME, UNION, UNLOCKED, CRATE];
+const ENUM_KEYS: &[&str] = &[NAME, UNION, PUBLISHED, UNLOCKED, CRATE];
 const VARIANT_KEYS: &[&str] = &[NAME, VERSION, UPCAST, ALIAS, RETIRED];
-const STRUCT_KEYS: &[&str] = &[NAME, VERSION, UPCAST, ALIAS, RETIRED, UNLOCKED, CRATE];
+const STRUCT_KEYS: &[&str] = &[NAME, VERSION, UPCAST, ALIAS, RETIRED, PUBLISHED, UNLOCKED, CRATE];
 
 pub(crate) fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Event<'a> {
     refuse_generics(input, "an event", errors);
     let mut args = Args::new(EVENT, &input.attrs, errors);
     let krate = krate(&mut args, errors);
     let is_locked = !args.take(UNLOCKED, errors).is_some_and(|arg| arg.flag(errors));
+    let is_published = args.take(PUBLISHED, errors).is_some_and(|arg| arg.flag(errors));
     let kind = match &input.data {
         Data::Struct(data) => read_struct(input, data, args, errors),
         Data::Enum(data) => read_enum(input, data, args, errors),
@@ -35,7 +37,7 @@ pub(crate) fn read<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Event<'a>
         }
     };
     let is_enum = matches!(input.data, Data::Enum(_));
-    Event { krate, ident: &input.ident, carried: carried(&input.attrs), is_enum, is_locked, kind }
+    Event { krate, ident: &input.ident, carried: carried(&input.attrs), is_enum, is_locked, is_published, kind }
 }
 
 fn read_struct<'a>(input: &'a DeriveInput, data: &'a DataStruct, mut args: Args, errors: &mut Errors) -> Kind<'a> {

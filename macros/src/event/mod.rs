@@ -11,12 +11,14 @@ mod validate;
 mod tests;
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::DeriveInput;
+use syn::spanned::Spanned;
 
 use crate::errors::Errors;
 use crate::form;
 use crate::lock::{dependency, of_crate};
+use crate::shape::at;
 use model::{Event, Kind, Variant};
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
@@ -34,9 +36,32 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         let stub = stub(input, &event.krate, errors);
         return quote!(#stub #comparisons);
     }
-    match &event.kind {
+    let published = event.is_published.then(|| published(&event));
+    let event = match &event.kind {
         Kind::Stored(variants) => expand::event(&event, variants, &comparisons, &test),
         Kind::Union(parts) => union::event(&event, parts),
+    };
+    quote!(#event #published)
+}
+
+/// The declaration that other services may read it. All parts of a published union are published.
+fn published(event: &Event<'_>) -> TokenStream {
+    let (krate, ident) = (&event.krate, event.ident);
+    let parts = match &event.kind {
+        Kind::Stored(_) => &[][..],
+        Kind::Union(parts) => parts,
+    };
+    let parts = parts.iter().map(|part| {
+        let ty = part.ty;
+        quote_spanned!(at(ty.span())=> #krate::__private::is_published::<#ty>();)
+    });
+    quote! {
+        #[allow(deprecated)]
+        const _: () = {
+            #(#parts)*
+            #[automatically_derived]
+            impl #krate::Published for #ident {}
+        };
     }
 }
 

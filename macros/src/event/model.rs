@@ -13,6 +13,8 @@ pub(crate) struct Event<'a> {
     pub(crate) is_enum: bool,
     /// Whether the lock of the crate is about it.
     pub(crate) is_locked: bool,
+    /// Whether other services may read it.
+    pub(crate) is_published: bool,
     pub(crate) kind: Kind<'a>,
 }
 

@@ -11,7 +11,7 @@ use super::concurrent::Concurrent;
 use super::consumers::{Consumers, Positions};
 use super::filter::FilterChange;
 use super::keeper::Keeper;
-use super::registry::{Registered, Registry, Running};
+use super::registry::{CheckFn, Registered, Registry, Running};
 use super::reporter::Reporter;
 use super::supervise::{Frame, supervise};
 use super::{ConsumerKind, RetryBudget, Runners, Sink, Source, StoreSource};
@@ -19,7 +19,7 @@ use crate::dispatch::Engine;
 use crate::run::process_status::RunningProcess;
 use crate::run::projection::Projecting;
 use crate::run::reaction::{Calling, Reacting};
-use crate::{Activity, BoxError, Event, Projection, Reaction, ReadModel};
+use crate::{Activity, BoxError, Check, Event, Projection, Reaction, ReadModel};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Start = Box<dyn FnOnce(Frame, FilterChange) -> Result<Task, BoxError> + Send>;
@@ -32,6 +32,7 @@ pub struct ConsumersBuilder {
     budget: RetryBudget,
     entries: Vec<Entry>,
     processes: Vec<Arc<dyn RunningProcess>>,
+    checks: Vec<CheckFn>,
 }
 
 struct Entry {
@@ -47,7 +48,14 @@ struct Entry {
 
 impl ConsumersBuilder {
     pub(crate) fn new(engine: Arc<Engine>, registry: Arc<Registry>) -> Self {
-        Self { engine, registry, budget: RetryBudget::default(), entries: Vec::new(), processes: Vec::new() }
+        Self {
+            engine,
+            registry,
+            budget: RetryBudget::default(),
+            entries: Vec::new(),
+            processes: Vec::new(),
+            checks: Vec::new(),
+        }
     }
 
     /// Adds a projection that writes to this read model. Add an `Arc` of it to keep a handle.
@@ -97,6 +105,24 @@ impl ConsumersBuilder {
     /// Adds a sink that handles the items of a source. The name is that of its checkpoint.
     pub fn consumer<S: Source, K: Sink<Item = S::Item>>(self, name: &str, source: S, sink: K) -> Self {
         self.concurrent(ConsumerKind::Sink, name.into(), move |_| Ok((source, sink)))
+    }
+
+    /// Adds a consumer of another kind, for crates that build on this one. The name is that of its checkpoint, within its
+    /// kind.
+    pub fn consumer_of_kind<S: Source, K: Sink<Item = S::Item>>(
+        self,
+        kind: ConsumerKind,
+        name: &str,
+        source: S,
+        sink: K,
+    ) -> Self {
+        self.concurrent(kind, name.into(), move |_| Ok((source, sink)))
+    }
+
+    /// Adds a check to the application's health, as long as the consumers run.
+    pub fn check(mut self, check: impl Fn() -> Check + Send + Sync + 'static) -> Self {
+        self.checks.push(Arc::new(check));
+        self
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -165,11 +191,14 @@ impl ConsumersBuilder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Consumers {
-        let Self { engine, registry, entries, processes, budget } = self;
+        let Self { engine, registry, entries, processes, checks, budget } = self;
         let (shutdown, stop) = watch::channel(false);
         let (handle, mut tasks) = (Arc::new(()), JoinSet::new());
         for process in processes {
             registry.add_process(Arc::downgrade(&handle), process);
+        }
+        for check in checks {
+            registry.add_check(Arc::downgrade(&handle), check);
         }
         let start = |Entry { kind, name, runners, on_change, waited_for, positions, start }| {
             let (reporter, progress) = Reporter::new(kind, &name);

@@ -6,8 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
-use super::GRACE;
-use super::failure::{Class, bounded, classify, guarded};
+use super::failure::{Class, bounded, classify, describe, guarded};
 use super::item::handle;
 use super::keeper::Keeper;
 use super::policy::Attempts;
@@ -17,6 +16,7 @@ use super::sink::Sink;
 use super::source::{self, Source};
 use super::state::{Run, Storing};
 use super::supervise::{Frame, Work};
+use super::{GRACE, MAINTENANCE};
 use crate::{BoxError, Position};
 
 /// A source, a sink and the place of the marks.
@@ -101,6 +101,9 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
         if storing.is_none() && run.has_mark() && run.due <= Instant::now() {
             storing = run.store(source, keeper);
         }
+        if run.maintain(source, &mut running).await {
+            idle = false;
+        }
         if !idle {
             continue;
         }
@@ -115,6 +118,7 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
             delivered = guarded(source.next()), if run.has_room() => run.accept(delivered),
             () = tokio::time::sleep_until(run.due), if storing.is_none() && run.has_mark() => {}
             () = tokio::time::sleep_until(run.patience), if run.is_broken() => {}
+            () = tokio::time::sleep_until(run.maintained + MAINTENANCE), if !running.is_empty() => {}
         }
     };
     if outcome.is_ok() {
@@ -132,5 +136,11 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
         run.stored(source::beside(source, storing).await);
     }
     let finished = run.finish(source, keeper).await;
+    if outcome.is_ok()
+        && let Err(error) = source::close(source).await
+    {
+        let error = describe(&*error);
+        tracing::warn!(kind = %frame.kind, name = %frame.name, %error, "the source was not closed");
+    }
     outcome.and(finished)
 }

@@ -69,6 +69,10 @@ pub enum ConsumerKind {
     Process,
     /// A [`Sink`](crate::Sink) of the application's own.
     Sink,
+    /// Publishes events to a message broker.
+    Relay,
+    /// Handles the messages of a message broker.
+    Inbox,
 }
 
 impl fmt::Display for ConsumerKind {
@@ -85,6 +89,8 @@ impl ConsumerKind {
             Self::Activity => "activity",
             Self::Process => "process",
             Self::Sink => "sink",
+            Self::Relay => "relay",
+            Self::Inbox => "inbox",
         }
     }
 }

@@ -19,7 +19,11 @@ pub(crate) struct Registry {
     pub(super) runners: Runners,
     consumers: Mutex<Vec<Arc<Registered>>>,
     processes: Mutex<Vec<OwnedProcess>>,
+    checks: Mutex<Vec<(Weak<()>, CheckFn)>>,
 }
+
+/// A check of the health of something that runs.
+pub(crate) type CheckFn = Arc<dyn Fn() -> Check + Send + Sync>;
 
 /// A process, and the handle of its owner.
 type OwnedProcess = (Weak<()>, Arc<dyn RunningProcess>);
@@ -54,6 +58,17 @@ impl Registry {
 
     pub(crate) fn add_process(&self, owner: Weak<()>, process: Arc<dyn RunningProcess>) {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner).push((owner, process));
+    }
+
+    pub(crate) fn add_check(&self, owner: Weak<()>, check: CheckFn) {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((owner, check));
+    }
+
+    /// The results of the checks held by their owner.
+    pub(crate) fn checks(&self) -> Vec<Check> {
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.retain(|(owner, _)| owner.strong_count() > 0);
+        checks.iter().map(|(_, check)| check()).collect()
     }
 
     /// The processes held by their owner.

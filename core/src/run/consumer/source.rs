@@ -127,6 +127,18 @@ pub trait Source: Sized + Send + 'static {
         async { Ok(()) }
     }
 
+    /// Does what is due while items are being handled, such as extending leases. Called about once a second, also while
+    /// there is no room for deliveries. A failure is one of the source, as that of `next` is.
+    fn maintain(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Ends the deliveries: the last call when the consumer is shut down, after the handled items were settled. Items that
+    /// were not settled are given back. It has the [time limit](Self::time_limit); a failure is logged.
+    fn close(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Completes a mark before it is stored, for example with data that only the store has. After a failure it is tried again
     /// while items go on. It runs beside the items that are being handled, so it holds nothing of the source.
     fn complete(&self, mark: Self::Mark) -> impl Future<Output = Result<Self::Mark, BoxError>> + Send + 'static {
@@ -156,6 +168,16 @@ pub(crate) async fn open<S: Source>(source: &mut S, after: Option<S::Mark>) -> R
 /// Settles items within the source's time limit.
 pub(crate) async fn settle<S: Source>(source: &mut S, tickets: Vec<S::Ticket>) -> Result<(), BoxError> {
     bounded_call("`Source::settle`", source.time_limit(), source.settle(tickets)).await
+}
+
+/// Lets a source do what is due, within its time limit.
+pub(crate) async fn maintain<S: Source>(source: &mut S) -> Result<(), BoxError> {
+    bounded_call("`Source::maintain`", source.time_limit(), source.maintain()).await
+}
+
+/// Ends the deliveries of a source, within its time limit.
+pub(crate) async fn close<S: Source>(source: &mut S) -> Result<(), BoxError> {
+    bounded_call("`Source::close`", source.time_limit(), source.close()).await
 }
 
 /// Completes a mark within the source's time limit.

@@ -17,7 +17,7 @@ use super::recovery::Recovery;
 use super::reporter::{STORING, WHOLE};
 use super::source::{self, Delivered, Lane, Source};
 use super::supervise::Frame;
-use super::{GRACE, STORE_INTERVAL};
+use super::{GRACE, MAINTENANCE, STORE_INTERVAL};
 use crate::{BoxError, ExpectedRevision};
 
 /// The state of one run.
@@ -50,6 +50,8 @@ pub(crate) struct Run<'c, S: Source> {
     unsettled: bool,
     /// Until when the items of a broken source are waited for.
     pub(crate) patience: Instant,
+    /// When the source last did what was due.
+    pub(crate) maintained: Instant,
     /// The failure that ends the run at once.
     failed: Option<BoxError>,
 }
@@ -85,6 +87,7 @@ impl<'c, S: Source> Run<'c, S> {
             broken: None,
             unsettled: false,
             patience: now,
+            maintained: now,
             failed: None,
         }
     }
@@ -186,6 +189,26 @@ impl<'c, S: Source> Run<'c, S> {
                 self.unsettled = true;
                 self.source_failed(error);
             }
+        }
+        let any = !ended.is_empty();
+        ended.into_iter().for_each(|ended| self.end(ended));
+        any
+    }
+
+    /// Lets the source do what is due, if it is time, while items are being handled. Returns whether one of these ended
+    /// meanwhile.
+    pub(crate) async fn maintain(
+        &mut self,
+        source: &mut S,
+        running: &mut FuturesUnordered<impl Future<Output = Ended<S>>>,
+    ) -> bool {
+        if running.is_empty() || self.is_broken() || self.maintained.elapsed() < MAINTENANCE {
+            return false;
+        }
+        let (outcome, ended) = beside(running, source::maintain(source)).await;
+        self.maintained = Instant::now();
+        if let Err(error) = outcome {
+            self.source_failed(error);
         }
         let any = !ended.is_empty();
         ended.into_iter().for_each(|ended| self.end(ended));

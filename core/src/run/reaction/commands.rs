@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::dispatch::{Dispatch, Engine};
-use crate::{Apply, BoxError, Command, DispatchError, HandleWith, IdempotencyKey, Metadata, TransientError};
+use crate::{Apply, BoxError, Command, DispatchError, HandleWith, IdempotencyKey, Metadata, NameError, TransientError};
 
 type Dispatching<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
 type DispatchFn = dyn Fn(&Arc<Engine>, Metadata, IdempotencyKey, Accepted) -> Dispatching<'static> + Send + Sync;
@@ -21,13 +21,13 @@ type DispatchFn = dyn Fn(&Arc<Engine>, Metadata, IdempotencyKey, Accepted) -> Di
 #[derive(Default)]
 #[must_use = "nothing is sent unless a reaction returns this"]
 pub struct Commands {
-    pub(super) commands: Vec<Pending>,
+    commands: Vec<Pending>,
 }
 
 /// One command.
-pub(super) struct Pending {
+struct Pending {
     dispatch: Box<DispatchFn>,
-    pub(super) key: Option<IdempotencyKey>,
+    key: Option<IdempotencyKey>,
     accepted: Accepted,
 }
 
@@ -95,6 +95,23 @@ impl Commands {
         self
     }
 
+    /// Sends them, one after the other. `key` makes the idempotency key of a command from its index.
+    pub(crate) async fn dispatch(
+        &self,
+        engine: &Arc<Engine>,
+        metadata: &Metadata,
+        key: impl Fn(usize) -> Result<IdempotencyKey, NameError>,
+    ) -> Result<(), BoxError> {
+        for (index, pending) in self.commands.iter().enumerate() {
+            let key = match &pending.key {
+                Some(key) => key.clone(),
+                None => key(index)?,
+            };
+            pending.dispatch(engine, metadata.clone(), key).await?;
+        }
+        Ok(())
+    }
+
     /// A refusal by the domain counts as success of the last command. Otherwise it is a failure: the reaction stops when
     /// the event's retry budget is used up.
     pub fn refusal_is_done(mut self) -> Self {
@@ -106,12 +123,7 @@ impl Commands {
 }
 
 impl Pending {
-    pub(super) fn dispatch(
-        &self,
-        engine: &Arc<Engine>,
-        metadata: Metadata,
-        key: IdempotencyKey,
-    ) -> Dispatching<'static> {
+    fn dispatch(&self, engine: &Arc<Engine>, metadata: Metadata, key: IdempotencyKey) -> Dispatching<'static> {
         (self.dispatch)(engine, metadata, key, self.accepted)
     }
 }

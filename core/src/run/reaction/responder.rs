@@ -54,13 +54,7 @@ impl Responder {
         metadata: &Metadata,
         commands: &Commands,
     ) -> Result<(), BoxError> {
-        for (index, pending) in commands.commands.iter().enumerate() {
-            let key = match &pending.key {
-                Some(key) => key.clone(),
-                None => IdempotencyKey::of_response(self.kind, &self.name, recorded.data.id, Some(index))?,
-            };
-            pending.dispatch(&self.engine, metadata.clone(), key).await?;
-        }
-        Ok(())
+        let key = |index| IdempotencyKey::of_response(self.kind, &self.name, recorded.data.id, Some(index));
+        commands.dispatch(&self.engine, metadata, key).await
     }
 }

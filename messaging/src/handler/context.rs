@@ -1,0 +1,56 @@
+//! The circumstances of a message that is being handled.
+
+use recount_core::{IdempotencyKey, Metadata, NameError};
+use sha2::{Digest, Sha256};
+
+use crate::{Address, Message};
+
+/// The longest identity of a message within an idempotency key, which has 512 bytes.
+const MAX_IDENTITY: usize = 320;
+
+/// A message that is being handled.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Incoming<'m> {
+    /// The message.
+    pub message: &'m Message,
+    /// The group that handles it.
+    pub consumer: &'m str,
+    /// Where a reply goes.
+    pub reply_to: Option<&'m Address>,
+}
+
+impl<'m> Incoming<'m> {
+    pub(crate) fn new(message: &'m Message, consumer: &'m str, reply_to: Option<&'m Address>) -> Self {
+        Self { message, consumer, reply_to }
+    }
+
+    /// The idempotency key of an effect of this message, the same for each attempt. Effects of one message differ by their
+    /// number.
+    ///
+    /// # Errors
+    /// [`NameError`] if the group's name is too long.
+    pub fn key(&self, effect: usize) -> Result<IdempotencyKey, NameError> {
+        let Self { message, consumer, .. } = self;
+        let mut identity = format!("{}@{}", message.id, message.source);
+        if identity.len() > MAX_IDENTITY {
+            let hash = Sha256::digest(identity.as_bytes());
+            identity = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        }
+        IdempotencyKey::new(format!("inbox/{consumer}/{identity}/{effect}"))
+    }
+
+    /// The metadata of the message's effects: the same conversation, actor and trace, with the message as the cause.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        let Message { id, metadata, .. } = self.message;
+        let id: std::sync::Arc<str> = id.as_str().into();
+        Metadata {
+            correlation_id: metadata.correlation_id.clone().or_else(|| Some(id.clone())),
+            causation_id: Some(id),
+            actor: metadata.actor.clone(),
+            traceparent: metadata.traceparent.clone(),
+            headers: std::collections::BTreeMap::new(),
+        }
+    }
+}

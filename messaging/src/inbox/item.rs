@@ -1,0 +1,66 @@
+//! The items of an inbox: deliveries, and parked messages that are due.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use recount_core::Timestamp;
+
+use crate::parking::{Content, Letter, QueueKey};
+use crate::{Address, Attempts, BrokerPosition, Malformed, Message, Order, RawMessage};
+
+/// An item of an inbox.
+pub(crate) enum Item {
+    /// A message from the broker.
+    Delivered(Box<Delivered>),
+    /// The first message of this queue is due.
+    Due(QueueKey),
+}
+
+/// A message from the broker, without its ticket.
+pub(crate) struct Delivered {
+    pub(crate) message: Result<Message, Malformed>,
+    pub(crate) raw: RawMessage,
+    pub(crate) position: Option<BrokerPosition>,
+    pub(crate) reply_to: Option<Address>,
+    /// The queue in which it waits behind the messages before it.
+    pub(crate) queue: QueueKey,
+    /// Its own identity.
+    pub(crate) identity: QueueKey,
+    /// Whether a program may have begun to handle it before.
+    pub(crate) may_repeat: bool,
+    /// Whether this delivery was counted as an attempt.
+    counted: AtomicBool,
+}
+
+impl Delivered {
+    pub(crate) fn new(delivery: crate::Delivery, order: Order) -> (Self, crate::Ticket) {
+        let crate::Delivery { ticket, message, attempts, position, reply_to, raw, .. } = delivery;
+        let identity = match &message {
+            Ok(message) => QueueKey::of_message(&message.source, message.id.as_str()),
+            Err(_) => QueueKey::of_place(&raw.origin, &format!("{position:?}/{:?}", raw.body)),
+        };
+        let key = message.as_ref().ok().and_then(|message| message.key.as_deref());
+        let queue = match (order, key) {
+            (Order::PerKey, Some(key)) => QueueKey::of_key(key),
+            _ => identity.clone(),
+        };
+        let may_repeat = attempts.may_repeat() && attempts != Attempts::Unknown;
+        let counted = AtomicBool::new(false);
+        (Self { message, raw, position, reply_to, queue, identity, may_repeat, counted }, ticket)
+    }
+
+    /// Whether this is the first call for this delivery.
+    pub(crate) fn count_once(&self) -> bool {
+        !self.counted.swap(true, Ordering::Relaxed)
+    }
+
+    /// The message to set aside.
+    pub(crate) fn letter(&self, now: Timestamp, reason: String, attempts: u32) -> Letter {
+        let content = match &self.message {
+            Ok(message) => Content::Message(Box::new(message.clone())),
+            Err(_) => Content::Malformed(self.raw.clone()),
+        };
+        let mut letter = Letter::new(content, self.raw.origin.clone(), now, reason, attempts);
+        (letter.position, letter.reply_to) = (self.position, self.reply_to.clone());
+        letter
+    }
+}

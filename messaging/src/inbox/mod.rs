@@ -1,0 +1,12 @@
+//! The inbox: the messages of a broker as a consumer of recount, whose effects happen once.
+//!
+//! A *source* takes deliveries from the broker and settles them; a *sink* handles them, and sets aside those that fail.
+
+mod item;
+mod settings;
+mod sink;
+mod source;
+
+pub use settings::{LaterMessages, Subscriber};
+pub(crate) use sink::InboxSink;
+pub(crate) use source::InboxSource;

@@ -1,0 +1,228 @@
+//! The sink of an inbox: it handles messages, tries failed ones again, and sets aside those that fail for longer.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use recount_core::{BoxError, Recount, Sink};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+use super::item::{Delivered, Item};
+use super::settings::{LaterMessages, SubscriberParts};
+use crate::handler::{Failure, Incoming, classify, describe};
+use crate::parking::{Content, Parking, QueueKey, Standing};
+use crate::{Address, Circuit, Message, Order};
+
+/// How long a parked message that meets an outage waits.
+const POSTPONED: Duration = Duration::from_secs(2);
+/// The time for the state store beside a handler's own, in which a parked message is claimed.
+const CLAIM_MARGIN: Duration = Duration::from_secs(30);
+
+/// Handles the messages of a subscriber.
+pub(crate) struct InboxSink {
+    recount: Recount,
+    name: String,
+    parts: SubscriberParts,
+    parking: Parking,
+    circuit: Circuit,
+    places: Semaphore,
+}
+
+/// The outcome of attempts at a message.
+enum Outcome {
+    Done,
+    /// They failed so often, the last time for this reason.
+    Failed(u32, String),
+    /// No attempt helps.
+    Hopeless(u32, String),
+}
+
+impl InboxSink {
+    pub(crate) fn new(recount: Recount, parts: SubscriberParts, parking: Parking, circuit: Circuit) -> Self {
+        let places = Semaphore::new(parts.at_once);
+        Self { recount, name: parts.name(), parts, parking, circuit, places }
+    }
+
+    async fn delivered(&self, delivered: &Delivered) -> Result<(), BoxError> {
+        let message = match &delivered.message {
+            Ok(message) => message,
+            Err(malformed) => return self.bury(delivered, &delivered.identity, malformed.to_string(), 0).await,
+        };
+        if self.parking.is_parked(&delivered.queue) {
+            let letter =
+                delivered.letter(self.parking.now().await?, "an earlier message of its key waits".to_owned(), 0);
+            if self.parking.park_behind(&delivered.queue, &letter).await? {
+                return Ok(());
+            }
+        }
+        if delivered.may_repeat && delivered.count_once() {
+            let attempts = self.parking.count_attempt(&delivered.identity).await?;
+            if attempts > self.parts.crashes {
+                let reason =
+                    format!("it was delivered {attempts} times and never finished: programs may have died of it");
+                self.bury(delivered, &self.dead_queue(delivered), reason, attempts).await?;
+                return self.parking.forget_attempts(&delivered.identity).await;
+            }
+        }
+        match self.attempt(message, delivered.reply_to.as_ref(), self.parts.plan.in_place).await? {
+            Outcome::Done => {}
+            Outcome::Failed(attempts, reason) => match self.parts.plan.delay(0) {
+                Some(delay) => {
+                    let letter = delivered.letter(self.parking.now().await?, reason, attempts);
+                    self.parking.park(&delivered.queue, &letter, Standing::Retry(delay)).await?;
+                }
+                None => self.bury(delivered, &self.dead_queue(delivered), reason, attempts).await?,
+            },
+            Outcome::Hopeless(attempts, reason) => {
+                self.bury(delivered, &self.dead_queue(delivered), reason, attempts).await?;
+            }
+        }
+        if delivered.may_repeat {
+            self.parking.forget_attempts(&delivered.identity).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a delivery a dead letter.
+    async fn bury(
+        &self,
+        delivered: &Delivered,
+        queue: &QueueKey,
+        reason: String,
+        attempts: u32,
+    ) -> Result<(), BoxError> {
+        let id = delivered.message.as_ref().map(|message| message.id.to_string()).ok();
+        tracing::error!(consumer = self.name, message = ?id, reason, attempts, "dead letter");
+        let letter = delivered.letter(self.parking.now().await?, reason, attempts);
+        self.parking.park(queue, &letter, Standing::Dead).await
+    }
+
+    /// The queue of a dead letter: that of its key if later messages wait, else one of its own.
+    fn dead_queue(&self, delivered: &Delivered) -> QueueKey {
+        match self.later() {
+            LaterMessages::Wait => delivered.queue.clone(),
+            LaterMessages::Pass => delivered.identity.clone(),
+        }
+    }
+
+    fn later(&self) -> LaterMessages {
+        if self.parts.binding.order == Order::PerKey { self.parts.later } else { LaterMessages::Wait }
+    }
+
+    /// Takes up the first message of a queue.
+    async fn due(&self, queue: &QueueKey) -> Result<(), BoxError> {
+        let lease = self.parts.time_limit.saturating_add(CLAIM_MARGIN);
+        let Some(claim) = self.parking.claim(queue, lease).await? else { return Ok(()) };
+        let message = match &claim.letter.content {
+            Content::Message(message) => message.clone(),
+            Content::Malformed(_) => {
+                let reason = claim.letter.reason.clone();
+                return self.parking.failed(claim, Standing::Dead, reason).await;
+            }
+        };
+        let reply_to = claim.letter.reply_to.clone();
+        let outcome = match self.attempt(&message, reply_to.as_ref(), 1).await {
+            Ok(outcome) => outcome,
+            Err(error) => return self.parking.postpone(claim, POSTPONED, describe(&*error)).await,
+        };
+        let (reason, delay) = match outcome {
+            Outcome::Done => return self.parking.done(claim).await,
+            Outcome::Failed(_, reason) => (reason, self.parts.plan.delay(claim.attempt())),
+            Outcome::Hopeless(_, reason) => (reason, None),
+        };
+        if let Some(delay) = delay {
+            return self.parking.failed(claim, Standing::Retry(delay), reason).await;
+        }
+        tracing::error!(consumer = self.name, message = %message.id, reason, "dead letter");
+        match self.later() {
+            LaterMessages::Wait => self.parking.failed(claim, Standing::Dead, reason).await,
+            LaterMessages::Pass => self.parking.set_apart(claim, reason).await,
+        }
+    }
+
+    /// Tries a message, so often at most. An error is one that time heals.
+    async fn attempt(&self, message: &Message, reply_to: Option<&Address>, times: u32) -> Result<Outcome, BoxError> {
+        let mut failures = 0;
+        loop {
+            let permit = self.circuit.enter().await;
+            let Err(error) = self.call(message, reply_to).await else {
+                permit.succeeded();
+                return Ok(Outcome::Done);
+            };
+            let class = classify(&*error);
+            if class == Failure::Transient {
+                permit.failed();
+                return Err(error);
+            }
+            permit.succeeded();
+            failures += 1;
+            let reason = describe(&*error);
+            if class == Failure::Permanent {
+                return Ok(Outcome::Hopeless(failures, reason));
+            }
+            tracing::warn!(consumer = self.name, message = %message.id, error = reason, failures, "message failed");
+            match self.parts.plan.pause(failures) {
+                Some(pause) if failures < times => tokio::time::sleep(pause).await,
+                _ => return Ok(Outcome::Failed(failures, reason)),
+            }
+        }
+    }
+
+    /// One call of the handler, within its time limit.
+    async fn call(&self, message: &Message, reply_to: Option<&Address>) -> Result<(), BoxError> {
+        let incoming = Incoming::new(message, &self.name, reply_to);
+        let span = self.span(message);
+        let call = AssertUnwindSafe(self.parts.handlers.handle(&self.recount, &incoming)).catch_unwind();
+        match tokio::time::timeout(self.parts.time_limit, call.instrument(span)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => Err(format!("the handler panicked: {}", panic_text(&*panic)).into()),
+            Err(_) => Err(format!("the handler has not returned within {:?}", self.parts.time_limit).into()),
+        }
+    }
+
+    fn span(&self, message: &Message) -> tracing::Span {
+        let topic = self.parts.binding.topic.name();
+        let span = tracing::info_span!(
+            "process",
+            otel.name = format!("process {topic}"),
+            otel.kind = "consumer",
+            messaging.operation.type = "process",
+            messaging.destination.name = topic,
+            messaging.consumer.group.name = self.parts.binding.group.name(),
+            messaging.message.id = message.id.as_str(),
+        );
+        if let (Some(context), Some(traceparent)) = (self.recount.trace_context(), &message.metadata.traceparent) {
+            context.adopt(&span, traceparent);
+        }
+        span
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
+}
+
+impl Sink for InboxSink {
+    type Item = Item;
+
+    async fn take(&self, item: &Item) -> Result<(), BoxError> {
+        let _place = self.places.acquire().await?;
+        match item {
+            Item::Delivered(delivered) => self.delivered(delivered).await,
+            Item::Due(queue) => {
+                let outcome = self.due(queue).await;
+                if outcome.is_ok() {
+                    self.parking.give_back(queue);
+                }
+                outcome
+            }
+        }
+    }
+
+    /// Handlers have a limit of their own, and an open circuit holds them up for longer.
+    fn time_limit(&self) -> Duration {
+        Duration::from_secs(24 * 60 * 60)
+    }
+}

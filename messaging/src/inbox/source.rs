@@ -1,0 +1,196 @@
+//! The source of an inbox: deliveries of a broker, and parked messages that are due.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use recount_core::{BoxError, Delivered as CoreDelivered, Lane, Source};
+
+use super::item::{Delivered, Item};
+use crate::parking::{Parking, QueueKey};
+use crate::{
+    Binding, Broker, BrokerConsumer, BrokerError, Delivery, LaneId, Plan, Room, Settle, Settled, Signal, Ticket,
+};
+
+/// How many messages are asked for at once.
+const BATCH: usize = 256;
+/// How long the messages of a consumer that ends are given back.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The deliveries of a binding.
+pub(crate) struct InboxSource {
+    broker: Arc<dyn Broker>,
+    binding: Binding,
+    parking: Parking,
+    consumer: Option<Box<dyn BrokerConsumer>>,
+    /// Deliveries that were not handed on yet.
+    buffer: VecDeque<Delivery>,
+    /// The tickets of messages that are being handled.
+    held: HashMap<u64, Ticket>,
+    next: u64,
+    /// The queues must be read before the buffer is handed on: another program may have set aside an earlier message.
+    unread: bool,
+    caught_up: bool,
+}
+
+impl InboxSource {
+    pub(crate) fn new(broker: Arc<dyn Broker>, binding: Binding, parking: Parking) -> Self {
+        Self {
+            broker,
+            binding,
+            parking,
+            consumer: None,
+            buffer: VecDeque::new(),
+            held: HashMap::new(),
+            next: 0,
+            unread: false,
+            caught_up: false,
+        }
+    }
+
+    fn take_note(&mut self, signal: Signal) {
+        match signal {
+            Signal::Deliveries(batch) => {
+                self.buffer.extend(batch);
+                self.unread = true;
+            }
+            Signal::Gained(lane) => tracing::debug!(binding = %self.binding, %lane, "gained"),
+            Signal::Losing(lane, _) | Signal::Lost(lane) => self.lose(lane),
+            Signal::Idle => {}
+        }
+    }
+
+    /// What was not handed on of a lane is another consumer's. What is being handled is settled if it ends in time.
+    fn lose(&mut self, lane: LaneId) {
+        tracing::debug!(binding = %self.binding, %lane, "lost");
+        self.buffer.retain(|delivery| delivery.lane() != lane);
+    }
+
+    fn hand_on(&mut self, delivery: Delivery) -> CoreDelivered<Self> {
+        let (delivered, ticket) = Delivered::new(delivery, self.binding.order);
+        self.next += 1;
+        self.held.insert(self.next, ticket);
+        let lane = lane_of(&delivered.queue);
+        CoreDelivered::Item { item: Item::Delivered(Box::new(delivered)), lane, ticket: Some(self.next), mark: None }
+    }
+}
+
+/// Declares a binding at the broker and consumes it.
+async fn subscribe(broker: Arc<dyn Broker>, binding: Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+    let plan = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
+    for change in broker.ensure(&plan, false).await? {
+        tracing::info!(%binding, %change, "declared at the broker");
+    }
+    broker.subscribe(&binding).await
+}
+
+/// The lane in which the messages of a queue are handled, one after the other.
+fn lane_of(queue: &QueueKey) -> Lane {
+    Lane::of(queue.hash.as_str())
+}
+
+impl Source for InboxSource {
+    type Item = Item;
+    type Mark = ();
+    /// The number of a held ticket; `None` for a parked message.
+    type Ticket = Option<u64>;
+
+    async fn open(&mut self, _: Option<()>) -> Result<(), BoxError> {
+        // Dropped tickets go back to the broker.
+        self.held.clear();
+        self.buffer.clear();
+        self.parking.open().await?;
+        if self.consumer.is_none() {
+            let subscribed = subscribe(Arc::clone(&self.broker), self.binding.clone());
+            self.consumer = Some(subscribed.await.map_err(BrokerError::into_boxed)?);
+        }
+        self.caught_up = false;
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<CoreDelivered<Self>, BoxError> {
+        if !std::mem::replace(&mut self.caught_up, true) {
+            return Ok(CoreDelivered::CaughtUp { mark: None });
+        }
+        loop {
+            if self.unread {
+                self.parking.refresh().await?;
+                self.unread = false;
+            }
+            if let Some(delivery) = self.buffer.pop_front() {
+                return Ok(self.hand_on(delivery));
+            }
+            let Some(consumer) = &mut self.consumer else { return Err("the source was not opened".into()) };
+            let room = Room::of(BATCH);
+            let signal = tokio::select! {
+                biased;
+                due = self.parking.next_due() => {
+                    let queue = due?;
+                    return Ok(CoreDelivered::Item { lane: lane_of(&queue), item: Item::Due(queue), ticket: None, mark: None });
+                }
+                signal = consumer.next(&room) => signal,
+            };
+            match signal {
+                Ok(signal) => self.take_note(signal),
+                Err(error) => {
+                    if !error.is_transient() {
+                        // It is made anew, with what it needs at the broker.
+                        self.consumer = None;
+                    }
+                    return Err(error.into_boxed());
+                }
+            }
+        }
+    }
+
+    async fn settle(&mut self, tickets: Vec<Option<u64>>) -> Result<(), BoxError> {
+        let numbers = tickets.into_iter().flatten();
+        let marks: Vec<_> = numbers.filter_map(|number| Some((self.held.remove(&number)?, Settle::Ack))).collect();
+        let Some(consumer) = &mut self.consumer else { return Ok(()) };
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let (mut stale, mut failed) = (0, None);
+        for settled in consumer.settle(marks).await {
+            match settled {
+                Settled::Confirmed | Settled::Sent => {}
+                Settled::Stale => stale += 1,
+                Settled::Unsupported => return Err("the broker can't acknowledge messages".into()),
+                Settled::Failed(error) => failed = Some(error),
+            }
+        }
+        if stale > 0 {
+            tracing::debug!(binding = %self.binding, stale, "acknowledged too late: the messages come again and are recognised");
+        }
+        match failed {
+            // They come again after the lease, and are recognised.
+            Some(error) => Err(error.into_boxed()),
+            None => Ok(()),
+        }
+    }
+
+    /// Extends the leases of what is being handled.
+    async fn maintain(&mut self) -> Result<(), BoxError> {
+        let Some(consumer) = &mut self.consumer else { return Ok(()) };
+        let (numbers, tickets): (Vec<u64>, Vec<Ticket>) = self.held.drain().unzip();
+        let extended = consumer.extend(&tickets, self.binding.lease).await;
+        self.held = numbers.into_iter().zip(tickets).collect();
+        match extended.into_iter().find_map(|settled| match settled {
+            Settled::Failed(error) => Some(error),
+            _ => None,
+        }) {
+            Some(error) => Err(error.into_boxed()),
+            None => Ok(()),
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), BoxError> {
+        self.held.clear();
+        self.buffer.clear();
+        let Some(consumer) = self.consumer.take() else { return Ok(()) };
+        match consumer.drain(DRAIN).await.error {
+            Some(error) => Err(error.into_boxed()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The queues of one consumer: setting messages aside, and taking them up again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use recount_core::{
+    BoxError, ExpectedRevision, Namespace, Revision, StateError, StateKey, StatePut, StateStore, Store, StoreError,
+    Timestamp,
+};
+
+use super::head::Head;
+use super::letter::Letter;
+use super::names::{self, QueueKey};
+use super::schedule::Schedule;
+
+/// How often a change is tried again after other programs have changed the same queue.
+const CONFLICTS: usize = 32;
+/// How often the changes of other programs and operators are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many heads are read at once.
+const PAGE: usize = 1000;
+/// How long the count of attempts at a message is kept.
+const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The queues of parked messages of one consumer. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Parking {
+    store: Arc<dyn Store>,
+    consumer: Arc<str>,
+    schedule: Arc<Mutex<Schedule>>,
+}
+
+/// What a message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// For its next attempt, after this time.
+    Retry(Duration),
+    /// For an operator.
+    Dead,
+}
+
+/// The first message of a queue, which this program has for itself for some time.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    key: QueueKey,
+    head: Head,
+    revision: Revision,
+    /// The message.
+    pub(crate) letter: Letter,
+}
+
+impl Claim {
+    /// The number of the present attempt from the store, from 1.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.head.attempts
+    }
+}
+
+impl Parking {
+    pub(crate) fn new(store: Arc<dyn Store>, consumer: &str) -> Self {
+        Self { store, consumer: consumer.into(), schedule: Arc::default() }
+    }
+
+    /// Reads the queues, if they have changed since the last time.
+    pub(crate) async fn refresh(&self) -> Result<(), BoxError> {
+        let changes = self.store.get(&names::changes(&self.consumer)?).await?.map(|entry| entry.revision);
+        if self.lock().changes == changes && changes.is_some() {
+            return Ok(());
+        }
+        let now = self.store.now().await?;
+        let mut heads = Vec::new();
+        let mut after: Option<StateKey> = None;
+        loop {
+            let prefix = names::heads(&self.consumer);
+            let page = self.store.list(Namespace::PARKED, &prefix, after.as_ref(), PAGE).await?;
+            let is_last = page.len() < PAGE;
+            for (key, entry) in &page {
+                heads.push((key.name()[prefix.len()..].to_owned(), Head::decode(entry)?));
+            }
+            after = page.into_iter().next_back().map(|(key, _)| key);
+            if is_last {
+                break;
+            }
+        }
+        self.lock().replace(heads, changes, now);
+        Ok(())
+    }
+
+    /// Begins anew: no message is being handled.
+    pub(crate) async fn open(&self) -> Result<(), BoxError> {
+        self.lock().forget();
+        self.refresh().await
+    }
+
+    /// Whether this queue has messages, as far as this program knows.
+    pub(crate) fn is_parked(&self, key: &QueueKey) -> bool {
+        self.lock().contains(&key.hash)
+    }
+
+    /// How many keys wait for a retry, and how many for an operator, as far as this program knows.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        self.lock().counts()
+    }
+
+    /// Waits for a queue whose first message is due, and takes it for this program. It is [given back](Self::give_back).
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    pub(crate) async fn next_due(&self) -> Result<QueueKey, BoxError> {
+        loop {
+            let wait = match self.lock().take_due() {
+                Ok(hash) => return Ok(QueueKey { hash }),
+                Err(wait) => wait.map_or(LOOK, |wait| wait.min(LOOK)),
+            };
+            tokio::time::sleep(wait).await;
+            self.refresh().await?;
+        }
+    }
+
+    /// The first message of this queue is not being handled any more.
+    pub(crate) fn give_back(&self, key: &QueueKey) {
+        self.lock().give_back(&key.hash);
+    }
+
+    /// Sets a message aside: behind the messages of its queue, or as the first one.
+    pub(crate) async fn park(&self, key: &QueueKey, letter: &Letter, standing: Standing) -> Result<(), BoxError> {
+        self.add(key, letter, Some(standing)).await.map(drop)
+    }
+
+    /// Puts a message behind the messages of its queue. Returns whether there are any.
+    pub(crate) async fn park_behind(&self, key: &QueueKey, letter: &Letter) -> Result<bool, BoxError> {
+        self.add(key, letter, None).await
+    }
+
+    async fn add(&self, key: &QueueKey, letter: &Letter, standing: Option<Standing>) -> Result<bool, BoxError> {
+        let entry = key.head(&self.consumer)?;
+        let body = letter.encode()?;
+        for _ in 0..CONFLICTS {
+            let now = self.store.now().await?;
+            let found = self.store.get(&entry).await?;
+            let expected =
+                found.as_ref().map_or(ExpectedRevision::Absent, |found| ExpectedRevision::Exact(found.revision));
+            let mut head = found.as_ref().map(Head::decode).transpose()?.unwrap_or_else(|| Head::empty(0, now));
+            if head.is_empty() {
+                let Some(standing) = standing else {
+                    self.lock().set(&key.hash, &head);
+                    return Ok(false);
+                };
+                head = Head { reason: letter.reason.clone(), ..Head::empty(head.next, now) };
+                head.due = due(standing, now);
+            }
+            let number = head.next;
+            head.next += 1;
+            let letter = put(key.letter(&self.consumer, number)?, body.clone(), ExpectedRevision::Any);
+            if self.write(key, &head, expected, vec![letter]).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(contended(key))
+    }
+
+    /// Takes the first message of a queue for this time, and counts the attempt. `None` if it is not due, or another program
+    /// has it.
+    pub(crate) async fn claim(&self, key: &QueueKey, lease: Duration) -> Result<Option<Claim>, BoxError> {
+        let Some(found) = self.store.get(&key.head(&self.consumer)?).await? else {
+            self.lock().set(&key.hash, &Head::empty(0, Timestamp::UNIX_EPOCH));
+            return Ok(None);
+        };
+        let now = self.store.now().await?;
+        let mut head = Head::decode(&found)?;
+        if head.is_empty() || head.ready().is_none_or(|ready| ready > now) {
+            self.lock().set(&key.hash, &head);
+            return Ok(None);
+        }
+        let Some(stored) = self.store.get(&key.letter(&self.consumer, head.first)?).await? else {
+            return Err(StoreError::Damaged { what: format!("parked message {} of {}", head.first, key.hash) }.into());
+        };
+        let letter = Letter::decode(&stored.value)?;
+        head.attempts = head.attempts.saturating_add(1);
+        head.claimed = now.checked_add(lease).ok();
+        let revision = self.write(key, &head, ExpectedRevision::Exact(found.revision), Vec::new()).await?;
+        Ok(revision.map(|revision| Claim { key: key.clone(), head, revision, letter }))
+    }
+
+    /// The claimed message is done: the next one of its queue is due.
+    pub(crate) async fn done(&self, claim: Claim) -> Result<(), BoxError> {
+        let now = self.store.now().await?;
+        let Claim { key, mut head, revision, .. } = claim;
+        let number = head.first;
+        head.advance(now);
+        let expected = ExpectedRevision::Exact(revision);
+        let Some(revision) = self.write(&key, &head, expected, Vec::new()).await? else { return Ok(()) };
+        // Whatever is left over by a crash here is not part of the queue.
+        self.store.delete(&key.letter(&self.consumer, number)?, ExpectedRevision::Any).await?;
+        if head.is_empty() {
+            match self.store.delete(&key.head(&self.consumer)?, ExpectedRevision::Exact(revision)).await {
+                Ok(()) | Err(StateError::Mismatch { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The claimed message has failed.
+    pub(crate) async fn failed(&self, claim: Claim, standing: Standing, reason: String) -> Result<(), BoxError> {
+        let now = self.store.now().await?;
+        let Claim { key, mut head, revision, .. } = claim;
+        (head.due, head.claimed, head.reason) = (due(standing, now), None, reason);
+        self.write(&key, &head, ExpectedRevision::Exact(revision), Vec::new()).await.map(drop)
+    }
+
+    /// The claimed message met an outage: the attempt does not count.
+    pub(crate) async fn postpone(&self, claim: Claim, after: Duration, reason: String) -> Result<(), BoxError> {
+        let mut claim = claim;
+        claim.head.attempts = claim.head.attempts.saturating_sub(1);
+        self.failed(claim, Standing::Retry(after), reason).await
+    }
+
+    /// The claimed message is a dead letter, and those behind it go on without it.
+    pub(crate) async fn set_apart(&self, claim: Claim, reason: String) -> Result<(), BoxError> {
+        let now = self.store.now().await?;
+        let Claim { key, mut head, revision, mut letter } = claim;
+        let Some(message) = letter.message() else { return Err("a malformed message is in no queue of a key".into()) };
+        let apart = QueueKey::of_message(&message.source, message.id.as_str());
+        letter.attempts = letter.attempts.saturating_add(head.attempts);
+        letter.reason.clone_from(&reason);
+        // Before it leaves its queue: a crash in between makes a second copy of a dead letter, and loses none.
+        self.park(&apart, &letter, Standing::Dead).await?;
+        let number = head.first;
+        head.advance(now);
+        if self.write(&key, &head, ExpectedRevision::Exact(revision), Vec::new()).await?.is_some() {
+            self.store.delete(&key.letter(&self.consumer, number)?, ExpectedRevision::Any).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a head and what belongs to it. `None` if another program has changed it: then it is read again.
+    async fn write(
+        &self,
+        key: &QueueKey,
+        head: &Head,
+        expected: ExpectedRevision,
+        mut puts: Vec<StatePut>,
+    ) -> Result<Option<Revision>, BoxError> {
+        puts.push(put(key.head(&self.consumer)?, head.encode()?, expected));
+        puts.push(put(names::changes(&self.consumer)?, Bytes::new(), ExpectedRevision::Any));
+        match self.store.put_many(puts).await {
+            Ok(revisions) => {
+                self.lock().set(&key.hash, head);
+                Ok(revisions.iter().rev().nth(1).copied())
+            }
+            Err(StateError::Mismatch { .. }) => {
+                self.lock().changes = None;
+                self.refresh().await?;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Counts an attempt at a message that may have been delivered before, and returns how many there were.
+    pub(crate) async fn count_attempt(&self, message: &QueueKey) -> Result<u32, BoxError> {
+        let entry = names::attempts(&self.consumer, message)?;
+        let before = self.store.get(&entry).await?;
+        let before: u32 = before.and_then(|entry| serde_json::from_slice(&entry.value).ok()).unwrap_or_default();
+        let attempts = before.saturating_add(1);
+        let value = serde_json::to_vec(&attempts)?.into();
+        self.store.put(&entry, value, ExpectedRevision::Any, Some(ATTEMPTS_KEPT)).await?;
+        Ok(attempts)
+    }
+
+    /// Forgets the attempts at a message.
+    pub(crate) async fn forget_attempts(&self, message: &QueueKey) -> Result<(), BoxError> {
+        Ok(self.store.delete(&names::attempts(&self.consumer, message)?, ExpectedRevision::Any).await?)
+    }
+
+    pub(crate) async fn now(&self) -> Result<Timestamp, BoxError> {
+        Ok(self.store.now().await?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn due(standing: Standing, now: Timestamp) -> Option<Timestamp> {
+    match standing {
+        Standing::Retry(after) => Some(now.checked_add(after).unwrap_or(Timestamp::MAX)),
+        Standing::Dead => None,
+    }
+}
+
+fn put(key: StateKey, value: Bytes, expected: ExpectedRevision) -> StatePut {
+    StatePut { key, value, expected, time_to_live: None }
+}
+
+fn contended(key: &QueueKey) -> BoxError {
+    let error = format!("the queue {} of parked messages was changed by other programs again and again", key.hash);
+    recount_core::TransientError::new(error).into()
+}

@@ -1,0 +1,364 @@
+//! Orders of operators: list, show, redrive, edit, discard.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use recount_core::{
+    BoxError, EventId, ExpectedRevision, NameError, Namespace, StateEntry, StateError, StateKey, StatePut, StateStore,
+    Store, StoreError, Timestamp,
+};
+use serde::Serialize;
+
+use super::head::Head;
+use super::letter::{Content, Letter, Note};
+use super::names::{self, LetterId};
+use crate::MessageId;
+
+/// How often an order is tried again after a program has changed the same queue.
+const CONFLICTS: usize = 32;
+const PAGE: usize = 1000;
+/// How long a discarded message is kept.
+const DISCARDED_KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The parked messages of a store: those that wait for a retry, and dead letters.
+///
+/// A consumer follows an order within about a second, in whichever program it runs; if none runs, at its next start.
+#[derive(Clone)]
+pub struct DeadLetters {
+    store: Arc<dyn Store>,
+}
+
+/// The state of a parked message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum LetterState {
+    /// It waits for an operator.
+    Dead,
+    /// It is tried again at this time.
+    Waiting {
+        /// The time.
+        due: Timestamp,
+    },
+    /// It waits for the messages of its key before it.
+    Queued,
+}
+
+/// A parked message in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LetterSummary {
+    /// Its id, for orders.
+    pub id: LetterId,
+    /// The consumer that has set it aside.
+    pub consumer: String,
+    /// Its state.
+    #[serde(flatten)]
+    pub state: LetterState,
+    /// The message's id. `None` if its envelope can't be read.
+    pub message: Option<String>,
+    /// The message's type.
+    pub message_type: Option<String>,
+    /// Its key.
+    pub key: Option<String>,
+    /// Why it was set aside, or its last failure.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was set aside.
+    pub parked_at: Timestamp,
+}
+
+/// How an order can fail. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LetterError {
+    /// There is no such message.
+    #[error("there is no parked message {id}: it may have been handled or discarded")]
+    Unknown {
+        /// The id.
+        id: LetterId,
+    },
+    /// It waits behind another message of its key.
+    #[error("{id} waits behind {first}: redrive, edit or discard that one first")]
+    NotFirst {
+        /// The id.
+        id: LetterId,
+        /// The message that it waits for.
+        first: LetterId,
+    },
+    /// Its envelope can't be read, so that it can only be redriven or discarded.
+    #[error("the envelope of {id} can't be read: it can't be edited")]
+    Malformed {
+        /// The id.
+        id: LetterId,
+    },
+    /// A program is handling it, or has changed its queue again and again.
+    #[error("{id} is being handled: try again")]
+    Busy {
+        /// The id.
+        id: LetterId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The message can't be written.
+    #[error("the message can't be written")]
+    Write(#[source] BoxError),
+}
+
+impl From<StateError> for LetterError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Store(error) => Self::Store(error),
+            other => Self::Write(other.into()),
+        }
+    }
+}
+
+impl From<NameError> for LetterError {
+    fn from(error: NameError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl DeadLetters {
+    /// The parked messages of this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The consumers that have set messages aside.
+    ///
+    /// # Errors
+    /// [`LetterError::Store`].
+    pub async fn consumers(&self) -> Result<Vec<String>, LetterError> {
+        let entries = self.list_entries("changes/").await?;
+        Ok(entries.into_iter().map(|(key, _)| key.name()["changes/".len()..].to_owned()).collect())
+    }
+
+    /// The parked messages of a consumer, or of all, with the messages that wait behind them, in the order of each queue.
+    ///
+    /// # Errors
+    /// [`LetterError::Store`].
+    pub async fn list(&self, consumer: Option<&str>) -> Result<Vec<LetterSummary>, LetterError> {
+        let consumers = match consumer {
+            Some(consumer) => vec![consumer.to_owned()],
+            None => self.consumers().await?,
+        };
+        let mut all = Vec::new();
+        for consumer in consumers {
+            let prefix = names::heads(&consumer);
+            let mut heads = Vec::new();
+            for (key, entry) in self.list_entries(&prefix).await? {
+                heads.push((key.name()[prefix.len()..].to_owned(), Head::decode(&entry)?));
+            }
+            heads.sort_by_key(|(_, head)| head.since);
+            for (hash, head) in heads {
+                self.list_queue(&consumer, &hash, &head, &mut all).await?;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn list_queue(
+        &self,
+        consumer: &str,
+        hash: &str,
+        head: &Head,
+        all: &mut Vec<LetterSummary>,
+    ) -> Result<(), LetterError> {
+        for number in head.first..head.next {
+            let id = LetterId { consumer: consumer.to_owned(), hash: hash.to_owned(), number };
+            let Some(entry) = self.store.get(&id.queue().letter(consumer, number)?).await? else { continue };
+            all.push(summary(id, head, &Letter::decode(&entry.value)?));
+        }
+        Ok(())
+    }
+
+    /// A parked message.
+    ///
+    /// # Errors
+    /// [`LetterError::Unknown`], or the store's failure.
+    pub async fn show(&self, id: &LetterId) -> Result<(LetterSummary, Letter), LetterError> {
+        let (head, _) = self.head(id).await?;
+        let letter = self.letter(id).await?;
+        Ok((summary(id.clone(), &head, &letter), letter))
+    }
+
+    /// Lets a message be tried again now, and those behind it after it.
+    ///
+    /// # Errors
+    /// [`LetterError`].
+    pub async fn redrive(&self, id: &LetterId, note: &str) -> Result<(), LetterError> {
+        let order = Note { at: self.store.now().await?, order: "redriven".to_owned(), note: note.to_owned() };
+        self.change(id, |letter| {
+            letter.history.push(order.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Redrives all dead letters of a consumer, or of all, in the order in which they were set aside. Returns their number.
+    ///
+    /// # Errors
+    /// [`LetterError`]; those before it are redriven.
+    pub async fn redrive_all(&self, consumer: Option<&str>, note: &str) -> Result<usize, LetterError> {
+        let mut dead = self.list(consumer).await?;
+        dead.retain(|letter| letter.state == LetterState::Dead);
+        dead.sort_by_key(|letter| letter.parked_at);
+        let mut redriven = 0;
+        for letter in dead {
+            match self.redrive(&letter.id, note).await {
+                Ok(()) => redriven += 1,
+                Err(LetterError::Unknown { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(redriven)
+    }
+
+    /// Replaces the data of a message and lets it be tried again now. It gets a new id; the old one is its cause.
+    ///
+    /// # Errors
+    /// [`LetterError`].
+    pub async fn edit(&self, id: &LetterId, data: impl Into<Bytes>, note: &str) -> Result<(), LetterError> {
+        let data = data.into();
+        let order = Note { at: self.store.now().await?, order: "edited".to_owned(), note: note.to_owned() };
+        let new_id = MessageId::from(EventId::new());
+        self.change(id, |letter| {
+            let Content::Message(message) = &mut letter.content else {
+                return Err(LetterError::Malformed { id: id.clone() });
+            };
+            message.metadata.causation_id = Some(message.id.as_str().into());
+            (message.id, message.data) = (new_id.clone(), data.clone());
+            letter.history.push(order.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a message for good; those behind it go on. It is kept for 30 days with the note, and logged.
+    ///
+    /// # Errors
+    /// [`LetterError`].
+    pub async fn discard(&self, id: &LetterId, note: &str) -> Result<(), LetterError> {
+        let now = self.store.now().await?;
+        let mut letter = self.letter(id).await?;
+        letter.history.push(Note { at: now, order: "discarded".to_owned(), note: note.to_owned() });
+        let kept = Namespace::PARKED.key(format_args!("discarded/{}", id))?;
+        let body = letter.encode().map_err(LetterError::Write)?;
+        self.store.put(&kept, body, ExpectedRevision::Any, Some(DISCARDED_KEPT)).await?;
+        self.change_head(id, |head| head.advance(now), None).await?;
+        self.store.delete(&id.queue().letter(&id.consumer, id.number)?, ExpectedRevision::Any).await?;
+        let message = letter.message().map(|message| message.id.to_string());
+        tracing::warn!(consumer = id.consumer, ?message, note, "a parked message was discarded");
+        Ok(())
+    }
+
+    /// Changes the first message of a queue, and lets it be tried now.
+    async fn change(
+        &self,
+        id: &LetterId,
+        change: impl Fn(&mut Letter) -> Result<(), LetterError>,
+    ) -> Result<(), LetterError> {
+        let mut letter = self.letter(id).await?;
+        change(&mut letter)?;
+        let now = self.store.now().await?;
+        let body = letter.encode().map_err(LetterError::Write)?;
+        let entry = id.queue().letter(&id.consumer, id.number)?;
+        let put = StatePut { key: entry, value: body, expected: ExpectedRevision::Any, time_to_live: None };
+        self.change_head(id, |head| (head.due, head.attempts) = (Some(now), 0), Some(put)).await
+    }
+
+    async fn change_head(
+        &self,
+        id: &LetterId,
+        change: impl Fn(&mut Head),
+        put: Option<StatePut>,
+    ) -> Result<(), LetterError> {
+        for _ in 0..CONFLICTS {
+            let (mut head, expected) = self.head(id).await?;
+            if head.first != id.number {
+                return Err(LetterError::NotFirst {
+                    first: LetterId { number: head.first, ..id.clone() },
+                    id: id.clone(),
+                });
+            }
+            let now = self.store.now().await?;
+            if head.claimed.is_some_and(|claimed| claimed > now) {
+                return Err(LetterError::Busy { id: id.clone() });
+            }
+            change(&mut head);
+            let value = head.encode().map_err(|error| LetterError::Write(error.into()))?;
+            let any = ExpectedRevision::Any;
+            let mut puts: Vec<StatePut> = put.clone().into_iter().collect();
+            let key = id.queue().head(&id.consumer)?;
+            puts.push(StatePut { key, value, expected, time_to_live: None });
+            let changes = names::changes(&id.consumer)?;
+            puts.push(StatePut { key: changes, value: Bytes::new(), expected: any, time_to_live: None });
+            match self.store.put_many(puts).await {
+                Ok(_) => return Ok(()),
+                Err(StateError::Mismatch { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(LetterError::Busy { id: id.clone() })
+    }
+
+    /// The head of the queue that holds this message.
+    async fn head(&self, id: &LetterId) -> Result<(Head, ExpectedRevision), LetterError> {
+        let entry = self.store.get(&id.queue().head(&id.consumer)?).await?;
+        let Some(entry) = entry else { return Err(LetterError::Unknown { id: id.clone() }) };
+        let head = Head::decode(&entry)?;
+        if !(head.first..head.next).contains(&id.number) {
+            return Err(LetterError::Unknown { id: id.clone() });
+        }
+        Ok((head, ExpectedRevision::Exact(entry.revision)))
+    }
+
+    async fn letter(&self, id: &LetterId) -> Result<Letter, LetterError> {
+        match self.store.get(&id.queue().letter(&id.consumer, id.number)?).await? {
+            Some(entry) => Ok(Letter::decode(&entry.value)?),
+            None => Err(LetterError::Unknown { id: id.clone() }),
+        }
+    }
+
+    async fn list_entries(&self, prefix: &str) -> Result<Vec<(StateKey, StateEntry)>, LetterError> {
+        let mut all: Vec<(StateKey, StateEntry)> = Vec::new();
+        loop {
+            let after = all.last().map(|(key, _)| key);
+            let page = self.store.list(Namespace::PARKED, prefix, after, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+fn summary(id: LetterId, head: &Head, letter: &Letter) -> LetterSummary {
+    let is_first = id.number == head.first;
+    let state = match head.due {
+        _ if !is_first => LetterState::Queued,
+        Some(due) => LetterState::Waiting { due },
+        None => LetterState::Dead,
+    };
+    let (reason, attempts) = if is_first && !head.reason.is_empty() {
+        (head.reason.clone(), letter.attempts.saturating_add(head.attempts))
+    } else {
+        (letter.reason.clone(), letter.attempts)
+    };
+    let message = letter.message();
+    LetterSummary {
+        consumer: id.consumer.clone(),
+        id,
+        state,
+        message: message.map(|message| message.id.to_string()),
+        message_type: message.map(|message| message.message_type.to_string()),
+        key: message.and_then(|message| message.key.as_deref().map(str::to_owned)),
+        reason,
+        attempts,
+        parked_at: letter.parked_at,
+    }
+}

@@ -1,0 +1,147 @@
+//! The sink of a relay: it publishes messages, and sets aside those that the broker refuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use recount_core::{BoxError, RecordedEvent, Sink, TransientError};
+use tracing::Instrument;
+
+use super::PublicationParts;
+use super::source::{Item, Relayed, queue_of};
+use crate::parking::{Content, Letter, Parking, QueueKey, Standing};
+use crate::{Broker, BrokerError, Circuit, Fate, Message, Outgoing, Refusal};
+
+/// How long a relay has a parked message for itself while it publishes it.
+const CLAIM: Duration = Duration::from_secs(60);
+/// How long a parked message that meets an outage waits.
+const POSTPONED: Duration = Duration::from_secs(2);
+
+/// Publishes the messages of a relay.
+pub(crate) struct RelaySink {
+    publication: Arc<PublicationParts>,
+    broker: Arc<dyn Broker>,
+    parking: Parking,
+    circuit: Circuit,
+}
+
+impl RelaySink {
+    pub(crate) fn new(
+        publication: Arc<PublicationParts>,
+        broker: Arc<dyn Broker>,
+        parking: Parking,
+        circuit: Circuit,
+    ) -> Self {
+        Self { publication, broker, parking, circuit }
+    }
+
+    async fn event(&self, Relayed { recorded, message }: &Relayed) -> Result<(), BoxError> {
+        let message = match message {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(()),
+            // The consumer stops when its retry budget is used up: an event that this program can't map is its defect.
+            Err(reason) => return Err(reason.clone().into()),
+        };
+        let queue = queue_of(recorded, Some(message));
+        if self.parking.is_parked(&queue) {
+            let letter = self.letter(message, "an earlier message of its key was refused".to_owned()).await?;
+            if self.parking.park_behind(&queue, &letter).await? {
+                return Ok(());
+            }
+        }
+        let Err(refusal) = self.publish(message).await? else { return Ok(()) };
+        self.log(message, &refusal);
+        let letter = self.letter(message, refusal.to_string()).await?;
+        self.parking.park(&queue, &letter, Standing::Dead).await
+    }
+
+    /// Publishes the first message of a queue.
+    async fn due(&self, queue: &QueueKey) -> Result<(), BoxError> {
+        let Some(claim) = self.parking.claim(queue, CLAIM).await? else { return Ok(()) };
+        let Content::Message(message) = claim.letter.content.clone() else {
+            return Err("a relay has parked a message without an envelope".into());
+        };
+        match self.publish(&message).await {
+            Ok(Ok(())) => self.parking.done(claim).await,
+            Ok(Err(refusal)) => {
+                self.log(&message, &refusal);
+                self.parking.failed(claim, Standing::Dead, refusal.to_string()).await
+            }
+            Err(error) => self.parking.postpone(claim, POSTPONED, crate::handler::describe(&*error)).await,
+        }
+    }
+
+    /// Publishes a message. An error is one that time heals; a refusal is one of this message.
+    async fn publish(&self, message: &Message) -> Result<Result<(), Refusal>, BoxError> {
+        let permit = self.circuit.enter().await;
+        let topic = &self.publication.topic;
+        let span = tracing::info_span!(
+            "send",
+            otel.name = format!("send {topic}"),
+            otel.kind = "producer",
+            messaging.system = self.broker.system(),
+            messaging.operation.type = "send",
+            messaging.destination.name = topic.name(),
+            messaging.message.id = message.id.as_str(),
+        );
+        let publishing = self.broker.publish(topic, vec![Outgoing::new(message.clone())]).instrument(span);
+        let fate = publishing.await.pop();
+        let unavailable = match fate {
+            Some(Fate::Stored(_) | Fate::Duplicate) => {
+                permit.succeeded();
+                return Ok(Ok(()));
+            }
+            Some(Fate::Refused(refusal @ Refusal::Unroutable { .. })) => {
+                // Its receiver is not there yet.
+                permit.succeeded();
+                return Err(TransientError::new(refusal).into());
+            }
+            Some(Fate::Refused(refusal)) => {
+                permit.succeeded();
+                return Ok(Err(refusal));
+            }
+            Some(Fate::Unknown(error) | Fate::NotSent(Some(error))) => error,
+            Some(Fate::NotSent(None)) | None => {
+                BrokerError::Unavailable { operation: "publish", source: "the message was not sent".into() }
+            }
+        };
+        permit.failed();
+        Err(TransientError::new(unavailable).into())
+    }
+
+    async fn letter(&self, message: &Message, reason: String) -> Result<Letter, BoxError> {
+        let now = self.parking.now().await?;
+        let origin = self.publication.topic.name().into();
+        Ok(Letter::new(Content::Message(Box::new(message.clone())), origin, now, reason, 1))
+    }
+
+    fn log(&self, message: &Message, refusal: &Refusal) {
+        tracing::error!(relay = %self.publication.name, message = %message.id, reason = %refusal, "the broker refused a message");
+    }
+}
+
+impl Sink for RelaySink {
+    type Item = Item;
+
+    async fn take(&self, item: &Item) -> Result<(), BoxError> {
+        match item {
+            Item::Event(relayed) => self.event(relayed).await,
+            Item::Due(queue) => {
+                self.due(queue).await?;
+                self.parking.give_back(queue);
+                Ok(())
+            }
+        }
+    }
+
+    fn event<'i>(&self, item: &'i Item) -> Option<&'i RecordedEvent> {
+        match item {
+            Item::Event(relayed) => Some(&relayed.recorded),
+            Item::Due(_) => None,
+        }
+    }
+
+    /// Each call of the broker has a limit of its own, and an open circuit holds messages up for longer.
+    fn time_limit(&self) -> Duration {
+        Duration::from_secs(24 * 60 * 60)
+    }
+}

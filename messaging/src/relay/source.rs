@@ -1,0 +1,134 @@
+//! The source of a relay: events in the lanes of their keys, and parked messages that are due.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use recount_core::{
+    BoxError, Checkpoint, Delivered, Filter, Lane, Position, RecordedEvent, Recount, Source, StoreSource,
+    TransientError,
+};
+
+use super::PublicationParts;
+use super::claim::Claim;
+use crate::parking::{Parking, QueueKey};
+use crate::{Broker, BrokerError, Message, Plan};
+
+/// An item of a relay.
+pub(crate) enum Item {
+    /// An event to publish.
+    Event(Box<Relayed>),
+    /// The first message of this queue is due.
+    Due(QueueKey),
+}
+
+/// An event and its message.
+pub(crate) struct Relayed {
+    pub(crate) recorded: RecordedEvent,
+    /// `None` if the event is not published, or why it can't be mapped.
+    pub(crate) message: Result<Option<Message>, String>,
+}
+
+/// The events of a publication.
+pub(crate) struct RelaySource {
+    events: StoreSource,
+    recount: Recount,
+    service: Arc<str>,
+    publication: Arc<PublicationParts>,
+    broker: Arc<dyn Broker>,
+    parking: Parking,
+    claim: Option<Claim>,
+    ensured: bool,
+}
+
+impl RelaySource {
+    pub(crate) fn new(
+        recount: Recount,
+        service: Arc<str>,
+        publication: Arc<PublicationParts>,
+        broker: Arc<dyn Broker>,
+        parking: Parking,
+    ) -> Self {
+        let events = recount.source(&publication.name, publication.query.clone());
+        Self { events, recount, service, publication, broker, parking, claim: None, ensured: false }
+    }
+}
+
+/// The queue of an event: that of its message's key.
+pub(super) fn queue_of(recorded: &RecordedEvent, message: Option<&Message>) -> QueueKey {
+    match message.and_then(|message| message.key.as_deref()) {
+        Some(key) => QueueKey::of_key(key),
+        None => QueueKey::of_key(&recorded.stream.to_string()),
+    }
+}
+
+impl Source for RelaySource {
+    type Item = Item;
+    type Mark = Checkpoint;
+    type Ticket = ();
+
+    const FOLLOWS_STORE: bool = true;
+
+    fn filter(&self) -> Filter {
+        self.events.filter()
+    }
+
+    async fn open(&mut self, after: Option<Checkpoint>) -> Result<(), BoxError> {
+        if self.claim.as_ref().is_none_or(Claim::is_lost) {
+            let first = self.claim.is_none();
+            self.claim = None;
+            self.claim = Some(Claim::take(Arc::clone(self.recount.store()), &self.publication.name).await?);
+            if !first {
+                // Another relay may have moved the checkpoint meanwhile: it is read again.
+                return Err(TransientError::new("the claim of the relay was lost and is taken again").into());
+            }
+        }
+        self.parking.open().await?;
+        if !self.ensured {
+            let plan = Plan { topics: vec![self.publication.topic.clone()], bindings: Vec::new() };
+            for change in self.broker.ensure(&plan, false).await.map_err(BrokerError::into_boxed)? {
+                tracing::info!(relay = %self.publication.name, %change, "declared at the broker");
+            }
+            self.ensured = true;
+        }
+        self.events.open(after).await
+    }
+
+    async fn next(&mut self) -> Result<Delivered<Self>, BoxError> {
+        let Some(claim) = &mut self.claim else { return Err("the source was not opened".into()) };
+        let delivered = tokio::select! {
+            biased;
+            () = claim.lost() => return Err(TransientError::new("the claim of the relay was lost").into()),
+            due = self.parking.next_due() => {
+                let queue = due?;
+                let lane = Lane::of(queue.hash.as_str());
+                return Ok(Delivered::Item { item: Item::Due(queue), lane, ticket: (), mark: None });
+            }
+            delivered = self.events.next() => delivered?,
+        };
+        Ok(match delivered {
+            Delivered::CaughtUp { mark } => Delivered::CaughtUp { mark },
+            Delivered::Item { item: recorded, mark, .. } => {
+                let message = self.publication.message(&self.service, &recorded);
+                let message = message.map_err(|error| crate::handler::describe(&*error));
+                let queue = queue_of(&recorded, message.as_ref().ok().and_then(Option::as_ref));
+                let lane = Lane::of(queue.hash.as_str());
+                Delivered::Item { item: Item::Event(Box::new(Relayed { recorded, message })), lane, ticket: (), mark }
+            }
+        })
+    }
+
+    fn complete(&self, mark: Checkpoint) -> impl Future<Output = Result<Checkpoint, BoxError>> + Send + 'static {
+        self.events.complete(mark)
+    }
+
+    async fn close(&mut self) -> Result<(), BoxError> {
+        if let Some(claim) = self.claim.take() {
+            claim.release().await;
+        }
+        Ok(())
+    }
+
+    fn position(mark: &Checkpoint) -> Position {
+        mark.position
+    }
+}

@@ -1,0 +1,119 @@
+//! A service at a broker: its publications and subscribers, started together.
+
+use std::sync::Arc;
+
+use recount_core::{Check, Condition, ConsumerKind, Consumers, ConsumersBuilder, NameError, Recount, Timestamp};
+
+use crate::inbox::{InboxSink, InboxSource};
+use crate::parking::Parking;
+use crate::relay::{PublicationParts, RelaySink, RelaySource};
+use crate::{Broker, Circuit, CircuitState, Subscriber, Topic};
+
+/// A service at a broker.
+///
+/// ```
+/// # extern crate recount_core as recount;
+/// # use std::sync::Arc;
+/// # use recount::{Event, Recount};
+/// # use recount_messaging::{Broker, Publication, Service, Topic};
+/// # #[derive(Event, Clone)]
+/// # #[event(name = "orders", published)]
+/// # enum OrderMessage { Placed }
+/// # async fn f(recount: Recount, broker: Arc<dyn Broker>) -> Result<(), Box<dyn std::error::Error>> {
+/// let service = Service::new(recount, broker, "orders")?;
+/// let running = service.publish(Publication::new("orders", Topic::new("orders")?).events::<OrderMessage>()).start();
+/// // …
+/// running.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[must_use = "a service does nothing until it is started"]
+pub struct Service {
+    recount: Recount,
+    broker: Arc<dyn Broker>,
+    name: Arc<str>,
+    consumers: ConsumersBuilder,
+}
+
+impl Service {
+    /// A service. Its name is the source of its messages.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name is none: 1 to 64 ASCII letters, digits, `-` and `_`.
+    pub fn new(recount: Recount, broker: Arc<dyn Broker>, name: &str) -> Result<Self, NameError> {
+        // A name follows the rules of topics, so that a broker can hold it.
+        let name = Topic::new(name)?.name().into();
+        let consumers = recount.consumers();
+        Ok(Self { recount, broker, name, consumers })
+    }
+
+    /// Publishes events. The relay is a consumer of kind [`Relay`](ConsumerKind::Relay).
+    pub fn publish(mut self, publication: PublicationParts) -> Self {
+        let circuit = Circuit::new(publication.circuit);
+        let publication = Arc::new(publication);
+        let name = Arc::clone(&publication.name);
+        let parking = Parking::new(Arc::clone(self.recount.store()), &format!("relay/{name}"));
+        let source = RelaySource::new(
+            self.recount.clone(),
+            Arc::clone(&self.name),
+            Arc::clone(&publication),
+            Arc::clone(&self.broker),
+            parking.clone(),
+        );
+        let sink = RelaySink::new(publication, Arc::clone(&self.broker), parking.clone(), circuit.clone());
+        self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Relay, &name, source, sink).check(check(
+            format!("relay:{name}:messages"),
+            parking,
+            circuit,
+            "the broker",
+        ));
+        self
+    }
+
+    /// Handles the messages of a topic. The inbox is a consumer of kind [`Inbox`](ConsumerKind::Inbox).
+    pub fn subscribe(mut self, subscriber: Subscriber) -> Self {
+        let parts = subscriber.0;
+        let (name, circuit) = (parts.name(), Circuit::new(parts.circuit));
+        let parking = Parking::new(Arc::clone(self.recount.store()), &name);
+        let source = InboxSource::new(Arc::clone(&self.broker), parts.binding.clone(), parking.clone());
+        let sink = InboxSink::new(self.recount.clone(), parts, parking.clone(), circuit.clone());
+        self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Inbox, &name, source, sink).check(check(
+            format!("inbox:{name}:messages"),
+            parking,
+            circuit,
+            "what the handlers call",
+        ));
+        self
+    }
+
+    /// Starts its consumers. They declare what they need at the broker, and wait for a broker that can't be reached.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(self) -> Consumers {
+        self.consumers.start()
+    }
+}
+
+/// The health of a consumer's messages: degraded while its circuit is open, or messages wait for an operator.
+fn check(name: String, parking: Parking, circuit: Circuit, callee: &'static str) -> impl Fn() -> Check + Send + Sync {
+    let since = std::sync::Mutex::new((Condition::Ok, Timestamp::now()));
+    move || {
+        let (_, dead) = parking.counts();
+        let message = match (circuit.state(), dead) {
+            (CircuitState::Closed, 0) => None,
+            (CircuitState::Closed, dead) => {
+                Some(format!("{dead} dead letters wait for an operator; redrive or discard them"))
+            }
+            (_, 0) => Some(format!("the circuit is open: {callee} can't be reached")),
+            (_, dead) => Some(format!(
+                "the circuit is open: {callee} can't be reached; and {dead} dead letters wait for an operator"
+            )),
+        };
+        let status = if message.is_some() { Condition::Degraded } else { Condition::Ok };
+        let mut last = since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.0 != status {
+            *last = (status, Timestamp::now());
+        }
+        Check { name: name.clone(), status, since: last.1, message }
+    }
+}
