@@ -42,16 +42,18 @@ mod status;
 mod store;
 mod telemetry;
 
-pub use dispatch::{Clock, Decide, Dispatch, DispatchError, DispatchJson, Load, LoadError, Receipt, Refusal, Retry};
+pub use dispatch::{
+    Clock, Decide, Dispatch, DispatchError, DispatchJson, KeyOutcome, Load, LoadError, Receipt, Refusal, Retry,
+};
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
     EventVariant, Handle, HandleWith, Published, Shape, Snapshot, ToTags, codec, shape,
 };
 pub use process::{
-    CommandDescription, InstanceState, InstanceStatus, InvalidRequestId, Moment, NoTimer, OrderError, Process,
-    ProcessCommand, ProcessDefinition, ProcessSummary, Processes, RefusedCommand, RequestId, RequestOutcome,
-    RequestStatus, Route, RouteOf, Routed, Sends, StartAt, Step, StepDescription, StepVerdict, TimelineEntry, Timer,
-    TimerError, TimerStatus, Trouble, UnknownInstance, UnknownState, diagram,
+    CommandDescription, Gateway, GatewayAnswer, GatewayRequest, InstanceState, InstanceStatus, InvalidRequestId,
+    Moment, NoTimer, OrderError, Process, ProcessCommand, ProcessDefinition, ProcessSummary, Processes, RefusedCommand,
+    RequestId, RequestOutcome, RequestStatus, Route, RouteOf, Routed, Sends, StartAt, Step, StepDescription,
+    StepVerdict, TimelineEntry, Timer, TimerError, TimerStatus, Trouble, UnknownInstance, UnknownState, diagram,
 };
 pub use recount::{Recount, RecountBuilder};
 pub use redact::redacted;

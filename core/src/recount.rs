@@ -13,7 +13,8 @@ use crate::run::Registry;
 use crate::store::sweep_keys;
 use crate::{
     Aggregate, Apply, BoxError, Checkpoint, Command, Commands, ConsumersBuilder, Decision, HandleWith, IdempotencyKey,
-    Metadata, NameError, Processes, Query, StateError, Store, StoreSource, Subscription, Timestamp, TraceContext,
+    KeyOutcome, LoadError, Metadata, NameError, Processes, Query, StateError, Store, StoreSource, Subscription,
+    Timestamp, TraceContext,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
@@ -86,6 +87,24 @@ impl Recount {
         key: impl Fn(usize) -> Result<IdempotencyKey, NameError> + Send,
     ) -> Result<(), BoxError> {
         commands.dispatch(&self.engine, metadata, key).await
+    }
+
+    /// The outcome of the request with this idempotency key, if it has one.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the store fails.
+    pub async fn outcome(&self, key: &IdempotencyKey) -> Result<Option<KeyOutcome>, LoadError> {
+        self.engine.outcome(key).await
+    }
+
+    /// Withdraws the request with this idempotency key, if it has no outcome: it never takes effect then, even if it is
+    /// under way. Returns the outcome. The withdrawal is an event of type `recount.withdrawn` in the stream
+    /// `recount.withdrawn/KEY`.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the store fails.
+    pub async fn withdraw(&self, key: &IdempotencyKey, metadata: Metadata) -> Result<KeyOutcome, LoadError> {
+        self.engine.withdraw(key, metadata).await
     }
 
     /// How spans are connected with a distributed trace, if that was set.

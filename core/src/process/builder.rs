@@ -8,7 +8,7 @@ use super::instance::Instance;
 use super::reactor::{Inputs, Reactor};
 use super::sender::{Sender, query};
 use super::troubles::Watch;
-use super::{Process, StartAt};
+use super::{Gateway, Process, StartAt};
 use crate::{ConsumerKind, ConsumersBuilder, ProcessDefinition, StoreSource};
 
 impl ConsumersBuilder {
@@ -18,8 +18,17 @@ impl ConsumersBuilder {
     /// Several programs may run the same process at once; each step is recorded once, and each command takes effect
     /// once.
     pub fn process<P: Process>(self, start: StartAt) -> Self {
+        self.process_with::<P>(start, None)
+    }
+
+    /// Adds a process with commands for aggregates of other services, which the gateway reaches.
+    pub fn process_across<P: Process>(self, start: StartAt, gateway: impl Gateway) -> Self {
+        self.process_with::<P>(start, Some(Arc::new(gateway)))
+    }
+
+    fn process_with<P: Process>(self, start: StartAt, gateway: Option<Arc<dyn Gateway>>) -> Self {
         let engine = Arc::clone(self.engine());
-        let desk = Arc::new(Desk::<P>::new(engine));
+        let desk = Arc::new(Desk::<P>::new(engine, gateway));
         let claim = |desk: &Desk<P>| {
             desk.engine.names.claim_aggregate::<Instance<P>>()?;
             desk.engine.names.claim_events::<P::Input>()

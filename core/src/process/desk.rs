@@ -7,12 +7,12 @@ use futures_util::StreamExt;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
-use super::Process;
 use super::counts::Counts;
 use super::decide::{Order, OrderKind};
 use super::instance::{Instance, NoStep};
 use super::ledger::{Ledger, Mode};
 use super::record::{ParkedRecord, Record, RequestId};
+use super::{Gateway, Process};
 use crate::dispatch::{self, Engine, Load, Request};
 use crate::run::guarded;
 use crate::store::{RESERVED, chain};
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct Desk<P> {
     pub(super) engine: Arc<Engine>,
     pub(super) counts: Arc<Counts>,
+    /// The way to aggregates of other services.
+    pub(super) gateway: Option<Arc<dyn Gateway>>,
     /// Wakes the alarm: a timer may be due earlier than it knows.
     pub(super) timer_set: Notify,
     process: PhantomData<fn() -> P>,
@@ -39,9 +41,9 @@ pub(super) struct After {
 }
 
 impl<P: Process> Desk<P> {
-    pub(super) fn new(engine: Arc<Engine>) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, gateway: Option<Arc<dyn Gateway>>) -> Self {
         let counts = Arc::new(Counts::new(engine.metrics.process(P::NAME)));
-        Self { engine, counts, timer_set: Notify::new(), process: PhantomData }
+        Self { engine, counts, gateway, timer_set: Notify::new(), process: PhantomData }
     }
 
     pub(super) fn stream(instance: &SmolStr) -> Result<StreamId, NameError> {

@@ -168,6 +168,9 @@ impl<P: Process> Sender<P> {
         undo: Option<u32>,
         command: &CommandRecord,
     ) -> Result<Sent, BoxError> {
+        if let Some(gateway) = self.gateway(command) {
+            return self.send_away(gateway, errand, (id, undo), command).await;
+        }
         let Some(route) = self.commands.iter().find(|route| route.is(command)) else {
             return Ok(Sent::Failed(format!(
                 "the process no longer declares the command {command}: add it to its `commands(…)`"
@@ -234,6 +237,9 @@ impl<P: Process> Sender<P> {
         id: RequestId,
         command: &CommandRecord,
     ) -> Result<bool, BoxError> {
+        if let Some(gateway) = self.gateway(command) {
+            return self.withdraw_away(gateway, errand, id, command).await;
+        }
         let key = request_key(errand.stream, id, None)?;
         let store = &self.desk.engine.store;
         let mut first = store.find_append(&key).await?;
@@ -255,7 +261,12 @@ impl<P: Process> Sender<P> {
     }
 
     /// Appends one of the runtime's events to the stream of the instance, as the outcome of a key.
-    async fn record(&self, errand: Errand<'_>, idempotency: Idempotency, record: &Record) -> Result<(), AppendError> {
+    pub(super) async fn record(
+        &self,
+        errand: Errand<'_>,
+        idempotency: Idempotency,
+        record: &Record,
+    ) -> Result<(), AppendError> {
         let mut event = record.encode().map_err(|error| crate::StoreError::Backend {
             operation: "record the outcome of a request",
             source: error.into(),
@@ -267,7 +278,7 @@ impl<P: Process> Sender<P> {
 }
 
 /// Whether the stream of the instance takes no more events. An operator has archived it while a request was open.
-fn is_archived(error: &AppendError, errand: Errand<'_>) -> bool {
+pub(super) fn is_archived(error: &AppendError, errand: Errand<'_>) -> bool {
     let closed = dispatch::is_closed(error);
     if closed {
         let (stream, position) = (errand.stream, errand.recorded.position);
