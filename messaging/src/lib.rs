@@ -18,15 +18,16 @@ mod handler;
 mod inbox;
 mod parking;
 mod relay;
+mod request;
 mod retry;
 mod service;
 
 pub use broker::{
-    AckSupport, Address, AttemptCount, Attempts, BatchLimits, Binding, Broker, BrokerConsumer, BrokerError,
-    BrokerPosition, Capabilities, Change, Charset, Dedupe, Delivery, Drained, EnvelopeMode, Extend, Fate, Group,
-    HeaderLimits, KeyLimits, LaneId, Lease, LimitSource, MessageLimit, NativeRetry, Order, OrderSupport, Outgoing,
-    Parallelism, Plan, RawMessage, Refusal, Rejection, Release, Replay, RequestReply, Returns, Room, Seek, Settle,
-    Settled, Signal, StartFrom, Ticket, TicketParts, Topic,
+    AckSupport, AttemptCount, Attempts, BatchLimits, Binding, Broker, BrokerConsumer, BrokerError, BrokerPosition,
+    Capabilities, Change, Charset, Dedupe, Delivery, Drained, EnvelopeMode, Extend, Fate, Group, HeaderLimits,
+    KeyLimits, LaneId, Lease, LimitSource, MessageLimit, NativeRetry, Order, OrderSupport, Outgoing, Parallelism, Plan,
+    RawMessage, Refusal, Rejection, Release, Replay, RequestReply, Returns, Room, Seek, Settle, Settled, Signal,
+    StartFrom, Ticket, TicketParts, Topic,
 };
 pub use circuit::{Circuit, CircuitSettings, CircuitState, Permit};
 pub use envelope::{Malformed, Message, MessageId};
@@ -34,5 +35,6 @@ pub use handler::{HandledTwice, Incoming, MessageHandler, PermanentError, Unknow
 pub use inbox::{LaterMessages, Subscriber};
 pub use parking::{Content, DeadLetters, Letter, LetterError, LetterId, LetterState, LetterSummary, Note};
 pub use relay::{Publication, PublicationParts};
+pub use request::{GatewayBuilder, RequestError, Requester, ServiceGateway};
 pub use retry::RetryPlan;
 pub use service::Service;

@@ -7,7 +7,8 @@ use recount_core::{Check, Condition, ConsumerKind, Consumers, ConsumersBuilder, 
 use crate::inbox::{InboxSink, InboxSource};
 use crate::parking::Parking;
 use crate::relay::{PublicationParts, RelaySink, RelaySource};
-use crate::{Broker, Circuit, CircuitState, Subscriber, Topic};
+use crate::request::{GatewayBuilder, Replier, Requester, ServiceGateway, Waiters, replies};
+use crate::{Binding, Broker, Circuit, CircuitState, Group, Order, Subscriber, Topic};
 
 /// A service at a broker.
 ///
@@ -75,13 +76,38 @@ impl Service {
         let (name, circuit) = (parts.name(), Circuit::new(parts.circuit));
         let parking = Parking::new(Arc::clone(self.recount.store()), &name);
         let source = InboxSource::new(Arc::clone(&self.broker), parts.binding.clone(), parking.clone());
-        let sink = InboxSink::new(self.recount.clone(), parts, parking.clone(), circuit.clone());
+        let replier = Replier { broker: Arc::clone(&self.broker), service: Arc::clone(&self.name) };
+        let sink = InboxSink::new(self.recount.clone(), parts, parking.clone(), circuit.clone(), replier);
         self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Inbox, &name, source, sink).check(check(
             format!("inbox:{name}:messages"),
             parking,
             circuit,
             "what the handlers call",
         ));
+        self
+    }
+
+    /// Sends commands to aggregates of other services, and takes the replies. The gateway works while the service runs.
+    ///
+    /// # Errors
+    /// [`NameError`] if the name of the instance is none.
+    pub fn gateway(self, gateway: GatewayBuilder) -> Result<(Self, ServiceGateway), NameError> {
+        let GatewayBuilder { routes, instance } = gateway;
+        let instance = instance.as_deref().map(|instance| format!("-{instance}")).unwrap_or_default();
+        let address = format!("replies-{}{instance}", self.name);
+        let topic = replies(&address)?;
+        let waiters = Waiters::default();
+        let requester =
+            Requester::new(Arc::clone(&self.broker), Arc::clone(&self.name), address.as_str().into(), waiters.clone());
+        let binding = Binding::new(topic, Group::new(&self.name)?).order(Order::Unordered);
+        let mut subscriber = Subscriber::new(binding);
+        subscriber.0.handlers.take_replies(waiters);
+        Ok((self.subscribe(subscriber), ServiceGateway::new(requester, routes)))
+    }
+
+    /// Adds other consumers of the service, which start and end with it: projections, reactions, processes.
+    pub fn consumers(mut self, add: impl FnOnce(ConsumersBuilder) -> ConsumersBuilder) -> Self {
+        self.consumers = add(self.consumers);
         self
     }
 

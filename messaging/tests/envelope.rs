@@ -14,6 +14,8 @@ fn message() -> Message {
     message.time = Some("2026-11-28T10:00:00.123456Z".parse().unwrap());
     message.expires = Some("2026-11-28T11:00:00Z".parse().unwrap());
     message.data_schema = Some("https://example.org/orders.placed/3".into());
+    message.idempotency_key = Some("k/1".into());
+    message.reply_to = Some("replies-shop".into());
     message.metadata.correlation_id = Some("c".into());
     message.metadata.causation_id = Some("d".into());
     message.metadata.actor = Some("ada".into());

@@ -28,6 +28,12 @@ impl Refusal {
         self.error.as_deref()?.downcast_ref()
     }
 
+    /// A refusal of another service, for crates that build on this one.
+    #[must_use]
+    pub fn received(kind: String, message: String, json: Option<Value>) -> Self {
+        Self::kept(kind, message, json)
+    }
+
     /// A refusal that was kept.
     pub(crate) fn kept(kind: String, message: String, json: Option<Value>) -> Self {
         Self { kind, message, json, error: None }

@@ -15,21 +15,13 @@ use crate::{Malformed, Message};
 pub struct Outgoing {
     /// The message.
     pub message: Message,
-    /// Where a reply goes.
-    pub reply_to: Option<Address>,
 }
 
 impl Outgoing {
-    /// A message without a reply.
+    /// A message to publish now.
     #[must_use]
     pub fn new(message: Message) -> Self {
-        Self { message, reply_to: None }
-    }
-
-    /// Asks for a reply to this address.
-    #[must_use]
-    pub fn reply_to(self, address: Address) -> Self {
-        Self { reply_to: Some(address), ..self }
+        Self { message }
     }
 
     /// The text that decides on the lane: the message's key, or its id if it has none.
@@ -44,10 +36,6 @@ impl From<Message> for Outgoing {
         Self::new(message)
     }
 }
-
-/// The place of one requester, as replies are addressed. Its text is the adapter's.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address(pub Arc<str>);
 
 /// A message as it came from a broker.
 #[derive(Debug)]
@@ -65,8 +53,6 @@ pub struct Delivery {
     pub position: Option<BrokerPosition>,
     /// When the broker stored it, if it says.
     pub published_at: Option<Timestamp>,
-    /// Where a reply goes.
-    pub reply_to: Option<Address>,
     /// What the broker delivered.
     pub raw: RawMessage,
 }
@@ -75,7 +61,7 @@ impl Delivery {
     /// A delivery of which only the parts are known that every broker knows.
     #[must_use]
     pub fn new(ticket: Ticket, message: Result<Message, Malformed>, attempts: Attempts, raw: RawMessage) -> Self {
-        Self { ticket, message, attempts, lease_until: None, position: None, published_at: None, reply_to: None, raw }
+        Self { ticket, message, attempts, lease_until: None, position: None, published_at: None, raw }
     }
 
     /// Its lane.

@@ -21,7 +21,7 @@ pub use capabilities::{
 };
 pub use consumer::{BrokerConsumer, Drained, Rejection, Room, Seek, Settle, Settled, Signal};
 pub use contract::{Broker, Change};
-pub use delivery::{Address, Attempts, BrokerPosition, Delivery, Outgoing, RawMessage};
+pub use delivery::{Attempts, BrokerPosition, Delivery, Outgoing, RawMessage};
 pub use error::BrokerError;
 pub use fate::{Fate, Refusal};
 pub use ticket::{LaneId, Returns, Ticket, TicketParts};

@@ -35,6 +35,8 @@ pub(super) fn each_attribute(message: &Message, mut each: impl FnMut(&'static st
     optional("causationid", causation_id.as_deref());
     optional("actor", actor.as_deref());
     optional("traceparent", traceparent.as_deref());
+    optional("idempotencykey", message.idempotency_key.as_deref());
+    optional("replyto", message.reply_to.as_deref());
     optional("expirytime", message.expires.map(|time| time.to_string()).as_deref());
 }
 
@@ -62,6 +64,8 @@ const KNOWN: &[&str] = &[
     "causationid",
     "actor",
     "traceparent",
+    "idempotencykey",
+    "replyto",
     "expirytime",
 ];
 
@@ -134,6 +138,8 @@ impl Attributes {
                 headers: std::mem::take(&mut self.headers),
             },
             expires: self.time("expirytime")?,
+            idempotency_key: self.text("idempotencykey")?,
+            reply_to: self.text("replyto")?,
             data,
         })
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 /// The greatest length of an id, in bytes.
-const MAX_ID: usize = 256;
+const MAX_ID: usize = 512;
 
 /// Identifies a message for ever, together with its source. A message that is published again keeps it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ const MAX_ID: usize = 256;
 pub struct MessageId(SmolStr);
 
 impl MessageId {
-    /// An id: any text of 1 to 256 bytes without control characters.
+    /// An id: any text of 1 to 512 bytes without control characters.
     ///
     /// # Errors
     /// [`NameError`] if the text is none.
@@ -86,6 +86,10 @@ pub struct Message {
     pub metadata: Metadata,
     /// From this moment on nobody waits for it any more.
     pub expires: Option<Timestamp>,
+    /// The key under which a request is carried out once. Without one, the id is.
+    pub idempotency_key: Option<Arc<str>>,
+    /// The topic of the reply to a request.
+    pub reply_to: Option<Arc<str>>,
     /// The data.
     pub data: Bytes,
 }
@@ -109,6 +113,8 @@ impl Message {
             key: None,
             metadata: Metadata::default(),
             expires: None,
+            idempotency_key: None,
+            reply_to: None,
             data: data.into(),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Attributes: `id`, `source`, `type`, `subject`, `time`, `dataschema`, `datacontenttype` as the
 //! [specification](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md) says; its extensions `partitionkey`,
-//! `traceparent` and `expirytime`; and `correlationid`, `causationid`, `actor`, `schemaversion`.
+//! `traceparent` and `expirytime`; and `correlationid`, `causationid`, `actor`, `schemaversion`, `idempotencykey`,
+//! `replyto`.
 //!
 //! In binary mode each attribute is a native header with the prefix of the broker's protocol binding, and the data is the
 //! body. In structured mode all is one JSON document of type `application/cloudevents+json`.

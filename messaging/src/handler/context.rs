@@ -3,7 +3,7 @@
 use recount_core::{IdempotencyKey, Metadata, NameError};
 use sha2::{Digest, Sha256};
 
-use crate::{Address, Message};
+use crate::Message;
 
 /// The longest identity of a message within an idempotency key, which has 512 bytes.
 const MAX_IDENTITY: usize = 320;
@@ -16,23 +16,22 @@ pub struct Incoming<'m> {
     pub message: &'m Message,
     /// The group that handles it.
     pub consumer: &'m str,
-    /// Where a reply goes.
-    pub reply_to: Option<&'m Address>,
 }
 
 impl<'m> Incoming<'m> {
-    pub(crate) fn new(message: &'m Message, consumer: &'m str, reply_to: Option<&'m Address>) -> Self {
-        Self { message, consumer, reply_to }
+    pub(crate) fn new(message: &'m Message, consumer: &'m str) -> Self {
+        Self { message, consumer }
     }
 
     /// The idempotency key of an effect of this message, the same for each attempt. Effects of one message differ by their
-    /// number.
+    /// number. It is made from the message's own idempotency key, or its id, and its source.
     ///
     /// # Errors
     /// [`NameError`] if the group's name is too long.
     pub fn key(&self, effect: usize) -> Result<IdempotencyKey, NameError> {
         let Self { message, consumer, .. } = self;
-        let mut identity = format!("{}@{}", message.id, message.source);
+        let id = message.idempotency_key.as_deref().unwrap_or(message.id.as_str());
+        let mut identity = format!("{id}@{}", message.source);
         if identity.len() > MAX_IDENTITY {
             let hash = Sha256::digest(identity.as_bytes());
             identity = hash.iter().map(|byte| format!("{byte:02x}")).collect();

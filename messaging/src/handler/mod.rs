@@ -12,8 +12,8 @@ use recount_core::{BoxError, Commands, Published};
 pub use context::Incoming;
 pub use failure::PermanentError;
 pub(crate) use failure::{Failure, classify, describe};
+pub(crate) use table::Handlers;
 pub use table::{HandledTwice, UnknownType};
-pub(crate) use table::{Handlers, Handling};
 
 /// Handles published events of other services, and answers with commands.
 ///

@@ -5,13 +5,20 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use recount_core::{BoxError, Event, Recount};
+use bytes::Bytes;
+use recount_core::{
+    Append, BoxError, Event, EventData, EventId, EventStore, EventType, ExpectedVersion, Idempotency, Published,
+    Recount, StreamAppend, StreamId,
+};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::failure::PermanentError;
 use super::{Incoming, MessageHandler, commands};
+use crate::request::{Answer, REPLY, WITHDRAW, Waiters};
 
-/// A message that is being handled.
-pub(crate) type Handling<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+/// A message that is being handled. The answer is for its sender, if that waits for one.
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<Option<Answer>, BoxError>> + Send + 'a>>;
 type Call = dyn for<'a> Fn(&'a Recount, &'a Incoming<'a>) -> Handling<'a> + Send + Sync;
 
 /// The treatment of messages that no handler takes.
@@ -39,6 +46,8 @@ pub(crate) struct Handlers {
     by_type: HashMap<String, Arc<Call>>,
     /// Whether the commands of registered aggregates are taken.
     commands: bool,
+    /// The requests of this service that wait for replies.
+    replies: Option<Waiters>,
     unknown: UnknownType,
 }
 
@@ -52,12 +61,33 @@ impl Handlers {
                 let event = H::Message::decode(&message.message_type, message.schema_version, &message.data)?;
                 let metadata = incoming.metadata();
                 let commands = metadata.clone().scope(handler.handle(&event, incoming)).await?;
-                recount.dispatch_commands(&commands, &metadata, |index| incoming.key(index)).await
+                recount.dispatch_commands(&commands, &metadata, |index| incoming.key(index)).await?;
+                Ok(None)
             })
         });
-        for variant in H::Message::variants() {
+        self.insert::<H::Message>(&call)
+    }
+
+    /// Records messages as events of this store, each once, in streams of this category and the message's key.
+    pub(crate) fn record<M: Published>(&mut self, category: &str) -> Result<(), HandledTwice> {
+        let category: Arc<str> = category.into();
+        let call: Arc<Call> = Arc::new(move |recount, incoming| {
+            let category = Arc::clone(&category);
+            Box::pin(async move {
+                let message = incoming.message;
+                // It must be readable for those who follow the events.
+                drop(M::decode(&message.message_type, message.schema_version, &message.data)?);
+                record(recount, &category, incoming).await?;
+                Ok(None)
+            })
+        });
+        self.insert::<M>(&call)
+    }
+
+    fn insert<E: Event>(&mut self, call: &Arc<Call>) -> Result<(), HandledTwice> {
+        for variant in E::variants() {
             for name in [variant.event_type].iter().chain(variant.aliases) {
-                if self.by_type.insert((*name).to_owned(), Arc::clone(&call)).is_some() {
+                if self.by_type.insert((*name).to_owned(), Arc::clone(call)).is_some() {
                     return Err(HandledTwice { message_type: (*name).to_owned() });
                 }
             }
@@ -67,6 +97,10 @@ impl Handlers {
 
     pub(crate) fn take_commands(&mut self) {
         self.commands = true;
+    }
+
+    pub(crate) fn take_replies(&mut self, waiters: Waiters) {
+        self.replies = Some(waiters);
     }
 
     pub(crate) fn on_unknown(&mut self, policy: UnknownType) {
@@ -81,13 +115,19 @@ impl Handlers {
     }
 
     /// Handles a message.
-    pub(crate) async fn handle(&self, recount: &Recount, incoming: &Incoming<'_>) -> Result<(), BoxError> {
+    pub(crate) async fn handle(&self, recount: &Recount, incoming: &Incoming<'_>) -> Result<Option<Answer>, BoxError> {
         let message_type = &*incoming.message.message_type;
-        match self.by_type.get(message_type) {
-            Some(call) => call(recount, incoming).await,
-            None if self.commands && is_command(recount, message_type) => commands::handle(recount, incoming).await,
-            None if self.unknown == UnknownType::Ignore => Ok(()),
-            None => {
+        if let Some(call) = self.by_type.get(message_type) {
+            return call(recount, incoming).await;
+        }
+        match (message_type, &self.replies) {
+            (REPLY, Some(waiters)) => reply(waiters, incoming).map(|()| None),
+            (WITHDRAW, _) if self.commands => commands::withdraw(recount, incoming).await.map(Some),
+            _ if self.commands && is_command(recount, message_type) => {
+                commands::dispatch(recount, incoming).await.map(Some)
+            }
+            _ if self.unknown == UnknownType::Ignore => Ok(None),
+            _ => {
                 let types = self.types().join(", ");
                 let error = format!("no handler takes messages of type {message_type}; known are: {types}");
                 Err(PermanentError::new(error).into())
@@ -100,4 +140,46 @@ fn is_command(recount: &Recount, message_type: &str) -> bool {
     recount.commands().any(|(aggregate, command, _)| {
         message_type.strip_prefix(aggregate).and_then(|rest| rest.strip_prefix('.')) == Some(command)
     })
+}
+
+/// Hands a reply to the request that waits for it.
+fn reply(waiters: &Waiters, incoming: &Incoming<'_>) -> Result<(), BoxError> {
+    let message = incoming.message;
+    let key = message.idempotency_key.as_deref().unwrap_or_default();
+    let answer = serde_json::from_slice(&message.data).map_err(PermanentError::new)?;
+    if !waiters.answer(key, answer) {
+        tracing::debug!(key, "a reply came late: no request waits for it");
+    }
+    Ok(())
+}
+
+/// Records a message as an event. Its id is the message's if that is a UUID, else made from source and id.
+async fn record(recount: &Recount, category: &str, incoming: &Incoming<'_>) -> Result<(), BoxError> {
+    let message = incoming.message;
+    let key = message.key.as_deref().unwrap_or(message.id.as_str());
+    let event = EventData {
+        id: event_id(incoming),
+        event_type: EventType::new(&*message.message_type)?,
+        schema_version: message.schema_version,
+        payload: Bytes::clone(&message.data),
+        tags: Vec::new(),
+        metadata: incoming.metadata(),
+    };
+    let stream =
+        StreamAppend { stream: StreamId::new(category, key)?, expected: ExpectedVersion::Any, events: vec![event] };
+    // The key has the outcome of this message, whichever attributes it comes with the next time.
+    let idempotency = Idempotency::new(incoming.key(0)?, b"recorded");
+    let append = Append { streams: vec![stream], idempotency: Some(idempotency), ..Append::default() };
+    recount.store().append(append).await?;
+    Ok(())
+}
+
+fn event_id(incoming: &Incoming<'_>) -> EventId {
+    let message = incoming.message;
+    EventId(message.id.as_str().parse().unwrap_or_else(|_| {
+        let mut bytes = [0; 16];
+        let hash = Sha256::digest(format!("{}\0{}", message.source, message.id));
+        bytes.copy_from_slice(&hash[..16]);
+        Uuid::new_v8(bytes)
+    }))
 }

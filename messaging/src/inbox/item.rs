@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use recount_core::Timestamp;
 
 use crate::parking::{Content, Letter, QueueKey};
-use crate::{Address, Attempts, BrokerPosition, Malformed, Message, Order, RawMessage};
+use crate::{Attempts, BrokerPosition, Malformed, Message, Order, RawMessage};
 
 /// An item of an inbox.
 pub(crate) enum Item {
@@ -20,7 +20,6 @@ pub(crate) struct Delivered {
     pub(crate) message: Result<Message, Malformed>,
     pub(crate) raw: RawMessage,
     pub(crate) position: Option<BrokerPosition>,
-    pub(crate) reply_to: Option<Address>,
     /// The queue in which it waits behind the messages before it.
     pub(crate) queue: QueueKey,
     /// Its own identity.
@@ -33,7 +32,7 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     pub(crate) fn new(delivery: crate::Delivery, order: Order) -> (Self, crate::Ticket) {
-        let crate::Delivery { ticket, message, attempts, position, reply_to, raw, .. } = delivery;
+        let crate::Delivery { ticket, message, attempts, position, raw, .. } = delivery;
         let identity = match &message {
             Ok(message) => QueueKey::of_message(&message.source, message.id.as_str()),
             Err(_) => QueueKey::of_place(&raw.origin, &format!("{position:?}/{:?}", raw.body)),
@@ -45,7 +44,7 @@ impl Delivered {
         };
         let may_repeat = attempts.may_repeat() && attempts != Attempts::Unknown;
         let counted = AtomicBool::new(false);
-        (Self { message, raw, position, reply_to, queue, identity, may_repeat, counted }, ticket)
+        (Self { message, raw, position, queue, identity, may_repeat, counted }, ticket)
     }
 
     /// Whether this is the first call for this delivery.
@@ -60,7 +59,7 @@ impl Delivered {
             Err(_) => Content::Malformed(self.raw.clone()),
         };
         let mut letter = Letter::new(content, self.raw.origin.clone(), now, reason, attempts);
-        (letter.position, letter.reply_to) = (self.position, self.reply_to.clone());
+        letter.position = self.position;
         letter
     }
 }

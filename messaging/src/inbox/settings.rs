@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use recount_core::Published;
+
 use crate::handler::{HandledTwice, Handlers, MessageHandler, UnknownType};
 use crate::{Binding, CircuitSettings, RetryPlan};
 
@@ -67,6 +69,17 @@ impl Subscriber {
     /// [`HandledTwice`] if another handler takes one of its types.
     pub fn handle<H: MessageHandler>(mut self, handler: H) -> Result<Self, HandledTwice> {
         self.0.handlers.add(handler)?;
+        Ok(self)
+    }
+
+    /// Records messages as events of the service's own store, each once: then its projections, reactions and processes
+    /// hear of them as of any other event. The stream is `CATEGORY` and the message's key, so that the events of a key keep
+    /// their order. The event's id is the message's.
+    ///
+    /// # Errors
+    /// [`HandledTwice`] if a handler takes one of its types.
+    pub fn record<M: Published>(mut self, category: &str) -> Result<Self, HandledTwice> {
+        self.0.handlers.record::<M>(category)?;
         Ok(self)
     }
 

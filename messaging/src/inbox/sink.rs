@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use recount_core::{BoxError, Recount, Sink};
+use recount_core::{BoxError, Recount, Sink, Timestamp};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -12,7 +12,8 @@ use super::item::{Delivered, Item};
 use super::settings::{LaterMessages, SubscriberParts};
 use crate::handler::{Failure, Incoming, classify, describe};
 use crate::parking::{Content, Parking, QueueKey, Standing};
-use crate::{Address, Circuit, Message, Order};
+use crate::request::{Answer, Replier};
+use crate::{Circuit, Message, Order};
 
 /// How long a parked message that meets an outage waits.
 const POSTPONED: Duration = Duration::from_secs(2);
@@ -26,6 +27,7 @@ pub(crate) struct InboxSink {
     parts: SubscriberParts,
     parking: Parking,
     circuit: Circuit,
+    replier: Replier,
     places: Semaphore,
 }
 
@@ -39,9 +41,15 @@ enum Outcome {
 }
 
 impl InboxSink {
-    pub(crate) fn new(recount: Recount, parts: SubscriberParts, parking: Parking, circuit: Circuit) -> Self {
+    pub(crate) fn new(
+        recount: Recount,
+        parts: SubscriberParts,
+        parking: Parking,
+        circuit: Circuit,
+        replier: Replier,
+    ) -> Self {
         let places = Semaphore::new(parts.at_once);
-        Self { recount, name: parts.name(), parts, parking, circuit, places }
+        Self { recount, name: parts.name(), parts, parking, circuit, replier, places }
     }
 
     async fn delivered(&self, delivered: &Delivered) -> Result<(), BoxError> {
@@ -56,6 +64,10 @@ impl InboxSink {
                 return Ok(());
             }
         }
+        if message.expires.is_some_and(|expires| expires < Timestamp::now()) {
+            tracing::debug!(consumer = self.name, message = %message.id, "nobody waits for the message any more: dropped");
+            return Ok(());
+        }
         if delivered.may_repeat && delivered.count_once() {
             let attempts = self.parking.count_attempt(&delivered.identity).await?;
             if attempts > self.parts.crashes {
@@ -65,7 +77,7 @@ impl InboxSink {
                 return self.parking.forget_attempts(&delivered.identity).await;
             }
         }
-        match self.attempt(message, delivered.reply_to.as_ref(), self.parts.plan.in_place).await? {
+        match self.attempt(message, self.parts.plan.in_place).await? {
             Outcome::Done => {}
             Outcome::Failed(attempts, reason) => match self.parts.plan.delay(0) {
                 Some(delay) => {
@@ -121,8 +133,7 @@ impl InboxSink {
                 return self.parking.failed(claim, Standing::Dead, reason).await;
             }
         };
-        let reply_to = claim.letter.reply_to.clone();
-        let outcome = match self.attempt(&message, reply_to.as_ref(), 1).await {
+        let outcome = match self.attempt(&message, 1).await {
             Ok(outcome) => outcome,
             Err(error) => return self.parking.postpone(claim, POSTPONED, describe(&*error)).await,
         };
@@ -142,13 +153,16 @@ impl InboxSink {
     }
 
     /// Tries a message, so often at most. An error is one that time heals.
-    async fn attempt(&self, message: &Message, reply_to: Option<&Address>, times: u32) -> Result<Outcome, BoxError> {
+    async fn attempt(&self, message: &Message, times: u32) -> Result<Outcome, BoxError> {
         let mut failures = 0;
         loop {
             let permit = self.circuit.enter().await;
-            let Err(error) = self.call(message, reply_to).await else {
-                permit.succeeded();
-                return Ok(Outcome::Done);
+            let error = match self.call(message).await {
+                Ok(answer) => {
+                    permit.succeeded();
+                    return self.reply(message, answer).await;
+                }
+                Err(error) => error,
             };
             let class = classify(&*error);
             if class == Failure::Transient {
@@ -159,6 +173,10 @@ impl InboxSink {
             failures += 1;
             let reason = describe(&*error);
             if class == Failure::Permanent {
+                if message.reply_to.is_some() {
+                    // Its sender decides.
+                    return self.reply(message, Some(Answer::Failed { error: reason })).await;
+                }
                 return Ok(Outcome::Hopeless(failures, reason));
             }
             tracing::warn!(consumer = self.name, message = %message.id, error = reason, failures, "message failed");
@@ -169,9 +187,17 @@ impl InboxSink {
         }
     }
 
+    /// Replies, if the sender of the message waits for an answer.
+    async fn reply(&self, message: &Message, answer: Option<Answer>) -> Result<Outcome, BoxError> {
+        if let (Some(address), Some(answer)) = (&message.reply_to, answer) {
+            self.replier.reply(address, message, &answer).await?;
+        }
+        Ok(Outcome::Done)
+    }
+
     /// One call of the handler, within its time limit.
-    async fn call(&self, message: &Message, reply_to: Option<&Address>) -> Result<(), BoxError> {
-        let incoming = Incoming::new(message, &self.name, reply_to);
+    async fn call(&self, message: &Message) -> Result<Option<Answer>, BoxError> {
+        let incoming = Incoming::new(message, &self.name);
         let span = self.span(message);
         let call = AssertUnwindSafe(self.parts.handlers.handle(&self.recount, &incoming)).catch_unwind();
         match tokio::time::timeout(self.parts.time_limit, call.instrument(span)).await {

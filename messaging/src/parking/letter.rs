@@ -9,7 +9,7 @@ use recount_core::{BoxError, StoreError, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{from_json, to_json};
-use crate::{Address, BrokerPosition, Message, RawMessage};
+use crate::{BrokerPosition, Message, RawMessage};
 
 /// A message that is set aside, with its origin and history.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,6 @@ pub struct Letter {
     pub origin: Arc<str>,
     /// Its place there.
     pub position: Option<BrokerPosition>,
-    /// Where a reply goes.
-    pub reply_to: Option<Address>,
     /// When it was set aside.
     pub parked_at: Timestamp,
     /// Why.
@@ -60,8 +58,6 @@ struct Stored {
     origin: Arc<str>,
     #[serde(default)]
     position: Option<(u64, u64)>,
-    #[serde(default)]
-    reply_to: Option<Arc<str>>,
     parked_at: Timestamp,
     reason: String,
     attempts: u32,
@@ -75,7 +71,7 @@ struct Stored {
 impl Letter {
     /// A message that is set aside now.
     pub(crate) fn new(content: Content, origin: Arc<str>, now: Timestamp, reason: String, attempts: u32) -> Self {
-        Self { content, origin, position: None, reply_to: None, parked_at: now, reason, attempts, history: Vec::new() }
+        Self { content, origin, position: None, parked_at: now, reason, attempts, history: Vec::new() }
     }
 
     /// The message, unless its envelope can't be read.
@@ -98,7 +94,6 @@ impl Letter {
         let stored = Stored {
             origin: Arc::clone(&self.origin),
             position: self.position.map(|BrokerPosition(major, minor)| (major, minor)),
-            reply_to: self.reply_to.as_ref().map(|address| Arc::clone(&address.0)),
             parked_at: self.parked_at,
             reason: self.reason.clone(),
             attempts: self.attempts,
@@ -129,7 +124,6 @@ impl Letter {
             content,
             origin: stored.origin,
             position: stored.position.map(|(major, minor)| BrokerPosition(major, minor)),
-            reply_to: stored.reply_to.map(Address),
             parked_at: stored.parked_at,
             reason: stored.reason,
             attempts: stored.attempts,
@@ -154,7 +148,6 @@ mod tests {
         for content in [Content::Message(Box::new(message)), Content::Malformed(raw)] {
             let mut letter = Letter::new(content, "queue\n1".into(), Timestamp::UNIX_EPOCH, "no\nway".into(), 3);
             letter.position = Some(BrokerPosition(4, 2));
-            letter.reply_to = Some(Address("r".into()));
             letter.history.push(Note { at: Timestamp::UNIX_EPOCH, order: "redriven".into(), note: "n\n".into() });
             assert_eq!(Letter::decode(&letter.encode().unwrap()).unwrap(), letter);
         }

@@ -1,0 +1,186 @@
+//! Sending requests and waiting for replies.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use recount_core::{BoxError, EventId, KeyOutcome, Metadata, Timestamp, TransientError};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::outcome::Answer;
+use crate::{Broker, BrokerError, Circuit, Fate, Message, MessageId, Outgoing, Topic};
+
+/// How long a request waits for a reply before it is sent again, the first time. Each next wait is twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// Sends requests to other services. Clones share their replies.
+#[derive(Clone)]
+pub struct Requester {
+    broker: Arc<dyn Broker>,
+    service: Arc<str>,
+    /// The topic of replies.
+    address: Arc<str>,
+    waiters: Waiters,
+    circuit: Circuit,
+}
+
+/// How a request can fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No reply came in time. The request may still be carried out: repeat it with the same key, or withdraw it.
+    #[error("no reply to request {key} within {limit:?}: its outcome is unknown")]
+    TimedOut {
+        /// The request's key.
+        key: String,
+        /// The time.
+        limit: Duration,
+    },
+    /// The broker can't be reached, so that the request was not sent.
+    #[error("request {key} was not sent")]
+    Broker {
+        /// The request's key.
+        key: String,
+        /// Why.
+        source: BrokerError,
+    },
+    /// The broker or the other service can't carry it out as it is.
+    #[error("request {key} can't be carried out: {reason}")]
+    Impossible {
+        /// The request's key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl RequestError {
+    /// The error for a consumer or a process, which retry transient errors without limit.
+    #[must_use]
+    pub fn into_boxed(self) -> BoxError {
+        match self {
+            Self::Impossible { .. } => self.into(),
+            _ => TransientError::new(self).into(),
+        }
+    }
+}
+
+/// A request without its envelope.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The topic of the service that carries it out.
+    pub(crate) topic: Topic,
+    pub(crate) message_type: String,
+    pub(crate) key: String,
+    pub(crate) data: bytes::Bytes,
+    pub(crate) metadata: Metadata,
+    /// Requests with the same text are carried out in order.
+    pub(crate) ordering: String,
+}
+
+impl Requester {
+    pub(crate) fn new(broker: Arc<dyn Broker>, service: Arc<str>, address: Arc<str>, waiters: Waiters) -> Self {
+        Self { broker, service, address, waiters, circuit: Circuit::default() }
+    }
+
+    /// Sends a request and waits for its outcome. Without a limit it is sent again from time to time, until a reply comes.
+    pub(crate) async fn send(&self, request: &Request, limit: Option<Duration>) -> Result<KeyOutcome, RequestError> {
+        let end = limit.map(|limit| (Instant::now() + limit, limit));
+        let key = &request.key;
+        let mut reply = self.waiters.wait(key);
+        let mut wait = FIRST_WAIT;
+        loop {
+            self.publish(request, limit).await?;
+            let until = (Instant::now() + wait).min(end.map_or(Instant::now() + wait, |(end, _)| end));
+            if let Ok(Ok(answer)) = timeout_at(until, &mut reply.receiver).await {
+                let impossible = |reason| RequestError::Impossible { key: key.clone(), reason };
+                return answer.into_outcome().map_err(impossible);
+            }
+            if let Some((end, limit)) = end
+                && Instant::now() >= end
+            {
+                return Err(RequestError::TimedOut { key: key.clone(), limit });
+            }
+            wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+            reply = self.waiters.wait(key);
+        }
+    }
+
+    async fn publish(&self, request: &Request, limit: Option<Duration>) -> Result<(), RequestError> {
+        let key = || request.key.clone();
+        let permit = self.circuit.enter().await;
+        // A new id each time: a broker that recognises messages would drop a repeated request, and no reply would come.
+        let id = MessageId::from(EventId::new());
+        let mut message = Message::new(id, &self.service, &request.message_type, request.data.clone());
+        message.key = Some(request.ordering.as_str().into());
+        message.idempotency_key = Some(request.key.as_str().into());
+        message.reply_to = Some(Arc::clone(&self.address));
+        message.metadata = request.metadata.clone();
+        message.time = Some(Timestamp::now());
+        message.expires = limit.and_then(|limit| Timestamp::now().checked_add(limit).ok());
+        let source = match self.broker.publish(&request.topic, vec![Outgoing::new(message)]).await.pop() {
+            Some(Fate::Stored(_) | Fate::Duplicate | Fate::Unknown(_)) => {
+                permit.succeeded();
+                return Ok(());
+            }
+            Some(Fate::Refused(refusal)) => {
+                permit.succeeded();
+                return Err(RequestError::Impossible { key: key(), reason: refusal.to_string() });
+            }
+            Some(Fate::NotSent(Some(error))) => error,
+            Some(Fate::NotSent(None)) | None => {
+                BrokerError::Unavailable { operation: "publish", source: "the message was not sent".into() }
+            }
+        };
+        permit.failed();
+        Err(RequestError::Broker { key: key(), source })
+    }
+}
+
+/// The requests that wait for a reply, by key.
+#[derive(Clone, Default)]
+pub(crate) struct Waiters(Arc<Mutex<Waiting>>);
+
+/// The waits by key: each has a number that tells it from an earlier one, and the way to it.
+type Waiting = HashMap<String, (u64, oneshot::Sender<Answer>)>;
+
+/// A wait for a reply. It ends when it is dropped.
+struct Wait {
+    waiters: Waiters,
+    key: String,
+    number: u64,
+    receiver: oneshot::Receiver<Answer>,
+}
+
+impl Waiters {
+    /// Waits for the reply to a request. A second wait for a key ends the first one.
+    fn wait(&self, key: &str) -> Wait {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.lock().insert(key.to_owned(), (number, sender));
+        Wait { waiters: self.clone(), key: key.to_owned(), number, receiver }
+    }
+
+    /// Hands a reply to its request. Returns whether one waits.
+    pub(crate) fn answer(&self, key: &str, answer: Answer) -> bool {
+        let waiter = self.lock().remove(key);
+        waiter.is_some_and(|(_, sender)| sender.send(answer).is_ok())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut waiters = self.waiters.lock();
+        if waiters.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+            waiters.remove(&self.key);
+        }
+    }
+}
