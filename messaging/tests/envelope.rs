@@ -9,7 +9,7 @@ fn message() -> Message {
     let mut message =
         Message::new(MessageId::new("0199-1").unwrap(), "shop/orders", "orders.placed", r#"{"b":1,"a":[1.0,2]}"#);
     message.schema_version = 3;
-    message.subject = Some("order/17".into());
+    message.subject = Some("order/17\r\n\0".into());
     message.key = Some("order/17 % \"ü\" 🦀".into());
     message.time = Some("2026-11-28T10:00:00.123456Z".parse().unwrap());
     message.expires = Some("2026-11-28T11:00:00Z".parse().unwrap());
@@ -88,7 +88,7 @@ fn bad_values_are_refused_with_their_reason() {
         ("ce-time", b"yesterday", "it is no time of RFC 3339"),
         ("ce-schemaversion", b"0", "it is no number from 1"),
         ("ce-schemaversion", b"two", "it is no number from 1"),
-        ("ce-subject", b"a%0D%0Ab", "it has a control character"),
+        ("ce-dataschema", b"a%0D%0Ab", "it has a control character"),
         ("ce-subject", b"\xff\xfe", "it is not UTF-8"),
         ("ce-subject", b"%ff", "it does not decode to UTF-8"),
     ];

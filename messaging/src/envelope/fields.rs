@@ -83,16 +83,23 @@ impl Attributes {
         if previous { Err(Malformed::Repeated { attribute: name.to_owned() }) } else { Ok(()) }
     }
 
-    fn text(&mut self, name: &'static str) -> Result<Option<Arc<str>>, Malformed> {
+    /// A text of any characters: the name of a stream is data, and may hold any.
+    fn any_text(&mut self, name: &'static str) -> Result<Option<Arc<str>>, Malformed> {
         let Some(value) = self.known.remove(name).filter(|value| !value.is_empty()) else { return Ok(None) };
         if value.len() > MAX_TEXT {
             let reason = format!("it has {} bytes, the limit is {MAX_TEXT}", value.len());
             return Err(Malformed::attribute(name, &value, reason));
         }
-        if value.contains(|c: char| c.is_control()) {
-            return Err(Malformed::attribute(name, &value, "it has a control character"));
-        }
         Ok(Some(value.into()))
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<Option<Arc<str>>, Malformed> {
+        match self.any_text(name)? {
+            Some(value) if value.contains(|c: char| c.is_control()) => {
+                Err(Malformed::attribute(name, &value, "it has a control character"))
+            }
+            value => Ok(value),
+        }
     }
 
     fn required(&mut self, name: &'static str) -> Result<Arc<str>, Malformed> {
@@ -124,11 +131,11 @@ impl Attributes {
             source: self.required("source")?,
             message_type: self.required("type")?,
             schema_version,
-            subject: self.text("subject")?,
+            subject: self.any_text("subject")?,
             time: self.time("time")?,
             data_schema: self.text("dataschema")?,
             content_type: self.text("datacontenttype")?.unwrap_or_else(|| JSON.into()),
-            key: self.text("partitionkey")?,
+            key: self.any_text("partitionkey")?,
             metadata: Metadata {
                 correlation_id: self.text("correlationid")?,
                 causation_id: self.text("causationid")?,
@@ -138,7 +145,7 @@ impl Attributes {
                 headers: std::mem::take(&mut self.headers),
             },
             expires: self.time("expirytime")?,
-            idempotency_key: self.text("idempotencykey")?,
+            idempotency_key: self.any_text("idempotencykey")?,
             reply_to: self.text("replyto")?,
             data,
         })
