@@ -22,7 +22,7 @@ pub struct Capabilities {
     /// How the broker counts deliveries.
     pub attempts: AttemptCount,
     /// The broker's own dead letters.
-    pub dead_letters: DeadLetters,
+    pub dead_letters: BrokerDeadLetters,
     /// After so many deliveries the broker itself removes a message. `None`: never.
     pub attempt_limit: Option<u32>,
     /// How the broker recognises a message that is published twice.
@@ -61,7 +61,7 @@ impl Capabilities {
             retry: None,
             release: Release::Anywhere { counts: false },
             attempts: AttemptCount::None,
-            dead_letters: DeadLetters::None,
+            dead_letters: BrokerDeadLetters::None,
             attempt_limit: None,
             dedupe: Dedupe::None,
             batch: BatchLimits { max_count: usize::MAX, max_bytes: usize::MAX, one_key: false, keeps_prefix: false },
@@ -185,7 +185,7 @@ pub enum AttemptCount {
 
 /// A broker's own dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetters {
+pub enum BrokerDeadLetters {
     /// None.
     None,
     /// Moved by the broker.

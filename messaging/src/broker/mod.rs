@@ -15,7 +15,7 @@ mod ticket;
 
 pub use binding::{Binding, Group, Order, Plan, StartFrom, Topic};
 pub use capabilities::{
-    AckSupport, AttemptCount, BatchLimits, Capabilities, Charset, DeadLetters, Dedupe, EnvelopeMode, Extend,
+    AckSupport, AttemptCount, BatchLimits, BrokerDeadLetters, Capabilities, Charset, Dedupe, EnvelopeMode, Extend,
     HeaderLimits, KeyLimits, Lease, LimitSource, MessageLimit, NativeRetry, OrderSupport, Parallelism, Release, Replay,
     RequestReply,
 };
