@@ -1,8 +1,8 @@
-//! The subject by which a delivery is acknowledged, which tells what it is.
+//! The subject by which a delivery is acknowledged, which holds its counts and its place.
 
 use recount_core::Timestamp;
 
-/// What the subject for acknowledgements tells of a delivery: `$JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.….TIME.PENDING`,
+/// The subject for the acknowledgement of a delivery: `$JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.….TIME.PENDING`,
 /// or with domain and account before the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AckSubject<'s> {

@@ -1,4 +1,4 @@
-//! What NATS can do for a binding.
+//! The capabilities of NATS for a binding.
 
 use std::time::Duration;
 

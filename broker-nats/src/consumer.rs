@@ -1,4 +1,4 @@
-//! The consumer of a binding: pull requests for each lane, and what comes of them.
+//! The consumer of a binding: pull requests for each lane, and the deliveries that answer them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -51,9 +51,9 @@ pub(crate) struct NatsConsumer {
     /// The place of each lane, by the name of its consumer.
     places: HashMap<String, usize>,
     intake: Intake,
-    /// What came and was not handed out.
+    /// Messages that came and were not handed out.
     ready: VecDeque<Arrival>,
-    /// What was handed out, by the ticket's tag.
+    /// Deliveries that were handed out, by the ticket's tag.
     pub(crate) open: HashMap<u64, Open>,
     returns: Returns,
     /// The subjects of deliveries that are to be released.
@@ -122,7 +122,7 @@ impl NatsConsumer {
         self.ready.push_back(Arrival { lane, sequence, at, message });
     }
 
-    /// Hands out what there is room for, unless its lease has ended meanwhile.
+    /// Hands out the messages that there is room for, unless their lease has ended meanwhile.
     fn take(&mut self, room: &Room) -> Vec<Delivery> {
         let now = Instant::now();
         let lease = self.binding.lease;
@@ -227,7 +227,7 @@ impl NatsConsumer {
         self.ready.retain(|arrival| arrival.lane != place);
     }
 
-    /// What `next` answers if nothing came.
+    /// The answer of `next` if nothing came.
     fn idle(&mut self) -> Result<Signal, BrokerError> {
         if !self.connection.is_connected() {
             return Err(unavailable(OPERATION, "the connection is lost, and the client reconnects"));

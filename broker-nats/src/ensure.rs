@@ -14,7 +14,7 @@ const LANES: &str = "recount.lanes";
 /// How many requests are under way at once.
 const PARALLEL: usize = 16;
 
-/// Declares what is missing. Everything is compared before anything is declared.
+/// Declares the missing streams and consumers. Everything is compared before anything is declared.
 pub(crate) async fn ensure(connection: &Connection, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
     let bound = plan.bindings.iter().map(|binding| &binding.topic);
     let mut topics: Vec<Topic> = plan.topics.iter().chain(bound).cloned().collect();
@@ -149,7 +149,7 @@ impl Object {
     }
 }
 
-/// What a stream or consumer is, or `None` if it does not exist.
+/// The state of a stream or consumer, or `None` if it does not exist.
 async fn info(connection: &Connection, path: &str, object: &str) -> Result<Option<Value>, BrokerError> {
     match connection.api(OPERATION, path, &Value::Null).await {
         Ok(found) => Ok(Some(found)),

@@ -14,7 +14,7 @@ use crate::connection::Connection;
 const OPERATION: &str = "subscribing";
 
 /// A subscription, and the task that notes when each of its messages comes: the lease runs from then on, also while the
-/// consumer's caller is busy. What it holds is bounded by the pull requests.
+/// consumer's caller is busy. The pull requests bound how much it holds.
 pub(crate) struct Intake {
     inbox: String,
     arrivals: mpsc::UnboundedReceiver<(Instant, Native)>,
@@ -36,7 +36,7 @@ impl Intake {
         Ok(Self { inbox, arrivals, stop: Some(stop), task })
     }
 
-    /// Where the server delivers the messages of a lane, and what it says about its pull requests.
+    /// The subject for the messages of a lane, and for the server's answers about its pull requests.
     pub(crate) fn address(&self, lane: usize) -> String {
         format!("{}.{lane}", self.inbox)
     }
@@ -56,7 +56,7 @@ impl Intake {
         self.arrivals.try_recv().ok()
     }
 
-    /// Ends the subscription, and returns what had come before.
+    /// Ends the subscription, and returns the messages that had come before.
     pub(crate) async fn stop(&mut self, within: Duration) -> Vec<(Instant, Native)> {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
@@ -67,7 +67,7 @@ impl Intake {
                 rest.push(arrival);
             }
         };
-        // What has not come by then comes again when its lease has ended.
+        // A message that has not come by then comes again when its lease has ended.
         let _ = timeout(within, all).await;
         rest
     }
@@ -90,7 +90,7 @@ async fn forward(
             biased;
             _ = &mut stopped, if !stopping => {
                 stopping = true;
-                // The client hands out what came before, then the stream ends.
+                // The client hands out the messages that came before, then the stream ends.
                 if subscriber.drain().await.is_err() {
                     return;
                 }

@@ -9,18 +9,19 @@ use tokio::time::Instant;
 use crate::ensure::nanoseconds;
 use crate::names::Durable;
 
-/// After so long the server forgets a pull request.
-const EXPIRES: Duration = Duration::from_secs(10);
+/// After so long the server forgets a pull request: a member that does not call `next` any more holds up no lane for longer,
+/// except by one message, for its lease.
+const EXPIRES: Duration = Duration::from_secs(4);
 /// The server gives a sign of life so often while a pull request waits.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After so long without a sign of life the pull request counts as lost.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(3);
 /// The pause after a pull request that the server refuses.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The greatest number of messages of one pull request.
 const MAX_PULL: usize = 256;
 
-/// A lane. The server delivers to it only what was asked for.
+/// A lane. The server delivers to it as many messages as were asked for.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) durable: Durable,
@@ -85,7 +86,7 @@ impl Lane {
         self.heard = self.heard.max(at);
     }
 
-    /// Notes what the server says about a pull request.
+    /// Notes the server's answer about a pull request.
     pub(crate) fn told(&mut self, status: StatusCode, native: &Native, at: Instant) {
         self.heard = self.heard.max(at);
         let description = native.description.as_deref().unwrap_or_default();

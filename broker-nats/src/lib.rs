@@ -9,14 +9,14 @@
 //! # }
 //! ```
 //!
-//! # What is at the server
+//! # Objects at the server
 //!
 //! A topic is a stream, `recount-TOPIC`, in files. Its subjects are `TOPIC.LANE`; the publisher computes the lane from the
 //! key ([`Topic::lane_of`]), so clients in other languages find the same subject. The stream's metadata holds the number of
 //! lanes. A group that is bound in order has a durable pull consumer for each lane, `lane-LANE-GROUP`; a group that is
 //! bound without order has one, `all-GROUP`.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
 //! * A message with the fate *stored* is in the stream. With `sync_interval: always` in the server's configuration it is also
 //!   on the disk.
@@ -28,7 +28,7 @@
 //!   sudden end can bring messages of the last 200 milliseconds again.
 //! * Every call ends within the call timeout (5 seconds unless set), also towards a server that has stopped to answer.
 //!
-//! # What is not
+//! # Not guaranteed
 //!
 //! * A message with a header that is not UTF-8, or that is no header, ends the connection of the client library. Only a
 //!   client that writes the protocol by hand can send one.

@@ -26,7 +26,7 @@ pub(crate) struct Durable {
     pub(crate) filter: String,
 }
 
-/// The consumer of a lane. Names of groups can't be confused with it: what precedes the group has a form of its own.
+/// The consumer of a lane. No name of a group can be confused with it: the text before the group has a form of its own.
 fn of_lane(topic: &Topic, group: &Group, lane: u16) -> Durable {
     Durable { lane: LaneId(lane.into()), name: format!("lane-{lane}-{group}"), filter: subject(topic, lane) }
 }

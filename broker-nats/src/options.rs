@@ -1,4 +1,4 @@
-//! How to reach the servers, and what is declared there.
+//! How to reach the servers, and the settings of new streams.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,15 +18,15 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest pause between attempts to reconnect.
 const MAX_RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How to prove who connects.
+/// The proof of identity.
 #[derive(Clone)]
 pub(crate) enum Login {
     Password { user: String, password: String },
     Token(String),
 }
 
-/// How to reach the servers, and what [`ensure`](recount_messaging::Broker::ensure) declares there. [`NatsBroker::options`]
-/// makes one from a URL.
+/// How to reach the servers, and the settings of streams that [`ensure`](recount_messaging::Broker::ensure) declares.
+/// [`NatsBroker::options`] makes one from a URL.
 #[derive(Clone)]
 pub struct NatsOptions {
     pub(crate) hosts: Vec<String>,
@@ -89,7 +89,7 @@ impl NatsOptions {
         Self { root_certificates: Some(file.into()), tls: true, ..self }
     }
 
-    /// Shows the server the certificate of this PEM file, whose key is in the other, and takes encrypted connections only.
+    /// Shows the server the certificate of a PEM file with the key of another, and takes encrypted connections only.
     #[must_use]
     pub fn client_certificate(self, file: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { client_certificate: Some((file.into(), key.into())), tls: true, ..self }
@@ -108,7 +108,7 @@ impl NatsOptions {
         Self { duplicate_window, ..self }
     }
 
-    /// Sets after what time a new stream forgets messages, also those that a group has not handled. Never unless set.
+    /// Sets the time after which a new stream forgets messages, also those that a group has not handled. Never unless set.
     #[must_use]
     pub fn max_age(self, max_age: Duration) -> Self {
         Self { max_age: Some(max_age), ..self }

@@ -132,7 +132,8 @@ impl Target<'_> {
     }
 }
 
-/// The headers of a message. What the server or the client library would refuse by closing the connection is refused here.
+/// The headers of a message. Messages that the server or the client library would answer by closing the connection are
+/// refused here.
 fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<HeaderMap, Refusal> {
     let message = &outgoing.message;
     let id = || message.id.to_string();

@@ -106,7 +106,7 @@ async fn send(connection: &Connection, handle: &Bytes, body: Bytes) -> Settled {
     }
 }
 
-/// What tells the server how a delivery is settled.
+/// The body of the request that settles a delivery.
 fn body(settle: Settle) -> Bytes {
     match settle {
         Settle::Ack => Bytes::from_static(b"+ACK"),

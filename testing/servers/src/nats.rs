@@ -23,7 +23,7 @@ const START: Duration = Duration::from_secs(30);
 /// How long a health check may take.
 const CHECK: Duration = Duration::from_secs(2);
 
-/// What a private server asks of its clients.
+/// The settings of a private server.
 #[derive(Clone, Debug, Default)]
 pub struct NatsSettings {
     /// A user and a password.

