@@ -30,8 +30,8 @@
 //!
 //! # Not guaranteed
 //!
-//! * A message with a header that is not UTF-8, or that is no header, ends the connection of the client library. Only a
-//!   client that writes the protocol by hand can send one.
+//! * The client library ends the connection when it gets a message whose headers are not UTF-8, which clients in Go can
+//!   publish. Such a message ends it again after each lease, and holds up its lane, until an operator deletes it.
 
 mod ack;
 mod address;

@@ -1,17 +1,22 @@
 //! The server under test, behind a proxy that can cut connections.
 #![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_broker_nats::NatsBroker;
-use recount_messaging::{Broker, Topic};
+use recount_messaging::{
+    Binding, Broker, BrokerConsumer, Delivery, Fate, Group, LaneId, Message, MessageId, Outgoing, Plan, Returns, Room,
+    Settle, Signal, Ticket, TicketParts, Topic,
+};
 use recount_servers::{NATS, Nats};
 use recount_testing::broker::{Abilities, Harness};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
+use tokio::time::Instant;
 
 /// A server, and the address of a proxy before it.
 pub(crate) struct Server {
@@ -143,4 +148,74 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+/// Names that no other test uses.
+pub(crate) fn unique(lanes: u16) -> Binding {
+    let name = |start| format!("{start}-{}", uuid::Uuid::now_v7().simple());
+    let topic = Topic::new(&name("t")).unwrap().with_lanes(lanes.try_into().unwrap());
+    Binding::new(topic, Group::new(&name("g")).unwrap())
+}
+
+/// Declares a binding.
+pub(crate) async fn ensure(broker: &dyn Broker, binding: &Binding) {
+    let plan = Plan { bindings: vec![binding.clone()], ..Plan::default() };
+    broker.ensure(&plan, false).await.unwrap();
+}
+
+/// A message of a key with a number as its data.
+pub(crate) fn message(key: &str, number: usize) -> Message {
+    let id = MessageId::new(uuid::Uuid::now_v7().to_string()).unwrap();
+    Message::new(id, "tests", "tests.numbered", number.to_string()).with_key(key)
+}
+
+pub(crate) fn number(message: &Message) -> usize {
+    std::str::from_utf8(&message.data).unwrap().parse().unwrap()
+}
+
+/// Publishes messages, which must be stored.
+pub(crate) async fn publish(broker: &dyn Broker, topic: &Topic, messages: &[Message]) {
+    let batch = messages.iter().cloned().map(Outgoing::new).collect();
+    for fate in broker.publish(topic, batch).await {
+        assert!(matches!(fate, Fate::Stored(_)), "{fate:?}");
+    }
+}
+
+/// Takes deliveries until one comes.
+pub(crate) async fn take(consumer: &mut dyn BrokerConsumer, room: usize) -> Vec<Delivery> {
+    let started = Instant::now();
+    loop {
+        match consumer.next(&Room::of(room)).await {
+            Ok(Signal::Deliveries(deliveries)) => return deliveries,
+            Ok(_) => {}
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "no delivery comes");
+    }
+}
+
+/// Takes and acknowledges deliveries until none has come for this time.
+pub(crate) async fn take_all(consumer: &mut dyn BrokerConsumer, quiet: Duration) -> Vec<Delivery> {
+    let (mut all, mut last) = (Vec::new(), Instant::now());
+    while last.elapsed() < quiet {
+        match consumer.next(&Room::of(100)).await {
+            Ok(Signal::Deliveries(deliveries)) => {
+                last = Instant::now();
+                for mut delivery in deliveries {
+                    let ticket = std::mem::replace(&mut delivery.ticket, spent());
+                    assert!(consumer.settle(vec![(ticket, Settle::Ack)]).await[0].is_done());
+                    all.push(delivery);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+    }
+    all
+}
+
+/// A ticket of no consumer.
+fn spent() -> Ticket {
+    let parts = TicketParts { lane: LaneId(0), generation: 0, tag: 0, handle: bytes::Bytes::new() };
+    Ticket::new(parts, &Returns::default())
 }

@@ -17,7 +17,7 @@ mod wheel;
 pub use nats::{Nats, NatsSettings};
 pub use postgres::Postgres;
 pub use programs::Programs;
-pub use wheel::build_directory;
+pub use wheel::{build_directory, python_package};
 
 /// The directory for the directories of servers.
 pub const PLACE: &str = "RECOUNT_TEST_PLACE";

@@ -72,6 +72,11 @@ impl Wheel {
     }
 }
 
+/// A directory for `PYTHONPATH` that holds a package without dependencies, pinned as `NAME==VERSION`.
+pub fn python_package(pinned: &'static str) -> Result<PathBuf> {
+    Wheel(pinned).unpacked()
+}
+
 fn cache() -> Result<PathBuf> {
     let cache = build_directory().join("recount-servers");
     fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
