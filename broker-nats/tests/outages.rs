@@ -1,4 +1,5 @@
 //! A server that is killed or frozen while messages are published and consumed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Pitfalls of NATS that users reported or the client library shows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 mod common;
 
