@@ -118,6 +118,8 @@ async fn a_consumer_hears_of_an_outage_and_goes_on_after_it() {
             assert!(call.elapsed() < CALL + Duration::from_secs(1), "a call took {:?}", call.elapsed());
             assert!(since.elapsed() < Duration::from_secs(10), "the outage goes unnoticed (frozen: {freeze})");
         }
+        // By then the client library still takes the connection for alive.
+        assert!(since.elapsed() < Duration::from_millis(5500), "noticed after {:?}", since.elapsed());
         if freeze {
             server.thaw().await
         } else {
@@ -133,4 +135,21 @@ async fn a_consumer_hears_of_an_outage_and_goes_on_after_it() {
         assert_eq!(arrived.len(), 1, "frozen: {freeze}");
         assert_eq!(arrived[0].message.as_ref().unwrap().id, one.id);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_ends_the_calls_under_way_at_once() {
+    let server = Server::private().await;
+    let (broker, binding) = (server.connect().await, unique(8));
+    ensure(&*broker, &binding).await;
+    server.freeze().await;
+    let batch = (0..KEYS).map(|n| Outgoing::new(message(&format!("key-{n}"), n))).collect();
+    let lost = async {
+        sleep(Duration::from_millis(500)).await;
+        server.kill().await;
+    };
+    let started = Instant::now();
+    let (fates, ()) = tokio::join!(broker.publish(&binding.topic, batch), lost);
+    assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+    assert!(fates.iter().all(|fate| matches!(fate, recount_messaging::Fate::Unknown(_))), "{fates:?}");
 }
