@@ -1,7 +1,7 @@
 //! Real servers for the tests: found or installed, started on free ports in temporary directories, gone afterwards.
 //!
 //! A [`Postgres`] is one private server. Tests of restarts and of broken disks start their own; all others share one
-//! that `cargo xtask test` starts. [`Programs`] are the programs of one version.
+//! that `cargo xtask test` starts. [`Programs`] are the programs of one version. A [`RabbitMq`] is a private server of messages.
 //!
 //! # The environment
 //!
@@ -10,12 +10,16 @@
 
 mod postgres;
 mod programs;
+mod rabbitmq;
 mod run;
 
 pub use postgres::Postgres;
 pub use programs::Programs;
+pub use rabbitmq::RabbitMq;
 
 /// The directory for the directories of servers.
 pub const PLACE: &str = "RECOUNT_TEST_PLACE";
 /// The directory with the programs of Postgres.
 pub const PROGRAMS: &str = "RECOUNT_TEST_POSTGRES_PROGRAMS";
+/// The URL of a RabbitMQ that tests may share. The server must have the plugin `rabbitmq_consistent_hash_exchange`.
+pub const AMQP: &str = "RECOUNT_TEST_AMQP";
