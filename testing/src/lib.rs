@@ -7,6 +7,7 @@
 //! * [`store`]: the conformance suite that every store passes, and [`store_suite!`] that lists it.
 //! * [`read_model`]: the conformance suite of read models, and [`read_model_suite!`] that lists it.
 //! * [`inline`]: the conformance suite of inline projections, and [`inline_suite!`] that lists it.
+//! * [`broker`]: the conformance suite of message brokers, and [`broker_suite!`] that lists it.
 //! * [`model::run`]: random operations on two stores that must give the same answers.
 //! * [`StoreWrapper`]: a store that answers some calls itself and passes the others on.
 //! * [`FaultyStore`]: a store that fails when told to, and counts its calls; [`FaultyReadModel`] likewise.
@@ -14,6 +15,7 @@
 // The derives name the crate by the name that applications know.
 extern crate recount_core as recount;
 
+pub mod broker;
 mod diff;
 mod faults;
 mod faulty_read_model;

@@ -1,0 +1,78 @@
+//! Topics and groups are declared once, and compared.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use recount_messaging::{BrokerError, Fate, Order, Plan, Topic};
+
+use super::support::{bound, bounded, ensure, fates, message, publish, unique};
+use super::{Harness, Reader};
+
+/// The second `ensure` of the same plan makes no change, from another connection too.
+pub async fn ensure_is_idempotent(h: &dyn Harness) {
+    let (broker, binding) = (h.broker().await, unique());
+    assert!(!ensure(&*broker, &[&binding]).await.is_empty(), "the first call declares something");
+    assert_eq!(ensure(&*broker, &[&binding]).await, []);
+    assert_eq!(ensure(&*h.broker().await, &[&binding]).await, []);
+}
+
+/// A dry run lists the changes and makes none.
+pub async fn a_dry_run_changes_nothing(h: &dyn Harness) {
+    let (broker, binding) = (h.broker().await, unique());
+    let plan = Plan { topics: vec![binding.topic.clone()], bindings: vec![binding.clone()] };
+    let planned = bounded(broker.ensure(&plan, true)).await.unwrap();
+    assert!(!planned.is_empty());
+    assert_eq!(bounded(broker.ensure(&plan, true)).await.unwrap(), planned);
+    let subscribed = bounded(broker.subscribe(&binding)).await;
+    assert!(matches!(subscribed.err(), Some(BrokerError::Missing { .. })));
+    assert_eq!(bounded(broker.ensure(&plan, false)).await.unwrap(), planned, "the planned changes are those made");
+}
+
+/// A topic with another number of lanes is refused, and the error names the topic and both numbers. The topic keeps its
+/// messages.
+pub async fn another_number_of_lanes_is_a_mismatch(h: &dyn Harness) {
+    let (broker, binding) = bound(h, Order::PerKey).await;
+    publish(&*broker, &binding.topic, &[message("k", 0)]).await;
+    let topic = binding.topic.clone().with_lanes(NonZeroU16::new(5).unwrap());
+    let plan = Plan { topics: vec![topic], bindings: Vec::new() };
+    for dry_run in [true, false] {
+        let error = bounded(broker.ensure(&plan, dry_run)).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Mismatch { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(binding.topic.name()) && text.contains('4') && text.contains('5'), "{text}");
+    }
+    assert_eq!(Reader::new(&broker, &binding).await.consume(1).await.len(), 1);
+}
+
+/// A consumer of a binding that was not declared is refused, with an error that names what is missing.
+pub async fn a_binding_that_was_not_ensured_is_missing(h: &dyn Harness) {
+    let (broker, binding) = (h.broker().await, unique());
+    let error = bounded(broker.subscribe(&binding)).await.err().unwrap();
+    assert!(matches!(error, BrokerError::Missing { .. }), "{error:?}");
+    let plan = Plan { topics: vec![binding.topic.clone()], bindings: Vec::new() };
+    bounded(broker.ensure(&plan, false)).await.unwrap();
+    let error = bounded(broker.subscribe(&binding)).await.err().unwrap();
+    assert!(matches!(error, BrokerError::Missing { .. }), "a topic alone is no binding: {error:?}");
+}
+
+/// A message to a topic that was not declared is not stored, and its fate says so.
+pub async fn a_topic_that_was_not_ensured_takes_no_message(h: &dyn Harness) {
+    let broker = h.broker().await;
+    let topic = Topic::new(unique().topic.name()).unwrap();
+    let fates = fates(&*broker, &topic, &[message("a", 0), message("b", 1)]).await;
+    assert!(fates.iter().all(|fate| matches!(fate, Fate::Refused(_) | Fate::NotSent(Some(_)))), "{fates:?}");
+}
+
+/// After `close`, calls fail with `Closed`, and other connections go on. A second `close` returns.
+pub async fn a_closed_connection_says_so(h: &dyn Harness) {
+    let (broker, binding) = bound(h, Order::PerKey).await;
+    let other = h.broker().await;
+    bounded(broker.close(Duration::from_secs(5))).await;
+    bounded(broker.close(Duration::from_secs(5))).await;
+    assert!(matches!(bounded(broker.health()).await, Err(BrokerError::Closed)));
+    assert!(matches!(bounded(broker.subscribe(&binding)).await.err(), Some(BrokerError::Closed)));
+    let fate = fates(&*broker, &binding.topic, &[message("k", 0)]).await.pop();
+    assert!(matches!(fate, Some(Fate::NotSent(Some(BrokerError::Closed)))), "{fate:?}");
+    bounded(other.health()).await.unwrap();
+    publish(&*other, &binding.topic, &[message("k", 0)]).await;
+}

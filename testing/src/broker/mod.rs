@@ -1,0 +1,171 @@
+//! The conformance suite of message brokers: the promises of every adapter, one named test each.
+//!
+//! An adapter shows how to connect to its server and what may be done to the server ([`Harness`]), and lists the whole
+//! suite with one macro, [`broker_suite!`](crate::broker_suite). What a broker can't do it declares in its
+//! [`Capabilities`](recount_messaging::Capabilities); the suite tests that what is declared is what is observed, and prints
+//! the promises that are not tested.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite of tests reports by panicking")]
+
+pub mod consuming;
+pub mod declaring;
+pub mod envelope;
+mod harness;
+pub mod leases;
+pub mod limits;
+pub mod order;
+pub mod outages;
+pub mod publishing;
+mod reader;
+pub mod settling;
+mod support;
+
+pub use harness::{Abilities, Harness, check};
+use reader::Reader;
+
+/// Lists the whole conformance suite as tests of the broker that the expression connects to, which must be a
+/// [`Harness`](crate::broker::Harness) and may `.await`. It is evaluated anew for each test.
+#[macro_export]
+macro_rules! broker_suite {
+    ($harness:expr) => {
+        $crate::broker_suite! { $harness, by $crate::broker::check }
+    };
+    ($harness:expr, by $check:path) => {
+        $crate::__broker_promises! { $check, $harness;
+            declaring {
+                ensure_is_idempotent
+                a_dry_run_changes_nothing
+                another_number_of_lanes_is_a_mismatch
+                a_binding_that_was_not_ensured_is_missing
+                a_topic_that_was_not_ensured_takes_no_message
+                a_closed_connection_says_so
+            }
+            publishing {
+                a_hundred_messages_arrive_equal
+                many_publishers_and_many_groups_get_everything
+                topics_do_not_cross
+                closing_right_after_publishing_loses_nothing
+                closing_while_publishing_tells_every_fate
+                the_same_id_within_the_window_is_stored_once
+                the_same_id_after_the_window_is_stored_again
+                without_dedupe_the_same_id_is_stored_twice
+                a_late_group_gets_history_as_declared
+                a_group_that_starts_at_the_latest_gets_no_history
+                a_topic_without_groups_keeps_history_as_declared
+            }
+            consuming {
+                what_is_released_comes_again
+                consumers_that_only_release_lose_nothing
+                what_is_acknowledged_does_not_come_again
+                what_is_only_taken_comes_again_after_a_drain
+                a_drain_releases_what_is_open
+                closing_and_reopening_loses_nothing
+                a_dropped_consumer_loses_nothing
+                a_dropped_next_hides_no_message
+                a_dropped_ticket_comes_again
+                a_delivery_needs_room
+                the_room_in_bytes_is_kept
+                a_quiet_consumer_is_idle
+                what_is_rejected_does_not_come_again
+                an_unordered_group_gets_everything
+                two_groups_each_get_everything
+                members_share_the_messages_of_a_group
+                the_end_of_one_connection_disturbs_no_other
+            }
+            order {
+                a_thousand_messages_keep_the_order_of_each_key
+                order_survives_redelivery
+                a_withheld_key_has_one_message_out
+                messages_of_a_key_are_out_together_unless_withheld
+                a_member_that_leaves_hands_its_lanes_over_in_order
+                a_member_that_dies_hands_its_lanes_over_in_order
+                order_survives_a_cut_connection
+            }
+            settling {
+                a_released_message_goes_where_it_is_declared
+                deliveries_are_counted_as_declared
+                a_first_delivery_has_no_earlier_ones
+                the_count_after_a_reconnect_is_as_declared
+                the_attempt_limit_is_as_declared
+                a_native_retry_waits_for_its_delay
+                a_native_retry_keeps_the_order_as_declared
+                without_native_retry_it_is_unsupported
+                each_outcome_belongs_to_its_mark
+            }
+            leases {
+                a_delivery_says_when_its_lease_ends
+                an_acknowledgement_after_the_lease_is_stale
+                another_member_gets_a_message_whose_lease_ended
+                an_extended_lease_is_kept
+                an_ended_lease_is_not_extended
+                order_survives_the_end_of_a_lease
+            }
+            envelope {
+                every_attribute_arrives_equal
+                bodies_arrive_byte_for_byte
+                headers_arrive_equal
+                hostile_keys_arrive_equal
+                a_reply_address_arrives
+                a_malformed_message_is_delivered_with_its_raw_bytes
+                a_structured_foreign_message_is_read
+            }
+            limits {
+                one_byte_over_the_limit_is_refused_and_its_neighbours_are_stored
+                headers_over_the_limit_are_refused_and_their_neighbours_are_stored
+                each_fate_belongs_to_its_message
+            }
+            outages {
+                stored_messages_survive_a_restart
+                a_server_that_restarts_twice_under_load_loses_nothing
+                durable_acknowledgements_survive_a_restart
+                calls_return_while_the_server_is_down
+                calls_return_while_the_server_is_frozen
+                drain_and_close_return_while_the_server_is_frozen
+                cut_connections_lose_no_message
+                a_consumer_goes_on_after_its_connection_was_cut
+                health_follows_the_server
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __broker_promises {
+    ($check:path, $harness:expr; $topic:ident { $($promise:ident)* } $($rest:tt)*) => {
+        mod $topic {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[test]
+            fn $promise() {
+                $check(async { $harness }, $crate::broker::$topic::$promise);
+            })*
+        }
+        $crate::__broker_promises! { $check, $harness; $($rest)* }
+    };
+    ($check:path, $harness:expr;) => {};
+}
+
+#[cfg(test)]
+mod tests {
+    /// A promise that is written but not listed would never be tested.
+    #[test]
+    fn every_promise_is_listed() {
+        let list = include_str!("mod.rs");
+        let topics = [
+            include_str!("consuming.rs"),
+            include_str!("declaring.rs"),
+            include_str!("envelope.rs"),
+            include_str!("leases.rs"),
+            include_str!("limits.rs"),
+            include_str!("order.rs"),
+            include_str!("outages.rs"),
+            include_str!("publishing.rs"),
+            include_str!("settling.rs"),
+        ];
+        let promises = topics.iter().flat_map(|topic| topic.split("\npub async fn ").skip(1));
+        for promise in promises.map(|text| text.split('(').next().unwrap()) {
+            assert!(list.contains(&format!(" {promise}\n")), "{promise} is not listed");
+        }
+    }
+}

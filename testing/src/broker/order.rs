@@ -1,0 +1,170 @@
+//! Messages of a key come in the order of publishing, also when they come again.
+
+use std::time::Duration;
+
+use recount_messaging::{Message, Order, OrderSupport, Room, Settle};
+
+use super::harness::{can_wait, capabilities, declared};
+use super::reader::distinct;
+use super::support::{assert_complete, assert_order_per_key, bound, consumed, messages, number, publish, scaled};
+use super::{Harness, Reader};
+
+/// Whether the broker keeps the order of a key; if not, says so.
+fn ordered(broker: &dyn recount_messaging::Broker) -> bool {
+    declared(capabilities(broker, Order::PerKey).order != OrderSupport::None, "order per key")
+}
+
+/// A thousand messages with twenty keys, published in batches of several of a key, come in order.
+pub async fn a_thousand_messages_keep_the_order_of_each_key(h: &dyn Harness) {
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    if !ordered(&*broker) {
+        return;
+    }
+    let published = messages(1000, 20);
+    for batch in published.chunks(100) {
+        publish(&*broker, &binding.topic, batch).await;
+    }
+    let arrived = reader.consume(1000).await;
+    assert_complete(&arrived, &published);
+    assert_order_per_key(&arrived);
+}
+
+/// A release does not let later messages of the key pass for good: first handled in order, with every third delivery
+/// released once.
+pub async fn order_survives_redelivery(h: &dyn Harness) {
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    if !ordered(&*broker) {
+        return;
+    }
+    let published = messages(60, 6);
+    publish(&*broker, &binding.topic, &published).await;
+    let (mut handled, mut released) = (Vec::new(), std::collections::BTreeSet::new());
+    while handled.len() < published.len() {
+        let delivery = reader.one().await;
+        let id = delivery.message.as_ref().unwrap().id.clone();
+        let release = number(delivery.message.as_ref().unwrap()).is_multiple_of(3) && released.insert(id);
+        let message = reader.mark(delivery, if release { Settle::Release } else { Settle::Ack }).await;
+        if !release {
+            handled.push(message);
+        }
+    }
+    assert_complete(&handled, &published);
+    assert_order_per_key(&handled);
+}
+
+/// Where a key or lane is withheld, no second message of it is out before the first is settled.
+pub async fn a_withheld_key_has_one_message_out(h: &dyn Harness) {
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let order = broker.capabilities(&binding).order;
+    let withheld = matches!(order, OrderSupport::Lane { withheld: true, .. } | OrderSupport::Key { withheld: true });
+    if !declared(withheld, "a key or lane is withheld while one of its messages is out") {
+        return;
+    }
+    publish(&*broker, &binding.topic, &messages(5, 1)).await;
+    let mut second = Reader::new(&h.broker().await, &binding).await;
+    for expected in 0..5 {
+        let held = loop {
+            if let Some(held) = reader.poll(&Room::of(10)).await.pop() {
+                break held;
+            }
+        };
+        assert_eq!(number(held.message.as_ref().unwrap()), expected);
+        for other in [reader.poll_briefly(Duration::from_millis(300)).await, {
+            second.poll_briefly(Duration::from_millis(300)).await
+        }] {
+            assert!(other.is_empty(), "message {expected} is out, but {other:?}");
+        }
+        reader.mark(held, Settle::Ack).await;
+    }
+}
+
+/// Where nothing is withheld, several messages of a key are out at once, in order.
+pub async fn messages_of_a_key_are_out_together_unless_withheld(h: &dyn Harness) {
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let order = broker.capabilities(&binding).order;
+    let open = matches!(order, OrderSupport::Lane { withheld: false, .. } | OrderSupport::Key { withheld: false });
+    if !declared(open, "several messages of a key are out at once") {
+        return;
+    }
+    publish(&*broker, &binding.topic, &messages(5, 1)).await;
+    let held = reader.take(5).await;
+    let numbers: Vec<_> = held.iter().map(|delivery| number(delivery.message.as_ref().unwrap())).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+}
+
+/// The lanes of a member that leaves go to another one, in order: what it had not acknowledged comes first.
+pub async fn a_member_that_leaves_hands_its_lanes_over_in_order(h: &dyn Harness) {
+    let (broker, binding, one) = consumed(h, Order::PerKey).await;
+    if !ordered(&*broker) {
+        return;
+    }
+    hand_over(h, &broker, &binding, one, true).await;
+}
+
+/// The same when the member's program ends without a drain.
+pub async fn a_member_that_dies_hands_its_lanes_over_in_order(h: &dyn Harness) {
+    let (broker, mut binding) = (h.broker().await, super::support::unique());
+    binding.lease = h.short_lease();
+    let lease = broker.capabilities(&binding).lease.map_or(Duration::ZERO, |lease| lease.default);
+    if !ordered(&*broker) || !(lease > Duration::from_secs(60) || can_wait(h, lease, "a lease")) {
+        return;
+    }
+    super::support::ensure(&*broker, &[&binding]).await;
+    let one = Reader::new(&broker, &binding).await;
+    hand_over(h, &broker, &binding, one, false).await;
+}
+
+async fn hand_over(
+    h: &dyn Harness,
+    broker: &std::sync::Arc<dyn recount_messaging::Broker>,
+    binding: &recount_messaging::Binding,
+    mut one: Reader,
+    drained: bool,
+) {
+    let published = messages(scaled(h, 120), 12);
+    publish(&**broker, &binding.topic, &published).await;
+    let other = h.broker().await;
+    let mut two = Reader::new(&other, binding).await;
+    let (mut handled, mut held) = (Vec::<Message>::new(), Vec::new());
+    for delivery in one.take_up_to(8).await {
+        // Every second one stays open.
+        if held.len() * 2 < handled.len() {
+            held.push(delivery)
+        } else {
+            handled.push(one.mark(delivery, Settle::Ack).await)
+        }
+    }
+    if drained {
+        one.drain().await;
+    } else {
+        drop(one);
+    }
+    let limit = Duration::from_secs(60) + h.patience();
+    two.consume_until(&mut handled, limit, |all| distinct(all) >= published.len()).await;
+    assert_complete(&handled, &published);
+    // The order of what the first one left open among what the second one got: no later message of a key came before.
+    assert_order_per_key(&handled[handled.len().min(8 - held.len())..]);
+}
+
+/// Unacknowledged messages of a key come again in their order after the connection was cut.
+pub async fn order_survives_a_cut_connection(h: &dyn Harness) {
+    if !declared(h.abilities().cut, "connections are cut") {
+        return;
+    }
+    let (broker, mut binding) = bound(h, Order::PerKey).await;
+    binding.lease = h.short_lease();
+    let mut reader = Reader::new(&broker, &binding).await;
+    if !ordered(&*broker) {
+        return;
+    }
+    let published = messages(40, 4);
+    publish(&*broker, &binding.topic, &published).await;
+    let held = reader.take_up_to(4).await;
+    h.cut_connections().await;
+    drop(held);
+    let mut handled = Vec::new();
+    let limit = Duration::from_secs(60) + h.patience();
+    reader.consume_until(&mut handled, limit, |all| distinct(all) >= published.len()).await;
+    assert_complete(&handled, &published);
+    assert_order_per_key(&handled);
+}

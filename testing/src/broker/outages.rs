@@ -1,0 +1,219 @@
+//! Servers that end, freeze or cut connections: nothing that is stored is lost, and every call returns.
+
+use std::time::Duration;
+
+use recount_messaging::{AckSupport, BrokerError, Dedupe, Fate, Order, Room, Settle};
+use tokio::time::sleep;
+
+use super::harness::declared;
+use super::reader::distinct;
+use super::support::{
+    CALL, assert_complete, assert_order_per_key, bound, bounded, consumed, fates, message, messages, publish, relay,
+    scaled,
+};
+use super::{Harness, Reader};
+
+/// How long a consumer may need behind an outage.
+const CATCH_UP: Duration = Duration::from_secs(120);
+
+/// Whether the server can be ended, and keeps what it has stored; if not, says so.
+async fn can_restart(h: &dyn Harness) -> bool {
+    declared(h.abilities().kill, "the end of the server")
+        && declared(h.broker().await.capabilities(&super::support::unique()).durable, "durable messages")
+}
+
+/// What was stored before the sudden end of the server arrives after it.
+pub async fn stored_messages_survive_a_restart(h: &dyn Harness) {
+    if !can_restart(h).await {
+        return;
+    }
+    let (broker, binding) = bound(h, Order::PerKey).await;
+    let published = messages(100, 10);
+    publish(&*broker, &binding.topic, &published).await;
+    h.restart().await;
+    let mut arrived = Vec::new();
+    let mut reader = Reader::patient(&broker, &binding).await;
+    reader.consume_until(&mut arrived, CATCH_UP, |all| distinct(all) >= 100).await;
+    assert_complete(&arrived, &published);
+    assert_order_per_key(&arrived);
+}
+
+/// The server ends at a third and at the half of many messages, under a publisher and a consumer: none is lost, and each
+/// key keeps its order.
+pub async fn a_server_that_restarts_twice_under_load_loses_nothing(h: &dyn Harness) {
+    if !can_restart(h).await {
+        return;
+    }
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let published = messages(scaled(h, 2000), 50);
+    let parts: Vec<_> = published.chunks(published.len().div_ceil(12)).collect();
+    let publishing = async {
+        for (number, part) in parts.iter().enumerate() {
+            if number == 4 || number == 6 {
+                tokio::join!(relay(&*broker, &binding.topic, part), h.restart());
+            } else {
+                relay(&*broker, &binding.topic, part).await;
+            }
+        }
+    };
+    let mut arrived = Vec::new();
+    let consuming = reader.consume_until(&mut arrived, CATCH_UP, |all| distinct(all) >= published.len());
+    tokio::join!(publishing, consuming);
+    assert_complete(&arrived, &published);
+    assert_order_per_key(&arrived);
+}
+
+/// Confirmed acknowledgements survive the sudden end of the server where they are declared durable.
+pub async fn durable_acknowledgements_survive_a_restart(h: &dyn Harness) {
+    let (broker, binding) = bound(h, Order::PerKey).await;
+    let ack = broker.capabilities(&binding).ack;
+    let durable = matches!(ack, AckSupport::PerMessage { durable: true, .. } | AckSupport::Cumulative);
+    if !declared(durable, "durable acknowledgements") || !can_restart(h).await {
+        return;
+    }
+    publish(&*broker, &binding.topic, &messages(50, 10)).await;
+    let mut reader = Reader::new(&broker, &binding).await;
+    reader.consume(50).await;
+    reader.drain().await;
+    h.restart().await;
+    let mut next = Reader::patient(&broker, &binding).await;
+    let again = next.rest(Duration::from_secs(3)).await;
+    assert!(again.is_empty(), "{} acknowledged messages came again", again.len());
+}
+
+/// While the server is down every call returns in time, nothing is reported as stored, and afterwards the same connection
+/// works again.
+pub async fn calls_return_while_the_server_is_down(h: &dyn Harness) {
+    if !can_restart(h).await {
+        return;
+    }
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let before = messages(10, 5);
+    publish(&*broker, &binding.topic, &before).await;
+    let held = reader.take_up_to(2).await;
+    h.kill().await;
+    let during = messages(10, 5);
+    let told = fates(&*broker, &binding.topic, &during).await;
+    assert!(told.iter().all(|fate| matches!(fate, Fate::NotSent(_) | Fate::Unknown(_))), "{told:?}");
+    assert!(bounded(broker.health()).await.is_err());
+    assert!(bounded(broker.subscribe(&binding)).await.is_err());
+    reader.settle(held.into_iter().map(|delivery| (delivery.ticket, Settle::Ack)).collect()).await;
+    let _ = reader.signal(&Room::of(10)).await;
+    h.start().await;
+    relay(&*broker, &binding.topic, &during).await;
+    let mut arrived = Vec::new();
+    // What was settled while the server was down may or may not come again.
+    reader.consume_until(&mut arrived, CATCH_UP, |all| during.iter().all(|message| all.contains(message))).await;
+    bounded(broker.health()).await.unwrap();
+}
+
+/// While the server is frozen every call returns in time, what is not confirmed is unknown, and after the thaw nothing is
+/// lost.
+pub async fn calls_return_while_the_server_is_frozen(h: &dyn Harness) {
+    if !declared(h.abilities().freeze, "a frozen server") {
+        return;
+    }
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    publish(&*broker, &binding.topic, &messages(4, 4)).await;
+    let held = reader.take_up_to(2).await;
+    h.freeze().await;
+    let during = messages(10, 5);
+    let told = fates(&*broker, &binding.topic, &during).await;
+    assert!(told.iter().all(|fate| matches!(fate, Fate::NotSent(_) | Fate::Unknown(_))), "{told:?}");
+    assert!(bounded(broker.health()).await.is_err());
+    let tickets: Vec<_> = held.into_iter().map(|delivery| delivery.ticket).collect();
+    reader.extend(&tickets, Duration::from_secs(5)).await;
+    reader.settle(tickets.into_iter().map(|ticket| (ticket, Settle::Ack)).collect()).await;
+    let _ = reader.signal(&Room::of(10)).await;
+    h.thaw().await;
+    relay(&*broker, &binding.topic, &during).await;
+    let mut arrived = Vec::new();
+    reader.consume_until(&mut arrived, CATCH_UP, |all| during.iter().all(|message| all.contains(message))).await;
+    bounded(broker.health()).await.unwrap();
+}
+
+/// A consumer and a connection of a frozen server end in time.
+pub async fn drain_and_close_return_while_the_server_is_frozen(h: &dyn Harness) {
+    if !declared(h.abilities().freeze, "a frozen server") {
+        return;
+    }
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    publish(&*broker, &binding.topic, &messages(4, 4)).await;
+    let held = reader.take_up_to(2).await;
+    let consumer = reader.into_inner();
+    h.freeze().await;
+    let within = Duration::from_secs(2);
+    let start = tokio::time::Instant::now();
+    bounded(consumer.drain(within)).await;
+    bounded(broker.close(within)).await;
+    assert!(start.elapsed() < within * 2 + CALL / 4, "they took {:?}", start.elapsed());
+    drop(held);
+    h.thaw().await;
+}
+
+/// Connections that are cut while messages are published lose none, and with dedupe store none twice.
+pub async fn cut_connections_lose_no_message(h: &dyn Harness) {
+    if !declared(h.abilities().cut, "connections are cut") {
+        return;
+    }
+    let (broker, binding) = bound(h, Order::PerKey).await;
+    let published = messages(scaled(h, 600), 30);
+    for part in published.chunks(published.len().div_ceil(6)) {
+        let cut = async {
+            sleep(Duration::from_millis(2)).await;
+            h.cut_connections().await;
+        };
+        tokio::join!(relay(&*broker, &binding.topic, part), cut);
+    }
+    let mut reader = Reader::patient(&broker, &binding).await;
+    let mut arrived = Vec::new();
+    reader.consume_until(&mut arrived, CATCH_UP, |all| distinct(all) >= published.len()).await;
+    assert_complete(&arrived, &published);
+    assert_order_per_key(&arrived);
+    if matches!(broker.capabilities(&binding).dedupe, Dedupe::Window(_)) {
+        arrived.extend(reader.rest(Duration::from_secs(1)).await);
+        assert_eq!(arrived.len(), published.len(), "what was published again is stored once");
+    }
+}
+
+/// A consumer whose connection is cut says so, and goes on by the next calls: what was open comes again.
+pub async fn a_consumer_goes_on_after_its_connection_was_cut(h: &dyn Harness) {
+    if !declared(h.abilities().cut, "connections are cut") {
+        return;
+    }
+    let (broker, mut binding) = bound(h, Order::PerKey).await;
+    binding.lease = h.short_lease();
+    let mut reader = Reader::new(&broker, &binding).await;
+    let published = messages(60, 10);
+    publish(&*broker, &binding.topic, &published[..30]).await;
+    let mut arrived = reader.consume(10).await;
+    let held = reader.take_up_to(3).await;
+    h.cut_connections().await;
+    relay(&*broker, &binding.topic, &published[30..]).await;
+    reader.consume_until(&mut arrived, CATCH_UP, |all| distinct(all) >= published.len()).await;
+    assert_complete(&arrived, &published);
+    drop(held);
+}
+
+/// A server that ends says so: `health` fails with a transient error, and succeeds when it is back.
+pub async fn health_follows_the_server(h: &dyn Harness) {
+    if !declared(h.abilities().kill, "the end of the server") {
+        return;
+    }
+    let broker = h.broker().await;
+    bounded(broker.health()).await.unwrap();
+    h.kill().await;
+    let error: BrokerError = bounded(broker.health()).await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    h.start().await;
+    let mut healthy = false;
+    for _ in 0..100 {
+        healthy = healthy || bounded(broker.health()).await.is_ok();
+        sleep(Duration::from_millis(if healthy { 0 } else { 200 })).await;
+    }
+    assert!(healthy, "the server is back");
+    // A publish works again by itself.
+    let binding = super::support::unique();
+    super::support::ensure(&*broker, &[&binding]).await;
+    publish(&*broker, &binding.topic, &[message("k", 1)]).await;
+}

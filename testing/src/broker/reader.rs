@@ -1,0 +1,200 @@
+//! A consumer for the promises: it takes deliveries, ignores news about lanes, and subscribes again after an outage.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use recount_messaging::{
+    Binding, Broker, BrokerConsumer, BrokerError, Delivery, Message, Room, Settle, Settled, Signal, Ticket,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::support::{CALL, bounded};
+
+/// How long messages that were published may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(60);
+
+/// A consumer of a binding.
+pub(super) struct Reader {
+    consumer: Box<dyn BrokerConsumer>,
+}
+
+impl Reader {
+    /// Subscribes.
+    pub(super) async fn new(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
+        Self { consumer: bounded(broker.subscribe(binding)).await.unwrap() }
+    }
+
+    /// Subscribes, and tries for a minute while the server can't be reached.
+    pub(super) async fn patient(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
+        let deadline = Instant::now() + ARRIVAL;
+        loop {
+            match bounded(broker.subscribe(binding)).await {
+                Ok(consumer) => return Self { consumer },
+                Err(error) => assert!(error.is_transient() && Instant::now() < deadline, "{error:?}"),
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The deliveries of one call: none if there is other news, or an outage.
+    pub(super) async fn poll(&mut self, room: &Room) -> Vec<Delivery> {
+        match self.signal(room).await {
+            Ok(Signal::Deliveries(deliveries)) => {
+                assert!(!deliveries.is_empty(), "a signal of deliveries has one at least");
+                assert!(deliveries.len() <= room.messages, "{} for {room:?}", deliveries.len());
+                deliveries
+            }
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                assert!(error.is_transient(), "{error:?}");
+                sleep(Duration::from_millis(50)).await;
+                Vec::new()
+            }
+        }
+    }
+
+    /// The answer of one call.
+    pub(super) async fn signal(&mut self, room: &Room) -> Result<Signal, BrokerError> {
+        bounded(self.consumer.next(room)).await
+    }
+
+    /// Takes this many deliveries and settles none.
+    pub(super) async fn take(&mut self, count: usize) -> Vec<Delivery> {
+        let (mut taken, deadline) = (Vec::new(), Instant::now() + ARRIVAL);
+        while taken.len() < count {
+            assert!(Instant::now() < deadline, "{} of {count} deliveries came within {ARRIVAL:?}", taken.len());
+            taken.extend(self.poll(&Room::of(count - taken.len())).await);
+        }
+        taken
+    }
+
+    /// Takes up to this many deliveries, at least one, as far as the broker gives them out together.
+    pub(super) async fn take_up_to(&mut self, count: usize) -> Vec<Delivery> {
+        let mut taken = vec![self.one().await];
+        while taken.len() < count {
+            let more = self.poll(&Room::of(count - taken.len())).await;
+            if more.is_empty() {
+                break;
+            }
+            taken.extend(more);
+        }
+        taken
+    }
+
+    /// Takes one delivery.
+    pub(super) async fn one(&mut self) -> Delivery {
+        self.one_within(ARRIVAL).await
+    }
+
+    /// Takes one delivery, which must come within this time.
+    pub(super) async fn one_within(&mut self, limit: Duration) -> Delivery {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(delivery) = self.poll(&Room::of(1)).await.pop() {
+                return delivery;
+            }
+            assert!(Instant::now() < deadline, "no delivery came within {limit:?}");
+        }
+    }
+
+    /// Takes and acknowledges deliveries until this many *different* messages have arrived; returns every arrival. Each
+    /// delivery is acknowledged before the next is taken.
+    pub(super) async fn consume(&mut self, count: usize) -> Vec<Message> {
+        let mut arrived = Vec::new();
+        self.consume_until(&mut arrived, ARRIVAL, |arrived| distinct(arrived) >= count).await;
+        arrived
+    }
+
+    /// Takes and acknowledges deliveries until enough is there, or panics when the time is up.
+    pub(super) async fn consume_until(
+        &mut self,
+        arrived: &mut Vec<Message>,
+        limit: Duration,
+        enough: impl Fn(&[Message]) -> bool,
+    ) {
+        let deadline = Instant::now() + limit;
+        while !enough(arrived) {
+            assert!(Instant::now() < deadline, "only {} messages came within {limit:?}", distinct(arrived));
+            let deliveries = self.poll(&Room::of(100)).await;
+            let mut marks = Vec::new();
+            for delivery in deliveries {
+                arrived.push(delivery.message.unwrap());
+                marks.push((delivery.ticket, Settle::Ack));
+            }
+            if !marks.is_empty() {
+                self.settle(marks).await;
+            }
+        }
+    }
+
+    /// Takes and acknowledges what comes, until nothing has come for this long.
+    pub(super) async fn rest(&mut self, quiet: Duration) -> Vec<Message> {
+        let (mut arrived, mut last) = (Vec::new(), Instant::now());
+        while last.elapsed() < quiet {
+            for delivery in self.poll(&Room::of(100)).await {
+                arrived.push(delivery.message.unwrap());
+                self.settle(vec![(delivery.ticket, Settle::Ack)]).await;
+                last = Instant::now();
+            }
+        }
+        arrived
+    }
+
+    /// Panics if a delivery comes within this time.
+    pub(super) async fn stays_quiet(&mut self, quiet: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < quiet {
+            if let Some(delivery) = self.poll(&Room::of(1)).await.pop() {
+                panic!("a delivery came after {:?}: {:?}", start.elapsed(), delivery.message);
+            }
+        }
+    }
+
+    /// Settles deliveries and returns the outcomes.
+    pub(super) async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
+        let count = marks.len();
+        let settled = bounded(self.consumer.settle(marks)).await;
+        assert_eq!(settled.len(), count, "as many outcomes as marks");
+        settled
+    }
+
+    /// Settles one delivery, which the broker must take.
+    pub(super) async fn mark(&mut self, delivery: Delivery, settle: Settle) -> Message {
+        let outcome = self.settle(vec![(delivery.ticket, settle.clone())]).await.pop();
+        assert!(outcome.as_ref().is_some_and(Settled::is_done), "{settle:?}: {outcome:?}");
+        delivery.message.unwrap()
+    }
+
+    /// Extends the lease of deliveries.
+    pub(super) async fn extend(&mut self, held: &[Ticket], by: Duration) -> Vec<Settled> {
+        let settled = bounded(self.consumer.extend(held, by)).await;
+        assert_eq!(settled.len(), held.len(), "as many outcomes as tickets");
+        settled
+    }
+
+    /// Calls `next`, and drops the call after this time. A delivery that came first is returned.
+    pub(super) async fn poll_briefly(&mut self, time: Duration) -> Vec<Delivery> {
+        match timeout(time, self.consumer.next(&Room::of(10))).await {
+            Ok(Ok(Signal::Deliveries(deliveries))) => deliveries,
+            Ok(Ok(_)) | Err(_) => Vec::new(),
+            Ok(Err(error)) => panic!("{error:?}"),
+        }
+    }
+
+    /// Drains the consumer.
+    pub(super) async fn drain(self) {
+        let within = Duration::from_secs(5);
+        let drained = timeout(CALL, self.consumer.drain(within)).await.expect("`drain` ends in time");
+        assert!(drained.error.is_none(), "{drained:?}");
+    }
+
+    /// The consumer itself.
+    pub(super) fn into_inner(self) -> Box<dyn BrokerConsumer> {
+        self.consumer
+    }
+}
+
+/// How many different messages there are.
+pub(super) fn distinct(messages: &[Message]) -> usize {
+    messages.iter().map(|message| &message.id).collect::<std::collections::BTreeSet<_>>().len()
+}
