@@ -9,10 +9,14 @@
 //! *envelope*: a [`Message`] in the terms of CloudEvents 1.0, and its two encodings: attributes in native headers
 //! ([`envelope::to_headers`]), or all in one JSON body ([`envelope::to_json`]).
 //!
+//! *in_process*: the broker in this process, [`InProcess`], with the behaviour of another one by its [`Profile`], and faults to
+//! order.
+//!
 //! Brokers never know stores, and stores never know brokers: this crate joins them.
 
 pub mod broker;
 pub mod envelope;
+mod in_process;
 
 pub use broker::{
     AckSupport, Address, AttemptCount, Attempts, BatchLimits, Binding, Broker, BrokerConsumer, BrokerError,
@@ -22,3 +26,4 @@ pub use broker::{
     Settle, Settled, Signal, StartFrom, Ticket, TicketParts, Topic,
 };
 pub use envelope::{Malformed, Message, MessageId};
+pub use in_process::{Faults, InProcess, Profile, PublishFault, Settings};

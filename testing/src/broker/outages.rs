@@ -185,8 +185,9 @@ pub async fn a_consumer_goes_on_after_its_connection_was_cut(h: &dyn Harness) {
     binding.lease = h.short_lease();
     let mut reader = Reader::new(&broker, &binding).await;
     let published = messages(60, 10);
-    publish(&*broker, &binding.topic, &published[..30]).await;
+    publish(&*broker, &binding.topic, &published[..10]).await;
     let mut arrived = reader.consume(10).await;
+    publish(&*broker, &binding.topic, &published[10..30]).await;
     let held = reader.take_up_to(3).await;
     h.cut_connections().await;
     relay(&*broker, &binding.topic, &published[30..]).await;

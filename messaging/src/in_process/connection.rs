@@ -1,0 +1,139 @@
+//! A connection to the server.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::group::Group;
+use super::server::{CALL_LIMIT, Server, State};
+use super::topic::TopicState;
+use crate::{Binding, BrokerError, Change, Dedupe, Order, Plan, StartFrom, Topic};
+
+/// A connection to the server, and its consumers.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) server: Arc<Server>,
+    pub(super) id: u64,
+    closed: AtomicBool,
+}
+
+impl Connection {
+    pub(super) fn new(server: Arc<Server>) -> Self {
+        let id = server.change(|state| {
+            state.connections += 1;
+            state.connections
+        });
+        Self { server, id, closed: AtomicBool::new(false) }
+    }
+
+    pub(super) async fn reach(&self, operation: &'static str) -> Result<(), BrokerError> {
+        self.reach_within(operation, CALL_LIMIT).await
+    }
+
+    pub(super) async fn reach_within(&self, operation: &'static str, limit: Duration) -> Result<(), BrokerError> {
+        self.check_open()?;
+        self.server.reach_within(operation, limit).await?;
+        self.check_open()
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), BrokerError> {
+        if self.closed.load(Ordering::Acquire) { Err(BrokerError::Closed) } else { Ok(()) }
+    }
+
+    pub(super) fn close(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let now = Instant::now();
+        self.server.change(|state| {
+            for group in state.groups() {
+                for member in group.members.which(|member| member.connection == self.id) {
+                    group.disconnect(member, now);
+                }
+            }
+        });
+    }
+
+    /// Declares what is missing. Nothing is changed if something exists with other settings.
+    pub(super) fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
+        self.server.change(|state| {
+            let topics = plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic));
+            topics.clone().try_for_each(|topic| same_topic(state, topic))?;
+            plan.bindings.iter().try_for_each(|binding| same_group(state, binding))?;
+            let (mut changes, mut seen) = (Vec::new(), BTreeSet::new());
+            for topic in topics {
+                if state.topic(topic).is_err() && seen.insert(topic.name()) {
+                    changes.push(Change { object: format!("topic {topic} with {} lanes", topic.lanes()) });
+                }
+                if !dry_run {
+                    self.declare_topic(state, topic);
+                }
+            }
+            let mut seen = BTreeSet::new();
+            for binding in &plan.bindings {
+                let missing = state.group(binding).is_err();
+                if missing && seen.insert((binding.topic.name(), binding.group.name())) {
+                    changes.push(Change { object: binding.to_string() });
+                }
+                if missing && !dry_run {
+                    self.declare_group(state, binding)?;
+                }
+            }
+            Ok(changes)
+        })
+    }
+
+    fn declare_topic(&self, state: &mut State, topic: &Topic) {
+        let (declared, policy) = self.server.topic_policy(topic);
+        let retention = self.server.retention(&policy);
+        let dedupe: Dedupe = declared.dedupe;
+        let new = || TopicState::new(topic.clone(), retention, dedupe);
+        state.topics.entry(topic.name().into()).or_insert_with(new);
+    }
+
+    fn declare_group(&self, state: &mut State, binding: &Binding) -> Result<(), BrokerError> {
+        let (declared, policy) = self.server.policy(binding);
+        let group = Group::new(binding.clone(), declared, policy, state.random.fork());
+        let earliest = binding.start == StartFrom::Earliest;
+        state.topic(&binding.topic)?.add_group(group, earliest, Instant::now());
+        Ok(())
+    }
+}
+
+/// Compares a topic that exists.
+fn same_topic(state: &mut State, topic: &Topic) -> Result<(), BrokerError> {
+    let Ok(existing) = state.topic(topic) else { return Ok(()) };
+    let (expected, actual) = (topic.lanes(), existing.topic.lanes());
+    if expected == actual {
+        return Ok(());
+    }
+    Err(BrokerError::Mismatch {
+        object: format!("topic {topic}"),
+        expected: format!("{expected} lanes"),
+        actual: format!("{actual} lanes"),
+        cure: format!("give the topic {actual} lanes in every service, or declare one of another name"),
+    })
+}
+
+/// Compares a group that exists.
+fn same_group(state: &mut State, binding: &Binding) -> Result<(), BrokerError> {
+    let Ok(existing) = state.group(binding) else { return Ok(()) };
+    let existing = &existing.binding;
+    if existing.order == binding.order && existing.lease == binding.lease {
+        return Ok(());
+    }
+    let order = |binding: &Binding| match binding.order {
+        Order::PerKey => "order per key",
+        Order::Unordered => "no order",
+    };
+    let settings = |binding: &Binding| format!("{} and a lease of {:?}", order(binding), binding.lease);
+    Err(BrokerError::Mismatch {
+        object: binding.to_string(),
+        expected: settings(binding),
+        actual: settings(existing),
+        cure: "bind it with the same settings in every service, or bind a group of another name".to_owned(),
+    })
+}

@@ -1,0 +1,396 @@
+//! A consumer group: what is ready, out, delayed and dead of the messages of a topic.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::members::{MemberId, Members};
+use super::policy::Policy;
+use super::slot::{Entry, Slot, SlotKey};
+use super::stored::Stored;
+use crate::{
+    AckSupport, AttemptCount, Attempts, Binding, Capabilities, DeadLetters, Extend, LaneId, OrderSupport, Release,
+    Room, Settle, Settled,
+};
+
+/// How many dead letters of a group are kept.
+const MAX_DEAD: usize = 10_000;
+
+/// A delivery that is out.
+#[derive(Debug)]
+pub(super) struct Out {
+    pub(super) entry: Entry,
+    pub(super) slot: SlotKey,
+    pub(super) member: MemberId,
+    pub(super) since: Instant,
+    /// When it comes again, if nothing happens.
+    pub(super) lease_until: Option<Instant>,
+}
+
+/// A delivery as it is handed to a consumer.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) message: Arc<Stored>,
+    pub(super) lane: LaneId,
+    pub(super) generation: u32,
+    pub(super) tag: u64,
+    pub(super) attempts: Attempts,
+    pub(super) lease_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) binding: Binding,
+    pub(super) declared: Capabilities,
+    pub(super) policy: Policy,
+    pub(super) members: Members,
+    pub(super) slots: BTreeMap<SlotKey, Slot>,
+    /// The slots with a deliverable message, by its rank.
+    listed: BTreeMap<u64, SlotKey>,
+    /// The slots whose first message waits for a delay.
+    pub(super) waiting: BTreeSet<(Instant, SlotKey)>,
+    /// Delayed messages that let others pass, by the time they are due and their rank.
+    pub(super) later: BTreeMap<(Instant, u64), (SlotKey, Entry)>,
+    pub(super) out: BTreeMap<u64, Out>,
+    pub(super) leases: BTreeSet<(Instant, u64)>,
+    /// Acknowledgements that a sudden end of the server forgets.
+    pub(super) unflushed: VecDeque<(Instant, SlotKey, Entry)>,
+    dead: VecDeque<Arc<Stored>>,
+    next_rank: u64,
+    next_tag: u64,
+    random: fastrand::Rng,
+    /// How many messages are not settled, and their bytes.
+    pub(super) open: (usize, usize),
+}
+
+impl Group {
+    pub(super) fn new(binding: Binding, declared: Capabilities, policy: Policy, random: fastrand::Rng) -> Self {
+        let lanes = match declared.order {
+            OrderSupport::Lane { lanes, .. } => u32::from(lanes.get()),
+            OrderSupport::Key { .. } | OrderSupport::None => 1,
+        };
+        Self {
+            members: Members::new(policy.assignment, lanes),
+            binding,
+            declared,
+            policy,
+            slots: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            later: BTreeMap::new(),
+            out: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            unflushed: VecDeque::new(),
+            dead: VecDeque::new(),
+            next_rank: 0,
+            next_tag: 0,
+            random,
+            open: (0, 0),
+        }
+    }
+
+    /// Adds a message behind all others.
+    pub(super) fn enqueue(&mut self, message: Arc<Stored>, now: Instant) {
+        let slot = self.slot_of(&message);
+        self.open = (self.open.0 + 1, self.open.1 + message.size());
+        let entry = Entry { message, rank: self.rank(), deliveries: 0, not_before: None };
+        self.slots.entry(slot.clone()).or_default().ready.insert(entry.rank, entry);
+        self.refresh(&slot, now);
+    }
+
+    fn slot_of(&self, message: &Stored) -> SlotKey {
+        match self.declared.order {
+            OrderSupport::None => SlotKey { lane: 0, key: None },
+            OrderSupport::Lane { .. } => SlotKey { lane: message.lane.into(), key: None },
+            OrderSupport::Key { .. } => SlotKey { lane: 0, key: Some(Arc::clone(&message.key)) },
+        }
+    }
+
+    fn rank(&mut self) -> u64 {
+        self.next_rank += 1;
+        self.next_rank
+    }
+
+    /// Whether a slot gives out one message at a time.
+    fn is_withheld(&self) -> bool {
+        matches!(self.declared.order, OrderSupport::Lane { withheld: true, .. } | OrderSupport::Key { withheld: true })
+    }
+
+    /// Lists a slot under its first deliverable message, or its time; forgets it if it is empty.
+    pub(super) fn refresh(&mut self, key: &SlotKey, now: Instant) {
+        let withheld = self.is_withheld();
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if let Some(rank) = slot.listed.take() {
+            self.listed.remove(&rank);
+        }
+        if let Some(at) = slot.waiting.take() {
+            self.waiting.remove(&(at, key.clone()));
+        }
+        if slot.out.is_empty() {
+            slot.holder = None;
+        }
+        if slot.is_empty() {
+            self.slots.remove(key);
+            return;
+        }
+        let Some((rank, first)) = slot.ready.first_key_value() else { return };
+        if withheld && !slot.out.is_empty() {
+            return;
+        }
+        match first.not_before.filter(|at| *at > now) {
+            Some(at) => {
+                slot.waiting = Some(at);
+                self.waiting.insert((at, key.clone()));
+            }
+            None => {
+                slot.listed = Some(*rank);
+                self.listed.insert(*rank, key.clone());
+            }
+        }
+    }
+
+    /// Takes deliverable messages for a member, as far as there is room.
+    pub(super) fn take(&mut self, member: MemberId, room: &Room, now: Instant) -> Vec<Taken> {
+        let most = room.messages.max(1).min(self.policy.max_receive);
+        let (mut taken, mut bytes, mut from) = (Vec::new(), 0, 0);
+        while taken.len() < most && self.out.len() + self.later.len() < self.policy.window {
+            let Some((rank, slot)) = self.listed.range(from..).next().map(|(rank, slot)| (*rank, slot.clone())) else {
+                break;
+            };
+            from = rank + 1;
+            if room.full.contains(&LaneId(slot.lane)) || !self.may_take(member, &slot) {
+                continue;
+            }
+            let size = self.size_of(&slot, rank);
+            if !taken.is_empty() && bytes + size > room.bytes {
+                break;
+            }
+            bytes += size;
+            taken.extend(self.take_one(member, slot, rank, now));
+        }
+        taken
+    }
+
+    fn size_of(&self, slot: &SlotKey, rank: u64) -> usize {
+        let entry = self.slots.get(slot).and_then(|slot| slot.ready.get(&rank));
+        entry.map_or(0, |entry| entry.message.written.body.len())
+    }
+
+    fn may_take(&self, member: MemberId, slot: &SlotKey) -> bool {
+        // Several messages of a key go to the same member.
+        let shared = slot.key.is_none() || self.slots.get(slot).is_none_or(|s| s.holder.is_none_or(|h| h == member));
+        shared && self.members.may_take(member, slot.lane)
+    }
+
+    fn take_one(&mut self, member: MemberId, key: SlotKey, rank: u64, now: Instant) -> Option<Taken> {
+        self.next_tag += 1;
+        let tag = self.next_tag;
+        let slot = self.slots.get_mut(&key)?;
+        let mut entry = slot.ready.remove(&rank)?;
+        slot.out.insert(rank, tag);
+        slot.holder = Some(member);
+        let attempts = self.attempts(entry.deliveries);
+        entry.deliveries += 1;
+        entry.not_before = None;
+        let lease_until = self.lease_end(now);
+        let timed = lease_until.filter(|_| self.is_timed());
+        self.leases.extend(timed.map(|at| (at, tag)));
+        self.refresh(&key, now);
+        let taken = Taken {
+            message: Arc::clone(&entry.message),
+            lane: LaneId(key.lane),
+            generation: self.members.generation(key.lane),
+            tag,
+            attempts,
+            lease_until,
+        };
+        self.out.insert(tag, Out { entry, slot: key, member, since: now, lease_until: timed });
+        Some(taken)
+    }
+
+    fn attempts(&mut self, before: u32) -> Attempts {
+        match self.declared.attempts {
+            AttemptCount::Exact => Attempts::Exact(before),
+            AttemptCount::Volatile => Attempts::AtLeast(before),
+            // About: sometimes one is missed.
+            AttemptCount::Approximate => Attempts::AtLeast(before.saturating_sub(self.random.u32(0..=1))),
+            AttemptCount::None => Attempts::Unknown,
+        }
+    }
+
+    /// When the lease of a delivery from now ends.
+    fn lease_end(&self, now: Instant) -> Option<Instant> {
+        let lease = self.declared.lease?;
+        let length = if lease.extend == Extend::ByClient { lease.max_total } else { None };
+        Some(now + length.unwrap_or(lease.default))
+    }
+
+    /// Whether deliveries come again by themselves. With leases by polling it is the member that is removed.
+    fn is_timed(&self) -> bool {
+        self.declared.lease.is_some_and(|lease| lease.extend != Extend::Polling)
+    }
+
+    /// Settles a delivery.
+    pub(super) fn settle(&mut self, tag: u64, settle: Settle, now: Instant) -> Settled {
+        if !self.out.contains_key(&tag) {
+            return Settled::Stale;
+        }
+        match settle {
+            Settle::Ack => self.ack(tag, now),
+            Settle::Release => {
+                self.release(tag, now);
+                self.done()
+            }
+            Settle::Retry { after } => self.retry(tag, after, now),
+            Settle::Reject(_) => {
+                let message = self.out.get(&tag).map(|out| Arc::clone(&out.entry.message));
+                if self.declared.dead_letters != DeadLetters::None {
+                    self.dead.extend(message);
+                    self.trim_dead();
+                }
+                self.ack(tag, now)
+            }
+        }
+    }
+
+    /// What the broker answers to a settlement that it has taken.
+    fn done(&self) -> Settled {
+        match self.declared.ack {
+            AckSupport::PerMessage { confirmed: false, .. } => Settled::Sent,
+            AckSupport::PerMessage { .. } | AckSupport::Cumulative | AckSupport::AtMostOnce => Settled::Confirmed,
+        }
+    }
+
+    fn ack(&mut self, tag: u64, now: Instant) -> Settled {
+        let Some(out) = self.close(tag) else { return Settled::Stale };
+        let (key, rank) = (out.slot, out.entry.rank);
+        if self.declared.ack != AckSupport::Cumulative {
+            self.finish(&key, out.entry, now);
+            self.refresh(&key, now);
+            return self.done();
+        }
+        let slot = self.slots.entry(key.clone()).or_default();
+        slot.done.insert(rank, out.entry);
+        let committed = slot.take_committed();
+        let confirmed = committed.iter().any(|entry| entry.rank == rank);
+        for entry in committed {
+            self.finish(&key, entry, now);
+        }
+        self.refresh(&key, now);
+        // What is behind an open message is remembered here only.
+        if confirmed { Settled::Confirmed } else { Settled::Sent }
+    }
+
+    /// Removes a message that was handled.
+    fn finish(&mut self, slot: &SlotKey, entry: Entry, now: Instant) {
+        self.forget(&entry);
+        let flush = self.policy.ack_flush;
+        while self.unflushed.front().is_some_and(|(at, _, _)| *at + flush <= now) {
+            self.unflushed.pop_front();
+        }
+        if !flush.is_zero() {
+            self.unflushed.push_back((now, slot.clone(), entry));
+        }
+    }
+
+    /// Counts a message as settled.
+    pub(super) fn forget(&mut self, entry: &Entry) {
+        let (count, bytes) = self.open;
+        self.open = (count.saturating_sub(1), bytes.saturating_sub(entry.message.size()));
+    }
+
+    fn retry(&mut self, tag: u64, after: Duration, now: Instant) -> Settled {
+        let held = self.out.get(&tag).map_or(Duration::ZERO, |out| now - out.since);
+        let total = self.declared.lease.and_then(|lease| lease.max_total).unwrap_or(Duration::MAX);
+        let Some(retry) = self.declared.retry.filter(|retry| after <= retry.max && held.saturating_add(after) <= total)
+        else {
+            self.release(tag, now);
+            return Settled::Unsupported;
+        };
+        let Some(Out { mut entry, slot: key, .. }) = self.close(tag) else { return Settled::Stale };
+        let due = now + after.max(retry.min);
+        entry.not_before = Some(due);
+        if retry.keeps_order {
+            self.slots.entry(key.clone()).or_default().ready.insert(entry.rank, entry);
+        } else {
+            self.later.insert((due, entry.rank), (key.clone(), entry));
+        }
+        self.refresh(&key, now);
+        self.done()
+    }
+
+    /// Extends a lease to this time from now.
+    pub(super) fn extend(&mut self, tag: u64, by: Duration, now: Instant) -> Settled {
+        let Some(out) = self.out.get_mut(&tag) else { return Settled::Stale };
+        let Some(lease) = self.declared.lease.filter(|lease| lease.extend == Extend::Call) else {
+            return Settled::Unsupported;
+        };
+        let until = now + by;
+        if lease.max_total.is_some_and(|total| until > out.since + total) {
+            return Settled::Unsupported;
+        }
+        if let Some(at) = out.lease_until.replace(until) {
+            self.leases.remove(&(at, tag));
+        }
+        self.leases.insert((until, tag));
+        self.done()
+    }
+
+    /// Ends a delivery: it is no longer out.
+    pub(super) fn close(&mut self, tag: u64) -> Option<Out> {
+        let out = self.out.remove(&tag)?;
+        if let Some(at) = out.lease_until {
+            self.leases.remove(&(at, tag));
+        }
+        if let Some(slot) = self.slots.get_mut(&out.slot) {
+            slot.out.remove(&out.entry.rank);
+        }
+        Some(out)
+    }
+
+    /// Puts a message back that was out: to its old place, or behind all others.
+    pub(super) fn put_back(&mut self, key: &SlotKey, mut entry: Entry, back: bool, now: Instant) {
+        if self.declared.attempt_limit.is_some_and(|limit| entry.deliveries >= limit) {
+            self.forget(&entry);
+            self.dead.push_back(entry.message);
+            self.trim_dead();
+        } else {
+            if back {
+                entry.rank = self.rank();
+            }
+            self.slots.entry(key.clone()).or_default().ready.insert(entry.rank, entry);
+        }
+        self.refresh(key, now);
+    }
+
+    fn release(&mut self, tag: u64, now: Instant) {
+        let (Release::Front { counts } | Release::Back { counts } | Release::Anywhere { counts }) =
+            self.declared.release;
+        let back = matches!(self.declared.release, Release::Back { .. });
+        self.give_back(tag, counts, back, now);
+    }
+
+    fn trim_dead(&mut self) {
+        while self.dead.len() > MAX_DEAD {
+            self.dead.pop_front();
+        }
+    }
+
+    pub(super) fn dead(&self) -> impl Iterator<Item = &Arc<Stored>> {
+        self.dead.iter()
+    }
+
+    /// Removes all messages.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.listed.clear();
+        self.waiting.clear();
+        self.later.clear();
+        self.out.clear();
+        self.leases.clear();
+        self.unflushed.clear();
+        self.open = (0, 0);
+    }
+}

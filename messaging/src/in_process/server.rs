@@ -1,0 +1,159 @@
+//! The server that all connections share: topics, faults, and the clock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use recount_core::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Settings;
+use super::faults::PublishFault;
+use super::group::Group;
+use super::policy::Policy;
+use super::topic::{Retention, TopicState};
+use crate::{Binding, BrokerError, Order, Outgoing, Topic};
+
+/// The longest time of a call to a server that does not answer.
+pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) settings: Settings,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+    /// The same moment by both clocks.
+    start: (Instant, Timestamp),
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) topics: BTreeMap<Arc<str>, TopicState>,
+    pub(super) down: bool,
+    pub(super) frozen: bool,
+    /// What the next publishes are answered with.
+    pub(super) publish_faults: std::collections::VecDeque<(usize, PublishFault)>,
+    /// What was sent to the frozen server. It works it off when it goes on.
+    pub(super) sent_while_frozen: Vec<(Topic, Vec<Outgoing>)>,
+    pub(super) random: fastrand::Rng,
+    pub(super) connections: u64,
+    latency: Duration,
+}
+
+impl Server {
+    pub(super) fn new(settings: Settings) -> Self {
+        let state = State {
+            topics: BTreeMap::new(),
+            down: false,
+            frozen: false,
+            publish_faults: std::collections::VecDeque::new(),
+            sent_while_frozen: Vec::new(),
+            random: fastrand::Rng::with_seed(settings.seed),
+            connections: 0,
+            latency: Duration::ZERO,
+        };
+        let start = (Instant::now(), settings.start);
+        Self { settings, state: Mutex::new(state), changed: watch::Sender::new(()), start }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes those who wait for a change.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let answer = change(&mut self.lock());
+        self.wake();
+        answer
+    }
+
+    pub(super) fn wake(&self) {
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The time of the wall clock at a moment.
+    pub(super) fn timestamp(&self, at: Instant) -> Timestamp {
+        let (instant, timestamp) = self.start;
+        timestamp.checked_add(at.saturating_duration_since(instant)).unwrap_or(timestamp)
+    }
+
+    /// A call's way to the server: returns once it answers, or when the time is up.
+    pub(super) async fn reach(&self, operation: &'static str) -> Result<(), BrokerError> {
+        self.reach_within(operation, CALL_LIMIT).await
+    }
+
+    pub(super) async fn reach_within(&self, operation: &'static str, limit: Duration) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + limit;
+        let mut changes = self.changes();
+        let latency = self.lock().latency;
+        if !latency.is_zero() {
+            sleep(latency.min(limit)).await;
+        }
+        loop {
+            changes.borrow_and_update();
+            let (down, frozen) = {
+                let state = self.lock();
+                (state.down, state.frozen)
+            };
+            if down {
+                return Err(unavailable(operation, "the server is down"));
+            }
+            if !frozen {
+                return Ok(());
+            }
+            if timeout_at(deadline, changes.changed()).await.is_err() {
+                return Err(BrokerError::TimedOut { operation, limit });
+            }
+        }
+    }
+
+    /// Delays every call by this time.
+    pub(super) fn set_latency(&self, latency: Duration) {
+        self.change(|state| state.latency = latency);
+    }
+
+    pub(super) fn policy(&self, binding: &Binding) -> (crate::Capabilities, Policy) {
+        self.policy_of(binding.order, &binding.topic, binding.lease)
+    }
+
+    /// What all bindings of a topic have in common.
+    pub(super) fn topic_policy(&self, topic: &Topic) -> (crate::Capabilities, Policy) {
+        self.policy_of(Order::PerKey, topic, Duration::ZERO)
+    }
+
+    fn policy_of(&self, order: Order, topic: &Topic, lease: Duration) -> (crate::Capabilities, Policy) {
+        let declared = self.settings.profile.declared(order, topic, lease);
+        let policy = Policy::of(self.settings.profile, &declared);
+        (declared, policy)
+    }
+
+    pub(super) fn retention(&self, policy: &Policy) -> Retention {
+        let Settings { retained_messages: messages, retained_bytes: bytes, .. } = self.settings;
+        Retention { messages, bytes, history: policy.history }
+    }
+}
+
+impl State {
+    pub(super) fn topic(&mut self, topic: &Topic) -> Result<&mut TopicState, BrokerError> {
+        let missing = || BrokerError::Missing { object: format!("topic {topic}") };
+        self.topics.get_mut(topic.name()).ok_or_else(missing)
+    }
+
+    pub(super) fn group(&mut self, binding: &Binding) -> Result<&mut Group, BrokerError> {
+        let missing = || BrokerError::Missing { object: binding.to_string() };
+        self.topic(&binding.topic)?.group(&binding.group).ok_or_else(missing)
+    }
+
+    pub(super) fn groups(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.topics.values_mut().flat_map(|topic| topic.groups.values_mut())
+    }
+}
+
+pub(super) fn unavailable(operation: &'static str, reason: impl Into<String>) -> BrokerError {
+    BrokerError::Unavailable { operation, source: reason.into().into() }
+}
