@@ -9,7 +9,6 @@ use recount_messaging::{
 };
 
 use crate::RabbitOptions;
-use crate::names::MAX_SHORT;
 
 /// The greatest body unless it was set: the smallest default of `max_message_size`, that of 4.0 and later.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -48,14 +47,16 @@ pub(crate) fn of(binding: &Binding, options: &RabbitOptions, frame_max: usize) -
     this.ack = AckSupport::PerMessage { confirmed: false, durable: true };
     this.lease = Some(lease);
     this.release = Release::Front { counts: true };
-    this.attempts = AttemptCount::Exact;
+    // A lost connection counts for what was fetched as well.
+    this.attempts = AttemptCount::Approximate;
     this.dead_letters = DeadLetters::Broker { at_least_once: true };
     this.attempt_limit = Some(options.delivery_limit);
     this.dedupe = Dedupe::None;
     this.batch = BatchLimits { max_count: usize::MAX, max_bytes: usize::MAX, one_key: false, keeps_prefix: true };
     this.max_message = max_message(options);
     this.headers = HeaderLimits { max_count: MAX_HEADERS, max_bytes: max_header_bytes(frame_max) };
-    this.key = KeyLimits { max_len: MAX_SHORT, charset: Charset::Any };
+    // The key is a header.
+    this.key = KeyLimits { max_len: usize::MAX, charset: Charset::Any };
     this.envelope = EnvelopeMode::Binary;
     this.replay = Replay::None;
     this.late_group_gets_history = false;

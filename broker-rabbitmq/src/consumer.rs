@@ -60,7 +60,7 @@ impl RabbitConsumer {
     /// Connects if the connection was lost, and lets messages come.
     ///
     /// Cancel-safe: a connection that is not ready is dropped as a whole, with all that was sent to it.
-    async fn start(&mut self, room: &Room) -> Result<(), BrokerError> {
+    async fn start(&mut self) -> Result<(), BrokerError> {
         if self.session.as_ref().is_some_and(|session| session.started) {
             return Ok(());
         }
@@ -72,8 +72,7 @@ impl RabbitConsumer {
                 session
             }
         };
-        let prefetch = u16::try_from(room.messages.max(1)).unwrap_or(u16::MAX).min(self.options.prefetch);
-        try_join_all(session.lanes.iter_mut().map(|lane| lane.start(&self.options, prefetch))).await?;
+        try_join_all(session.lanes.iter_mut().map(|lane| lane.start(&self.options))).await?;
         session.started = true;
         self.session = Some(session);
         Ok(())
@@ -84,7 +83,7 @@ impl RabbitConsumer {
         let current = parts.generation == self.generation;
         let session = self.session.as_mut().filter(|session| current && session.link.is_up())?;
         let (index, lane) = session.lanes.iter_mut().enumerate().find(|(_, lane)| lane.id == parts.lane)?;
-        (lane.is_up() && lane.open.contains(&parts.tag)).then_some((index, lane))
+        (lane.is_up() && lane.open.contains_key(&parts.tag)).then_some((index, lane))
     }
 
     /// Releases the deliveries whose tickets were dropped.
@@ -123,7 +122,7 @@ impl BrokerConsumer for RabbitConsumer {
         }
         let frames = self.release_dropped();
         settle::write(frames, self.options.call_timeout).await;
-        self.start(room).await?;
+        self.start().await?;
         let Some(session) = &mut self.session else { return Err(lost(OPERATION)) };
         let received = poll_fn(|cx| session.poll_receive(cx, room));
         match timeout(IDLE, received).await {

@@ -2,22 +2,18 @@
 
 use std::time::Duration;
 
-use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::protocol::AMQPSoftError;
-use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 use recount_messaging::{Binding, BrokerError, Change, Order, Plan, Topic};
 use tokio::time::{Instant, timeout};
 
-use crate::error::meaning;
+use crate::error::{bounded, is_soft, meaning};
 use crate::link::Link;
 use crate::{RabbitOptions, names};
 
 const OPERATION: &str = "declaring exchanges and queues";
-/// The type of the exchange that distributes keys over lanes.
-const HASH: &str = "x-consistent-hash";
-/// The share of a lane. A small one would distribute unevenly.
-const WEIGHT: &str = "100";
 /// The argument that holds the number of lanes. The server compares few arguments of exchanges; this is one of them, and
 /// nothing is published to the exchange that has it.
 const LANES: &str = "alternate-exchange";
@@ -95,32 +91,28 @@ impl Declaring {
     async fn topic(&mut self, topic: &Topic) -> Result<(), BrokerError> {
         let lanes = table([(LANES, text(&format!("{} lanes", topic.lanes())))]);
         self.object(Object::Exchange(names::lanes(topic), ExchangeKind::Fanout, lanes)).await?;
-        self.object(Object::Exchange(names::topic(topic), ExchangeKind::Fanout, FieldTable::default())).await
+        self.object(Object::Exchange(names::topic(topic), ExchangeKind::Topic, FieldTable::default())).await
     }
 
     async fn ordered(&mut self, binding: &Binding, options: &RabbitOptions) -> Result<(), BrokerError> {
-        let hash = names::group(binding);
-        self.refuse(Object::Queue(hash.clone(), FieldTable::default()), binding, "order per key", "no order").await?;
+        self.refuse(names::group(binding), binding, "order per key", "no order").await?;
         self.dead_letters(binding).await?;
-        self.object(Object::Exchange(hash.clone(), ExchangeKind::Custom(HASH.into()), FieldTable::default())).await?;
         for lane in 0..binding.topic.lanes().get() {
             let queue = names::lane(binding, lane);
             let mut arguments = arguments(binding, options);
             arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
             self.object(Object::Queue(queue.clone(), arguments)).await?;
-            self.bind_queue(&queue, &hash, WEIGHT).await?;
+            self.bind(queue, binding, lane.to_string()).await?;
         }
-        // Last: until then the exchange would distribute over some of the lanes only.
-        self.bind_exchange(&hash, &names::topic(&binding.topic)).await
+        Ok(())
     }
 
     async fn unordered(&mut self, binding: &Binding, options: &RabbitOptions) -> Result<(), BrokerError> {
         let queue = names::group(binding);
-        let hash = Object::Exchange(queue.clone(), ExchangeKind::Custom(HASH.into()), FieldTable::default());
-        self.refuse(hash, binding, "no order", "order per key").await?;
+        self.refuse(names::lane(binding, 0), binding, "no order", "order per key").await?;
         self.dead_letters(binding).await?;
         self.object(Object::Queue(queue.clone(), arguments(binding, options))).await?;
-        self.bind_queue(&queue, &names::topic(&binding.topic), "").await
+        self.bind(queue, binding, "#".to_owned()).await
     }
 
     async fn dead_letters(&mut self, binding: &Binding) -> Result<(), BrokerError> {
@@ -141,22 +133,23 @@ impl Declaring {
         Ok(())
     }
 
-    /// Fails if the object exists, which a group with the other order has.
+    /// Fails if the queue exists, which the group has in the other order.
     async fn refuse(
         &mut self,
-        object: Object,
+        queue: String,
         group: &Binding,
         expected: &str,
         actual: &str,
     ) -> Result<(), BrokerError> {
-        if !self.exists(object.clone()).await? {
+        let queue = Object::Queue(queue, FieldTable::default());
+        if !self.exists(queue.clone()).await? {
             return Ok(());
         }
         Err(BrokerError::Mismatch {
             object: group.to_string(),
             expected: expected.to_owned(),
             actual: actual.to_owned(),
-            cure: format!("use another group, or drain this one and delete {}", object.name()),
+            cure: format!("use another group, or drain this one and delete its queues, such as {}", queue.name()),
         })
     }
 
@@ -175,23 +168,13 @@ impl Declaring {
         }
     }
 
-    async fn bind_queue(&self, queue: &str, exchange: &str, key: &str) -> Result<(), BrokerError> {
+    async fn bind(&self, queue: String, binding: &Binding, key: String) -> Result<(), BrokerError> {
         if self.dry_run {
             return Ok(());
         }
-        let (queue, exchange) = (ShortString::from(queue), ShortString::from(exchange));
-        let options = QueueBindOptions::default();
-        let bound = self.channel.queue_bind(queue, exchange, key.into(), options, FieldTable::default());
-        crate::error::bounded(OPERATION, self.limit, bound).await
-    }
-
-    async fn bind_exchange(&self, to: &str, from: &str) -> Result<(), BrokerError> {
-        if self.dry_run {
-            return Ok(());
-        }
-        let (to, from, key) = (ShortString::from(to), ShortString::from(from), ShortString::default());
-        let bound = self.channel.exchange_bind(to, from, key, ExchangeBindOptions::default(), FieldTable::default());
-        crate::error::bounded(OPERATION, self.limit, bound).await
+        let (exchange, options) = (names::topic(&binding.topic), QueueBindOptions::default());
+        let bound = self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default());
+        bounded(OPERATION, self.limit, bound).await
     }
 
     fn timed_out(&self) -> BrokerError {
@@ -229,12 +212,7 @@ fn text(text: &str) -> AMQPValue {
 fn mismatch(object: &Object, error: lapin::Error) -> BrokerError {
     let ErrorKind::ProtocolError(answer) = error.kind() else { return meaning(OPERATION, error) };
     let words = answer.get_message().to_string();
-    if words.contains("unknown exchange type") {
-        return BrokerError::Missing {
-            object: format!("the exchange type {HASH} (enable the plugin rabbitmq_consistent_hash_exchange)"),
-        };
-    }
-    if !crate::error::is_soft(&error, &AMQPSoftError::PRECONDITIONFAILED) {
+    if !is_soft(&error, &AMQPSoftError::PRECONDITIONFAILED) {
         return meaning(OPERATION, error);
     }
     let setting = words.split_once("inequivalent arg '").and_then(|(_, rest)| rest.split_once('\''));

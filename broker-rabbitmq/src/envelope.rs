@@ -86,8 +86,7 @@ pub(crate) struct Read {
 pub(crate) fn read(native: Native, queue: &Arc<str>) -> Read {
     let properties = &native.properties;
     let table = properties.headers().as_ref().map(FieldTable::inner);
-    let count = table.and_then(|table| table.get(DELIVERY_COUNT)).and_then(integer);
-    let attempts = match count.map(u32::try_from) {
+    let attempts = match returns(&native).map(u32::try_from) {
         Some(count) => Attempts::Exact(count.unwrap_or(u32::MAX)),
         None if native.redelivered => Attempts::AtLeast(1),
         None => Attempts::Exact(0),
@@ -109,6 +108,12 @@ pub(crate) fn read(native: Native, queue: &Arc<str>) -> Read {
         reply_to: properties.reply_to().as_ref().map(|address| Address(address.as_str().into())),
         raw: RawMessage { origin: queue.clone(), headers, body },
     }
+}
+
+/// How often the message was returned to its queue, if the server says.
+pub(crate) fn returns(native: &Native) -> Option<i64> {
+    let table = native.properties.headers().as_ref()?;
+    table.inner().get(DELIVERY_COUNT).and_then(integer)
 }
 
 fn integer(value: &AMQPValue) -> Option<i64> {

@@ -16,7 +16,7 @@ pub(crate) fn lanes(topic: &Topic) -> String {
     format!("recount.{topic}:lanes")
 }
 
-/// The hash exchange of a group with order, or the queue of one without.
+/// The queue of a group without order.
 pub(crate) fn group(binding: &Binding) -> String {
     format!("recount.{}.{}", binding.topic, binding.group)
 }
@@ -34,12 +34,4 @@ pub(crate) fn dead(binding: &Binding) -> String {
 /// A short string, if it is short enough.
 pub(crate) fn short(text: &str) -> Option<ShortString> {
     ShortString::try_new(text).ok()
-}
-
-/// The routing key of a message's key: the key itself, or its 64-bit FNV-1a in hexadecimal if it is too long.
-pub(crate) fn routing_key(key: &str) -> ShortString {
-    short(key).unwrap_or_else(|| {
-        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        format!("{:016x}", key.bytes().fold(0xcbf2_9ce4_8422_2325, hash)).into()
-    })
 }

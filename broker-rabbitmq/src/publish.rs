@@ -19,8 +19,9 @@ use crate::link::Link;
 use crate::{RabbitOptions, capabilities, names};
 
 const OPERATION: &str = "publishing";
-/// How many channels a topic has. An error ends a channel with everything that is under way on it.
-const LANES: usize = 4;
+/// How many channels a topic has at most: one for each lane. An error ends a channel with everything that is under way on
+/// it.
+const MAX_CHANNELS: usize = 64;
 /// How many keys of a batch are under way at once.
 const MAX_KEYS: usize = 1000;
 
@@ -33,8 +34,8 @@ pub(crate) struct Publisher {
 /// The life of one connection.
 struct Session {
     link: Link,
-    /// Topics don't share channels: the driver takes the next confirm on a channel for that of a returned message, and
-    /// within one topic all messages are returned or none.
+    /// Topics and lanes don't share channels: the driver takes the next confirm on a channel for that of a returned
+    /// message, and within a lane all messages are returned or none.
     channels: Mutex<HashMap<Arc<str>, Arc<[Channel]>>>,
 }
 
@@ -87,9 +88,10 @@ impl Publisher {
         };
         let exchange = ShortString::from(names::topic(topic));
         let sending = chains(batch, limits).into_iter().map(|(key, chain)| {
-            let lane = usize::from(topic.lane_of(&key)) % channels.len();
-            let sender = Sender { session: &session, channel: &channels[lane], exchange: &exchange, topic };
-            sender.send_chain(names::routing_key(&key), chain, &self.options)
+            let lane = topic.lane_of(&key);
+            let channel = &channels[usize::from(lane) % channels.len()];
+            let sender = Sender { session: &session, channel, exchange: &exchange, topic };
+            sender.send_chain(lane.to_string().into(), chain, &self.options)
         });
         let mut fates: Vec<Fate> = (0..count).map(|_| Fate::NotSent(None)).collect();
         let mut sending = stream::iter(sending).buffer_unordered(MAX_KEYS);
@@ -156,7 +158,8 @@ impl Session {
             {
                 return Ok(Arc::clone(known));
             }
-            let new: Arc<[Channel]> = try_join_all((0..LANES).map(|_| self.confirming(options))).await?.into();
+            let count = usize::from(topic.lanes().get()).min(MAX_CHANNELS);
+            let new: Arc<[Channel]> = try_join_all((0..count).map(|_| self.confirming(options))).await?.into();
             channels.insert(topic.name().into(), Arc::clone(&new));
             Ok(new)
         };
@@ -201,14 +204,14 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     /// Sends one message after the other, until one is not stored.
-    async fn send_chain(self, key: ShortString, chain: Chain, options: &RabbitOptions) -> Vec<(usize, Fate)> {
+    async fn send_chain(self, lane: ShortString, chain: Chain, options: &RabbitOptions) -> Vec<(usize, Fate)> {
         let mut fates = Vec::with_capacity(chain.len());
         let mut goes_on = true;
         for (index, prepared) in chain {
             let fate = match prepared {
                 _ if !goes_on => Fate::NotSent(None),
                 Err(refusal) => Fate::Refused(refusal),
-                Ok(message) => self.send(key.clone(), message, options).await,
+                Ok(message) => self.send(lane.clone(), message, options).await,
             };
             goes_on &= fate.is_stored();
             fates.push((index, fate));
@@ -216,7 +219,7 @@ impl Sender<'_> {
         fates
     }
 
-    async fn send(&self, key: ShortString, message: Prepared, options: &RabbitOptions) -> Fate {
+    async fn send(&self, lane: ShortString, message: Prepared, options: &RabbitOptions) -> Fate {
         if let Err(error) = self.session.check_unblocked(OPERATION) {
             return Fate::NotSent(Some(error));
         }
@@ -227,7 +230,7 @@ impl Sender<'_> {
         let mandatory = BasicPublishOptions { mandatory: true, immediate: false };
         let confirmed = async {
             let data = &outgoing.message.data;
-            self.channel.basic_publish(self.exchange.clone(), key, mandatory, data, properties).await?.await
+            self.channel.basic_publish(self.exchange.clone(), lane, mandatory, data, properties).await?.await
         };
         let limit = options.call_timeout;
         match timeout(limit, confirmed).await {

@@ -72,13 +72,11 @@ impl Sheets {
             for tag in &sheet.rejects {
                 write(*tag, Method::Reject { requeue: false });
             }
-            for tag in sheet.acks.iter().chain(&sheet.rejects).chain(&sheet.returns) {
+            for tag in sheet.acks.iter().chain(&sheet.rejects) {
                 lane.open.remove(tag);
             }
-            if !sheet.returns.is_empty() {
-                for tag in lane.returns(sheet.returns) {
-                    write(tag, Method::Reject { requeue: true });
-                }
+            for tag in lane.return_all(sheet.returns) {
+                write(tag, Method::Reject { requeue: true });
             }
         }
         frames

@@ -20,7 +20,7 @@ impl Native {
         Self { _connection: connection, channel }
     }
 
-    /// Publishes to a topic, with headers as text.
+    /// Publishes to the lane of a key, with headers as text.
     pub async fn publish(&self, topic: &Topic, key: &str, headers: &[(&str, &[u8])], body: &[u8]) {
         let mut table = FieldTable::default();
         for (name, value) in headers {
@@ -28,7 +28,9 @@ impl Native {
         }
         let properties = BasicProperties::default().with_headers(table);
         let (exchange, options) = (format!("recount.{topic}"), BasicPublishOptions::default());
-        let confirm = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await.unwrap();
+        let lane = topic.lane_of(key).to_string();
+        let confirm =
+            self.channel.basic_publish(exchange.into(), lane.into(), options, body, properties).await.unwrap();
         assert!(confirm.await.unwrap().is_ack());
     }
 

@@ -21,5 +21,5 @@ pub use rabbitmq::RabbitMq;
 pub const PLACE: &str = "RECOUNT_TEST_PLACE";
 /// The directory with the programs of Postgres.
 pub const PROGRAMS: &str = "RECOUNT_TEST_POSTGRES_PROGRAMS";
-/// The URL of a RabbitMQ that tests may share. The server must have the plugin `rabbitmq_consistent_hash_exchange`.
+/// The URL of a RabbitMQ that tests may share.
 pub const AMQP: &str = "RECOUNT_TEST_AMQP";

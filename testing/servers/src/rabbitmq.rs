@@ -14,12 +14,12 @@ use crate::run;
 
 /// How long starting may take, with the recovery from a crash. It takes 10 seconds on an idle machine.
 const START: Duration = Duration::from_secs(120);
-/// The plugins that the adapter needs.
-const PLUGINS: &str = "[rabbitmq_consistent_hash_exchange].\n";
+/// The plugins: none.
+const PLUGINS: &str = "[].\n";
 /// The start of every AMQP 0.9.1 connection.
 const GREETING: &[u8] = b"AMQP\0\0\x09\x01";
 
-/// A private server of one node, with users, ports, data and plugins of its own. Its user is `guest` with password `guest`.
+/// A private server of one node, with users, ports and data of its own. Its user is `guest` with password `guest`.
 #[derive(Debug)]
 pub struct RabbitMq {
     directory: PathBuf,
