@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use recount_servers::{Postgres, Programs};
+use recount_servers::{Postgres, Programs, RabbitMq};
 
 use crate::{mutants, run};
 
@@ -40,7 +40,8 @@ pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
         return newest(&place, None);
     }
     let everything = options.is_empty();
-    let environment = place.postgres(&[])?;
+    let mut environment = place.postgres(&[])?;
+    environment.extend(place.rabbitmq()?);
     let major = place.major()?;
     let options: Vec<&str> =
         if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
@@ -111,6 +112,7 @@ fn has_nextest() -> bool {
 pub(crate) struct Place {
     directory: PathBuf,
     servers: Arc<Mutex<Vec<Postgres>>>,
+    rabbits: Arc<Mutex<Vec<RabbitMq>>>,
 }
 
 impl Place {
@@ -118,14 +120,16 @@ impl Place {
         let directory = std::env::temp_dir().join(format!("recount-test-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
         let servers: Arc<Mutex<Vec<Postgres>>> = Arc::default();
-        let (on_signal, to_remove) = (Arc::clone(&servers), directory.clone());
+        let rabbits: Arc<Mutex<Vec<RabbitMq>>> = Arc::default();
+        let (on_signal, rabbits_on_signal, to_remove) = (Arc::clone(&servers), Arc::clone(&rabbits), directory.clone());
         ctrlc::set_handler(move || {
             run::end_children();
             clear(&on_signal);
+            clear(&rabbits_on_signal);
             remove(&to_remove);
             std::process::exit(130);
         })?;
-        Ok(Self { directory, servers })
+        Ok(Self { directory, servers, rabbits })
     }
 
     /// Starts a server with these settings, unless the environment names one. Returns the variables for tests and programs.
@@ -138,6 +142,19 @@ impl Place {
             .with_context(|| format!("no Postgres: install one, or set {VARIABLE} to the URL of a server for tests"))?;
         environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
         environment.extend(self.keep(server));
+        Ok(environment)
+    }
+
+    /// Starts a RabbitMQ server, unless the environment names one. Returns the variables for tests and programs.
+    fn rabbitmq(&self) -> Result<Environment> {
+        if std::env::var(recount_servers::AMQP).is_ok_and(|url| !url.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let server = RabbitMq::start_in(&self.directory)
+            .with_context(|| format!("no RabbitMQ: set {} to the URL of a server for tests", recount_servers::AMQP))?;
+        println!("RabbitMQ for the tests: 127.0.0.1:{}", server.port());
+        let environment = vec![(recount_servers::AMQP, server.url())];
+        self.rabbits.lock().unwrap_or_else(PoisonError::into_inner).push(server);
         Ok(environment)
     }
 
@@ -157,6 +174,7 @@ impl Place {
 
     fn clear(&self) {
         clear(&self.servers);
+        clear(&self.rabbits);
     }
 }
 
@@ -167,7 +185,7 @@ impl Drop for Place {
     }
 }
 
-fn clear(servers: &Mutex<Vec<Postgres>>) {
+fn clear<S>(servers: &Mutex<Vec<S>>) {
     servers.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 

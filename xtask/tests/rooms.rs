@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount-store-postgres", &["recount-core"]),
     ("recount-telemetry", &["recount-core"]),
     ("recount-messaging", &["recount-core"]),
+    ("recount-broker-rabbitmq", &["recount-core", "recount-messaging"]),
     ("recount-testing", &["recount-core", "recount-messaging"]),
     (
         "recount",
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "recount-store-sqlite",
             "recount-store-postgres",
             "recount-telemetry",
+            "recount-broker-rabbitmq",
         ],
     ),
     ("bank", &["recount"]),
