@@ -27,12 +27,15 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
         "nats" | "tls" => Ok(Arc::new(crate::nats::NatsBroker::connect(url).await?)),
         #[cfg(feature = "rabbitmq")]
         "amqp" | "amqps" => Ok(Arc::new(crate::rabbitmq::RabbitBroker::connect(url).await?)),
+        #[cfg(not(feature = "nats"))]
         "nats" | "tls" => Err(left_out(scheme, "nats")),
+        #[cfg(not(feature = "rabbitmq"))]
         "amqp" | "amqps" => Err(left_out(scheme, "rabbitmq")),
         _ => Err(invalid(scheme, "write inprocess://, nats://HOST:PORT or amqp://HOST:PORT".to_owned())),
     }
 }
 
+#[cfg(not(all(feature = "nats", feature = "rabbitmq")))]
 fn left_out(scheme: &str, feature: &str) -> BrokerError {
     invalid(scheme, format!("this build has no such broker: add the feature `{feature}` to the dependency on recount"))
 }
