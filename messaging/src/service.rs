@@ -76,8 +76,7 @@ impl Service {
         let (name, circuit) = (parts.name(), Circuit::new(parts.circuit));
         let parking = Parking::new(Arc::clone(self.recount.store()), &name);
         let source = InboxSource::new(Arc::clone(&self.broker), parts.binding.clone(), parking.clone());
-        let replier = Replier { broker: Arc::clone(&self.broker), service: Arc::clone(&self.name) };
-        let sink = InboxSink::new(self.recount.clone(), parts, parking.clone(), circuit.clone(), replier);
+        let sink = InboxSink::new(self.recount.clone(), parts, parking.clone(), circuit.clone(), self.replier());
         self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Inbox, &name, source, sink).check(check(
             format!("inbox:{name}:messages"),
             parking,
@@ -97,12 +96,16 @@ impl Service {
         let address = format!("replies-{}{instance}", self.name);
         let topic = replies(&address)?;
         let waiters = Waiters::default();
-        let requester =
-            Requester::new(Arc::clone(&self.broker), Arc::clone(&self.name), address.as_str().into(), waiters.clone());
+        let store = Arc::clone(self.recount.store());
+        let requester = Requester::new(self.replier(), store, address.as_str().into(), waiters.clone());
         let binding = Binding::new(topic, Group::new(&self.name)?).order(Order::Unordered);
         let mut subscriber = Subscriber::new(binding);
         subscriber.0.handlers.take_replies(waiters);
         Ok((self.subscribe(subscriber), ServiceGateway::new(requester, routes)))
+    }
+
+    fn replier(&self) -> Replier {
+        Replier { broker: Arc::clone(&self.broker), service: Arc::clone(&self.name) }
     }
 
     /// Adds other consumers of the service, which start and end with it: projections, reactions, processes.

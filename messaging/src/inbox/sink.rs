@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use recount_core::{BoxError, Recount, Sink, Timestamp};
+use recount_core::{BoxError, Recount, Sink};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -64,7 +64,9 @@ impl InboxSink {
                 return Ok(());
             }
         }
-        if message.expires.is_some_and(|expires| expires < Timestamp::now()) {
+        if let Some(expires) = message.expires
+            && expires < self.parking.now().await?
+        {
             tracing::debug!(consumer = self.name, message = %message.id, "nobody waits for the message any more: dropped");
             return Ok(());
         }
