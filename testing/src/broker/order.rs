@@ -167,3 +167,57 @@ pub async fn order_survives_a_cut_connection(h: &dyn Harness) {
     assert_complete(&handled, &published);
     assert_order_per_key(&handled);
 }
+
+/// Members that join, leave and die at random moments, while messages are published and deliveries are acknowledged,
+/// released or held: nothing is lost, and the first arrivals of each key are in order.
+pub async fn members_that_come_and_go_lose_nothing_and_keep_the_order(h: &dyn Harness) {
+    let (broker, mut binding) = (h.broker().await, super::support::unique());
+    binding.lease = h.short_lease();
+    super::support::ensure(&*broker, &[&binding]).await;
+    if !ordered(&*broker) {
+        return;
+    }
+    let mut random = crate::store::support::random();
+    let published = messages(scaled(h, 300), 20);
+    let mut unsent = published.chunks(10);
+    let mut members: Vec<Reader> = Vec::new();
+    let (mut arrived, mut held, mut acknowledged) = (Vec::new(), Vec::new(), std::collections::BTreeSet::new());
+    let start = tokio::time::Instant::now();
+    while acknowledged.len() < published.len() {
+        let limit = Duration::from_secs(120) + h.patience();
+        assert!(start.elapsed() < limit, "{} of {} in {limit:?}", acknowledged.len(), published.len());
+        if let Some(batch) = unsent.next() {
+            publish(&*broker, &binding.topic, batch).await;
+        }
+        // Towards the end nothing changes any more.
+        let restless = arrived.len() < published.len() * 2;
+        match random.u8(0..10) {
+            0 if restless && members.len() < 3 => members.push(Reader::new(&broker, &binding).await),
+            1 if restless && !members.is_empty() => members.swap_remove(random.usize(..members.len())).drain().await,
+            2 if restless && !members.is_empty() => drop(members.swap_remove(random.usize(..members.len()))),
+            3 => held.clear(),
+            _ => {}
+        }
+        if members.is_empty() {
+            members.push(Reader::new(&broker, &binding).await);
+        }
+        for member in &mut members {
+            for delivery in member.poll_briefly(Duration::from_millis(50)).await {
+                let message = delivery.message.as_ref().unwrap().clone();
+                arrived.push(message.clone());
+                match random.u8(0..10) {
+                    0 if restless => held.push(delivery),
+                    1 if restless => drop(member.settle(vec![(delivery.ticket, Settle::Release)]).await),
+                    _ => {
+                        let outcome = member.settle(vec![(delivery.ticket, Settle::Ack)]).await.remove(0);
+                        if outcome.is_done() {
+                            acknowledged.insert(message.id);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_complete(&arrived, &published);
+    assert_order_per_key(&arrived);
+}
