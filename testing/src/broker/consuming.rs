@@ -69,6 +69,22 @@ pub async fn what_is_only_taken_comes_again_after_a_drain(h: &dyn Harness) {
     drop(held);
 }
 
+/// A message that was not handled comes again, even if later ones were acknowledged before the consumer left.
+pub async fn an_open_message_comes_again_though_later_ones_were_acknowledged(h: &dyn Harness) {
+    let (broker, binding, mut reader) = consumed(h, Order::Unordered).await;
+    publish(&*broker, &binding.topic, &messages(4, 1)).await;
+    let mut held = reader.take(4).await;
+    let open = held.remove(0);
+    for delivery in held {
+        reader.mark(delivery, Settle::Ack).await;
+    }
+    reader.drain().await;
+    let first = super::support::number(open.message.as_ref().unwrap());
+    let again = Reader::new(&broker, &binding).await.rest(Duration::from_secs(2)).await;
+    assert!(again.iter().any(|message| super::support::number(message) == first), "{first} is lost: {again:?}");
+    drop(open);
+}
+
 /// `drain` releases what is open at once: the next consumer does not wait for a lease.
 pub async fn a_drain_releases_what_is_open(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
