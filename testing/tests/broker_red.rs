@@ -72,7 +72,6 @@ red! {
     outcomes_of_other_marks: OutcomesAreReversed, Kafka => settling::each_outcome_belongs_to_its_mark;
     a_rejected_message_that_comes_again: RejectsComeAgain, Own => consuming::what_is_rejected_does_not_come_again;
     a_closed_connection_that_goes_on: ClosedGoesOn, Own => declaring::a_closed_connection_says_so;
-    a_reply_address_that_is_lost: ReplyAddressIsLost, Own => envelope::a_reply_address_arrives;
 }
 
 red! {

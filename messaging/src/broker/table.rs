@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{
-    AckSupport, AttemptCount, BatchLimits, Capabilities, Charset, DeadLetters, Dedupe, EnvelopeMode, Extend,
+    AckSupport, AttemptCount, BatchLimits, BrokerDeadLetters, Capabilities, Charset, Dedupe, EnvelopeMode, Extend,
     HeaderLimits, KeyLimits, Lease, LimitSource, MessageLimit, NativeRetry, OrderSupport, Parallelism, Release, Replay,
     RequestReply,
 };
@@ -115,12 +115,12 @@ fn attempts(attempts: AttemptCount) -> &'static str {
     }
 }
 
-fn dead_letters(dead: DeadLetters) -> &'static str {
+fn dead_letters(dead: BrokerDeadLetters) -> &'static str {
     match dead {
-        DeadLetters::None => "none",
-        DeadLetters::Broker { at_least_once: true } => "moved by the broker, none is lost",
-        DeadLetters::Broker { at_least_once: false } => "moved by the broker, may be lost",
-        DeadLetters::Client => "moved by the client",
+        BrokerDeadLetters::None => "none",
+        BrokerDeadLetters::Broker { at_least_once: true } => "moved by the broker, none is lost",
+        BrokerDeadLetters::Broker { at_least_once: false } => "moved by the broker, may be lost",
+        BrokerDeadLetters::Client => "moved by the client",
     }
 }
 

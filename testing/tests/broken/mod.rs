@@ -44,7 +44,6 @@ pub enum Defect {
     OutcomesAreReversed,
     RejectsComeAgain,
     ClosedGoesOn,
-    ReplyAddressIsLost,
     OneGroupForAll,
     EveryTenthIsLost,
     StartIsIgnored,
@@ -163,7 +162,6 @@ impl Broker for Broken {
                 headers.values_mut().for_each(|value| *value = value.trim().to_owned());
             }),
             Defect::SubjectsAreLost => batch.iter_mut().for_each(|outgoing| outgoing.message.subject = None),
-            Defect::ReplyAddressIsLost => batch.iter_mut().for_each(|outgoing| outgoing.reply_to = None),
             Defect::TopicsCross => {
                 if let Some(base) = topic.name().strip_suffix("-2") {
                     let base = Topic::new(base).unwrap().with_lanes(topic.lanes());
