@@ -50,6 +50,7 @@
 pub mod consuming;
 pub mod declaring;
 pub mod envelope;
+pub mod groups;
 mod harness;
 pub mod leases;
 pub mod limits;
@@ -108,6 +109,8 @@ macro_rules! broker_suite {
                 the_room_in_bytes_is_kept
                 a_quiet_consumer_is_idle
                 what_is_rejected_does_not_come_again
+            }
+            groups {
                 an_unordered_group_gets_everything
                 two_groups_each_get_everything
                 members_share_the_messages_of_a_group
@@ -198,6 +201,7 @@ mod tests {
             include_str!("consuming.rs"),
             include_str!("declaring.rs"),
             include_str!("envelope.rs"),
+            include_str!("groups.rs"),
             include_str!("leases.rs"),
             include_str!("limits.rs"),
             include_str!("order.rs"),

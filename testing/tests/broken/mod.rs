@@ -13,8 +13,8 @@ use recount_messaging::{
 use recount_testing::broker::Harness;
 
 /// A defect.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Defect {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Defect {
     None,
     AcknowledgementsAreLost,
     DeliveryAcknowledges,
@@ -62,18 +62,22 @@ pub enum Defect {
     Declares(fn(&mut Capabilities)),
 }
 
-pub struct Broken {
+fn is(one: Defect, other: Defect) -> bool {
+    std::mem::discriminant(&one) == std::mem::discriminant(&other)
+}
+
+pub(crate) struct Broken {
     inner: InProcess,
     defect: Defect,
 }
 
 impl Broken {
-    pub fn new(profile: Profile, defect: Defect) -> Self {
+    pub(crate) fn new(profile: Profile, defect: Defect) -> Self {
         Self { inner: InProcess::with_profile(profile), defect }
     }
 
     fn is(&self, defect: Defect) -> bool {
-        self.defect == defect
+        is(self.defect, defect)
     }
 
     /// The binding as the defect makes it.
@@ -282,11 +286,11 @@ impl BrokenConsumer {
 #[async_trait]
 impl BrokerConsumer for BrokenConsumer {
     async fn next(&mut self, room: &Room) -> Result<Signal, BrokerError> {
-        let room = if self.defect == Defect::RoomIsIgnored { Room::of(1000) } else { room.clone() };
+        let room = if is(self.defect, Defect::RoomIsIgnored) { Room::of(1000) } else { room.clone() };
         loop {
             let signal = self.inner.next(&room).await;
             self.lost = self.lost || signal.is_err();
-            if self.lost && self.defect == Defect::NeverReconnects {
+            if self.lost && is(self.defect, Defect::NeverReconnects) {
                 let source = "the connection is still lost".into();
                 return Err(BrokerError::Unavailable { operation: "next", source });
             }
@@ -297,7 +301,7 @@ impl BrokerConsumer for BrokenConsumer {
                         return Ok(Signal::Deliveries(deliveries));
                     }
                 }
-                Signal::Idle if self.defect == Defect::NeverIdle => {}
+                Signal::Idle if is(self.defect, Defect::NeverIdle) => {}
                 signal => return Ok(signal),
             }
         }
