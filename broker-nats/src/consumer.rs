@@ -172,10 +172,10 @@ impl NatsConsumer {
         if !self.connection.is_connected() {
             return Ok(());
         }
-        for place in 0..self.lanes.len() {
-            let lane = &self.lanes[place];
-            let waiting = self.ready.iter().filter(|arrival| arrival.lane == place).count();
-            let now = Instant::now();
+        let mut waiting = vec![0; self.lanes.len()];
+        self.ready.iter().for_each(|arrival| waiting[arrival.lane] += 1);
+        for (place, waiting) in waiting.into_iter().enumerate() {
+            let (lane, now) = (&self.lanes[place], Instant::now());
             let Some(count) = lane.missing(room.messages, waiting, now) else { continue };
             if room.full.contains(&lane.durable.lane) {
                 continue;
@@ -290,10 +290,12 @@ impl BrokerConsumer for NatsConsumer {
             }
             self.remake_lost().await?;
             self.pull(room).await?;
+            let pause = self.lanes.iter().filter_map(|lane| lane.pause(Instant::now())).min();
             tokio::select! {
-                arrival = timeout_at(until, self.intake.next()) => match arrival {
+                arrival = timeout_at(pause.map_or(until, |pause| pause.min(until)), self.intake.next()) => match arrival {
                     Ok(Some((at, native))) => self.receive(at, native),
                     Ok(None) => return Err(BrokerError::Closed),
+                    Err(_) if Instant::now() < until => {}
                     Err(_) => return self.idle(),
                 },
                 _ = self.losses.changed() => self.lanes.iter_mut().for_each(Lane::forget_pulls),

@@ -107,6 +107,11 @@ impl Lane {
         }
     }
 
+    /// When the next pull request may be sent, if it has to wait.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
+        (now < self.not_before).then_some(self.not_before)
+    }
+
     /// Whether a pull request waits, and the server gives no sign of life.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
         self.wanted > 0 && now <= self.ends && now > self.heard + SILENCE
@@ -115,12 +120,14 @@ impl Lane {
     /// Notes that the consumer was made anew.
     pub(crate) fn remade(&mut self) {
         self.generation = self.generation.wrapping_add(1);
-        self.found();
+        self.lost = false;
+        self.wanted = 0;
     }
 
-    /// Notes that the consumer is there.
+    /// Notes that the consumer is there. It may need a moment to take pull requests.
     pub(crate) fn found(&mut self) {
         self.lost = false;
         self.wanted = 0;
+        self.not_before = Instant::now() + PAUSE;
     }
 }
