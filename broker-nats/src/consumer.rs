@@ -60,8 +60,8 @@ pub(crate) struct NatsConsumer {
     releases: VecDeque<Bytes>,
     next_tag: u64,
     losses: watch::Receiver<u32>,
-    /// When the connection was last lost.
-    last_loss: Option<Instant>,
+    /// When the connection was lost the last time, and the time before.
+    last_losses: [Option<Instant>; 2],
     /// Until then one lane is read at a time: a message that the client library can't read ends the connection, and would
     /// take the messages of other lanes along, again and again.
     careful_until: Option<Instant>,
@@ -88,7 +88,7 @@ impl NatsConsumer {
             returns: Returns::default(),
             releases: VecDeque::new(),
             next_tag: 0,
-            last_loss: None,
+            last_losses: [None; 2],
             careful_until: None,
             turn: 0,
             subscribed: Timestamp::now(),
@@ -177,8 +177,8 @@ impl NatsConsumer {
         arrival.into_delivery(parts, &self.returns, lease)
     }
 
-    /// Notes that the connection was lost, and the pull requests with it. Another loss within two leases looks like a message
-    /// that comes again after its lease and ends the connection each time.
+    /// Notes that the connection was lost, and the pull requests with it. Three losses within two leases look like a
+    /// message that comes again after its lease and ends the connection each time.
     fn lose_connection(&mut self) {
         let (now, lease) = (Instant::now(), self.binding.lease);
         let window = lease * 2 + IDLE;
@@ -189,10 +189,11 @@ impl NatsConsumer {
             // If so, the message is out for its lease.
             lane.rest_until(now + lease);
         }
-        if self.last_loss.is_some_and(|last| now < last + window) {
+        let [last, before] = self.last_losses;
+        if before.is_some_and(|before| now < before + window) {
             self.careful_until = Some(now + window);
         }
-        self.last_loss = Some(now);
+        self.last_losses = [Some(now), last];
         self.lanes.iter_mut().for_each(Lane::forget_pulls);
     }
 

@@ -13,7 +13,7 @@ use crate::names::Durable;
 /// except by one message, for its lease.
 pub(crate) const EXPIRES: Duration = Duration::from_secs(4);
 /// The time of a pull request while lanes are read one at a time.
-pub(crate) const BRIEFLY: Duration = Duration::from_millis(200);
+pub(crate) const BRIEFLY: Duration = Duration::from_millis(50);
 /// The server gives a sign of life so often while a pull request waits.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After so long without a sign of life the pull request counts as lost.
