@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::delivery::Arrival;
 use crate::error::{Answer, ApiError, unavailable};
 use crate::intake::Intake;
-use crate::lane::Lane;
+use crate::lane::{self, Lane};
 use crate::{ensure, names};
 
 const OPERATION: &str = "consuming";
@@ -60,6 +60,13 @@ pub(crate) struct NatsConsumer {
     releases: VecDeque<Bytes>,
     next_tag: u64,
     losses: watch::Receiver<u32>,
+    /// When the connection was lost the last time, and the time before.
+    last_losses: [Option<Instant>; 2],
+    /// Until then one lane is read at a time: a message that the client library can't read ends the connection, and would
+    /// take the messages of other lanes along, again and again.
+    careful_until: Option<Instant>,
+    /// The lane that is read next.
+    turn: usize,
     subscribed: Timestamp,
 }
 
@@ -81,6 +88,9 @@ impl NatsConsumer {
             returns: Returns::default(),
             releases: VecDeque::new(),
             next_tag: 0,
+            last_losses: [None; 2],
+            careful_until: None,
+            turn: 0,
             subscribed: Timestamp::now(),
         })
     }
@@ -167,24 +177,55 @@ impl NatsConsumer {
         arrival.into_delivery(parts, &self.returns, lease)
     }
 
+    /// Notes that the connection was lost, and the pull requests with it. Three losses within two leases look like a
+    /// message that comes again after its lease and ends the connection each time.
+    fn lose_connection(&mut self) {
+        let (now, lease) = (Instant::now(), self.binding.lease);
+        let window = lease * 2 + IDLE;
+        let (careful, mut lanes) = (self.is_careful(now), self.lanes.iter_mut());
+        if let Some(lane) = lanes.find(|lane| careful && lane.is_pulled(now)) {
+            let consumer = &lane.durable.name;
+            tracing::warn!(consumer, topic = %self.binding.topic, "the connection was lost while only this consumer was read: if it is always the same one, its next message has headers that are not UTF-8");
+            // If so, the message is out for its lease.
+            lane.rest_until(now + lease);
+        }
+        let [last, before] = self.last_losses;
+        if before.is_some_and(|before| now < before + window) {
+            self.careful_until = Some(now + window);
+        }
+        self.last_losses = [Some(now), last];
+        self.lanes.iter_mut().for_each(Lane::forget_pulls);
+    }
+
+    fn is_careful(&self, now: Instant) -> bool {
+        self.careful_until.is_some_and(|until| now < until)
+    }
+
     /// Asks the server for messages of the lanes that have room.
     async fn pull(&mut self, room: &Room) -> Result<(), BrokerError> {
         if !self.connection.is_connected() {
             return Ok(());
         }
-        for place in 0..self.lanes.len() {
+        let mut waiting = vec![0; self.lanes.len()];
+        self.ready.iter().for_each(|arrival| waiting[arrival.lane] += 1);
+        let (careful, first) = (self.is_careful(Instant::now()), self.turn);
+        for nth in 0..self.lanes.len() {
+            let (place, now) = ((first + nth) % self.lanes.len(), Instant::now());
+            if careful && self.lanes.iter().any(|lane| lane.is_pulled(now)) {
+                break;
+            }
             let lane = &self.lanes[place];
-            let waiting = self.ready.iter().filter(|arrival| arrival.lane == place).count();
-            let now = Instant::now();
-            let Some(count) = lane.missing(room.messages, waiting, now) else { continue };
+            let Some(count) = lane.missing(room.messages, waiting[place], now) else { continue };
             if room.full.contains(&lane.durable.lane) {
                 continue;
             }
             let stream = names::stream(&self.binding.topic);
             let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", lane.durable.name);
             let address = self.intake.address(place);
-            self.connection.send(OPERATION, subject, Some(address), Lane::pull(count).into()).await?;
-            self.lanes[place].pulled(count, now);
+            let (count, time) = if careful { (1, lane::BRIEFLY) } else { (count, lane::EXPIRES) };
+            self.connection.send(OPERATION, subject, Some(address), Lane::pull(count, time).into()).await?;
+            self.lanes[place].pulled(count, now, time);
+            self.turn = place + 1;
         }
         Ok(())
     }
@@ -281,7 +322,7 @@ impl BrokerConsumer for NatsConsumer {
             self.release_returned().await;
             if self.losses.has_changed().unwrap_or(false) {
                 self.losses.mark_unchanged();
-                self.lanes.iter_mut().for_each(Lane::forget_pulls);
+                self.lose_connection();
             }
             self.receive_all();
             let deliveries = self.take(room);
@@ -290,13 +331,15 @@ impl BrokerConsumer for NatsConsumer {
             }
             self.remake_lost().await?;
             self.pull(room).await?;
+            let pause = self.lanes.iter().filter_map(|lane| lane.pause(Instant::now())).min();
             tokio::select! {
-                arrival = timeout_at(until, self.intake.next()) => match arrival {
+                arrival = timeout_at(pause.map_or(until, |pause| pause.min(until)), self.intake.next()) => match arrival {
                     Ok(Some((at, native))) => self.receive(at, native),
                     Ok(None) => return Err(BrokerError::Closed),
+                    Err(_) if Instant::now() < until => {}
                     Err(_) => return self.idle(),
                 },
-                _ = self.losses.changed() => self.lanes.iter_mut().for_each(Lane::forget_pulls),
+                _ = self.losses.changed() => self.lose_connection(),
             }
         }
     }

@@ -31,7 +31,8 @@
 //! # Not guaranteed
 //!
 //! * The client library ends the connection when it gets a message whose headers are not UTF-8, which clients in Go can
-//!   publish. Such a message ends it again after each lease, and holds up its lane, until an operator deletes it.
+//!   publish. Such a message holds up its lane and ends the connection after each lease, until an operator deletes it. The
+//!   other lanes go on in between.
 
 mod ack;
 mod address;
