@@ -93,7 +93,7 @@ pub async fn closing_and_reopening_loses_nothing(h: &dyn Harness) {
     for part in 1..=4 {
         let mut reader = Reader::new(&broker, &binding).await;
         let enough = published.len() * part / 4;
-        reader.consume_until(&mut arrived, Duration::from_secs(60), |all| super::reader::distinct(all) >= enough).await;
+        reader.consume_until(&mut arrived, Duration::from_secs(60), |seen| seen.len() >= enough).await;
         reader.drain().await;
     }
     assert_complete(&arrived, &published);
@@ -114,7 +114,7 @@ pub async fn a_dropped_consumer_loses_nothing(h: &dyn Harness) {
     let mut next = Reader::new(&broker, &binding).await;
     let mut arrived = Vec::new();
     let limit = Duration::from_secs(60) + lease.min(h.patience());
-    next.consume_until(&mut arrived, limit, |all| super::reader::distinct(all) >= 12).await;
+    next.consume_until(&mut arrived, limit, |seen| seen.len() >= 12).await;
     assert_complete(&arrived, &published);
 }
 
@@ -139,7 +139,7 @@ pub async fn a_dropped_next_hides_no_message(h: &dyn Harness) {
     }
     publishing.await.unwrap();
     let limit = Duration::from_secs(20);
-    reader.consume_until(&mut arrived, limit, |all| super::reader::distinct(all) >= published.len()).await;
+    reader.consume_until(&mut arrived, limit, |seen| seen.len() >= published.len()).await;
     assert_complete(&arrived, &published);
     assert_eq!(arrived.len(), published.len(), "none comes twice");
 }

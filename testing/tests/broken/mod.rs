@@ -1,0 +1,280 @@
+//! Brokers with one deliberate defect each, around the in-process broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use recount_messaging::{
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Delivery, Drained, Fate, InProcess, Order,
+    Outgoing, Plan, Profile, Refusal, Returns, Room, Seek, Settle, Settled, Signal, Ticket, Topic,
+};
+use recount_testing::broker::Harness;
+
+/// A defect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Defect {
+    None,
+    AcknowledgementsAreLost,
+    DeliveryAcknowledges,
+    BatchesAreReversed,
+    BatchesAreShuffledAtRelease,
+    StaleIsHidden,
+    LeasesNeverEnd,
+    LeasesAreNotExtended,
+    FatesAreShifted,
+    RefusalSpreads,
+    ADroppedNextLoses,
+    DroppedTicketsAreForgotten,
+    RoomIsIgnored,
+    TopicsCross,
+    EnsureAlwaysChanges,
+    DryRunsDeclare,
+    MismatchIsHidden,
+    MissingIsDeclared,
+    MalformedIsSkipped,
+    RawBytesAreLost,
+    FrozenCallsHang,
+    DrainsKeep,
+    NeverIdle,
+    KeysAreLowered,
+    BodiesAreText,
+    HeadersAreTrimmed,
+    OutcomesAreReversed,
+    RejectsComeAgain,
+    ClosedGoesOn,
+    ReplyAddressIsLost,
+    /// The broker declares something else than it does.
+    Declares(fn(&mut Capabilities)),
+}
+
+pub struct Broken {
+    inner: InProcess,
+    defect: Defect,
+}
+
+impl Broken {
+    pub fn new(profile: Profile, defect: Defect) -> Self {
+        Self { inner: InProcess::with_profile(profile), defect }
+    }
+
+    fn is(&self, defect: Defect) -> bool {
+        self.defect == defect
+    }
+
+    /// The binding as the defect makes it.
+    fn binding(&self, binding: &Binding) -> Binding {
+        let binding = binding.clone();
+        match self.defect {
+            Defect::BatchesAreShuffledAtRelease => binding.order(Order::Unordered),
+            Defect::LeasesNeverEnd => binding.lease(Duration::from_secs(1_000_000)),
+            _ => binding,
+        }
+    }
+}
+
+#[async_trait]
+impl Harness for Broken {
+    async fn broker(&self) -> Arc<dyn Broker> {
+        Arc::new(Self { inner: self.inner.connect(), defect: self.defect })
+    }
+    async fn kill(&self) {
+        self.inner.faults().kill();
+    }
+    async fn start(&self) {
+        self.inner.faults().start();
+    }
+    async fn cut_connections(&self) {
+        self.inner.faults().cut_connections();
+    }
+    async fn freeze(&self) {
+        self.inner.faults().freeze();
+    }
+    async fn thaw(&self) {
+        self.inner.faults().thaw();
+    }
+    async fn publish_raw(&self, topic: &Topic, key: &str, headers: &[(&str, &[u8])], body: &[u8]) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes::copy_from_slice(value)));
+        let body = Bytes::copy_from_slice(body);
+        self.inner.faults().publish_raw(topic, key, headers.collect(), body).unwrap();
+    }
+    fn patience(&self) -> Duration {
+        Duration::from_secs(24 * 60 * 60)
+    }
+}
+
+#[async_trait]
+impl Broker for Broken {
+    fn system(&self) -> &'static str {
+        self.inner.system()
+    }
+    fn capabilities(&self, binding: &Binding) -> Capabilities {
+        let mut declared = self.inner.capabilities(binding);
+        if let Defect::Declares(change) = self.defect {
+            change(&mut declared);
+        }
+        declared
+    }
+    async fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
+        let mut plan = plan.clone();
+        plan.bindings = plan.bindings.iter().map(|binding| self.binding(binding)).collect();
+        let made = self.inner.ensure(&plan, dry_run && !self.is(Defect::DryRunsDeclare)).await;
+        match (self.defect, made) {
+            (Defect::EnsureAlwaysChanges, Ok(_)) => Ok(vec![Change { object: "everything".to_owned() }]),
+            (Defect::MismatchIsHidden, Err(BrokerError::Mismatch { .. })) => Ok(Vec::new()),
+            (_, made) => made,
+        }
+    }
+    async fn publish(&self, topic: &Topic, mut batch: Vec<Outgoing>) -> Vec<Fate> {
+        match self.defect {
+            Defect::BatchesAreReversed => batch.reverse(),
+            Defect::KeysAreLowered => batch.iter_mut().for_each(|outgoing| {
+                outgoing.message.key = outgoing.message.key.as_ref().map(|key| key.to_lowercase().into());
+            }),
+            Defect::BodiesAreText => batch.iter_mut().for_each(|outgoing| {
+                outgoing.message.data = String::from_utf8_lossy(&outgoing.message.data).into_owned().into();
+            }),
+            Defect::HeadersAreTrimmed => batch.iter_mut().for_each(|outgoing| {
+                let headers = &mut outgoing.message.metadata.headers;
+                headers.values_mut().for_each(|value| *value = value.trim().to_owned());
+            }),
+            Defect::ReplyAddressIsLost => batch.iter_mut().for_each(|outgoing| outgoing.reply_to = None),
+            Defect::TopicsCross => {
+                if let Some(base) = topic.name().strip_suffix("-2") {
+                    let base = Topic::new(base).unwrap().with_lanes(topic.lanes());
+                    self.inner.publish(&base, batch.clone()).await;
+                }
+            }
+            _ => {}
+        }
+        let publishing = self.inner.publish(topic, batch);
+        let mut fates = publishing.await;
+        match self.defect {
+            Defect::BatchesAreReversed => fates.reverse(),
+            Defect::FatesAreShifted if fates.len() > 1 => fates.rotate_left(1),
+            Defect::RefusalSpreads if fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) => {
+                let refusal = Refusal::Broker { id: "all".to_owned(), reason: "one is bad".to_owned() };
+                fates.iter_mut().for_each(|fate| *fate = Fate::Refused(refusal.clone()));
+            }
+            Defect::FrozenCallsHang if fates.iter().any(|fate| matches!(fate, Fate::Unknown(_))) => {
+                std::future::pending::<()>().await;
+            }
+            _ => {}
+        }
+        fates
+    }
+    async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        if self.is(Defect::MissingIsDeclared) {
+            let plan = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
+            self.inner.ensure(&plan, false).await?;
+        }
+        let inner = self.inner.subscribe(&self.binding(binding)).await?;
+        Ok(Box::new(BrokenConsumer { inner, defect: self.defect, never_read: Returns::default() }))
+    }
+    async fn health(&self) -> Result<(), BrokerError> {
+        self.inner.health().await
+    }
+    async fn close(&self, within: Duration) {
+        if !self.is(Defect::ClosedGoesOn) {
+            self.inner.close(within).await;
+        }
+    }
+}
+
+struct BrokenConsumer {
+    inner: Box<dyn BrokerConsumer>,
+    defect: Defect,
+    never_read: Returns,
+}
+
+impl BrokenConsumer {
+    async fn broken(&mut self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        match self.defect {
+            Defect::DeliveryAcknowledges => {
+                let tickets = deliveries.iter_mut().map(|delivery| self.take_ticket(delivery)).collect::<Vec<_>>();
+                self.inner.settle(tickets.into_iter().map(|ticket| (ticket, Settle::Ack)).collect()).await;
+            }
+            Defect::DroppedTicketsAreForgotten => {
+                deliveries.iter_mut().for_each(|delivery| drop(self.take_ticket(delivery).redeem()));
+            }
+            Defect::MalformedIsSkipped => {
+                let (good, bad): (Vec<_>, _) = deliveries.into_iter().partition(|delivery| delivery.message.is_ok());
+                let marks = bad.into_iter().map(|delivery: Delivery| (delivery.ticket, Settle::Ack)).collect();
+                self.inner.settle(marks).await;
+                return good;
+            }
+            Defect::RawBytesAreLost => deliveries.iter_mut().for_each(|delivery| delivery.raw.body = Bytes::new()),
+            Defect::ADroppedNextLoses => {
+                // The messages are taken, but not handed out yet: if the call is dropped now, they stay out.
+                let tickets: Vec<_> = deliveries.iter_mut().map(|delivery| self.take_ticket(delivery)).collect();
+                let parts: Vec<_> = tickets.into_iter().filter_map(Ticket::redeem).collect();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                for (delivery, parts) in deliveries.iter_mut().zip(parts) {
+                    drop(std::mem::replace(&mut delivery.ticket, Ticket::new(parts, &self.never_read)).redeem());
+                }
+            }
+            _ => {}
+        }
+        deliveries
+    }
+
+    /// Takes the ticket of a delivery, and leaves one with the same parts whose drop is not noticed.
+    fn take_ticket(&self, delivery: &mut Delivery) -> Ticket {
+        let copy = Ticket::new(delivery.ticket.parts().unwrap().clone(), &self.never_read);
+        std::mem::replace(&mut delivery.ticket, copy)
+    }
+}
+
+#[async_trait]
+impl BrokerConsumer for BrokenConsumer {
+    async fn next(&mut self, room: &Room) -> Result<Signal, BrokerError> {
+        let room = if self.defect == Defect::RoomIsIgnored { Room::of(1000) } else { room.clone() };
+        loop {
+            match self.inner.next(&room).await? {
+                Signal::Deliveries(deliveries) => {
+                    let deliveries = self.broken(deliveries).await;
+                    if !deliveries.is_empty() {
+                        return Ok(Signal::Deliveries(deliveries));
+                    }
+                }
+                Signal::Idle if self.defect == Defect::NeverIdle => {}
+                signal => return Ok(signal),
+            }
+        }
+    }
+    async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
+        let broken = |settle| match (self.defect, settle) {
+            (Defect::AcknowledgementsAreLost, Settle::Ack) | (Defect::RejectsComeAgain, Settle::Reject(_)) => {
+                Settle::Release
+            }
+            (_, settle) => settle,
+        };
+        let marks = marks.into_iter().map(|(ticket, settle)| (ticket, broken(settle))).collect();
+        let mut settled = self.inner.settle(marks).await;
+        match self.defect {
+            Defect::StaleIsHidden => settled.iter_mut().for_each(|outcome| {
+                if matches!(outcome, Settled::Stale) {
+                    *outcome = Settled::Confirmed;
+                }
+            }),
+            Defect::OutcomesAreReversed => settled.reverse(),
+            _ => {}
+        }
+        settled
+    }
+    async fn extend(&mut self, held: &[Ticket], by: Duration) -> Vec<Settled> {
+        match self.defect {
+            Defect::LeasesAreNotExtended => held.iter().map(|_| Settled::Confirmed).collect(),
+            _ => self.inner.extend(held, by).await,
+        }
+    }
+    async fn seek(&mut self, to: Seek) -> Result<(), BrokerError> {
+        self.inner.seek(to).await
+    }
+    async fn drain(self: Box<Self>, within: Duration) -> Drained {
+        match self.defect {
+            Defect::DrainsKeep => Drained::default(),
+            _ => self.inner.drain(within).await,
+        }
+    }
+}
