@@ -106,6 +106,17 @@ async fn a_broker_without_durable_messages_starts_empty_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_that_no_clock_holds_are_taken() {
+    let (broker, mut consumer) = bound(Profile::Own, &binding().lease(Duration::MAX)).await;
+    publish(&broker, "k", 0..1).await;
+    let held = [one(&mut *consumer).await.ticket];
+    assert!(consumer.extend(&held, Duration::MAX).await[0].is_done());
+    let [ticket] = held;
+    let settled = consumer.settle(vec![(ticket, Settle::Retry { after: Duration::MAX })]).await.remove(0);
+    assert!(matches!(settled, Settled::Unsupported), "{settled:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn latency_delays_every_call() {
     let (broker, _consumer) = bound(Profile::Own, &binding()).await;
     broker.faults().set_latency(Duration::from_millis(70));

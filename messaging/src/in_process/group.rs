@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::members::{MemberId, Members};
 use super::policy::Policy;
+use super::server::moment;
 use super::slot::{Entry, Slot, SlotKey};
 use super::stored::Stored;
 use crate::{AttemptCount, Attempts, Binding, Capabilities, Extend, LaneId, OrderSupport, Room};
@@ -220,7 +221,7 @@ impl Group {
     fn lease_end(&self, now: Instant) -> Option<Instant> {
         let lease = self.declared.lease?;
         let length = if lease.extend == Extend::ByClient { lease.max_total } else { None };
-        Some(now + length.unwrap_or(lease.default))
+        Some(moment(now, length.unwrap_or(lease.default)))
     }
 
     /// Whether deliveries come again by themselves. With leases by polling it is the member that is removed.

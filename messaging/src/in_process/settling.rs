@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::group::{Group, Out};
+use super::server::moment;
 use super::slot::{Entry, SlotKey};
 use crate::{AckSupport, BrokerDeadLetters, Extend, Release, Settle, Settled};
 
@@ -88,7 +89,7 @@ impl Group {
             return Settled::Unsupported;
         };
         let Some(Out { mut entry, slot: key, .. }) = self.close(tag) else { return Settled::Stale };
-        let due = now + after.max(retry.min);
+        let due = moment(now, after.max(retry.min));
         entry.not_before = Some(due);
         if retry.keeps_order {
             self.slots.entry(key.clone()).or_default().ready.insert(entry.rank, entry);
@@ -105,7 +106,7 @@ impl Group {
         let Some(lease) = self.declared.lease.filter(|lease| lease.extend == Extend::Call) else {
             return Settled::Unsupported;
         };
-        let until = now + by;
+        let until = moment(now, by);
         if lease.max_total.is_some_and(|total| until > out.since + total) {
             return Settled::Unsupported;
         }
