@@ -9,27 +9,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::Timestamp;
 use recount_messaging::{
-    Binding, BrokerConsumer, BrokerError, Delivery, Drained, Order, Returns, Room, Seek, Settle, Settled, Signal,
-    StartFrom, Ticket, TicketParts,
+    Binding, BrokerConsumer, BrokerError, Delivery, Drained, Returns, Room, Seek, Settle, Settled, Signal, Ticket,
+    TicketParts,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::ack::AckSubject;
 use crate::connection::Connection;
 use crate::delivery::Arrival;
-use crate::error::{Answer, ApiError, unavailable};
+use crate::error::unavailable;
 use crate::intake::Intake;
 use crate::lane::{self, Lane};
+use crate::remake::{after, at_time};
 use crate::{ensure, names};
 
-const OPERATION: &str = "consuming";
+pub(crate) const OPERATION: &str = "consuming";
 /// After so long without a message [`NatsConsumer::next`] returns.
 const IDLE: Duration = Duration::from_secs(1);
-/// How often a seek deletes a consumer that another member has made anew meanwhile.
-const SEEKS: usize = 5;
-
 /// A delivery that was handed out and not settled.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -52,7 +50,7 @@ pub(crate) struct NatsConsumer {
     places: HashMap<String, usize>,
     intake: Intake,
     /// Messages that came and were not handed out.
-    ready: VecDeque<Arrival>,
+    pub(crate) ready: VecDeque<Arrival>,
     /// Deliveries that were handed out, by the ticket's tag.
     pub(crate) open: HashMap<u64, Open>,
     returns: Returns,
@@ -67,7 +65,8 @@ pub(crate) struct NatsConsumer {
     careful_until: Option<Instant>,
     /// The lane that is read next.
     turn: usize,
-    subscribed: Timestamp,
+    /// When it was opened.
+    pub(crate) subscribed: Timestamp,
 }
 
 impl NatsConsumer {
@@ -112,7 +111,7 @@ impl NatsConsumer {
     }
 
     /// Takes in everything that has come.
-    fn receive_all(&mut self) {
+    pub(crate) fn receive_all(&mut self) {
         while let Some((at, native)) = self.intake.try_next() {
             self.receive(at, native);
         }
@@ -230,44 +229,6 @@ impl NatsConsumer {
         Ok(())
     }
 
-    /// Makes the consumers anew that are gone.
-    async fn remake_lost(&mut self) -> Result<(), BrokerError> {
-        for place in 0..self.lanes.len() {
-            if !self.lanes[place].lost {
-                continue;
-            }
-            let durable = self.lanes[place].durable.clone();
-            let object = || ensure::consumer_name(&self.binding.topic, &durable);
-            if ensure::has_consumer(&self.connection, &self.binding.topic, &durable).await? {
-                // The server had not loaded it yet.
-                self.lanes[place].found();
-                continue;
-            }
-            tracing::warn!(consumer = durable.name, topic = %self.binding.topic, "the consumer is gone from the server: it is made anew");
-            let start = self.start_anew(place);
-            match ensure::create_consumer(&self.connection, &self.binding, &durable, &start).await {
-                Err(ApiError::Answer(answer)) if Answer::CONSUMER_EXISTS.contains(&answer.code) => {}
-                created => created.map_err(|error| error.about(OPERATION, object))?,
-            }
-            self.restart(place);
-        }
-        Ok(())
-    }
-
-    /// Where a consumer that is gone goes on: messages may come again, and none is left out.
-    fn start_anew(&self, place: usize) -> Value {
-        match (self.lanes[place].settled, self.binding.start) {
-            (Some(settled), _) if self.binding.order == Order::PerKey => after(settled),
-            (_, StartFrom::Latest) => at_time(self.subscribed),
-            (_, StartFrom::Earliest) => json!({ "deliver_policy": "all" }),
-        }
-    }
-
-    fn restart(&mut self, place: usize) {
-        self.lanes[place].remade();
-        self.ready.retain(|arrival| arrival.lane != place);
-    }
-
     /// The answer of `next` if nothing came.
     fn idle(&mut self) -> Result<Signal, BrokerError> {
         if !self.connection.is_connected() {
@@ -280,37 +241,6 @@ impl NatsConsumer {
         }
         Ok(Signal::Idle)
     }
-
-    /// Deletes the consumer of a lane and makes it anew from another place.
-    async fn seek_lane(&mut self, place: usize, start: &Value) -> Result<(), BrokerError> {
-        let durable = self.lanes[place].durable.clone();
-        let object = || ensure::consumer_name(&self.binding.topic, &durable);
-        for attempt in 1.. {
-            let deleted = ensure::delete_consumer(&self.connection, &self.binding.topic, &durable).await;
-            deleted.map_err(|error| error.about(OPERATION, object))?;
-            match ensure::create_consumer(&self.connection, &self.binding, &durable, start).await {
-                Err(ApiError::Answer(answer)) if attempt < SEEKS && Answer::CONSUMER_EXISTS.contains(&answer.code) => {}
-                created => {
-                    created.map_err(|error| error.about(OPERATION, object))?;
-                    break;
-                }
-            }
-        }
-        self.receive_all();
-        self.restart(place);
-        self.lanes[place].settled = None;
-        Ok(())
-    }
-}
-
-/// The settings of a consumer that starts behind a message.
-fn after(sequence: u64) -> Value {
-    json!({ "deliver_policy": "by_start_sequence", "opt_start_seq": sequence.saturating_add(1) })
-}
-
-/// The settings of a consumer that starts at a time.
-fn at_time(time: Timestamp) -> Value {
-    json!({ "deliver_policy": "by_start_time", "opt_start_time": time.to_string() })
 }
 
 #[async_trait]

@@ -190,7 +190,8 @@ async fn a_foreign_subscriber_that_answers_is_no_confirmation() {
     // No stream takes the subject, and another program answers.
     let client = raw(&server).await;
     let mut requests = client.subscribe(format!("{}.*", binding.topic)).await.unwrap();
-    client.flush().await.unwrap();
+    // A round trip: then the server knows the subscription.
+    api(&client, "INFO".to_owned(), "").await;
     let answering = tokio::spawn(async move {
         while let Some(request) = requests.next().await {
             client.publish(request.reply.unwrap(), "thank you".into()).await.unwrap();
