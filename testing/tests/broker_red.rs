@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use broken::{Broken, Defect};
 use recount_messaging::{AttemptCount, Dedupe, NativeRetry, OrderSupport, Profile, Release};
 use recount_testing::broker::{
-    Harness, consuming, declaring, envelope, leases, limits, order, outages, publishing, settling,
+    Harness, consuming, declaring, envelope, groups, leases, limits, order, outages, publishing, settling,
 };
 
 /// Whether a promise holds, in virtual time.
@@ -75,10 +75,46 @@ red! {
     a_reply_address_that_is_lost: ReplyAddressIsLost, Own => envelope::a_reply_address_arrives;
 }
 
+red! {
+    one_group_for_all: OneGroupForAll, Own =>
+        groups::two_groups_each_get_everything, publishing::many_publishers_and_many_groups_get_everything;
+    messages_that_are_lost: EveryTenthIsLost, Own =>
+        publishing::a_hundred_messages_arrive_equal, publishing::closing_right_after_publishing_loses_nothing,
+        publishing::closing_while_publishing_tells_every_fate, groups::an_unordered_group_gets_everything,
+        consuming::closing_and_reopening_loses_nothing, groups::the_end_of_one_connection_disturbs_no_other;
+    a_start_that_is_ignored: StartIsIgnored, Own => publishing::a_group_that_starts_at_the_latest_gets_no_history;
+    a_topic_that_is_declared_by_itself: MissingTopicsAreDeclared, Own =>
+        declaring::a_topic_that_was_not_ensured_takes_no_message;
+    a_release_that_loses: ReleasesLose, Own =>
+        consuming::consumers_that_only_release_lose_nothing, consuming::what_is_released_comes_again,
+        order::members_that_come_and_go_lose_nothing_and_keep_the_order;
+    subjects_that_are_lost: SubjectsAreLost, Own => envelope::every_attribute_arrives_equal;
+    a_structured_message_that_is_not_read: StructuredIsMalformed, Own =>
+        envelope::a_structured_foreign_message_is_read;
+    a_first_delivery_that_counts: FirstDeliveriesCount, Own => settling::a_first_delivery_has_no_earlier_ones;
+    a_close_that_ends_others: CloseEndsTheServer, Kafka =>
+        groups::the_end_of_one_connection_disturbs_no_other, declaring::a_closed_connection_says_so;
+    a_group_of_each_member: EachMemberIsAGroup, Own => groups::members_share_the_messages_of_a_group;
+    open_deliveries_that_are_lost: DeliveryAcknowledges, Pulsar =>
+        order::a_member_that_leaves_hands_its_lanes_over_in_order, order::order_survives_a_cut_connection,
+        order::a_member_that_dies_hands_its_lanes_over_in_order,
+        outages::a_consumer_goes_on_after_its_connection_was_cut;
+    later_acknowledgements_that_cover_earlier_messages: DeliveryAcknowledges, Kafka =>
+        consuming::an_open_message_comes_again_though_later_ones_were_acknowledged;
+    a_healthy_server_that_is_down: HealthLies, Kafka =>
+        outages::health_follows_the_server, outages::calls_return_while_the_server_is_down;
+    a_drain_that_hangs: DrainsHang, Own => outages::drain_and_close_return_while_the_server_is_frozen,
+        outages::drain_and_close_return_while_the_server_is_down;
+    unknown_fates_that_are_told_as_stored: UnknownIsReportedAsStored, Pulsar =>
+        outages::cut_connections_lose_no_message;
+    a_consumer_that_never_reconnects: NeverReconnects, Kafka =>
+        outages::a_consumer_goes_on_after_its_connection_was_cut;
+}
+
 // What is declared and not done.
 red! {
     dedupe_that_is_declared: Declares(|c| c.dedupe = Dedupe::Window(std::time::Duration::from_secs(60))), Pulsar =>
-        publishing::the_same_id_within_the_window_is_stored_once;
+        publishing::the_same_id_within_the_window_is_stored_once, outages::cut_connections_lose_no_message;
     dedupe_that_is_not_declared: Declares(|c| c.dedupe = Dedupe::None), Nats =>
         publishing::without_dedupe_the_same_id_is_stored_twice;
     a_window_of_dedupe_that_is_shorter: Declares(|c| c.dedupe = Dedupe::Window(std::time::Duration::from_secs(60))), Fifo =>
@@ -123,4 +159,16 @@ red! {
             default: lease.default * 2,
             ..lease
         })), Own => leases::a_delivery_says_when_its_lease_ends;
+}
+
+#[test]
+fn every_promise_is_broken_by_a_defect() {
+    let (list, defects) = (include_str!("../src/broker/mod.rs"), include_str!("broker_red.rs"));
+    let start = list.find("declaring {").unwrap();
+    let list = &list[start..start + list[start..].find("macro_rules! __broker_promises").unwrap()];
+    let promises = list.lines().map(str::trim).filter(|line| line.contains('_') && !line.contains([' ', '#', '[']));
+    let promises: Vec<_> = promises.collect();
+    assert!(promises.len() > 70, "the list is read: {promises:?}");
+    let missing: Vec<_> = promises.iter().filter(|promise| !defects.contains(&format!("::{promise}"))).collect();
+    assert!(missing.is_empty(), "no defect breaks {missing:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recount_messaging::{AckSupport, BrokerError, Dedupe, Fate, Order, Room, Settle};
+use recount_messaging::{AckSupport, Broker, BrokerError, Dedupe, Fate, Order, Room, Settle};
 use tokio::time::sleep;
 
 use super::harness::declared;
@@ -83,7 +83,7 @@ pub async fn durable_acknowledgements_survive_a_restart(h: &dyn Harness) {
 /// While the server is down every call returns in time, nothing is reported as stored, and afterwards the same connection
 /// works again.
 pub async fn calls_return_while_the_server_is_down(h: &dyn Harness) {
-    if !can_restart(h).await {
+    if !declared(h.abilities().kill, "the end of the server") {
         return;
     }
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
@@ -139,15 +139,32 @@ pub async fn drain_and_close_return_while_the_server_is_frozen(h: &dyn Harness) 
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     publish(&*broker, &binding.topic, &messages(4, 4)).await;
     let held = reader.take_up_to(2).await;
-    let consumer = reader.into_inner();
     h.freeze().await;
-    let within = Duration::from_secs(2);
-    let start = tokio::time::Instant::now();
-    bounded(consumer.drain(within)).await;
-    bounded(broker.close(within)).await;
-    assert!(start.elapsed() < within * 2 + CALL / 4, "they took {:?}", start.elapsed());
+    end_in_time(&*broker, reader).await;
     drop(held);
     h.thaw().await;
+}
+
+/// A consumer and a connection of a server that is down end in time.
+pub async fn drain_and_close_return_while_the_server_is_down(h: &dyn Harness) {
+    if !declared(h.abilities().kill, "the end of the server") {
+        return;
+    }
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    publish(&*broker, &binding.topic, &messages(4, 4)).await;
+    let held = reader.take_up_to(2).await;
+    h.kill().await;
+    end_in_time(&*broker, reader).await;
+    drop(held);
+    h.start().await;
+}
+
+async fn end_in_time(broker: &dyn Broker, reader: Reader) {
+    let within = Duration::from_secs(2);
+    let start = tokio::time::Instant::now();
+    bounded(reader.into_inner().drain(within)).await;
+    bounded(broker.close(within)).await;
+    assert!(start.elapsed() < within * 2 + CALL / 4, "they took {:?}", start.elapsed());
 }
 
 /// Connections that are cut while messages are published lose none, and with dedupe store none twice.

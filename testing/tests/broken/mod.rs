@@ -6,14 +6,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Delivery, Drained, Fate, InProcess, Order,
-    Outgoing, Plan, Profile, Refusal, Returns, Room, Seek, Settle, Settled, Signal, Ticket, Topic,
+    Attempts, Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Delivery, Drained, Fate, Group,
+    InProcess, Malformed, Order, Outgoing, Plan, Profile, PublishFault, Refusal, Returns, Room, Seek, Settle, Settled,
+    Signal, StartFrom, Ticket, Topic,
 };
 use recount_testing::broker::Harness;
 
 /// A defect.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Defect {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Defect {
     None,
     AcknowledgementsAreLost,
     DeliveryAcknowledges,
@@ -44,22 +45,40 @@ pub enum Defect {
     RejectsComeAgain,
     ClosedGoesOn,
     ReplyAddressIsLost,
+    OneGroupForAll,
+    EveryTenthIsLost,
+    StartIsIgnored,
+    MissingTopicsAreDeclared,
+    ReleasesLose,
+    SubjectsAreLost,
+    StructuredIsMalformed,
+    FirstDeliveriesCount,
+    CloseEndsTheServer,
+    EachMemberIsAGroup,
+    HealthLies,
+    DrainsHang,
+    UnknownIsReportedAsStored,
+    NeverReconnects,
     /// The broker declares something else than it does.
     Declares(fn(&mut Capabilities)),
 }
 
-pub struct Broken {
+fn is(one: Defect, other: Defect) -> bool {
+    std::mem::discriminant(&one) == std::mem::discriminant(&other)
+}
+
+pub(crate) struct Broken {
     inner: InProcess,
     defect: Defect,
 }
 
 impl Broken {
-    pub fn new(profile: Profile, defect: Defect) -> Self {
+    pub(crate) fn new(profile: Profile, defect: Defect) -> Self {
         Self { inner: InProcess::with_profile(profile), defect }
     }
 
     fn is(&self, defect: Defect) -> bool {
-        self.defect == defect
+        is(self.defect, defect)
     }
 
     /// The binding as the defect makes it.
@@ -67,6 +86,12 @@ impl Broken {
         let binding = binding.clone();
         match self.defect {
             Defect::BatchesAreShuffledAtRelease => binding.order(Order::Unordered),
+            Defect::OneGroupForAll => {
+                let mut shared = binding;
+                shared.group = Group::new("everyone").unwrap();
+                shared
+            }
+            Defect::StartIsIgnored => binding.start(StartFrom::Earliest),
             Defect::LeasesNeverEnd => binding.lease(Duration::from_secs(1_000_000)),
             _ => binding,
         }
@@ -85,7 +110,10 @@ impl Harness for Broken {
         self.inner.faults().start();
     }
     async fn cut_connections(&self) {
-        self.inner.faults().cut_connections();
+        let faults = self.inner.faults();
+        faults.cut_connections();
+        faults.publishes(2, PublishFault::StoredUnknown);
+        faults.publishes(2, PublishFault::LostUnknown);
     }
     async fn freeze(&self) {
         self.inner.faults().freeze();
@@ -138,6 +166,7 @@ impl Broker for Broken {
                 let headers = &mut outgoing.message.metadata.headers;
                 headers.values_mut().for_each(|value| *value = value.trim().to_owned());
             }),
+            Defect::SubjectsAreLost => batch.iter_mut().for_each(|outgoing| outgoing.message.subject = None),
             Defect::ReplyAddressIsLost => batch.iter_mut().for_each(|outgoing| outgoing.reply_to = None),
             Defect::TopicsCross => {
                 if let Some(base) = topic.name().strip_suffix("-2") {
@@ -147,8 +176,18 @@ impl Broker for Broken {
             }
             _ => {}
         }
-        let publishing = self.inner.publish(topic, batch);
-        let mut fates = publishing.await;
+        if self.is(Defect::MissingTopicsAreDeclared) {
+            let plan = Plan { topics: vec![topic.clone()], bindings: Vec::new() };
+            self.inner.ensure(&plan, false).await.unwrap();
+        }
+        let mut fates = if self.is(Defect::EveryTenthIsLost) {
+            // Reported as stored, all of them.
+            let kept = batch.iter().enumerate().filter(|(place, _)| place % 10 != 9).map(|(_, one)| one.clone());
+            self.inner.publish(topic, kept.collect()).await;
+            batch.iter().map(|_| Fate::Stored(None)).collect()
+        } else {
+            self.inner.publish(topic, batch).await
+        };
         match self.defect {
             Defect::BatchesAreReversed => fates.reverse(),
             Defect::FatesAreShifted if fates.len() > 1 => fates.rotate_left(1),
@@ -156,6 +195,11 @@ impl Broker for Broken {
                 let refusal = Refusal::Broker { id: "all".to_owned(), reason: "one is bad".to_owned() };
                 fates.iter_mut().for_each(|fate| *fate = Fate::Refused(refusal.clone()));
             }
+            Defect::UnknownIsReportedAsStored => fates.iter_mut().for_each(|fate| {
+                if matches!(fate, Fate::Unknown(_)) {
+                    *fate = Fate::Stored(None);
+                }
+            }),
             Defect::FrozenCallsHang if fates.iter().any(|fate| matches!(fate, Fate::Unknown(_))) => {
                 std::future::pending::<()>().await;
             }
@@ -168,15 +212,24 @@ impl Broker for Broken {
             let plan = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
             self.inner.ensure(&plan, false).await?;
         }
-        let inner = self.inner.subscribe(&self.binding(binding)).await?;
-        Ok(Box::new(BrokenConsumer { inner, defect: self.defect, never_read: Returns::default() }))
+        let mut binding = self.binding(binding);
+        if self.is(Defect::EachMemberIsAGroup) {
+            binding.group = Group::new(&format!("g-{}", uuid::Uuid::now_v7().simple())).unwrap();
+            let plan = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
+            self.inner.ensure(&plan, false).await?;
+        }
+        let inner = self.inner.subscribe(&binding).await?;
+        Ok(Box::new(BrokenConsumer { inner, defect: self.defect, never_read: Returns::default(), lost: false }))
     }
     async fn health(&self) -> Result<(), BrokerError> {
-        self.inner.health().await
+        if self.is(Defect::HealthLies) { Ok(()) } else { self.inner.health().await }
     }
     async fn close(&self, within: Duration) {
         if !self.is(Defect::ClosedGoesOn) {
             self.inner.close(within).await;
+        }
+        if self.is(Defect::CloseEndsTheServer) {
+            self.inner.faults().kill();
         }
     }
 }
@@ -185,6 +238,7 @@ struct BrokenConsumer {
     inner: Box<dyn BrokerConsumer>,
     defect: Defect,
     never_read: Returns,
+    lost: bool,
 }
 
 impl BrokenConsumer {
@@ -203,6 +257,12 @@ impl BrokenConsumer {
                 self.inner.settle(marks).await;
                 return good;
             }
+            Defect::StructuredIsMalformed => deliveries.iter_mut().for_each(|delivery| {
+                if delivery.raw.headers.iter().any(|(_, value)| value.starts_with(b"application/cloudevents")) {
+                    delivery.message = Err(Malformed::Json { reason: "it is not read".to_owned() });
+                }
+            }),
+            Defect::FirstDeliveriesCount => deliveries.iter_mut().for_each(|d| d.attempts = Attempts::Exact(1)),
             Defect::RawBytesAreLost => deliveries.iter_mut().for_each(|delivery| delivery.raw.body = Bytes::new()),
             Defect::ADroppedNextLoses => {
                 // The messages are taken, but not handed out yet: if the call is dropped now, they stay out.
@@ -228,16 +288,22 @@ impl BrokenConsumer {
 #[async_trait]
 impl BrokerConsumer for BrokenConsumer {
     async fn next(&mut self, room: &Room) -> Result<Signal, BrokerError> {
-        let room = if self.defect == Defect::RoomIsIgnored { Room::of(1000) } else { room.clone() };
+        let room = if is(self.defect, Defect::RoomIsIgnored) { Room::of(1000) } else { room.clone() };
         loop {
-            match self.inner.next(&room).await? {
+            let signal = self.inner.next(&room).await;
+            self.lost = self.lost || signal.is_err();
+            if self.lost && is(self.defect, Defect::NeverReconnects) {
+                let source = "the connection is still lost".into();
+                return Err(BrokerError::Unavailable { operation: "next", source });
+            }
+            match signal? {
                 Signal::Deliveries(deliveries) => {
                     let deliveries = self.broken(deliveries).await;
                     if !deliveries.is_empty() {
                         return Ok(Signal::Deliveries(deliveries));
                     }
                 }
-                Signal::Idle if self.defect == Defect::NeverIdle => {}
+                Signal::Idle if is(self.defect, Defect::NeverIdle) => {}
                 signal => return Ok(signal),
             }
         }
@@ -247,6 +313,7 @@ impl BrokerConsumer for BrokenConsumer {
             (Defect::AcknowledgementsAreLost, Settle::Ack) | (Defect::RejectsComeAgain, Settle::Reject(_)) => {
                 Settle::Release
             }
+            (Defect::ReleasesLose, Settle::Release) => Settle::Ack,
             (_, settle) => settle,
         };
         let marks = marks.into_iter().map(|(ticket, settle)| (ticket, broken(settle))).collect();
@@ -274,6 +341,7 @@ impl BrokerConsumer for BrokenConsumer {
     async fn drain(self: Box<Self>, within: Duration) -> Drained {
         match self.defect {
             Defect::DrainsKeep => Drained::default(),
+            Defect::DrainsHang => std::future::pending().await,
             _ => self.inner.drain(within).await,
         }
     }
