@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bank", &["recount"]),
-    ("shop", &["recount"]),
+    ("shop", &["recount", "recount-messaging"]),
     ("bench", &["bench-protocol", "recount"]),
     ("bench-protocol", &[]),
     ("recount-servers", &[]),
