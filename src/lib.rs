@@ -100,6 +100,7 @@
 //! | `sqlite` | [`sqlite`], `sqlite://FILE` | yes |
 //! | `postgres` | `recount::postgres`, `postgres://HOST/DATABASE` | no |
 //! | `postgres-tls` | the same, encrypted | no |
+//! | `nats` | `recount::nats`: messages over NATS JetStream | no |
 //! | `catalogue` | `recount::catalogue`: an application's events and commands as JSON Schema files and a page | no |
 //! | `metrics` | metrics through the `metrics` facade | no |
 //! | `telemetry` | `recount::telemetry`: metrics for Prometheus, and health endpoints | no |
@@ -114,6 +115,8 @@ pub mod prelude;
 pub use address::{Address, AddressError};
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 pub use connect::{ConnectError, connect};
+#[cfg(feature = "nats")]
+pub use recount_broker_nats as nats;
 #[cfg(feature = "catalogue")]
 pub use recount_catalogue as catalogue;
 #[doc(hidden)]

@@ -23,7 +23,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs every test suite, beside a Postgres of its own unless RECOUNT_TEST_POSTGRES names one.
+    /// Runs every test suite, beside a Postgres and a NATS server of its own unless RECOUNT_TEST_POSTGRES and RECOUNT_TEST_NATS name some.
     Test {
         /// Only the tests that run on the newest version of Postgres.
         #[arg(long)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use recount_servers::{Postgres, Programs};
+use recount_servers::{Nats, NatsSettings, Postgres, Programs};
 
 use crate::{mutants, run};
 
@@ -40,7 +40,8 @@ pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
         return newest(&place, None);
     }
     let everything = options.is_empty();
-    let environment = place.postgres(&[])?;
+    let mut environment = place.postgres(&[])?;
+    environment.extend(place.nats()?);
     let major = place.major()?;
     let options: Vec<&str> =
         if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
@@ -111,6 +112,7 @@ fn has_nextest() -> bool {
 pub(crate) struct Place {
     directory: PathBuf,
     servers: Arc<Mutex<Vec<Postgres>>>,
+    brokers: Arc<Mutex<Vec<Nats>>>,
 }
 
 impl Place {
@@ -118,14 +120,16 @@ impl Place {
         let directory = std::env::temp_dir().join(format!("recount-test-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
         let servers: Arc<Mutex<Vec<Postgres>>> = Arc::default();
-        let (on_signal, to_remove) = (Arc::clone(&servers), directory.clone());
+        let brokers: Arc<Mutex<Vec<Nats>>> = Arc::default();
+        let (on_signal, to_end, to_remove) = (Arc::clone(&servers), Arc::clone(&brokers), directory.clone());
         ctrlc::set_handler(move || {
             run::end_children();
             clear(&on_signal);
+            clear(&to_end);
             remove(&to_remove);
             std::process::exit(130);
         })?;
-        Ok(Self { directory, servers })
+        Ok(Self { directory, servers, brokers })
     }
 
     /// Starts a server with these settings, unless the environment names one. Returns the variables for tests and programs.
@@ -138,6 +142,19 @@ impl Place {
             .with_context(|| format!("no Postgres: install one, or set {VARIABLE} to the URL of a server for tests"))?;
         environment.push((recount_servers::PROGRAMS, server.programs().directory.display().to_string()));
         environment.extend(self.keep(server));
+        Ok(environment)
+    }
+
+    /// Starts a NATS server, unless the environment names one. Returns the variables for tests and programs.
+    fn nats(&self) -> Result<Environment> {
+        if std::env::var(recount_servers::NATS).is_ok_and(|url| !url.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let server = Nats::start_in(&self.directory, NatsSettings::default())
+            .with_context(|| format!("no NATS: set {} to the URL of a server for tests", recount_servers::NATS))?;
+        println!("NATS for the tests: {}", server.url());
+        let environment = vec![(recount_servers::NATS, server.url())];
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner).push(server);
         Ok(environment)
     }
 
@@ -157,6 +174,7 @@ impl Place {
 
     fn clear(&self) {
         clear(&self.servers);
+        clear(&self.brokers);
     }
 }
 
@@ -167,7 +185,7 @@ impl Drop for Place {
     }
 }
 
-fn clear(servers: &Mutex<Vec<Postgres>>) {
+fn clear<S>(servers: &Mutex<Vec<S>>) {
     servers.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 

