@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use recount::nats::NatsBroker;
 use recount::redacted;
 use recount_messaging::{Broker, BrokerError, InProcess, Plan};
 
@@ -30,6 +31,7 @@ async fn connected(url: &str) -> Result<Arc<dyn Broker>> {
     let context = || format!("can't connect to the broker {}", redacted(url));
     Ok(match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("inprocess") => Arc::new(InProcess::new()),
+        Some("nats" | "tls") => Arc::new(NatsBroker::connect(url).await.with_context(context)?),
         _ => bail!("{} is no broker: write nats://HOST, amqp://HOST/VHOST, or {IN_PROCESS}", context()),
     })
 }
