@@ -100,7 +100,9 @@
 //! | `sqlite` | [`sqlite`], `sqlite://FILE` | yes |
 //! | `postgres` | `recount::postgres`, `postgres://HOST/DATABASE` | no |
 //! | `postgres-tls` | the same, encrypted | no |
+//! | `messaging` | `recount::messaging`: messages between services, `recount::broker::connect`, a broker in this process | no |
 //! | `nats` | `recount::nats`: messages over NATS JetStream | no |
+//! | `rabbitmq` | `recount::rabbitmq`: messages over RabbitMQ | no |
 //! | `catalogue` | `recount::catalogue`: an application's events and commands as JSON Schema files and a page | no |
 //! | `metrics` | metrics through the `metrics` facade | no |
 //! | `telemetry` | `recount::telemetry`: metrics for Prometheus, and health endpoints | no |
@@ -108,6 +110,8 @@
 //! | `chrono`, `time`, `rust_decimal` | [`Shape`] of these crates' types | no |
 
 mod address;
+#[cfg(feature = "messaging")]
+pub mod broker;
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 mod connect;
 pub mod prelude;
@@ -117,11 +121,15 @@ pub use address::{Address, AddressError};
 pub use connect::{ConnectError, connect};
 #[cfg(feature = "nats")]
 pub use recount_broker_nats as nats;
+#[cfg(feature = "rabbitmq")]
+pub use recount_broker_rabbitmq as rabbitmq;
 #[cfg(feature = "catalogue")]
 pub use recount_catalogue as catalogue;
 #[doc(hidden)]
 pub use recount_core::__private;
 pub use recount_core::*;
+#[cfg(feature = "messaging")]
+pub use recount_messaging as messaging;
 #[cfg(feature = "memory")]
 pub use recount_store_memory as memory;
 #[cfg(feature = "postgres")]

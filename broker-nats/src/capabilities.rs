@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use recount_messaging::{
-    AckSupport, AttemptCount, BatchLimits, Binding, Capabilities, Charset, DeadLetters, Dedupe, EnvelopeMode, Extend,
-    HeaderLimits, KeyLimits, Lease, LimitSource, MessageLimit, NativeRetry, Order, OrderSupport, Parallelism, Release,
-    Replay, RequestReply,
+    AckSupport, AttemptCount, BatchLimits, Binding, BrokerDeadLetters, Capabilities, Charset, Dedupe, EnvelopeMode,
+    Extend, HeaderLimits, KeyLimits, Lease, LimitSource, MessageLimit, NativeRetry, Order, OrderSupport, Parallelism,
+    Release, Replay, RequestReply,
 };
 
 use crate::connection::Connection;
@@ -31,7 +31,7 @@ pub(crate) fn capabilities(connection: &Connection, binding: &Binding) -> Capabi
     this.retry = Some(NativeRetry { min: Duration::ZERO, max: MAX_DELAY, keeps_order: ordered, uses_window: ordered });
     this.release = if ordered { Release::Front { counts: true } } else { Release::Anywhere { counts: true } };
     this.attempts = AttemptCount::Exact;
-    this.dead_letters = DeadLetters::None;
+    this.dead_letters = BrokerDeadLetters::None;
     this.attempt_limit = None;
     this.dedupe = Dedupe::Window(connection.options.duplicate_window);
     this.batch = BatchLimits { max_count: usize::MAX, max_bytes: usize::MAX, one_key: false, keeps_prefix: true };

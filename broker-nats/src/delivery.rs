@@ -6,12 +6,12 @@ use async_nats::Message as Native;
 use bytes::Bytes;
 use recount_messaging::envelope::{HeaderForm, from_headers};
 use recount_messaging::{
-    Address, Attempts, BrokerPosition, Delivery, Malformed, Message, RawMessage, Returns, Ticket, TicketParts,
+    Attempts, BrokerPosition, Delivery, Malformed, Message, RawMessage, Returns, Ticket, TicketParts,
 };
 use tokio::time::Instant;
 
 use crate::ack::AckSubject;
-use crate::publish::{REPLY_TO, is_reserved};
+use crate::publish::is_reserved;
 
 /// A message that came, and is not handed out yet.
 #[derive(Debug)]
@@ -48,9 +48,6 @@ impl Arrival {
         delivery.lease_until = Some(self.at + lease);
         delivery.position = Some(BrokerPosition(self.sequence, 0));
         delivery.published_at = ack.and_then(|ack| ack.stored);
-        let reply_to = delivery.raw.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(REPLY_TO));
-        delivery.reply_to =
-            reply_to.and_then(|(_, value)| std::str::from_utf8(value).ok()).map(|text| Address(text.into()));
         delivery
     }
 }

@@ -20,8 +20,6 @@ use crate::names;
 const OPERATION: &str = "publishing";
 /// How many messages wait for their confirmation at once.
 const PARALLEL: usize = 1024;
-/// The header with the address for a reply.
-pub(crate) const REPLY_TO: &str = "reply-to";
 /// The start of the names of the server's own headers, which cause effects such as deleting.
 pub(crate) const SERVERS: &str = "nats-";
 /// The header by which the server recognises a message that is published again.
@@ -139,18 +137,15 @@ fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<Heade
     let id = || message.id.to_string();
     let invalid = |reason: String| Refusal::Invalid { id: id(), reason };
     if let Some(name) = message.metadata.headers.keys().find(|name| is_reserved(name)) {
-        return Err(invalid(format!("the header name {name:?} is reserved for NATS and for replies")));
+        return Err(invalid(format!("the header name {name:?} is reserved for NATS")));
     }
     let mut headers = to_headers(message, HeaderForm::NATS).map_err(invalid)?;
-    headers.push((NATIVE_TYPE.to_owned(), message.content_type.to_string()));
-    headers.extend(outgoing.reply_to.iter().map(|address| (REPLY_TO.to_owned(), address.0.to_string())));
-    for (name, value) in headers.iter().rev().take(2) {
-        let clean = !value.is_empty() && value.trim() == value && value.bytes().all(|b| (b' '..=b'~').contains(&b));
-        if (name == NATIVE_TYPE || name == REPLY_TO) && !clean {
-            let value: String = value.chars().take(64).collect();
-            return Err(invalid(format!("the value {value:?} of {name} is not printable ASCII")));
-        }
+    let media = &*message.content_type;
+    if media.is_empty() || media.trim() != media || !media.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        let media: String = media.chars().take(64).collect();
+        return Err(invalid(format!("the content type {media:?} is not printable ASCII")));
     }
+    headers.push((NATIVE_TYPE.to_owned(), media.to_owned()));
     if headers.len() > MAX_HEADERS {
         let reason = format!("are {}, the limit is {MAX_HEADERS}", headers.len());
         return Err(Refusal::Headers { id: id(), reason });
@@ -182,6 +177,5 @@ fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<Heade
 
 /// Whether a header is not the application's.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    let starts = name.get(..SERVERS.len()).is_some_and(|start| start.eq_ignore_ascii_case(SERVERS));
-    starts || name.eq_ignore_ascii_case(REPLY_TO)
+    name.get(..SERVERS.len()).is_some_and(|start| start.eq_ignore_ascii_case(SERVERS))
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use recount_servers::{Nats, NatsSettings, Postgres, Programs};
+use recount_servers::{Nats, NatsSettings, Postgres, Programs, RabbitMq};
 
 use crate::{mutants, run};
 
@@ -41,7 +41,11 @@ pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
     }
     let everything = options.is_empty();
     let mut environment = place.postgres(&[])?;
-    environment.extend(place.nats()?);
+    if everything {
+        // Alone, a test program starts the broker that it needs.
+        environment.extend(place.nats()?);
+        environment.extend(place.rabbitmq()?);
+    }
     let major = place.major()?;
     let options: Vec<&str> =
         if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
@@ -111,25 +115,30 @@ fn has_nextest() -> bool {
 /// A directory for servers. It is removed with this value, or when this program is told to end.
 pub(crate) struct Place {
     directory: PathBuf,
-    servers: Arc<Mutex<Vec<Postgres>>>,
-    brokers: Arc<Mutex<Vec<Nats>>>,
+    servers: Arc<Mutex<Servers>>,
+}
+
+/// The servers that run.
+#[derive(Default)]
+struct Servers {
+    postgres: Vec<Postgres>,
+    nats: Vec<Nats>,
+    rabbits: Vec<RabbitMq>,
 }
 
 impl Place {
     pub(crate) fn new() -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("recount-test-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
-        let servers: Arc<Mutex<Vec<Postgres>>> = Arc::default();
-        let brokers: Arc<Mutex<Vec<Nats>>> = Arc::default();
-        let (on_signal, to_end, to_remove) = (Arc::clone(&servers), Arc::clone(&brokers), directory.clone());
+        let servers: Arc<Mutex<Servers>> = Arc::default();
+        let (on_signal, to_remove) = (Arc::clone(&servers), directory.clone());
         ctrlc::set_handler(move || {
             run::end_children();
             clear(&on_signal);
-            clear(&to_end);
             remove(&to_remove);
             std::process::exit(130);
         })?;
-        Ok(Self { directory, servers, brokers })
+        Ok(Self { directory, servers })
     }
 
     /// Starts a server with these settings, unless the environment names one. Returns the variables for tests and programs.
@@ -154,27 +163,42 @@ impl Place {
             .with_context(|| format!("no NATS: set {} to the URL of a server for tests", recount_servers::NATS))?;
         println!("NATS for the tests: {}", server.url());
         let environment = vec![(recount_servers::NATS, server.url())];
-        self.brokers.lock().unwrap_or_else(PoisonError::into_inner).push(server);
+        self.servers().nats.push(server);
+        Ok(environment)
+    }
+
+    /// Starts a RabbitMQ server, unless the environment names one. Returns the variables for tests and programs.
+    fn rabbitmq(&self) -> Result<Environment> {
+        if std::env::var(recount_servers::AMQP).is_ok_and(|url| !url.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let server = RabbitMq::start_in(&self.directory)
+            .with_context(|| format!("no RabbitMQ: set {} to the URL of a server for tests", recount_servers::AMQP))?;
+        println!("RabbitMQ for the tests: 127.0.0.1:{}", server.port());
+        let environment = vec![(recount_servers::AMQP, server.url())];
+        self.servers().rabbits.push(server);
         Ok(environment)
     }
 
     /// The version of the server that was started, if one was.
     fn major(&self) -> Result<Option<u32>> {
-        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        servers.first().map(|server| server.programs().major()).transpose()
+        self.servers().postgres.first().map(|server| server.programs().major()).transpose()
     }
 
     /// Keeps the server, and returns the variables for the environment of the tests.
     fn keep(&self, server: Postgres) -> Environment {
         println!("Postgres for the tests: {}", server.url());
         let environment = vec![(VARIABLE, server.url()), (DISPOSABLE, "1".to_owned())];
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).push(server);
+        self.servers().postgres.push(server);
         environment
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn clear(&self) {
         clear(&self.servers);
-        clear(&self.brokers);
     }
 }
 
@@ -185,8 +209,8 @@ impl Drop for Place {
     }
 }
 
-fn clear<S>(servers: &Mutex<Vec<S>>) {
-    servers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+fn clear(servers: &Mutex<Servers>) {
+    *servers.lock().unwrap_or_else(PoisonError::into_inner) = Servers::default();
 }
 
 /// Removes the directory. A server that is still running ends with it: from time to time it looks for its lock file.

@@ -1,7 +1,7 @@
 //! Real servers for the tests: found or installed, started on free ports in temporary directories, gone afterwards.
 //!
 //! A [`Postgres`] is one private server. Tests of restarts and of broken disks start their own; all others share one
-//! that `cargo xtask test` starts. [`Programs`] are the programs of one version. A [`Nats`] is one private NATS server.
+//! that `cargo xtask test` starts. [`Programs`] are the programs of one version. [`Nats`] and [`RabbitMq`] are private servers of messages.
 //!
 //! # The environment
 //!
@@ -11,12 +11,14 @@
 mod nats;
 mod postgres;
 mod programs;
+mod rabbitmq;
 mod run;
 mod wheel;
 
 pub use nats::{Nats, NatsSettings};
 pub use postgres::Postgres;
 pub use programs::Programs;
+pub use rabbitmq::RabbitMq;
 pub use wheel::{build_directory, python_package};
 
 /// The directory for the directories of servers.
@@ -25,3 +27,5 @@ pub const PLACE: &str = "RECOUNT_TEST_PLACE";
 pub const PROGRAMS: &str = "RECOUNT_TEST_POSTGRES_PROGRAMS";
 /// The URL of a NATS server with JetStream that is used in place of a private one.
 pub const NATS: &str = "RECOUNT_TEST_NATS";
+/// The URL of a RabbitMQ that tests may share.
+pub const AMQP: &str = "RECOUNT_TEST_AMQP";

@@ -1,0 +1,250 @@
+//! One private RabbitMQ, which ends with the value that stands for it.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::run;
+
+/// How long starting may take, with the recovery from a crash. It takes 10 seconds on an idle machine.
+const START: Duration = Duration::from_secs(120);
+/// The plugins: none.
+const PLUGINS: &str = "[].\n";
+/// The start of every AMQP 0.9.1 connection.
+const GREETING: &[u8] = b"AMQP\0\0\x09\x01";
+
+/// A private server of one node, with users, ports and data of its own. Its user is `guest` with password `guest`.
+#[derive(Debug)]
+pub struct RabbitMq {
+    directory: PathBuf,
+    /// The directory of the server's scripts.
+    scripts: PathBuf,
+    port: u16,
+    /// The port of the name service of Erlang, and that of the connections between nodes.
+    internal: (u16, u16),
+    starts: u32,
+    names: Option<Child>,
+    server: Option<Child>,
+}
+
+impl RabbitMq {
+    /// Starts a server in a directory of its own.
+    pub fn start() -> Result<Self> {
+        let place = std::env::var_os(crate::PLACE).map_or_else(std::env::temp_dir, PathBuf::from);
+        Self::start_in(&place)
+    }
+
+    /// Starts a server in a new directory of this one.
+    pub fn start_in(place: &Path) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let scripts = installed().map_or_else(install, Ok)?;
+        let directory = place.join(format!("recount-rabbitmq-{}-{number}", std::process::id()));
+        fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
+        let mut this = Self { directory, scripts, port: 0, internal: (0, 0), starts: 0, names: None, server: None };
+        fs::write(this.directory.join("plugins"), PLUGINS)?;
+        // Between looking for free ports and using them others may take them.
+        for _ in 0..3 {
+            let [port, names, nodes] = free_ports()?;
+            (this.port, this.internal) = (port, (names, nodes));
+            if this.launch()? {
+                return Ok(this);
+            }
+        }
+        bail!("rabbitmq did not start: {}", this.log())
+    }
+
+    /// Where the server is: a URL for a user that may do everything.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends the server's process with SIGKILL.
+    pub fn kill(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        let _ = server.kill();
+        let _ = server.wait();
+    }
+
+    /// Stops the server's process with SIGSTOP: connections stay, and nothing is answered.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Continues a [frozen](Self::freeze) server.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Kills the server if it runs, and starts it again on the same data and port.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill();
+        let started = Instant::now();
+        while !self.launch()? {
+            ensure!(started.elapsed() < START, "rabbitmq did not start again: {}", self.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// Runs `rabbitmqctl` against the server.
+    pub fn control(&self, arguments: &[&str]) -> Result<String> {
+        run::output(self.command("rabbitmqctl").args(["--quiet", "--node", &self.node()]).args(arguments))
+    }
+
+    /// The server's output since it was last started.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.join(format!("log-{}", self.starts))
+    }
+
+    fn node(&self) -> String {
+        format!("recount-{}@localhost", self.port)
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(server) = &self.server {
+            run::succeeds("kill", &[signal, &server.id().to_string()]);
+        }
+    }
+
+    /// A script of the server, with the environment that makes the server a private one.
+    fn command(&self, script: &str) -> Command {
+        let (names, nodes) = self.internal;
+        let mut command = Command::new(self.scripts.join(script));
+        command
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            // The home holds the cookie.
+            .env("HOME", &self.directory)
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_CONFIG_FILE", self.directory.join("none"))
+            .env("RABBITMQ_NODENAME", self.node())
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.port.to_string())
+            .env("RABBITMQ_DIST_PORT", nodes.to_string())
+            .env("ERL_EPMD_PORT", names.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_MNESIA_BASE", self.directory.join("data"))
+            .env("RABBITMQ_LOG_BASE", self.directory.join("logs"))
+            .env("RABBITMQ_LOGS", "-")
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.directory.join("plugins"))
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none")
+            // The script then becomes the server's process, so that its id is known.
+            .env("RUNNING_UNDER_SYSTEMD", "true");
+        command
+    }
+
+    /// Starts the server process and waits until it speaks AMQP; false if it ended again.
+    fn launch(&mut self) -> Result<bool> {
+        self.starts += 1;
+        self.name_service()?;
+        let log = File::create(self.log_file())?;
+        let mut command = self.command("rabbitmq-server");
+        self.server = Some(command.stdout(log.try_clone()?).stderr(log).spawn().context("starting rabbitmq")?);
+        let started = Instant::now();
+        while !self.greets() {
+            if self.server.as_mut().map(Child::try_wait).transpose()?.is_none_or(|ended| ended.is_some()) {
+                return Ok(false);
+            }
+            ensure!(started.elapsed() < START, "rabbitmq does not get ready: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(true)
+    }
+
+    /// Starts the name service, if it does not run. Otherwise the server would start one that outlives it.
+    fn name_service(&mut self) -> Result<()> {
+        if self.names.as_mut().is_some_and(|names| matches!(names.try_wait(), Ok(None))) {
+            return Ok(());
+        }
+        let mut command = Command::new("epmd");
+        command.args(["-address", "127.0.0.1", "-port", &self.internal.0.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.names = Some(command.spawn().context("starting epmd, the name service of Erlang")?);
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.internal.0)).is_err() {
+            ensure!(started.elapsed() < Duration::from_secs(20), "epmd does not listen on port {}", self.internal.0);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Whether the server answers the greeting of AMQP with a frame of a method.
+    fn greets(&self) -> bool {
+        let greet = || -> std::io::Result<u8> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.write_all(GREETING)?;
+            let mut first = [0];
+            stream.read_exact(&mut first)?;
+            Ok(first[0])
+        };
+        greet().is_ok_and(|first| first == 1)
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+        self.kill();
+        if let Some(mut names) = self.names.take() {
+            let _ = names.kill();
+            let _ = names.wait();
+        }
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("{} could not be removed: {error}", self.directory.display());
+        }
+    }
+}
+
+/// Ports that were free just now.
+fn free_ports() -> Result<[u16; 3]> {
+    let listeners =
+        [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    let mut ports = [0; 3];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// The scripts of the package, of its newest version: those on the PATH switch the user.
+fn installed() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/rabbitmq/lib").ok()?.flatten().map(|version| version.path().join("sbin"));
+    versions.filter(|scripts| scripts.join("rabbitmq-server").is_file()).max()
+}
+
+/// Installs the package. Its service is not started: a service of the machine is none of the tests' business.
+fn install() -> Result<PathBuf> {
+    let cure = "install the Debian package rabbitmq-server, or set RECOUNT_TEST_AMQP to the URL of a server for tests";
+    ensure!(run::id(&["-u"])? == 0 && run::succeeds("apt-get", &["--version"]), "no RabbitMQ: {cure}");
+    println!("installing RabbitMQ by apt-get");
+    run::succeeds("apt-get", &["update"]);
+    let mut command = Command::new("apt-get");
+    command.env("RUNLEVEL", "1").env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["install", "-y", "--no-install-recommends", "rabbitmq-server"]);
+    run::output(command.stdin(Stdio::null())).context(cure)?;
+    installed().context("the package rabbitmq-server has no scripts in /usr/lib/rabbitmq/lib")
+}
