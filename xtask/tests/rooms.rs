@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bank", &["recount"]),
-    ("shop", &["recount", "recount-messaging"]),
+    ("shop", &["recount"]),
     ("bench", &["bench-protocol", "recount"]),
     ("bench-protocol", &[]),
     ("recount-servers", &[]),

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Place, sample};
-use recount_servers::Nats;
+use recount_servers::{Nats, RabbitMq};
 use serde_json::Value;
 
 const ORDERS: u64 = 300;
@@ -41,4 +41,10 @@ fn chaos(url: &str) {
 fn six_services_that_are_killed_over_nats_lose_no_order_and_do_nothing_twice() {
     let nats = Nats::start().unwrap();
     chaos(&nats.url());
+}
+
+#[test]
+fn six_services_that_are_killed_over_rabbitmq_lose_no_order_and_do_nothing_twice() {
+    let rabbit = RabbitMq::start().unwrap();
+    chaos(&rabbit.url());
 }

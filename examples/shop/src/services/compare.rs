@@ -18,6 +18,8 @@ use crate::rule::{ON_THE_SHELF, card_is_declined, payment_method};
 use crate::stop::Stop;
 use crate::values::{CustomerId, PaymentMethod};
 
+/// The time between two orders. It is the same for both ways, so that the services have the same load.
+const EVERY: Duration = Duration::from_millis(50);
 /// How many orders are placed before the measured ones.
 const WARM_UP: usize = 20;
 
@@ -65,7 +67,7 @@ pub async fn run(settings: &Settings, orders: &Orders, count: usize, json: bool,
         println!("{}", serde_json::to_string(&comparison)?);
     } else {
         let Comparison { events, request_reply, .. } = &comparison;
-        println!("{count} orders, one after the other; an answer after (median, 99th percentile)");
+        println!("{count} orders each, one every {EVERY:?}; an answer after (median, 99th percentile)");
         println!("  by events    {:>8.2} ms {:>8.2} ms", events.p50_ms, events.p99_ms);
         println!("  by requests  {:>8.2} ms {:>8.2} ms", request_reply.p50_ms, request_reply.p99_ms);
         println!(
@@ -97,9 +99,9 @@ async fn measure(settings: &Settings, fulfilling: Fulfilling, source: &str, rows
         let clerk = Clerk::new(crew.entry());
         clerk.wait_until_up().await;
         let (warm_up, measured) = rows.split_at(WARM_UP.min(rows.len()));
-        feed(&clerk, source, warm_up, &Pace::Single, &Tally::default()).await?;
+        feed(&clerk, source, warm_up, &pace(warm_up), &Tally::default()).await?;
         let tally = Tally::default();
-        feed(&clerk, source, measured, &Pace::Single, &tally).await?;
+        feed(&clerk, source, measured, &pace(measured), &tally).await?;
         latency(&tally)
     };
     let latency = tokio::select! {
@@ -108,6 +110,10 @@ async fn measure(settings: &Settings, fulfilling: Fulfilling, source: &str, rows
     };
     crew.stop().await?;
     latency
+}
+
+fn pace(rows: &[Row]) -> Pace {
+    Pace::Over(EVERY * u32::try_from(rows.len()).unwrap_or(u32::MAX))
 }
 
 fn latency(tally: &Tally) -> Result<Latency> {

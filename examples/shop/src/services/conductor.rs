@@ -61,7 +61,7 @@ pub struct ServicesOptions {
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
-    /// Place so many orders by events and so many by requests, one after the other, and compare the times of the answers
+    /// Place so many orders by events and so many by requests, at the same rate, and compare the times of the answers
     #[arg(long, value_name = "N", conflicts_with_all = ["chaos", "check", "orders_limit"])]
     compare: Option<usize>,
     /// Send traces to this OTLP endpoint, such as http://localhost:4318
@@ -169,7 +169,7 @@ impl Session<'_> {
         let play = async {
             clerk.wait_until_up().await;
             let source = &self.orders.source;
-            let pace = chaos.map_or(Pace::Outcomes(known), Pace::Over);
+            let pace = chaos.map_or(Pace::Outcomes(known.clone()), Pace::Over);
             let feeding = feed::feed(&clerk, source, self.rows(), &pace, &tally);
             let killing = async {
                 if let (Some(time), Some(seed)) = (chaos, seed) {
@@ -183,7 +183,8 @@ impl Session<'_> {
                 eprintln!("\nall orders are accepted; Ctrl-C ends the services");
                 return std::future::pending().await;
             }
-            self.settle(&accepted).await
+            self.settle(&accepted, known).await;
+            anyhow::Ok(())
         };
         tokio::select! {
             settled = play => settled?,
@@ -204,17 +205,17 @@ impl Session<'_> {
         Ok(placed.map(|event| event.name).collect())
     }
 
-    /// Waits until the books agree, or time is up.
-    async fn settle(&self, accepted: &BTreeSet<String>) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(self.options.patience);
-        while Instant::now() < deadline {
+    /// Waits until the books agree, or time is up. `known` is the number of orders with an outcome.
+    async fn settle(&self, accepted: &BTreeSet<String>, mut known: watch::Receiver<u64>) {
+        let agree = async {
+            // To read all books is much work: it waits until they can agree.
+            let _ = known.wait_for(|known| *known >= accepted.len() as u64).await;
             // A store that is being opened by its service can be busy.
-            if Books::read(&self.settings.stores, accepted).await.is_ok_and(|books| books.books_agree) {
-                break;
+            while !Books::read(&self.settings.stores, accepted).await.is_ok_and(|books| books.books_agree) {
+                tokio::time::sleep(LOOK).await;
             }
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(self.options.patience), agree).await;
     }
 
     /// Compares the books of the services, which have ended.

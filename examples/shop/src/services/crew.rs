@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use recount_messaging::Broker;
+use recount::messaging::Broker;
 use tokio::process::Command;
 use tokio::sync::watch;
 
@@ -140,6 +140,10 @@ fn launch(program: PathBuf, settings: Settings) -> Box<Launch> {
         let mut command = Command::new(&program);
         command.args(["service", part.name(), "--conducted", "--name", settings.names.shop()]);
         command.env("SHOP_BROKER", &settings.broker).env("SHOP_STORE", settings.stores.of(part));
+        if std::env::var_os("RUST_LOG").is_none() {
+            // A service that was killed is followed by warnings of those that reach it. They would hide the view.
+            command.env("RUST_LOG", "error");
+        }
         if let Some(otlp) = &settings.otlp {
             command.args(["--otlp", otlp]);
         }

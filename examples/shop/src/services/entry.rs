@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use recount::messaging::ServiceGateway;
 use recount::{Command, DispatchError, IdempotencyKey, KeyOutcome, Recount};
-use recount_messaging::ServiceGateway;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

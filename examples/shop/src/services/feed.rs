@@ -20,8 +20,8 @@ use crate::order::PlaceOrder;
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How many orders are submitted at once.
 const AT_ONCE: usize = 64;
-/// The same while services are killed: orders wait then for the order service.
-const AT_ONCE_IN_CHAOS: usize = 4096;
+/// The same if their times are fixed: while the order service is down, orders wait for it.
+const AT_ONCE_OVER_TIME: usize = 4096;
 /// How many orders may be accepted ahead of those with a known outcome.
 const AHEAD: u64 = 1_000;
 /// The pause before an order is submitted again.
@@ -34,8 +34,6 @@ pub enum Pace {
     Outcomes(watch::Receiver<u64>),
     /// Evenly over a time.
     Over(Duration),
-    /// One after the other.
-    Single,
 }
 
 /// The answers so far.
@@ -107,8 +105,7 @@ pub async fn feed(clerk: &Clerk, source: &str, rows: &[Row], pace: &Pace, tally:
     let start = TokioInstant::now();
     let at_once = match pace {
         Pace::Outcomes(_) => AT_ONCE,
-        Pace::Over(_) => AT_ONCE_IN_CHAOS,
-        Pace::Single => 1,
+        Pace::Over(_) => AT_ONCE_OVER_TIME,
     };
     let count = u32::try_from(rows.len())?.max(1);
     let due = |index: usize, time: Duration| start + time * u32::try_from(index).unwrap_or(count) / count;
@@ -119,7 +116,6 @@ pub async fn feed(clerk: &Clerk, source: &str, rows: &[Row], pace: &Pace, tally:
                 let submitted = index as u64;
                 let _ = known.clone().wait_for(|known| known + AHEAD > submitted).await;
             }
-            Pace::Single => {}
         }
         row
     });

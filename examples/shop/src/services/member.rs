@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use recount::messaging::{Broker, Service};
 use recount::{Address, Consumers, Recount, Status};
-use recount_messaging::{Broker, Service};
 use tempfile::TempDir;
 
 use super::broker::declare;

@@ -1,8 +1,8 @@
 //! The services: what each publishes, takes and runs. The domain code is that of the shop in one program.
 
 use anyhow::Result;
+use recount::messaging::{GatewayBuilder, Incoming, MessageHandler, Publication, Service, ServiceGateway, Subscriber};
 use recount::{BoxError, Commands, RecountBuilder, StartAt};
-use recount_messaging::{GatewayBuilder, Incoming, MessageHandler, Publication, Service, ServiceGateway, Subscriber};
 
 use super::topology::{CUSTOMERS, NOTIFICATIONS, Names, ORDERS, PAYMENTS, Part, STOCK};
 use crate::analytics::Sales;

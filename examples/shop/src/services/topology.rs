@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use recount::NameError;
-use recount_messaging::{Binding, Group, Order, Plan, Topic};
+use recount::messaging::{Binding, Group, Order, Plan, Topic};
 
 /// How long a message of a service that was killed is out before the broker gives it to the service again.
 const LEASE: Duration = Duration::from_secs(5);
