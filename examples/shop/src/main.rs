@@ -99,12 +99,12 @@ async fn main() -> ExitCode {
 }
 
 async fn observed(arguments: Arguments) -> Result<ExitCode> {
-    let (metrics, otlp) = match &arguments.task {
-        Some(Task::Service(options)) => (&options.metrics, &options.otlp),
-        Some(Task::Services(options)) => (&None, &options.otlp),
-        _ => (&arguments.metrics, &arguments.otlp),
+    let (name, metrics, otlp) = match &arguments.task {
+        Some(Task::Service(options)) => (options.full_name(), &options.metrics, &options.otlp),
+        Some(Task::Services(options)) => ("shop".to_owned(), &None, &options.otlp),
+        _ => ("shop".to_owned(), &arguments.metrics, &arguments.otlp),
     };
-    let mut telemetry = Telemetry::start(metrics.as_deref(), otlp.as_deref())?;
+    let mut telemetry = Telemetry::start(&name, metrics.as_deref(), otlp.as_deref())?;
     let outcome = run(arguments, &mut telemetry).await;
     telemetry.stop().await;
     outcome

@@ -4,18 +4,22 @@
 
 mod common;
 
-use common::{Place, sample};
+use common::{Place, Postgres, sample};
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 const ORDERS: u64 = 300;
 
-/// Runs the services in one process, with so many orders of the sample.
+/// Runs the services in one process, with so many orders of the sample, and files as stores.
 fn services(place: &Place, orders: u64, more: &[&str]) -> (Value, bool) {
+    services_with(place, "stores", orders, more)
+}
+
+fn services_with(place: &Place, stores: &str, orders: u64, more: &[&str]) -> (Value, bool) {
     let (limit, sample) = (orders.to_string(), sample());
-    let fixed = ["services", "--broker", "inprocess://", "--stores", "stores", "--orders", &sample];
-    let output = place.run(&[&fixed, &["--orders-limit", &limit, "--check", "--json"], more].concat());
+    let fixed = ["services", "--broker", "inprocess://", "--stores", stores, "--orders", &sample];
+    let output = place.run(&[&fixed[..], &["--orders-limit", &limit, "--check", "--json"], more].concat());
     let verdict = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     (verdict, output.status.success())
 }
@@ -52,6 +56,16 @@ fn six_services_in_one_process_agree_on_the_outcome_of_each_order() {
 }
 
 #[tokio::test]
+async fn six_services_with_a_database_each_agree_too() {
+    let (place, postgres) = (Place::new(), Postgres::create().await);
+    let (verdict, agree) = services_with(&place, &postgres.url, 60, &[]);
+    assert!(agree, "{verdict}");
+    assert_eq!(verdict["orders"], 60, "{verdict}");
+    assert_eq!(place.files(), (vec![], vec![]), "nothing is in files");
+    postgres.drop().await;
+}
+
+#[tokio::test]
 async fn the_check_finds_what_is_lost_doubled_and_changed() {
     let place = Place::new();
     let (verdict, agree) = services(&place, 20, &[]);
@@ -80,7 +94,7 @@ async fn the_check_finds_what_is_lost_doubled_and_changed() {
 fn options_that_make_no_sense_are_refused_with_a_reason() {
     let place = Place::new();
     let refused = |options: &[&str], reason: &str| {
-        let output = place.run(&[&["services"], options].concat());
+        let output = place.run(&[&["services"][..], options].concat());
         let text = common::text(&output.stderr);
         assert!(!output.status.success() && text.contains(reason), "{options:?}: {text}");
         assert!(!text.contains("s3cret"), "{text}");

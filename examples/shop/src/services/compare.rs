@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::clerk::Clerk;
 use super::crew::{Crew, Settings};
-use super::feed::{Pace, Tally, feed};
+use super::feed::{Feed, Pace, Tally};
 use super::parts::Fulfilling;
 use super::stores::Stores;
 use super::topology::Names;
@@ -19,7 +19,9 @@ use crate::stop::Stop;
 use crate::values::{CustomerId, PaymentMethod};
 
 /// The time between two orders. It is the same for both ways, so that the services have the same load.
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(100);
+/// How long an answer is waited for: an order that is submitted again would be measured by the work of two.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// How many orders are placed before the measured ones.
 const WARM_UP: usize = 20;
 
@@ -99,9 +101,10 @@ async fn measure(settings: &Settings, fulfilling: Fulfilling, source: &str, rows
         let clerk = Clerk::new(crew.entry());
         clerk.wait_until_up().await;
         let (warm_up, measured) = rows.split_at(WARM_UP.min(rows.len()));
-        feed(&clerk, source, warm_up, &pace(warm_up), &Tally::default()).await?;
+        let feed = |rows| Feed { clerk: &clerk, source, pace: pace(rows), within: ANSWER_WITHIN };
+        feed(warm_up).run(warm_up, &Tally::default()).await?;
         let tally = Tally::default();
-        feed(&clerk, source, measured, &pace(measured), &tally).await?;
+        feed(measured).run(measured, &tally).await?;
         latency(&tally)
     };
     let latency = tokio::select! {
@@ -120,7 +123,7 @@ fn latency(tally: &Tally) -> Result<Latency> {
     let times = tally.latencies();
     let percentile = |percent: usize| -> Option<&Duration> { times.get((times.len().checked_sub(1)?) * percent / 100) };
     let (Some(p50), Some(p99)) = (percentile(50), percentile(99)) else {
-        anyhow::bail!("no order was accepted at the first try");
+        anyhow::bail!("no order was accepted");
     };
     Ok(Latency { p50_ms: p50.as_secs_f64() * 1000.0, p99_ms: p99.as_secs_f64() * 1000.0 })
 }

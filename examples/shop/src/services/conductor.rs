@@ -16,7 +16,7 @@ use super::broker::IN_PROCESS;
 use super::chaos::{self, Kills};
 use super::clerk::Clerk;
 use super::crew::{Crew, Settings};
-use super::feed::{self, Pace, Submissions, Tally};
+use super::feed::{self, ANSWER_WITHIN, Feed, Pace, Submissions, Tally};
 use super::parts::Fulfilling;
 use super::stores::Stores;
 use super::topology::{Names, Part};
@@ -110,18 +110,17 @@ pub async fn run(options: &ServicesOptions) -> Result<ExitCode> {
         code = stop.asked() => return Ok(code),
     };
     let outcome = tokio::select! {
-        outcome = session.conduct(&crew) => outcome.map(Some),
+        outcome = session.conduct(&crew) => outcome.map(|played| End::Played(Box::new(played))),
         error = crew.failed() => Err(error),
-        code = stop.asked() => Ok(Some(End::Asked(code))),
+        code = stop.asked() => Ok(End::Asked(code)),
     };
     let restarts = crew.restarts();
     let stopped = crew.stop().await;
     let end = outcome?;
     stopped?;
     match end {
-        Some(End::Played(played)) => session.check(*played, restarts).await,
-        Some(End::Asked(code)) => Ok(code),
-        None => Ok(ExitCode::SUCCESS),
+        End::Played(played) => session.check(*played, restarts).await,
+        End::Asked(code) => Ok(code),
     }
 }
 
@@ -154,7 +153,7 @@ impl Session<'_> {
     }
 
     /// Lets the orders flow. Without `--check` it does not end.
-    async fn conduct(&self, crew: &Crew) -> Result<End> {
+    async fn conduct(&self, crew: &Crew) -> Result<Played> {
         let started = Instant::now();
         let clerk = Clerk::new(crew.entry());
         let (tally, mut kills) = (Tally::default(), Kills::new());
@@ -170,7 +169,8 @@ impl Session<'_> {
             clerk.wait_until_up().await;
             let source = &self.orders.source;
             let pace = chaos.map_or(Pace::Outcomes(known.clone()), Pace::Over);
-            let feeding = feed::feed(&clerk, source, self.rows(), &pace, &tally);
+            let feed = Feed { clerk: &clerk, source, pace, within: ANSWER_WITHIN };
+            let feeding = feed.run(self.rows(), &tally);
             let killing = async {
                 if let (Some(time), Some(seed)) = (chaos, seed) {
                     chaos::cause(crew, time, seed, &mut kills).await;
@@ -191,7 +191,7 @@ impl Session<'_> {
             () = view::follow(stores, crew, &tally, &known_sender, !self.options.json) => {}
         }
         let seconds = started.elapsed().as_secs_f64();
-        Ok(End::Played(Box::new(Played { accepted, tally, kills, seconds, seed })))
+        Ok(Played { accepted, tally, kills, seconds, seed })
     }
 
     /// The orders that were recorded before.

@@ -36,6 +36,16 @@ pub enum Pace {
     Over(Duration),
 }
 
+/// The way of the orders into the shop.
+pub struct Feed<'a> {
+    pub clerk: &'a Clerk,
+    /// The source of the orders.
+    pub source: &'a str,
+    pub pace: Pace,
+    /// How long an answer is waited for.
+    pub within: Duration,
+}
+
 /// The answers so far.
 #[derive(Default)]
 pub struct Tally {
@@ -79,69 +89,76 @@ impl Tally {
         }
     }
 
-    /// The times of the answers at the first try, sorted.
+    /// The times until the orders were accepted, sorted.
     pub fn latencies(&self) -> Vec<Duration> {
         let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
         latencies.sort_unstable();
         latencies
     }
 
-    fn count(&self, first: Option<&Reply>, took: Duration) {
-        let counter = match first {
-            None => return,
-            Some(Reply::Answered(Verdict::Recorded)) => {
-                self.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(took);
-                &self.first_try
-            }
-            Some(Reply::Down) => &self.entry_down,
-            Some(_) => &self.failed_first,
+    /// Counts the answer to the first submission of an order.
+    fn first(&self, reply: &Reply) {
+        let counter = match reply {
+            Reply::Answered(Verdict::Recorded) => &self.first_try,
+            Reply::Down => &self.entry_down,
+            _ => &self.failed_first,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn accept(&self, took: Duration) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+    }
 }
 
-/// Submits the orders until all are accepted.
-pub async fn feed(clerk: &Clerk, source: &str, rows: &[Row], pace: &Pace, tally: &Tally) -> Result<()> {
-    let start = TokioInstant::now();
-    let at_once = match pace {
-        Pace::Outcomes(_) => AT_ONCE,
-        Pace::Over(_) => AT_ONCE_OVER_TIME,
-    };
-    let count = u32::try_from(rows.len())?.max(1);
-    let due = |index: usize, time: Duration| start + time * u32::try_from(index).unwrap_or(count) / count;
-    let placing = stream::iter(rows.iter().enumerate()).then(async |(index, row)| {
-        match pace {
-            Pace::Over(time) => sleep_until(due(index, *time)).await,
-            Pace::Outcomes(known) => {
-                let submitted = index as u64;
-                let _ = known.clone().wait_for(|known| known + AHEAD > submitted).await;
+impl Feed<'_> {
+    /// Submits the orders until all are accepted.
+    pub async fn run(&self, rows: &[Row], tally: &Tally) -> Result<()> {
+        let start = TokioInstant::now();
+        let at_once = match &self.pace {
+            Pace::Outcomes(_) => AT_ONCE,
+            Pace::Over(_) => AT_ONCE_OVER_TIME,
+        };
+        let count = u32::try_from(rows.len())?.max(1);
+        let due = |index: usize, time: Duration| start + time * u32::try_from(index).unwrap_or(count) / count;
+        let placing = stream::iter(rows.iter().enumerate()).then(async |(index, row)| {
+            match &self.pace {
+                Pace::Over(time) => sleep_until(due(index, *time)).await,
+                Pace::Outcomes(known) => {
+                    let submitted = index as u64;
+                    let _ = known.clone().wait_for(|known| known + AHEAD > submitted).await;
+                }
             }
-        }
-        row
-    });
-    let placing = placing.map(|row| place(clerk, place_order(source, row), tally)).buffer_unordered(at_once);
-    placing.try_collect().await
-}
+            row
+        });
+        let placing = placing.map(|row| self.place(place_order(self.source, row), tally)).buffer_unordered(at_once);
+        placing.try_collect().await
+    }
 
-/// Submits an order until it is accepted.
-async fn place(clerk: &Clerk, order: PlaceOrder, tally: &Tally) -> Result<()> {
-    let mut is_first = true;
-    loop {
+    /// Submits an order until it is accepted.
+    async fn place(&self, order: PlaceOrder, tally: &Tally) -> Result<()> {
         let started = Instant::now();
-        let reply = clerk.submit(&order, ANSWER_WITHIN).await?;
-        tally.count(Some(&reply).filter(|_| is_first), started.elapsed());
-        is_first = false;
-        match reply {
-            Reply::Answered(Verdict::Recorded) => {
-                tally.accepted.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
+        let mut is_first = true;
+        loop {
+            let reply = self.clerk.submit(&order, self.within).await?;
+            if std::mem::take(&mut is_first) {
+                tally.first(&reply);
             }
-            Reply::Answered(Verdict::Refused { reason }) => bail!("order {} is refused: {reason}", order.order),
-            Reply::Answered(Verdict::Failed { reason }) => tracing::warn!(order = %order.order, reason, "not accepted"),
-            Reply::Down => clerk.wait_until_up().await,
-            Reply::Late => tracing::warn!(order = %order.order, "no answer within {ANSWER_WITHIN:?}"),
+            match reply {
+                Reply::Answered(Verdict::Recorded) => {
+                    tally.accept(started.elapsed());
+                    return Ok(());
+                }
+                Reply::Answered(Verdict::Refused { reason }) => bail!("order {} is refused: {reason}", order.order),
+                Reply::Answered(Verdict::Failed { reason }) => {
+                    tracing::warn!(order = %order.order, reason, "not accepted");
+                }
+                Reply::Down => self.clerk.wait_until_up().await,
+                Reply::Late => tracing::warn!(order = %order.order, "no answer within {:?}", self.within),
+            }
+            sleep(PAUSE).await;
         }
-        sleep(PAUSE).await;
     }
 }
 

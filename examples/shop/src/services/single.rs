@@ -48,6 +48,13 @@ pub struct ServiceOptions {
     pub conducted: bool,
 }
 
+impl ServiceOptions {
+    /// The name of the service among those of all shops.
+    pub fn full_name(&self) -> String {
+        format!("{}-{}", self.name, self.part)
+    }
+}
+
 /// The line that a service prints when it has started.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ready {

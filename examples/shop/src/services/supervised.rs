@@ -203,6 +203,9 @@ fn terminate(child: &Child) {
 
 /// The streams of a child: what it prints is read, its messages go where this program's go, and its input ends with this program.
 pub fn piped(mut command: Command) -> Command {
+    // Ctrl-C is for this program, which then ends the child.
+    #[cfg(unix)]
+    command.process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
     command
 }
