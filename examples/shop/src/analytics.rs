@@ -125,6 +125,34 @@ mod tests {
     use crate::values::{Cents, CustomerId, PaymentMethod};
 
     #[tokio::test]
+    async fn facts_that_come_before_their_order_are_kept() {
+        let (customer, order) = (CustomerId::from("c1".to_owned()), OrderId::from("o1".to_owned()));
+        let (amount, directory) = (Cents::from(1177).into(), tempfile::tempdir().unwrap());
+        let model = SqliteReadModel::open(directory.path().join("sales.db")).await.unwrap();
+        given_events([PaymentEvent::Captured { order: order.clone(), customer: customer.clone(), amount, cds: 2 }])
+            .and([NotificationEvent::Told {
+                order: order.clone(),
+                customer: customer.clone(),
+                news: News::Shipped { cds: 2 },
+            }])
+            .and([OrderEvent::Placed {
+                order,
+                customer,
+                day: date(1997, 1, 1),
+                cds: 2,
+                total: amount,
+                payment: Some(PaymentMethod::Card),
+            }])
+            .project(&Sales(Sqlite(model.clone())), &model)
+            .await;
+        type Row = (String, String, i64, i64, Option<i64>, Option<String>);
+        let select = "SELECT customer, day, cds, total, paid, outcome FROM orders";
+        let rows: Vec<Row> = sqlx::query_as(select).fetch_all(model.pool()).await.unwrap();
+        let known = ("c1".to_owned(), "1997-01-01".to_owned(), 2, 1177, Some(1177), Some("shipped".to_owned()));
+        assert_eq!(rows, [known]);
+    }
+
+    #[tokio::test]
     async fn an_order_is_counted_with_what_was_paid_for_it() {
         let customer = CustomerId::from("c1".to_owned());
         let order = |name: &str| OrderId::from(name.to_owned());
