@@ -5,9 +5,9 @@ use recount::{BoxError, Event, Projection, ReadModel, RecordedEvent};
 use crate::notification::NotificationEvent;
 use crate::order::OrderEvent;
 use crate::payment::PaymentEvent;
-use crate::tables::Tables;
+use crate::tables::{Tables, Value};
 use crate::user::CustomerEvent;
-use crate::values::day_text;
+use crate::values::{OrderId, day_text};
 
 /// The events that the figures are computed from.
 #[derive(Event, Clone, Debug)]
@@ -26,6 +26,23 @@ pub const EARLIER: &str = "earlier";
 
 /// The read models `customers` and `orders`.
 pub struct Sales<T>(pub T);
+
+impl<T: Tables> Sales<T> {
+    /// Notes a fact about an order in a column. Events of other services may come before the order itself.
+    async fn note(
+        &self,
+        connection: &mut <T::ReadModel as ReadModel>::Connection,
+        order: &OrderId,
+        column: &'static str,
+        value: Value,
+    ) -> Result<(), BoxError> {
+        let upsert = format!(
+            "INSERT INTO shop.orders (\"order\", customer, day, cds, total, {column}) VALUES ($1, '', '', 0, 0, $2) \
+             ON CONFLICT (\"order\") DO UPDATE SET {column} = excluded.{column}"
+        );
+        self.0.run(connection, &upsert, [order.into(), value]).await
+    }
+}
 
 impl<T: Tables> Projection for Sales<T> {
     type Event = Countable;
@@ -64,7 +81,9 @@ impl<T: Tables> Projection for Sales<T> {
                 self.0.run(connection, insert, [customer.into(), source.into(), (*number).into()]).await
             }
             Countable::Order(OrderEvent::Placed { order, customer, day, cds, total, payment }) => {
-                let insert = "INSERT INTO shop.orders VALUES ($1, $2, $3, $4, $5, NULL, NULL, nullif($6, ''))";
+                let insert = "INSERT INTO shop.orders AS o VALUES ($1, $2, $3, $4, $5, NULL, NULL, nullif($6, '')) \
+                    ON CONFLICT (\"order\") DO UPDATE SET customer = excluded.customer, day = excluded.day, \
+                    cds = excluded.cds, total = excluded.total, outcome = coalesce(o.outcome, excluded.outcome)";
                 let day = day_text(*day);
                 let outcome = if payment.is_none() { EARLIER } else { "" };
                 let values = [
@@ -78,19 +97,16 @@ impl<T: Tables> Projection for Sales<T> {
                 self.0.run(connection, insert, values).await
             }
             Countable::Payment(PaymentEvent::Captured { order, amount, .. }) => {
-                let update = "UPDATE shop.orders SET paid = $1 WHERE \"order\" = $2";
-                self.0.run(connection, update, [amount.cents.get().into(), order.into()]).await
+                self.note(connection, order, "paid", amount.cents.get().into()).await
             }
             Countable::Payment(PaymentEvent::Waived { order, .. }) => {
-                self.0.run(connection, "UPDATE shop.orders SET paid = 0 WHERE \"order\" = $1", [order.into()]).await
+                self.note(connection, order, "paid", 0_i64.into()).await
             }
             Countable::Payment(PaymentEvent::Refunded { order, amount, .. }) => {
-                let update = "UPDATE shop.orders SET refunded = $1 WHERE \"order\" = $2";
-                self.0.run(connection, update, [amount.cents.get().into(), order.into()]).await
+                self.note(connection, order, "refunded", amount.cents.get().into()).await
             }
             Countable::Outcome(NotificationEvent::Told { order, news, .. }) => {
-                let update = "UPDATE shop.orders SET outcome = $1 WHERE \"order\" = $2";
-                self.0.run(connection, update, [news.kind().into(), order.into()]).await
+                self.note(connection, order, "outcome", news.kind().into()).await
             }
             Countable::Order(_) | Countable::Payment(_) => Ok(()),
         }
@@ -106,7 +122,35 @@ mod tests {
     use super::*;
     use crate::notification::News;
     use crate::tables::Sqlite;
-    use crate::values::{Cents, CustomerId, OrderId, PaymentMethod};
+    use crate::values::{Cents, CustomerId, PaymentMethod};
+
+    #[tokio::test]
+    async fn facts_that_come_before_their_order_are_kept() {
+        let (customer, order) = (CustomerId::from("c1".to_owned()), OrderId::from("o1".to_owned()));
+        let (amount, directory) = (Cents::from(1177).into(), tempfile::tempdir().unwrap());
+        let model = SqliteReadModel::open(directory.path().join("sales.db")).await.unwrap();
+        given_events([PaymentEvent::Captured { order: order.clone(), customer: customer.clone(), amount, cds: 2 }])
+            .and([NotificationEvent::Told {
+                order: order.clone(),
+                customer: customer.clone(),
+                news: News::Shipped { cds: 2 },
+            }])
+            .and([OrderEvent::Placed {
+                order,
+                customer,
+                day: date(1997, 1, 1),
+                cds: 2,
+                total: amount,
+                payment: Some(PaymentMethod::Card),
+            }])
+            .project(&Sales(Sqlite(model.clone())), &model)
+            .await;
+        type Row = (String, String, i64, i64, Option<i64>, Option<String>);
+        let select = "SELECT customer, day, cds, total, paid, outcome FROM orders";
+        let rows: Vec<Row> = sqlx::query_as(select).fetch_all(model.pool()).await.unwrap();
+        let known = ("c1".to_owned(), "1997-01-01".to_owned(), 2, 1177, Some(1177), Some("shipped".to_owned()));
+        assert_eq!(rows, [known]);
+    }
 
     #[tokio::test]
     async fn an_order_is_counted_with_what_was_paid_for_it() {

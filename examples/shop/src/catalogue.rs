@@ -25,7 +25,7 @@ pub fn of_the_shop() -> Result<Catalogue, CatalogueError> {
         .aggregate::<Notification>()
         .listener::<Input>(Fulfilment::NAME)
         .listener::<FulfilmentFact>(Fulfilment::NAME)
-        .reaction(&Customers)
+        .reaction(&Customers::Answering)
         .projection(&Sales(Nowhere))
         .projection(&StockLevels(Nowhere))
         .projection(&Notifications(Nowhere)))

@@ -14,8 +14,16 @@ pub enum Letter {
     Payment(PaymentEvent),
 }
 
-/// Hears of an invoice, and pays it, or cancels the order, or does nothing.
-pub struct Customers;
+/// Hears of an invoice, and pays it, or cancels the order, or does nothing. A service takes the answers that are for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Customers {
+    /// All answers: all parts of the shop are in one program.
+    Answering,
+    /// Those that pay, for the service with the payments.
+    Paying,
+    /// Those that cancel, for the service with the orders.
+    Cancelling,
+}
 
 impl Reaction for Customers {
     type Event = Letter;
@@ -29,9 +37,9 @@ impl Reaction for Customers {
         let order = order.clone();
         Ok(match rule::answer_to_invoice(&order) {
             // An invoice that was closed meanwhile can't be paid any more: that is an answer, too.
-            Answer::Pays => Commands::send(PayInvoice { order }).refusal_is_done(),
-            Answer::Cancels => Commands::send(CancelOrder { order }),
-            Answer::Silent => Commands::none(),
+            Answer::Pays if *self != Self::Cancelling => Commands::send(PayInvoice { order }).refusal_is_done(),
+            Answer::Cancels if *self != Self::Paying => Commands::send(CancelOrder { order }),
+            _ => Commands::none(),
         })
     }
 }

@@ -52,21 +52,29 @@ pub async fn import(
     Ok(())
 }
 
-async fn place(recount: &Recount, source: &str, row: &Row) -> Result<u64> {
-    let customer = CustomerId::from(format!("{source}-{}", row.customer));
-    if row.first {
-        let register = RegisterCustomer { customer: customer.clone(), source: source.to_owned(), number: row.customer };
-        once(recount.dispatch(register).await).with_context(|| format!("customer of line {}", row.line))?;
-    }
-    let order = PlaceOrder {
+/// The order in a row.
+pub fn place_order(source: &str, row: &Row) -> PlaceOrder {
+    PlaceOrder {
         order: OrderId::from(format!("{source}-{}", row.line)),
-        customer,
+        customer: customer_of(source, row),
         day: row.day,
         cds: row.cds,
         total: Cents::from(row.cents),
         payment: rule::payment_method(row.line),
-    };
-    once(recount.dispatch(order).await).with_context(|| format!("order of line {}", row.line))?;
+    }
+}
+
+fn customer_of(source: &str, row: &Row) -> CustomerId {
+    CustomerId::from(format!("{source}-{}", row.customer))
+}
+
+async fn place(recount: &Recount, source: &str, row: &Row) -> Result<u64> {
+    if row.first {
+        let customer = customer_of(source, row);
+        let register = RegisterCustomer { customer, source: source.to_owned(), number: row.customer };
+        once(recount.dispatch(register).await).with_context(|| format!("customer of line {}", row.line))?;
+    }
+    once(recount.dispatch(place_order(source, row)).await).with_context(|| format!("order of line {}", row.line))?;
     Ok(row.line)
 }
 

@@ -16,7 +16,7 @@ const DELIVERY: u32 = 500;
 const LOW: u32 = 100;
 
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event(name = "stock")]
+#[event(name = "stock", published)]
 pub enum StockEvent {
     Delivered {
         warehouse: WarehouseId,

@@ -15,6 +15,7 @@ mod payment;
 mod progress;
 mod report;
 mod rule;
+mod services;
 mod shop;
 mod stop;
 mod tables;
@@ -35,6 +36,7 @@ use recount::redacted;
 use cdnow::Orders;
 use progress::Bars;
 use report::Report;
+use services::{ServiceOptions, ServicesOptions};
 use shop::Shop;
 use stop::Stop;
 use telemetry::Telemetry;
@@ -79,6 +81,10 @@ enum Task {
         /// Where to; made if it isn't there
         directory: PathBuf,
     },
+    /// Runs the shop as six services, which talk through a broker, and lets orders flow
+    Services(ServicesOptions),
+    /// Runs one of the services
+    Service(ServiceOptions),
 }
 
 #[tokio::main]
@@ -93,27 +99,33 @@ async fn main() -> ExitCode {
 }
 
 async fn observed(arguments: Arguments) -> Result<ExitCode> {
-    let mut telemetry = Telemetry::start(arguments.metrics.as_deref(), arguments.otlp.as_deref())?;
+    let (name, metrics, otlp) = match &arguments.task {
+        Some(Task::Service(options)) => (options.full_name(), &options.metrics, &options.otlp),
+        Some(Task::Services(options)) => ("shop".to_owned(), &None, &options.otlp),
+        _ => ("shop".to_owned(), &arguments.metrics, &arguments.otlp),
+    };
+    let mut telemetry = Telemetry::start(&name, metrics.as_deref(), otlp.as_deref())?;
     let outcome = run(arguments, &mut telemetry).await;
     telemetry.stop().await;
     outcome
 }
 
 async fn run(arguments: Arguments, telemetry: &mut Telemetry) -> Result<ExitCode> {
-    if let Some(Task::Catalogue { directory }) = &arguments.task {
-        catalogue::of_the_shop()?.write(directory)?;
-        println!("{}", directory.join("index.html").display());
-        return Ok(ExitCode::SUCCESS);
+    match &arguments.task {
+        Some(Task::Catalogue { directory }) => {
+            catalogue::of_the_shop()?.write(directory)?;
+            println!("{}", directory.join("index.html").display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Task::Services(options)) => return services::conduct(options).await,
+        Some(Task::Service(options)) => return services::serve(options, telemetry).await,
+        None => {}
     }
     let mut stop = Stop::listen()?;
     if let Some(csv) = &arguments.csv {
         check_output(csv)?;
     }
-    let file = match &arguments.orders {
-        Some(file) => file,
-        None => Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data/cdnow-1997-1998.txt.gz")),
-    };
-    let orders = Orders::read(file)?;
+    let orders = Orders::read(&arguments.orders.clone().unwrap_or_else(all_orders))?;
     for malformed in &orders.malformed {
         eprintln!("{malformed}");
     }
@@ -148,6 +160,11 @@ async fn run(arguments: Arguments, telemetry: &mut Telemetry) -> Result<ExitCode
         eprintln!("stopped; {outlook}");
     }
     Ok(code)
+}
+
+/// The file with all orders, which the shop comes with.
+fn all_orders() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/data/cdnow-1997-1998.txt.gz").into()
 }
 
 /// The exit status when lines were left out.

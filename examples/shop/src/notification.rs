@@ -60,7 +60,7 @@ impl News {
 }
 
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event(name = "notification")]
+#[event(name = "notification", published)]
 pub enum NotificationEvent {
     /// The customer was told the outcome of the order.
     Told {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::values::{Cents, CustomerId, Money, OrderId, PaymentMethod};
 
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event(name = "order")]
+#[event(name = "order", published)]
 pub enum OrderEvent {
     /// Version 1 had a bare number of cents: the shop knew one currency.
     #[event(version = 2, upcast(placed_v1))]

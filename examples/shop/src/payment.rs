@@ -8,7 +8,7 @@ use crate::rule::card_is_declined;
 use crate::values::{Cents, CustomerId, Money, OrderId, PaymentMethod};
 
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event(name = "payment")]
+#[event(name = "payment", published)]
 pub enum PaymentEvent {
     /// Version 1 had a bare number of cents: the shop knew one currency.
     #[event(version = 2, upcast(captured_v1))]

@@ -7,7 +7,9 @@ use recount::memory::MemoryStore;
 use recount::postgres::PostgresStore;
 use recount::sqlite::{SqliteReadModel, SqliteStore};
 use recount::telemetry::OpenTelemetryContext;
-use recount::{Address, ConsumerKind, Consumers, FilterChange, Position, Progress, Recount, StartAt, Status, Store};
+use recount::{
+    Address, ConsumerKind, Consumers, FilterChange, Position, Progress, Recount, RecountBuilder, StartAt, Status, Store,
+};
 use tempfile::TempDir;
 
 use crate::analytics::Sales;
@@ -40,7 +42,7 @@ impl Shop {
     pub async fn open(url: &str) -> Result<Self> {
         let address: Address = url.parse().context("--store")?;
         let opened = format!("can't open the store {address}");
-        let (recount, read_models, scratch) = connect(address).await.context(opened)?;
+        let (recount, read_models, scratch) = connect(address, |builder| builder).await.context(opened)?;
         read_models.renew().await?;
         let consumers = match &read_models {
             ReadModels::Sqlite(tables) => follow(&recount, tables, &tables.0),
@@ -96,7 +98,7 @@ fn follow<T: Tables<ReadModel: Clone>>(recount: &Recount, tables: &T, read_model
     recount
         .consumers()
         .process::<Fulfilment>(StartAt::Beginning)
-        .reaction(Customers)
+        .reaction(Customers::Answering)
         .projection(Sales(tables.clone()), read_model.clone())
         .on_filter_change(FilterChange::StartOver)
         .projection(StockLevels(tables.clone()), read_model.clone())
@@ -156,30 +158,34 @@ fn stopped(progress: Progress) -> anyhow::Error {
     }
 }
 
-async fn connect(address: Address) -> Result<(Recount, ReadModels, Option<TempDir>)> {
+/// Opens the store with its read models. `build` adds to the handle.
+pub async fn connect(
+    address: Address,
+    build: impl FnOnce(RecountBuilder) -> RecountBuilder,
+) -> Result<(Recount, ReadModels, Option<TempDir>)> {
     match address {
         Address::Sqlite { path, create } => {
             let store = SqliteStore::builder(path).create(create).open().await?;
             let read_model = store.read_model();
-            Ok((traced(store), ReadModels::Sqlite(Sqlite(read_model)), None))
+            Ok((traced(store, build), ReadModels::Sqlite(Sqlite(read_model)), None))
         }
         Address::Memory => {
             // The read models want SQL; like the events they are gone afterwards.
             let (read_model, scratch) = scratch().await?;
-            Ok((traced(MemoryStore::new()), ReadModels::Sqlite(Sqlite(read_model)), Some(scratch)))
+            Ok((traced(MemoryStore::new(), build), ReadModels::Sqlite(Sqlite(read_model)), Some(scratch)))
         }
         Address::Postgres { url } => {
             let store = PostgresStore::open(&url).await?;
             let tables = Postgres::open(store.read_model(), &url).await?;
-            Ok((traced(store), ReadModels::Postgres(tables), None))
+            Ok((traced(store, build), ReadModels::Postgres(tables), None))
         }
         other => bail!("the shop has no use for {other}"),
     }
 }
 
 /// The handle; its events carry the trace that they belong to if traces are exported.
-fn traced(store: impl Store) -> Recount {
-    Recount::builder(store).trace_context(OpenTelemetryContext).build()
+fn traced(store: impl Store, build: impl FnOnce(RecountBuilder) -> RecountBuilder) -> Recount {
+    build(Recount::builder(store).trace_context(OpenTelemetryContext)).build()
 }
 
 /// A read model that goes with the program.

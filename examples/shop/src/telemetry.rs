@@ -22,10 +22,10 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Starts logs and traces, and records metrics from now on: before the store is opened.
-    pub fn start(metrics: Option<&str>, otlp: Option<&str>) -> Result<Self> {
+    pub fn start(service: &str, metrics: Option<&str>, otlp: Option<&str>) -> Result<Self> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
-        let started = otlp.map(|url| Otlp::new(url, "shop").version(env!("CARGO_PKG_VERSION")).start());
+        let started = otlp.map(|url| Otlp::new(url, service).version(env!("CARGO_PKG_VERSION")).start());
         let (layer, traces) = started.transpose().context("--otlp")?.unzip();
         tracing_subscriber::registry().with(logs).with(layer).init();
         let metrics = match metrics {

@@ -5,7 +5,7 @@ use recount::{Aggregate, Apply, Command, Event, Handle};
 use crate::values::CustomerId;
 
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event(name = "customer")]
+#[event(name = "customer", published)]
 pub enum CustomerEvent {
     Registered {
         #[event(tag)]

@@ -196,8 +196,18 @@ impl Postgres {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
+    /// Drops it, and the databases of services beside it.
     pub async fn drop(mut self) {
-        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut self.admin).await.unwrap();
+        let databases: Vec<String> = sqlx::query_scalar(
+            "SELECT datname::text FROM pg_database WHERE datname = $1 OR starts_with(datname, $1 || '_')",
+        )
+        .bind(&self.name)
+        .fetch_all(&mut self.admin)
+        .await
+        .unwrap();
+        for database in databases {
+            let drop = format!("DROP DATABASE {database} WITH (FORCE)");
+            sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut self.admin).await.unwrap();
+        }
     }
 }
