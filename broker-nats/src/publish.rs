@@ -150,8 +150,10 @@ fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<Heade
         let reason = format!("are {}, the limit is {MAX_HEADERS}", headers.len());
         return Err(Refusal::Headers { id: id(), reason });
     }
-    let dedupe = headers.iter().find(|(name, _)| name == "ce-id").map(|(_, value)| value.clone()).unwrap_or_default();
-    headers.push((DEDUPE.to_owned(), dedupe));
+    // Source and id together identify a message, as CloudEvents says.
+    let written = |attribute| headers.iter().find(|(name, _)| name == attribute).map_or("", |(_, value)| value);
+    let identity = format!("{}/{}", written("ce-source"), written("ce-id"));
+    headers.push((DEDUPE.to_owned(), identity));
     headers.push((EXPECTED_STREAM.to_owned(), stream.to_owned()));
     // `NATS/1.0`, a line for each header, and an empty line.
     let bytes = 12 + headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();

@@ -35,7 +35,8 @@ async fn a_python_client_reads_our_messages_and_we_read_its() {
     let read = block_in_place(|| python(&[&server.direct, &stream, &subject]));
     let header = |name: &str| read["headers"][name].as_str().unwrap_or_else(|| panic!("no {name} in {read}"));
     assert_eq!(header("ce-specversion"), "1.0");
-    assert_eq!((header("ce-id"), header("Nats-Msg-Id")), (ours.id.as_str(), ours.id.as_str()));
+    let identity = format!("{}/{}", ours.source, ours.id);
+    assert_eq!((header("ce-id"), header("Nats-Msg-Id")), (ours.id.as_str(), identity.as_str()));
     assert_eq!((header("ce-source"), header("ce-type"), header("ce-schemaversion")), ("tests", "tests.numbered", "3"));
     assert_eq!((header("ce-partitionkey"), header("ce-subject")), ("order/17%20%C3%BC", "order/17"));
     assert_eq!((header("content-type"), header("x-shop")), ("application/json", "Z%C3%BCrich%20100%25"));

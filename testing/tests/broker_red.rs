@@ -88,6 +88,7 @@ red! {
         consuming::consumers_that_only_release_lose_nothing, consuming::what_is_released_comes_again,
         order::members_that_come_and_go_lose_nothing_and_keep_the_order;
     subjects_that_are_lost: SubjectsAreLost, Own => envelope::every_attribute_arrives_equal;
+    sources_that_are_lost: SourcesAreLost, Nats => publishing::the_same_id_from_another_source_is_stored;
     a_structured_message_that_is_not_read: StructuredIsMalformed, Own =>
         envelope::a_structured_foreign_message_is_read;
     a_first_delivery_that_counts: FirstDeliveriesCount, Own => settling::a_first_delivery_has_no_earlier_ones;

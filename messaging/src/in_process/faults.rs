@@ -130,7 +130,7 @@ impl Faults {
     ) -> Result<BrokerPosition, BrokerError> {
         let now = Instant::now();
         let published_at = self.0.timestamp(now);
-        let written = Written { id: None, headers, body };
+        let written = Written { identity: None, headers, body };
         self.0.change(|state| match state.topic(topic)?.store(key, written, published_at, now) {
             Outcome::Stored(position) => Ok(position),
             Outcome::Duplicate => Err(BrokerError::Failed { operation: "publish", source: "it is a duplicate".into() }),

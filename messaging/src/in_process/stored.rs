@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::policy::Policy;
 use crate::envelope::{HeaderForm, NATIVE_TYPE, STRUCTURED_TYPE, from_headers, to_headers, to_json};
-use crate::{Capabilities, EnvelopeMode, Malformed, Message, MessageId, Outgoing, RawMessage, Refusal};
+use crate::{Capabilities, EnvelopeMode, Malformed, Message, Outgoing, RawMessage, Refusal};
 
 /// A stored message.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ impl Stored {
 /// A message in native terms.
 #[derive(Clone, Debug)]
 pub(super) struct Written {
-    pub(super) id: Option<MessageId>,
+    /// The source and id, which together identify the message. `None` for a foreign one.
+    pub(super) identity: Option<String>,
     pub(super) headers: Vec<(String, Bytes)>,
     pub(super) body: Bytes,
 }
@@ -45,7 +46,7 @@ impl Written {
         let id = message.id.to_string();
         let (headers, body) =
             encode(message, declared.envelope, policy.form).map_err(|reason| Refusal::Invalid { id, reason })?;
-        let written = Self { id: Some(message.id.clone()), headers, body };
+        let written = Self { identity: Some(format!("{}/{}", message.source, message.id)), headers, body };
         written.check(message, declared)?;
         Ok(written)
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::group::Group;
 use super::stored::{Stored, Written};
-use crate::{BrokerPosition, Dedupe, Group as GroupName, MessageId, Seek, Topic};
+use crate::{BrokerPosition, Dedupe, Group as GroupName, Seek, Topic};
 
 /// How much a topic keeps.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +38,9 @@ pub(super) struct TopicState {
     history: VecDeque<Arc<Stored>>,
     history_bytes: usize,
     /// When each id was stored.
-    ids: HashMap<MessageId, Instant>,
-    recent: VecDeque<(Instant, MessageId)>,
+    /// The identities of the messages within the window.
+    ids: HashMap<String, Instant>,
+    recent: VecDeque<(Instant, String)>,
     last: u64,
 }
 
@@ -61,13 +62,13 @@ impl TopicState {
     /// Stores a message and gives it to every group.
     pub(super) fn store(&mut self, key: &str, written: Written, published_at: Timestamp, now: Instant) -> Outcome {
         self.forget_ids(now);
-        if written.id.as_ref().is_some_and(|id| self.ids.contains_key(id)) {
+        if written.identity.as_ref().is_some_and(|id| self.ids.contains_key(id)) {
             return Outcome::Duplicate;
         }
         if let Some(full) = self.full() {
             return Outcome::Full(full);
         }
-        if let (Dedupe::Window(_), Some(id)) = (self.dedupe, &written.id) {
+        if let (Dedupe::Window(_), Some(id)) = (self.dedupe, &written.identity) {
             self.ids.insert(id.clone(), now);
             self.recent.push_back((now, id.clone()));
         }

@@ -60,6 +60,9 @@ impl InboxSink {
             Ok(message) => message,
             Err(malformed) => return self.bury(delivered, &delivered.identity, malformed.to_string(), 0).await,
         };
+        if delivered.may_repeat && self.parking.holds(&delivered.queue, message).await? {
+            return Ok(());
+        }
         if self.parking.is_parked(&delivered.queue) {
             let letter =
                 delivered.letter(self.parking.now().await?, "an earlier message of its key waits".to_owned(), 0);

@@ -13,6 +13,7 @@ use super::head::Head;
 use super::letter::Letter;
 use super::names::{self, QueueKey};
 use super::schedule::Schedule;
+use crate::Message;
 
 /// How often a change is tried again after other programs have changed the same queue.
 const CONFLICTS: usize = 32;
@@ -131,6 +132,23 @@ impl Parking {
     /// Sets a message aside: behind the messages of its queue, or as the first one.
     pub(crate) async fn park(&self, key: &QueueKey, letter: &Letter, standing: Standing) -> Result<(), BoxError> {
         self.add(key, letter, Some(standing)).await.map(drop)
+    }
+
+    /// Whether a queue holds this message already: it was set aside, and its acknowledgement was lost.
+    pub(crate) async fn holds(&self, key: &QueueKey, message: &Message) -> Result<bool, BoxError> {
+        if !self.is_parked(key) {
+            return Ok(false);
+        }
+        let Some(found) = self.store.get(&key.head(&self.consumer)?).await? else { return Ok(false) };
+        let head = Head::decode(&found)?;
+        for number in head.first..head.next {
+            let Some(stored) = self.store.get(&key.letter(&self.consumer, number)?).await? else { continue };
+            let letter = Letter::decode(&stored.value)?;
+            if letter.message().is_some_and(|held| held.id == message.id && held.source == message.source) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Puts a message behind the messages of its queue. Returns whether there are any.

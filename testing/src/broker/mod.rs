@@ -88,6 +88,7 @@ macro_rules! broker_suite {
                 closing_right_after_publishing_loses_nothing
                 closing_while_publishing_tells_every_fate
                 the_same_id_within_the_window_is_stored_once
+                the_same_id_from_another_source_is_stored
                 the_same_id_after_the_window_is_stored_again
                 without_dedupe_the_same_id_is_stored_twice
                 a_late_group_gets_history_as_declared

@@ -111,6 +111,16 @@ pub async fn the_same_id_within_the_window_is_stored_once(h: &dyn Harness) {
     assert_eq!(arrived, [one]);
 }
 
+/// Source and id together identify a message: the same id from another source is another message.
+pub async fn the_same_id_from_another_source_is_stored(h: &dyn Harness) {
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let one = message("k", 1);
+    let other = Message { source: "another/source".into(), ..one.clone() };
+    publish(&*broker, &binding.topic, std::slice::from_ref(&one)).await;
+    publish(&*broker, &binding.topic, std::slice::from_ref(&other)).await;
+    assert_eq!(reader.rest(Duration::from_secs(1)).await, [one, other]);
+}
+
 /// After the window an id is new again: the declared window is the one that is observed.
 pub async fn the_same_id_after_the_window_is_stored_again(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;

@@ -50,6 +50,7 @@ pub(crate) enum Defect {
     MissingTopicsAreDeclared,
     ReleasesLose,
     SubjectsAreLost,
+    SourcesAreLost,
     StructuredIsMalformed,
     FirstDeliveriesCount,
     CloseEndsTheServer,
@@ -166,6 +167,9 @@ impl Broker for Broken {
                 headers.values_mut().for_each(|value| *value = value.trim().to_owned());
             }),
             Defect::SubjectsAreLost => batch.iter_mut().for_each(|outgoing| outgoing.message.subject = None),
+            Defect::SourcesAreLost => {
+                batch.iter_mut().for_each(|outgoing| outgoing.message.source = "lost".into());
+            }
             Defect::TopicsCross => {
                 if let Some(base) = topic.name().strip_suffix("-2") {
                     let base = Topic::new(base).unwrap().with_lanes(topic.lanes());
