@@ -166,6 +166,33 @@ async fn operators_edit_discard_and_are_told_what_they_can_not_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_of_a_discarded_or_edited_message_has_no_effect() {
+    // A broker without deduplication.
+    let world = World::new(InProcess::with_profile(Profile::Pulsar).connect());
+    let inbox = world.inbox(world.subscriber());
+    live(&inbox).await;
+    for (n, edited) in [(1, None), (2, Some(r#"{"order":"a","n":20}"#))] {
+        world.plan.fail("a", n, Fail::Permanently);
+        let id = n.to_string();
+        let again = || message(&id, "orders.placed", &format!(r#"{{"order":"a","n":{n}}}"#));
+        publish(&world, vec![again(), again()]).await;
+        let parked = world.parked(1).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.plan.heal();
+        match edited {
+            None => world.dead().discard(&parked[0].id, "").await.unwrap(),
+            Some(data) => world.dead().edit(&parked[0].id, data, "").await.unwrap(),
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        publish(&world, vec![again()]).await;
+    }
+    publish(&world, vec![message("3", "orders.placed", r#"{"order":"a","n":3}"#)]).await;
+    world.becomes("a", &[20, 3]).await;
+    assert_eq!(world.parked(0).await, []);
+    drop(inbox);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_kills_programs_is_a_dead_letter_in_the_end() {
     let (world, _) = world();
     world.plan.fail("a", 0, Fail::Hang);

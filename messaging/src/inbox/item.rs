@@ -35,7 +35,7 @@ impl Delivered {
         let crate::Delivery { ticket, message, attempts, position, raw, .. } = delivery;
         let identity = match &message {
             Ok(message) => QueueKey::of_message(&message.source, message.id.as_str()),
-            Err(_) => QueueKey::of_place(&raw.origin, &format!("{position:?}/{:?}", raw.body)),
+            Err(_) => QueueKey::of_malformed(&raw, position),
         };
         let key = message.as_ref().ok().and_then(|message| message.key.as_deref());
         let queue = match (order, key) {

@@ -58,8 +58,13 @@ impl InboxSink {
     async fn delivered(&self, delivered: &Delivered) -> Result<(), BoxError> {
         let message = match &delivered.message {
             Ok(message) => message,
+            Err(_) if self.parking.is_settled(&delivered.identity) => return Ok(()),
             Err(malformed) => return self.bury(delivered, &delivered.identity, malformed.to_string(), 0).await,
         };
+        if self.parking.is_settled(&delivered.identity) {
+            tracing::debug!(consumer = self.name, message = %message.id, "an operator has discarded or edited it: dropped");
+            return Ok(());
+        }
         if delivered.may_repeat && self.parking.holds(&delivered.queue, message).await? {
             return Ok(());
         }
@@ -137,6 +142,9 @@ impl InboxSink {
     async fn due(&self, queue: &QueueKey) -> Result<(), BoxError> {
         let lease = self.parts.time_limit.saturating_add(CLAIM_MARGIN);
         let Some(claim) = self.parking.claim(queue, lease).await? else { return Ok(()) };
+        if self.parking.is_copy(&claim).await? {
+            return self.parking.done(claim).await;
+        }
         let message = match &claim.letter.content {
             Content::Message(message) => message.clone(),
             Content::Malformed(_) => {

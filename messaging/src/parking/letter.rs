@@ -8,6 +8,7 @@ use bytes::Bytes;
 use recount_core::{BoxError, StoreError, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::names::QueueKey;
 use crate::envelope::{from_json, to_json};
 use crate::{BrokerPosition, Message, RawMessage};
 
@@ -80,6 +81,14 @@ impl Letter {
         match &self.content {
             Content::Message(message) => Some(message),
             Content::Malformed(_) => None,
+        }
+    }
+
+    /// The message's own identity.
+    pub(crate) fn identity(&self) -> QueueKey {
+        match &self.content {
+            Content::Message(message) => QueueKey::of_message(&message.source, message.id.as_str()),
+            Content::Malformed(raw) => QueueKey::of_malformed(raw, self.position),
         }
     }
 

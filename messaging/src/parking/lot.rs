@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use recount_core::{
-    BoxError, ExpectedRevision, Namespace, Revision, StateError, StateKey, StatePut, StateStore, Store, StoreError,
-    Timestamp,
+    BoxError, ExpectedRevision, Namespace, Revision, StateEntry, StateError, StateKey, StatePut, StateStore, Store,
+    StoreError, Timestamp,
 };
 
 use super::head::Head;
@@ -75,22 +75,39 @@ impl Parking {
             return Ok(());
         }
         let now = self.store.now().await?;
-        let mut heads = Vec::new();
-        let mut after: Option<StateKey> = None;
+        let heads = self.list(&names::heads(&self.consumer)).await?;
+        let heads = heads.into_iter().map(|(hash, entry)| Ok((hash, Head::decode(&entry)?)));
+        let heads = heads.collect::<Result<Vec<_>, StoreError>>()?;
+        let settled = self.list(&names::all_settled(&self.consumer)).await?;
+        let settled = settled.into_iter().map(|(hash, _)| hash).collect();
+        self.lock().replace(heads, settled, changes, now);
+        Ok(())
+    }
+
+    /// The entries whose names start like this, and the rest of each name.
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, StateEntry)>, BoxError> {
+        let (mut all, mut after): (Vec<_>, Option<StateKey>) = (Vec::new(), None);
         loop {
-            let prefix = names::heads(&self.consumer);
-            let page = self.store.list(Namespace::PARKED, &prefix, after.as_ref(), PAGE).await?;
+            let page = self.store.list(Namespace::PARKED, prefix, after.as_ref(), PAGE).await?;
             let is_last = page.len() < PAGE;
-            for (key, entry) in &page {
-                heads.push((key.name()[prefix.len()..].to_owned(), Head::decode(entry)?));
-            }
-            after = page.into_iter().next_back().map(|(key, _)| key);
+            after = page.last().map(|(key, _)| key.clone());
+            all.extend(page.into_iter().map(|(key, entry)| (key.name()[prefix.len()..].to_owned(), entry)));
             if is_last {
-                break;
+                return Ok(all);
             }
         }
-        self.lock().replace(heads, changes, now);
-        Ok(())
+    }
+
+    /// Whether an operator has discarded or replaced this message, as far as this program knows: a copy that comes later
+    /// is not handled.
+    pub(crate) fn is_settled(&self, message: &QueueKey) -> bool {
+        self.lock().is_settled(&message.hash)
+    }
+
+    /// Whether an operator has discarded or replaced the message of this claim, of which it is a copy.
+    pub(crate) async fn is_copy(&self, claim: &Claim) -> Result<bool, BoxError> {
+        let entry = names::settled(&self.consumer, &claim.letter.identity())?;
+        Ok(self.store.get(&entry).await?.is_some())
     }
 
     /// Begins anew: no message is being handled.

@@ -5,7 +5,8 @@
 //! The first message of a queue is due at some time, or is a *dead letter*, which waits for an operator.
 //!
 //! In the namespace of parked messages, an entry `queue/CONSUMER/HASH` is the [`Head`](head::Head) of a queue,
-//! `letter/CONSUMER/HASH/NUMBER` holds a message, and `changes/CONSUMER` is written with every change of a head: its revision
+//! `letter/CONSUMER/HASH/NUMBER` holds a message, `settled/CONSUMER/HASH` names a message that an operator has discarded or
+//! replaced, so that its copies are recognised, and `changes/CONSUMER` is written with every change of a head: its revision
 //! tells other programs to read the heads again.
 
 mod head;

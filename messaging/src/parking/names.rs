@@ -7,6 +7,8 @@ use recount_core::{NameError, Namespace, StateKey};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::{BrokerPosition, RawMessage};
+
 /// A queue of a consumer. Its text is a key, or the id of a message that waits alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct QueueKey {
@@ -25,8 +27,7 @@ impl QueueKey {
         Self::hashed("id", &[source, id])
     }
 
-    /// The queue of a malformed message, which has only a place.
-    pub(crate) fn of_place(origin: &str, place: &str) -> Self {
+    fn of_place(origin: &str, place: &str) -> Self {
         Self::hashed("place", &[origin, place])
     }
 
@@ -39,6 +40,11 @@ impl QueueKey {
         }
         let hash = hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         Self { hash }
+    }
+
+    /// The queue of one message whose envelope can't be read.
+    pub(crate) fn of_malformed(raw: &RawMessage, position: Option<BrokerPosition>) -> Self {
+        Self::of_place(&raw.origin, &format!("{position:?}/{:?}", raw.body))
     }
 
     pub(super) fn head(&self, consumer: &str) -> Result<StateKey, NameError> {
@@ -58,6 +64,16 @@ pub(super) fn changes(consumer: &str) -> Result<StateKey, NameError> {
 /// The entry with the attempts at a message.
 pub(super) fn attempts(consumer: &str, message: &QueueKey) -> Result<StateKey, NameError> {
     Namespace::PARKED.key(format_args!("attempt/{consumer}/{}", message.hash))
+}
+
+/// The entry that says that an operator has discarded or replaced this message.
+pub(super) fn settled(consumer: &str, message: &QueueKey) -> Result<StateKey, NameError> {
+    Namespace::PARKED.key(format_args!("{}{}", all_settled(consumer), message.hash))
+}
+
+/// The start of the names of these entries of a consumer.
+pub(super) fn all_settled(consumer: &str) -> String {
+    format!("settled/{consumer}/")
 }
 
 /// The start of the names of the heads of a consumer.

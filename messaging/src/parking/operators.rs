@@ -191,7 +191,7 @@ impl DeadLetters {
     /// [`LetterError`].
     pub async fn redrive(&self, id: &LetterId, note: &str) -> Result<(), LetterError> {
         let order = Note { at: self.store.now().await?, order: "redriven".to_owned(), note: note.to_owned() };
-        self.change(id, |letter| {
+        self.change(id, Vec::new(), |letter| {
             letter.history.push(order.clone());
             Ok(())
         })
@@ -225,7 +225,8 @@ impl DeadLetters {
         let data = data.into();
         let order = Note { at: self.store.now().await?, order: "edited".to_owned(), note: note.to_owned() };
         let new_id = MessageId::from(EventId::new());
-        self.change(id, |letter| {
+        let settled = Self::settled(id, &self.letter(id).await?)?;
+        self.change(id, vec![settled], |letter| {
             let Content::Message(message) = &mut letter.content else {
                 return Err(LetterError::Malformed { id: id.clone() });
             };
@@ -244,11 +245,12 @@ impl DeadLetters {
     pub async fn discard(&self, id: &LetterId, note: &str) -> Result<(), LetterError> {
         let now = self.store.now().await?;
         let mut letter = self.letter(id).await?;
+        let settled = Self::settled(id, &letter)?;
         letter.history.push(Note { at: now, order: "discarded".to_owned(), note: note.to_owned() });
         let kept = Namespace::PARKED.key(format_args!("discarded/{}", id))?;
         let body = letter.encode().map_err(LetterError::Write)?;
         self.store.put(&kept, body, ExpectedRevision::Any, Some(DISCARDED_KEPT)).await?;
-        self.change_head(id, |head| head.advance(now), None).await?;
+        self.change_head(id, |head| head.advance(now), vec![settled]).await?;
         self.store.delete(&id.queue().letter(&id.consumer, id.number)?, ExpectedRevision::Any).await?;
         let message = letter.message().map(|message| message.id.to_string());
         tracing::warn!(consumer = id.consumer, ?message, note, "a parked message was discarded");
@@ -259,6 +261,7 @@ impl DeadLetters {
     async fn change(
         &self,
         id: &LetterId,
+        mut puts: Vec<StatePut>,
         change: impl Fn(&mut Letter) -> Result<(), LetterError>,
     ) -> Result<(), LetterError> {
         let mut letter = self.letter(id).await?;
@@ -266,15 +269,23 @@ impl DeadLetters {
         let now = self.store.now().await?;
         let body = letter.encode().map_err(LetterError::Write)?;
         let entry = id.queue().letter(&id.consumer, id.number)?;
-        let put = StatePut { key: entry, value: body, expected: ExpectedRevision::Any, time_to_live: None };
-        self.change_head(id, |head| (head.due, head.attempts) = (Some(now), 0), Some(put)).await
+        puts.push(StatePut { key: entry, value: body, expected: ExpectedRevision::Any, time_to_live: None });
+        self.change_head(id, |head| (head.due, head.attempts) = (Some(now), 0), puts).await
+    }
+
+    /// The entry by which consumers know a copy of a message that is discarded or replaced: one that waits in the same
+    /// queue, or that the broker delivers again.
+    fn settled(id: &LetterId, letter: &Letter) -> Result<StatePut, LetterError> {
+        let key = names::settled(&id.consumer, &letter.identity())?;
+        let time_to_live = Some(DISCARDED_KEPT);
+        Ok(StatePut { key, value: Bytes::new(), expected: ExpectedRevision::Any, time_to_live })
     }
 
     async fn change_head(
         &self,
         id: &LetterId,
         change: impl Fn(&mut Head),
-        put: Option<StatePut>,
+        others: Vec<StatePut>,
     ) -> Result<(), LetterError> {
         for _ in 0..CONFLICTS {
             let (mut head, expected) = self.head(id).await?;
@@ -291,7 +302,7 @@ impl DeadLetters {
             change(&mut head);
             let value = head.encode().map_err(|error| LetterError::Write(error.into()))?;
             let any = ExpectedRevision::Any;
-            let mut puts: Vec<StatePut> = put.clone().into_iter().collect();
+            let mut puts = others.clone();
             let key = id.queue().head(&id.consumer)?;
             puts.push(StatePut { key, value, expected, time_to_live: None });
             let changes = names::changes(&id.consumer)?;

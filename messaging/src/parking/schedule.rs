@@ -15,6 +15,8 @@ pub(super) struct Schedule {
     queues: HashMap<String, Option<Timestamp>>,
     /// The queues whose first message this program is handling.
     busy: HashSet<String>,
+    /// The messages that an operator has discarded or replaced.
+    settled: HashSet<String>,
     /// The store's time, and this program's at that moment.
     clock: Option<(Timestamp, Instant)>,
     /// The change up to which the queues are known.
@@ -22,8 +24,15 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Replaces all queues.
-    pub(super) fn replace(&mut self, heads: Vec<(String, Head)>, changes: Option<Revision>, now: Timestamp) {
+    /// Replaces all queues, and the messages that were settled by operators.
+    pub(super) fn replace(
+        &mut self,
+        heads: Vec<(String, Head)>,
+        settled: HashSet<String>,
+        changes: Option<Revision>,
+        now: Timestamp,
+    ) {
+        self.settled = settled;
         self.queues.clear();
         for (hash, head) in heads {
             self.set(&hash, &head);
@@ -43,6 +52,10 @@ impl Schedule {
 
     pub(super) fn contains(&self, hash: &str) -> bool {
         self.queues.contains_key(hash)
+    }
+
+    pub(super) fn is_settled(&self, hash: &str) -> bool {
+        self.settled.contains(hash)
     }
 
     /// How many first messages wait for their time, and how many for an operator.

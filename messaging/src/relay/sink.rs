@@ -43,6 +43,10 @@ impl RelaySink {
             // The consumer stops when its retry budget is used up: an event that this program can't map is its defect.
             Err(reason) => return Err(reason.clone().into()),
         };
+        if self.parking.is_settled(&QueueKey::of_message(&message.source, message.id.as_str())) {
+            tracing::debug!(relay = %self.publication.name, message = %message.id, "an operator has discarded or edited it");
+            return Ok(());
+        }
         let queue = queue_of(recorded, Some(message));
         if self.parking.is_parked(&queue) {
             let letter = self.letter(message, "an earlier message of its key was refused".to_owned()).await?;
@@ -61,6 +65,9 @@ impl RelaySink {
     /// Publishes the first message of a queue.
     async fn due(&self, queue: &QueueKey) -> Result<(), BoxError> {
         let Some(claim) = self.parking.claim(queue, CLAIM).await? else { return Ok(()) };
+        if self.parking.is_copy(&claim).await? {
+            return self.parking.done(claim).await;
+        }
         let Content::Message(message) = claim.letter.content.clone() else {
             return Err("a relay has parked a message without an envelope".into());
         };

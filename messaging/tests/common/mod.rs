@@ -116,6 +116,16 @@ impl Plan {
         self.0.lock().unwrap().clear();
     }
 
+    /// Ends the failures of this kind.
+    pub(crate) fn repair(&self, fail: Fail) {
+        self.0.lock().unwrap().retain(|_, planned| *planned != fail);
+    }
+
+    /// Ends the failures of one message.
+    pub(crate) fn repair_one(&self, order: &str, n: u32) {
+        self.0.lock().unwrap().remove(&(order.to_owned(), n));
+    }
+
     pub(crate) fn calls(&self, order: &str, n: u32) -> usize {
         self.1.lock().unwrap().iter().filter(|call| **call == (order.to_owned(), n)).count()
     }
