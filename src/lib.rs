@@ -143,3 +143,8 @@ pub use recount_telemetry as telemetry;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The example of the chapter on messages, compiled and run.
+#[cfg(all(doctest, feature = "memory", feature = "messaging"))]
+#[doc = include_str!("../docs/messaging.md")]
+pub struct Messaging;

@@ -9,27 +9,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::Timestamp;
 use recount_messaging::{
-    Binding, BrokerConsumer, BrokerError, Delivery, Drained, Order, Returns, Room, Seek, Settle, Settled, Signal,
-    StartFrom, Ticket, TicketParts,
+    Binding, BrokerConsumer, BrokerError, Delivery, Drained, Returns, Room, Seek, Settle, Settled, Signal, Ticket,
+    TicketParts,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::ack::AckSubject;
 use crate::connection::Connection;
 use crate::delivery::Arrival;
-use crate::error::{Answer, ApiError, unavailable};
+use crate::error::unavailable;
 use crate::intake::Intake;
-use crate::lane::Lane;
+use crate::lane::{self, Lane};
+use crate::remake::{after, at_time};
 use crate::{ensure, names};
 
-const OPERATION: &str = "consuming";
+pub(crate) const OPERATION: &str = "consuming";
 /// After so long without a message [`NatsConsumer::next`] returns.
 const IDLE: Duration = Duration::from_secs(1);
-/// How often a seek deletes a consumer that another member has made anew meanwhile.
-const SEEKS: usize = 5;
-
 /// A delivery that was handed out and not settled.
 #[derive(Debug)]
 pub(crate) struct Open {
@@ -52,7 +50,7 @@ pub(crate) struct NatsConsumer {
     places: HashMap<String, usize>,
     intake: Intake,
     /// Messages that came and were not handed out.
-    ready: VecDeque<Arrival>,
+    pub(crate) ready: VecDeque<Arrival>,
     /// Deliveries that were handed out, by the ticket's tag.
     pub(crate) open: HashMap<u64, Open>,
     returns: Returns,
@@ -60,7 +58,15 @@ pub(crate) struct NatsConsumer {
     releases: VecDeque<Bytes>,
     next_tag: u64,
     losses: watch::Receiver<u32>,
-    subscribed: Timestamp,
+    /// When the connection was lost the last time, and the time before.
+    last_losses: [Option<Instant>; 2],
+    /// Until then one lane is read at a time: a message that the client library can't read ends the connection, and would
+    /// take the messages of other lanes along, again and again.
+    careful_until: Option<Instant>,
+    /// The lane that is read next.
+    turn: usize,
+    /// When it was opened.
+    pub(crate) subscribed: Timestamp,
 }
 
 impl NatsConsumer {
@@ -81,6 +87,9 @@ impl NatsConsumer {
             returns: Returns::default(),
             releases: VecDeque::new(),
             next_tag: 0,
+            last_losses: [None; 2],
+            careful_until: None,
+            turn: 0,
             subscribed: Timestamp::now(),
         })
     }
@@ -102,7 +111,7 @@ impl NatsConsumer {
     }
 
     /// Takes in everything that has come.
-    fn receive_all(&mut self) {
+    pub(crate) fn receive_all(&mut self) {
         while let Some((at, native)) = self.intake.try_next() {
             self.receive(at, native);
         }
@@ -167,64 +176,57 @@ impl NatsConsumer {
         arrival.into_delivery(parts, &self.returns, lease)
     }
 
+    /// Notes that the connection was lost, and the pull requests with it. Three losses within two leases look like a
+    /// message that comes again after its lease and ends the connection each time.
+    fn lose_connection(&mut self) {
+        let (now, lease) = (Instant::now(), self.binding.lease);
+        let window = lease * 2 + IDLE;
+        let (careful, mut lanes) = (self.is_careful(now), self.lanes.iter_mut());
+        if let Some(lane) = lanes.find(|lane| careful && lane.is_pulled(now)) {
+            let consumer = &lane.durable.name;
+            tracing::warn!(consumer, topic = %self.binding.topic, "the connection was lost while only this consumer was read: if it is always the same one, its next message has headers that are not UTF-8");
+            // If so, the message is out for its lease.
+            lane.rest_until(now + lease);
+        }
+        let [last, before] = self.last_losses;
+        if before.is_some_and(|before| now < before + window) {
+            self.careful_until = Some(now + window);
+        }
+        self.last_losses = [Some(now), last];
+        self.lanes.iter_mut().for_each(Lane::forget_pulls);
+    }
+
+    fn is_careful(&self, now: Instant) -> bool {
+        self.careful_until.is_some_and(|until| now < until)
+    }
+
     /// Asks the server for messages of the lanes that have room.
     async fn pull(&mut self, room: &Room) -> Result<(), BrokerError> {
         if !self.connection.is_connected() {
             return Ok(());
         }
-        for place in 0..self.lanes.len() {
+        let mut waiting = vec![0; self.lanes.len()];
+        self.ready.iter().for_each(|arrival| waiting[arrival.lane] += 1);
+        let (careful, first) = (self.is_careful(Instant::now()), self.turn);
+        for nth in 0..self.lanes.len() {
+            let (place, now) = ((first + nth) % self.lanes.len(), Instant::now());
+            if careful && self.lanes.iter().any(|lane| lane.is_pulled(now)) {
+                break;
+            }
             let lane = &self.lanes[place];
-            let waiting = self.ready.iter().filter(|arrival| arrival.lane == place).count();
-            let now = Instant::now();
-            let Some(count) = lane.missing(room.messages, waiting, now) else { continue };
+            let Some(count) = lane.missing(room.messages, waiting[place], now) else { continue };
             if room.full.contains(&lane.durable.lane) {
                 continue;
             }
             let stream = names::stream(&self.binding.topic);
             let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", lane.durable.name);
             let address = self.intake.address(place);
-            self.connection.send(OPERATION, subject, Some(address), Lane::pull(count).into()).await?;
-            self.lanes[place].pulled(count, now);
+            let (count, time) = if careful { (1, lane::BRIEFLY) } else { (count, lane::EXPIRES) };
+            self.connection.send(OPERATION, subject, Some(address), Lane::pull(count, time).into()).await?;
+            self.lanes[place].pulled(count, now, time);
+            self.turn = place + 1;
         }
         Ok(())
-    }
-
-    /// Makes the consumers anew that are gone.
-    async fn remake_lost(&mut self) -> Result<(), BrokerError> {
-        for place in 0..self.lanes.len() {
-            if !self.lanes[place].lost {
-                continue;
-            }
-            let durable = self.lanes[place].durable.clone();
-            let object = || ensure::consumer_name(&self.binding.topic, &durable);
-            if ensure::has_consumer(&self.connection, &self.binding.topic, &durable).await? {
-                // The server had not loaded it yet.
-                self.lanes[place].found();
-                continue;
-            }
-            tracing::warn!(consumer = durable.name, topic = %self.binding.topic, "the consumer is gone from the server: it is made anew");
-            let start = self.start_anew(place);
-            match ensure::create_consumer(&self.connection, &self.binding, &durable, &start).await {
-                Err(ApiError::Answer(answer)) if Answer::CONSUMER_EXISTS.contains(&answer.code) => {}
-                created => created.map_err(|error| error.about(OPERATION, object))?,
-            }
-            self.restart(place);
-        }
-        Ok(())
-    }
-
-    /// Where a consumer that is gone goes on: messages may come again, and none is left out.
-    fn start_anew(&self, place: usize) -> Value {
-        match (self.lanes[place].settled, self.binding.start) {
-            (Some(settled), _) if self.binding.order == Order::PerKey => after(settled),
-            (_, StartFrom::Latest) => at_time(self.subscribed),
-            (_, StartFrom::Earliest) => json!({ "deliver_policy": "all" }),
-        }
-    }
-
-    fn restart(&mut self, place: usize) {
-        self.lanes[place].remade();
-        self.ready.retain(|arrival| arrival.lane != place);
     }
 
     /// The answer of `next` if nothing came.
@@ -239,37 +241,6 @@ impl NatsConsumer {
         }
         Ok(Signal::Idle)
     }
-
-    /// Deletes the consumer of a lane and makes it anew from another place.
-    async fn seek_lane(&mut self, place: usize, start: &Value) -> Result<(), BrokerError> {
-        let durable = self.lanes[place].durable.clone();
-        let object = || ensure::consumer_name(&self.binding.topic, &durable);
-        for attempt in 1.. {
-            let deleted = ensure::delete_consumer(&self.connection, &self.binding.topic, &durable).await;
-            deleted.map_err(|error| error.about(OPERATION, object))?;
-            match ensure::create_consumer(&self.connection, &self.binding, &durable, start).await {
-                Err(ApiError::Answer(answer)) if attempt < SEEKS && Answer::CONSUMER_EXISTS.contains(&answer.code) => {}
-                created => {
-                    created.map_err(|error| error.about(OPERATION, object))?;
-                    break;
-                }
-            }
-        }
-        self.receive_all();
-        self.restart(place);
-        self.lanes[place].settled = None;
-        Ok(())
-    }
-}
-
-/// The settings of a consumer that starts behind a message.
-fn after(sequence: u64) -> Value {
-    json!({ "deliver_policy": "by_start_sequence", "opt_start_seq": sequence.saturating_add(1) })
-}
-
-/// The settings of a consumer that starts at a time.
-fn at_time(time: Timestamp) -> Value {
-    json!({ "deliver_policy": "by_start_time", "opt_start_time": time.to_string() })
 }
 
 #[async_trait]
@@ -281,7 +252,7 @@ impl BrokerConsumer for NatsConsumer {
             self.release_returned().await;
             if self.losses.has_changed().unwrap_or(false) {
                 self.losses.mark_unchanged();
-                self.lanes.iter_mut().for_each(Lane::forget_pulls);
+                self.lose_connection();
             }
             self.receive_all();
             let deliveries = self.take(room);
@@ -290,13 +261,15 @@ impl BrokerConsumer for NatsConsumer {
             }
             self.remake_lost().await?;
             self.pull(room).await?;
+            let pause = self.lanes.iter().filter_map(|lane| lane.pause(Instant::now())).min();
             tokio::select! {
-                arrival = timeout_at(until, self.intake.next()) => match arrival {
+                arrival = timeout_at(pause.map_or(until, |pause| pause.min(until)), self.intake.next()) => match arrival {
                     Ok(Some((at, native))) => self.receive(at, native),
                     Ok(None) => return Err(BrokerError::Closed),
+                    Err(_) if Instant::now() < until => {}
                     Err(_) => return self.idle(),
                 },
-                _ = self.losses.changed() => self.lanes.iter_mut().for_each(Lane::forget_pulls),
+                _ = self.losses.changed() => self.lose_connection(),
             }
         }
     }

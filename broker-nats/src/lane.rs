@@ -11,7 +11,9 @@ use crate::names::Durable;
 
 /// After so long the server forgets a pull request: a member that does not call `next` any more holds up no lane for longer,
 /// except by one message, for its lease.
-const EXPIRES: Duration = Duration::from_secs(4);
+pub(crate) const EXPIRES: Duration = Duration::from_secs(4);
+/// The time of a pull request while lanes are read one at a time.
+pub(crate) const BRIEFLY: Duration = Duration::from_millis(50);
 /// The server gives a sign of life so often while a pull request waits.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// After so long without a sign of life the pull request counts as lost.
@@ -60,19 +62,30 @@ impl Lane {
     }
 
     /// The body of a pull request.
-    pub(crate) fn pull(count: usize) -> String {
-        let (expires, heartbeat) = (nanoseconds(EXPIRES), nanoseconds(HEARTBEAT));
-        json!({ "batch": count, "expires": expires, "idle_heartbeat": heartbeat }).to_string()
+    pub(crate) fn pull(count: usize, time: Duration) -> String {
+        // The server takes heartbeats of half the time at most.
+        let heartbeat = if time < HEARTBEAT * 2 { Duration::ZERO } else { HEARTBEAT };
+        json!({ "batch": count, "expires": nanoseconds(time), "idle_heartbeat": nanoseconds(heartbeat) }).to_string()
     }
 
     /// Notes that so many messages were asked for.
-    pub(crate) fn pulled(&mut self, count: usize, now: Instant) {
+    pub(crate) fn pulled(&mut self, count: usize, now: Instant, time: Duration) {
         if now > self.ends + HEARTBEAT {
             self.wanted = 0;
         }
         self.wanted += count;
         self.heard = now;
-        self.ends = now + EXPIRES;
+        self.ends = now + time;
+    }
+
+    /// Whether a pull request waits.
+    pub(crate) fn is_pulled(&self, now: Instant) -> bool {
+        self.wanted > 0 && now <= self.ends + HEARTBEAT
+    }
+
+    /// Sends no pull request before this moment.
+    pub(crate) fn rest_until(&mut self, time: Instant) {
+        self.not_before = time;
     }
 
     /// Forgets the pull requests: the connection on which they were sent is gone.
@@ -107,6 +120,11 @@ impl Lane {
         }
     }
 
+    /// When the next pull request may be sent, if it has to wait.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
+        (now < self.not_before).then_some(self.not_before)
+    }
+
     /// Whether a pull request waits, and the server gives no sign of life.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
         self.wanted > 0 && now <= self.ends && now > self.heard + SILENCE
@@ -115,12 +133,14 @@ impl Lane {
     /// Notes that the consumer was made anew.
     pub(crate) fn remade(&mut self) {
         self.generation = self.generation.wrapping_add(1);
-        self.found();
+        self.lost = false;
+        self.wanted = 0;
     }
 
-    /// Notes that the consumer is there.
+    /// Notes that the consumer is there. It may need a moment to take pull requests.
     pub(crate) fn found(&mut self) {
         self.lost = false;
         self.wanted = 0;
+        self.not_before = Instant::now() + PAUSE;
     }
 }

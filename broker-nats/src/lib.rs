@@ -30,8 +30,9 @@
 //!
 //! # Not guaranteed
 //!
-//! * The client library ends the connection when it gets a message whose headers are not UTF-8, which clients in Go can
-//!   publish. Such a message ends it again after each lease, and holds up its lane, until an operator deletes it.
+//! * The client library ends the connection when it gets a message with headers that are not UTF-8, which clients in Go
+//!   can publish. Such a message holds up its lane and ends the connection after each lease, until an operator deletes it. The
+//!   other lanes go on in between.
 
 mod ack;
 mod address;
@@ -47,6 +48,7 @@ mod lane;
 mod names;
 mod options;
 mod publish;
+mod remake;
 mod settle;
 
 pub use broker::NatsBroker;

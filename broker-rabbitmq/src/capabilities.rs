@@ -46,8 +46,9 @@ pub(crate) fn of(binding: &Binding, options: &RabbitOptions, frame_max: usize) -
     };
     this.ack = AckSupport::PerMessage { confirmed: false, durable: true };
     this.lease = Some(lease);
-    this.release = Release::Front { counts: true };
-    // A lost connection counts for what was fetched as well.
+    // Without order, what was fetched before the release comes first.
+    this.release = if ordered { Release::Front { counts: true } } else { Release::Anywhere { counts: true } };
+    // A release and a lost connection count for what was fetched as well.
     this.attempts = AttemptCount::Approximate;
     this.dead_letters = BrokerDeadLetters::Broker { at_least_once: true };
     this.attempt_limit = Some(options.delivery_limit);

@@ -1,6 +1,7 @@
 //! The consumer of one binding: a connection of its own, with a channel for each lane.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,33 +16,41 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::capabilities::CONSUMER_TIMEOUT;
 use crate::error::lost;
-use crate::lane::Lane;
+use crate::lane::{Lane, Opening};
 use crate::link::Link;
 use crate::{RabbitOptions, envelope, names, settle};
 
 /// After so long without news a call returns.
 const IDLE: Duration = Duration::from_secs(1);
 const OPERATION: &str = "consuming";
+/// How many channels of a lane have generations of their own within one connection.
+const CHANNELS: u32 = 1 << 16;
 
 pub(crate) struct RabbitConsumer {
     options: RabbitOptions,
     binding: Binding,
     /// `None` after the connection was lost.
     session: Option<Session>,
-    /// How many connections there were.
-    generation: u32,
+    /// The generation of the lanes of the next connection. A lane raises its own by one with each channel.
+    next_generation: u32,
     returns: Returns,
 }
 
 /// The life of one connection.
 struct Session {
-    /// Declared first, so it is cut before the driver's consumers are dropped. These would cancel themselves, and a
-    /// standby would get later messages before the ones that are still out.
-    link: Link,
+    link: Arc<Link>,
     lanes: Vec<Lane>,
     started: bool,
     /// The lane to look into first, so that each gets its turn.
     turn: usize,
+}
+
+impl Drop for Session {
+    /// Cuts the connection before the driver's consumers are dropped. These would cancel themselves, and a standby would get
+    /// later messages before the ones that are still out.
+    fn drop(&mut self) {
+        self.link.cut();
+    }
 }
 
 /// What a connection brings.
@@ -53,8 +62,9 @@ enum News {
 
 impl RabbitConsumer {
     pub(crate) async fn subscribe(options: RabbitOptions, binding: Binding) -> Result<Self, BrokerError> {
-        let session = Session::open(&options, &binding).await?;
-        Ok(Self { options, binding, session: Some(session), generation: 1, returns: Returns::default() })
+        let session = Session::open(&options, &binding, 0).await?;
+        let next_generation = CHANNELS;
+        Ok(Self { options, binding, session: Some(session), next_generation, returns: Returns::default() })
     }
 
     /// Connects if the connection was lost, and lets messages come.
@@ -67,12 +77,12 @@ impl RabbitConsumer {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => {
-                let session = Session::open(&self.options, &self.binding).await?;
-                self.generation = self.generation.wrapping_add(1);
+                let session = Session::open(&self.options, &self.binding, self.next_generation).await?;
+                self.next_generation = self.next_generation.wrapping_add(CHANNELS);
                 session
             }
         };
-        try_join_all(session.lanes.iter_mut().map(|lane| lane.start(&self.options))).await?;
+        try_join_all(session.lanes.iter_mut().map(Lane::start)).await?;
         session.started = true;
         self.session = Some(session);
         Ok(())
@@ -80,10 +90,10 @@ impl RabbitConsumer {
 
     /// The lane of a ticket, unless the ticket is stale.
     fn lane_of(&mut self, parts: &TicketParts) -> Option<(usize, &mut Lane)> {
-        let current = parts.generation == self.generation;
-        let session = self.session.as_mut().filter(|session| current && session.link.is_up())?;
+        let session = self.session.as_mut().filter(|session| session.link.is_up())?;
         let (index, lane) = session.lanes.iter_mut().enumerate().find(|(_, lane)| lane.id == parts.lane)?;
-        (lane.is_up() && lane.open.contains_key(&parts.tag)).then_some((index, lane))
+        let current = lane.generation == parts.generation && lane.is_up();
+        (current && lane.open.contains(&parts.tag)).then_some((index, lane))
     }
 
     /// Releases the deliveries whose tickets were dropped.
@@ -91,7 +101,7 @@ impl RabbitConsumer {
         let mut sheets = settle::Sheets::default();
         for parts in self.returns.take() {
             if let Some((index, _)) = self.lane_of(&parts) {
-                sheets.of(index).returns.push(parts.tag);
+                sheets.of(index).returns.insert(parts.tag);
             }
         }
         self.session.as_mut().map_or_else(Vec::new, |session| sheets.frames(&mut session.lanes))
@@ -101,11 +111,11 @@ impl RabbitConsumer {
         let lane = self.session.as_ref()?.lanes.get(index)?;
         let parts = TicketParts {
             lane: lane.id,
-            generation: self.generation,
+            generation: lane.generation,
             tag: native.delivery_tag,
             handle: bytes::Bytes::new(),
         };
-        let read = envelope::read(native, &lane.queue);
+        let read = envelope::read(native, &lane.opening.queue);
         let mut delivery = Delivery::new(Ticket::new(parts, &self.returns), read.message, read.attempts, read.raw);
         delivery.lease_until = Some(Instant::now() + CONSUMER_TIMEOUT);
         Some(delivery)
@@ -186,7 +196,7 @@ impl BrokerConsumer for RabbitConsumer {
         const OPERATION: &str = "ending a consumer";
         let until = Instant::now() + within;
         let Some(session) = self.session.take() else { return Drained::default() };
-        let released = session.lanes.iter().map(|lane| lane.open.len()).sum();
+        let released = session.lanes.iter().map(Lane::count_open).sum();
         // Closing the channels, without cancelling their consumers before, returns all in order. The server answers after
         // it has taken the acknowledgements.
         let closing = join_all(session.lanes.iter().map(|lane| lane.channel.close(200, "drained".into())));
@@ -201,8 +211,8 @@ impl BrokerConsumer for RabbitConsumer {
 }
 
 impl Session {
-    async fn open(options: &RabbitOptions, binding: &Binding) -> Result<Self, BrokerError> {
-        let link = Link::open(options, &format!("consumer of {binding}")).await?;
+    async fn open(options: &RabbitOptions, binding: &Binding, generation: u32) -> Result<Self, BrokerError> {
+        let link = Arc::new(Link::open(options, &format!("consumer of {binding}")).await?);
         let ordered = binding.order == Order::PerKey;
         let queues: Vec<(LaneId, String)> = match ordered {
             true => {
@@ -210,7 +220,11 @@ impl Session {
             }
             false => vec![(LaneId(0), names::group(binding))],
         };
-        let lanes = try_join_all(queues.into_iter().map(|lane| Lane::open(&link, options, lane, ordered))).await?;
+        let lanes = queues.into_iter().map(|(id, queue)| {
+            let (link, limit, prefetch) = (Arc::clone(&link), options.call_timeout, options.prefetch);
+            Lane::open(id, generation, Opening { link, queue: queue.into(), limit, prefetch }, options, ordered)
+        });
+        let lanes = try_join_all(lanes).await?;
         Ok(Self { link, lanes, started: false, turn: 0 })
     }
 
@@ -220,14 +234,10 @@ impl Session {
         self.turn = (self.turn + 1) % count.max(1);
         for index in (self.turn..count).chain(0..self.turn) {
             let lane = &mut self.lanes[index];
-            if !lane.is_up() {
-                return Poll::Ready(Err(lost(OPERATION)));
-            }
-            if room.full.contains(&lane.id) {
-                continue;
-            }
+            // A full lane is looked into as well, but gives out nothing: it may have to return released messages.
             while messages.len() < room.messages.max(1) {
                 let size = match lane.poll_size(cx) {
+                    Poll::Ready(Ok(_)) if room.full.contains(&lane.id) => break,
                     Poll::Ready(Ok(size)) => size,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => break,

@@ -35,8 +35,9 @@
 //!   queue takes is refused.
 //! * Acknowledgements are not confirmed by the server. After a crash an acknowledged message may come again.
 //! * A group gets no messages from before its first `ensure`.
-//! * A released message comes again before all others of its lane, and counts as delivered once more. A lost connection and
-//!   a drain count for every fetched message, also for one that no handler has seen.
+//! * In a group with order, a released message comes again before all others of its lane, when the other deliveries of the
+//!   lane are settled. After the time of a call these become stale. Releases, drains and lost connections count as a delivery of every fetched message, also
+//!   of one that no handler has seen.
 //! * The first member of a group is the active consumer of all its lanes; another member gets them when it leaves.
 //! * `ensure` takes 1.5 seconds longer when it declares a queue: a server that ends suddenly before forgets the queue.
 //!

@@ -108,7 +108,7 @@ impl Link {
     }
 
     /// Closes the connection in order until this moment, if the server answers.
-    pub(crate) async fn close(self, until: Instant) {
+    pub(crate) async fn close(&self, until: Instant) {
         let until = until.min(Instant::now() + self.limit);
         let _ = timeout_at(until, self.connection.close(200, "closed".into())).await;
     }

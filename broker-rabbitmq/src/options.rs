@@ -51,7 +51,7 @@ impl RabbitOptions {
             shown: redacted(url).into(),
             call_timeout: Duration::from_secs(10),
             prefetch: 100,
-            delivery_limit: 1000,
+            delivery_limit: 100_000,
             max_message: None,
         }
         .heartbeat(Duration::from_secs(5));
@@ -89,14 +89,14 @@ impl RabbitOptions {
         self
     }
 
-    /// Sets how many messages of a lane are fetched ahead at most. 100 unless set. A lost connection counts as a delivery
-    /// of all of them.
+    /// Sets how many messages of a lane are fetched and not settled at most. 100 unless set. A release and a lost connection
+    /// count as a delivery of all of them.
     pub fn prefetch(self, messages: u16) -> Self {
         Self { prefetch: messages.max(1), ..self }
     }
 
-    /// Sets after how many deliveries the server moves a message to the dead letters. 1,000 unless set; it must be far
-    /// above the attempts of handlers. All services that declare a group must agree on it.
+    /// Sets after how many deliveries the server moves a message to the dead letters. 100,000 unless set; it must be far
+    /// above the attempts of handlers, since releases and lost connections count for messages that were only fetched. All services that declare a group must agree on it.
     pub fn delivery_limit(self, deliveries: u32) -> Self {
         Self { delivery_limit: deliveries.max(1), ..self }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Sheets(BTreeMap<usize, Sheet>);
 pub(crate) struct Sheet {
     acks: BTreeSet<u64>,
     rejects: BTreeSet<u64>,
-    pub(crate) returns: Vec<u64>,
+    pub(crate) returns: BTreeSet<u64>,
 }
 
 /// A frame to write, for the lane of this index.
@@ -45,7 +45,7 @@ impl Sheet {
         match settle {
             Settle::Ack => drop(self.acks.insert(tag)),
             Settle::Reject(_) => drop(self.rejects.insert(tag)),
-            Settle::Release | Settle::Retry { .. } => self.returns.push(tag),
+            Settle::Release | Settle::Retry { .. } => drop(self.returns.insert(tag)),
         }
     }
 }
@@ -55,7 +55,8 @@ impl Sheets {
         self.0.entry(lane).or_default()
     }
 
-    /// The frames, in the order of writing: acknowledgements first, and returns last and ascending.
+    /// The frames, in the order of writing: acknowledgements first, and returns last and ascending. Lanes with order return
+    /// theirs later.
     pub(crate) fn frames(self, lanes: &mut [Lane]) -> Vec<Frame> {
         let mut frames = Vec::new();
         for (index, sheet) in self.0 {
@@ -75,8 +76,13 @@ impl Sheets {
             for tag in sheet.acks.iter().chain(&sheet.rejects) {
                 lane.open.remove(tag);
             }
-            for tag in lane.return_all(sheet.returns) {
-                write(tag, Method::Reject { requeue: true });
+            for tag in sheet.returns {
+                lane.open.remove(&tag);
+                if lane.ordered {
+                    lane.release(tag);
+                } else {
+                    write(tag, Method::Reject { requeue: true });
+                }
             }
         }
         frames

@@ -155,7 +155,7 @@ async fn another_delivery_limit_or_order_is_a_mismatch_that_names_both() {
     let plan = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
     let error = other.ensure(&plan, true).await.unwrap_err();
     let BrokerError::Mismatch { expected, actual, .. } = &error else { panic!("{error:?}") };
-    assert!(expected.contains("x-delivery-limit '7'") && actual.contains("x-delivery-limit '1000'"), "{error}");
+    assert!(expected.contains("x-delivery-limit '7'") && actual.contains("x-delivery-limit '100000'"), "{error}");
     for (declared, asked) in [(Order::PerKey, Order::Unordered), (Order::Unordered, Order::PerKey)] {
         let binding = unique().order(declared);
         ensure(&broker, &binding).await;
@@ -183,6 +183,8 @@ async fn what_is_rejected_or_exceeds_the_limit_is_kept_as_a_dead_letter() {
         assert_eq!(number(delivery.message.as_ref().unwrap()), 1);
         consumer.settle(vec![(delivery.ticket, Settle::Release)]).await;
     }
+    // Also the last release is carried out by the next call.
+    assert!(matches!(consumer.next(&Room::of(1)).await, Ok(Signal::Idle)));
     let native = Native::connect(server.url()).await;
     let dead = format!("recount.{}.{}:dead", binding.topic, binding.group);
     let mut found = BTreeSet::new();
@@ -223,10 +225,8 @@ async fn a_release_in_the_middle_brings_what_was_fetched_behind_it_in_order() {
     let messages: Vec<_> = (0..500).map(|number| message("k", number)).collect();
     publish(&broker, &binding.topic, &messages).await;
     let mut consumer = broker.subscribe(&binding).await.unwrap();
-    // Fetches 20 ahead.
     let mut taken = take(&mut consumer, 20).await;
-    taken.extend(take(&mut consumer, 1).await);
-    let mut next = 0;
+    let (mut next, mut again) = (0, BTreeSet::new());
     while next < messages.len() {
         let mut marks = Vec::new();
         let mut released = None;
@@ -234,7 +234,7 @@ async fn a_release_in_the_middle_brings_what_was_fetched_behind_it_in_order() {
             let number = number(delivery.message.as_ref().unwrap());
             assert_eq!(number, next + place, "a message came before those that were released");
             // What is behind a released one is released with it, in any order of the marks.
-            let release = released.is_some() || number % 7 == 5 && !delivery.attempts.may_repeat();
+            let release = released.is_some() || number % 7 == 5 && again.insert(number);
             if release && released.is_none() {
                 released = Some(number);
             }

@@ -76,7 +76,8 @@ pub use store::{
     Timestamp, Transient, Violation,
 };
 pub use telemetry::{
-    Check, Condition, DURATION_BUCKETS, Health, METRICS, Metric, MetricKind, SIZE_BUCKETS, TRACE_TARGET, TraceContext,
+    Check, Condition, DURATION_BUCKETS, Health, METRICS, MessageMetrics, Metric, MetricKind, SIZE_BUCKETS,
+    TRACE_TARGET, TraceContext,
 };
 
 pub use recount_macros::{Aggregate, Command, Event, Id, Process, Route, Shape, Timer};

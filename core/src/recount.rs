@@ -13,8 +13,8 @@ use crate::run::Registry;
 use crate::store::sweep_keys;
 use crate::{
     Aggregate, Apply, BoxError, Checkpoint, Command, Commands, ConsumersBuilder, Decision, HandleWith, IdempotencyKey,
-    KeyOutcome, LoadError, Metadata, NameError, Processes, Query, StateError, Store, StoreSource, Subscription,
-    Timestamp, TraceContext,
+    KeyOutcome, LoadError, MessageMetrics, Metadata, NameError, Processes, Query, StateError, Store, StoreSource,
+    Subscription, Timestamp, TraceContext,
 };
 
 /// An application's way to its events: commands and decisions in, aggregates and subscriptions out.
@@ -105,6 +105,12 @@ impl Recount {
     /// [`LoadError`] if the store fails.
     pub async fn withdraw(&self, key: &IdempotencyKey, metadata: Metadata) -> Result<KeyOutcome, LoadError> {
         self.engine.withdraw(key, metadata).await
+    }
+
+    /// The metrics of a relay or an inbox: by the kind of broker, the topic, and the name of the consumer.
+    #[must_use]
+    pub fn message_metrics(&self, system: &'static str, topic: &str, consumer: &str) -> MessageMetrics {
+        self.engine.metrics.messages(system, topic, consumer)
     }
 
     /// How spans are connected with a distributed trace, if that was set.

@@ -41,6 +41,9 @@ pub enum CircuitState {
 }
 
 impl CircuitState {
+    /// The names of all states.
+    pub const NAMES: [&'static str; 3] = ["closed", "open", "half_open"];
+
     /// The name, as the label of metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {

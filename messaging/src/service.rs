@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use recount_core::{Check, Condition, ConsumerKind, Consumers, ConsumersBuilder, NameError, Recount, Timestamp};
+use recount_core::{
+    Check, Condition, ConsumerKind, Consumers, ConsumersBuilder, MessageMetrics, NameError, Recount, Timestamp,
+};
 
 use crate::inbox::{InboxSink, InboxSource};
 use crate::parking::Parking;
@@ -60,11 +62,12 @@ impl Service {
             Arc::clone(&self.broker),
             parking.clone(),
         );
-        let sink = RelaySink::new(publication, Arc::clone(&self.broker), parking.clone(), circuit.clone());
+        let metrics = self.metrics(publication.topic.name(), &format!("relay/{name}"));
+        let (own, broker) = (Arc::clone(&metrics), Arc::clone(&self.broker));
+        let sink = RelaySink::new(publication, broker, parking.clone(), circuit.clone(), own);
         self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Relay, &name, source, sink).check(check(
             format!("relay:{name}:messages"),
-            parking,
-            circuit,
+            (parking, circuit, metrics),
             "the broker",
         ));
         self
@@ -76,12 +79,12 @@ impl Service {
         let (name, circuit) = (parts.name(), Circuit::new(parts.circuit));
         let parking = Parking::new(Arc::clone(self.recount.store()), &name);
         let source = InboxSource::new(Arc::clone(&self.broker), parts.binding.clone(), parking.clone());
-        let replier = Replier { broker: Arc::clone(&self.broker), service: Arc::clone(&self.name) };
-        let sink = InboxSink::new(self.recount.clone(), parts, parking.clone(), circuit.clone(), replier);
+        let metrics = self.metrics(parts.binding.topic.name(), &name);
+        let (recount, own) = (self.recount.clone(), Arc::clone(&metrics));
+        let sink = InboxSink::new(recount, parts, parking.clone(), circuit.clone(), self.replier(), own);
         self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Inbox, &name, source, sink).check(check(
             format!("inbox:{name}:messages"),
-            parking,
-            circuit,
+            (parking, circuit, metrics),
             "what the handlers call",
         ));
         self
@@ -97,12 +100,20 @@ impl Service {
         let address = format!("replies-{}{instance}", self.name);
         let topic = replies(&address)?;
         let waiters = Waiters::default();
-        let requester =
-            Requester::new(Arc::clone(&self.broker), Arc::clone(&self.name), address.as_str().into(), waiters.clone());
+        let store = Arc::clone(self.recount.store());
+        let requester = Requester::new(self.replier(), store, address.as_str().into(), waiters.clone());
         let binding = Binding::new(topic, Group::new(&self.name)?).order(Order::Unordered);
         let mut subscriber = Subscriber::new(binding);
         subscriber.0.handlers.take_replies(waiters);
         Ok((self.subscribe(subscriber), ServiceGateway::new(requester, routes)))
+    }
+
+    fn metrics(&self, topic: &str, consumer: &str) -> Arc<MessageMetrics> {
+        Arc::new(self.recount.message_metrics(self.broker.system(), topic, consumer))
+    }
+
+    fn replier(&self) -> Replier {
+        Replier { broker: Arc::clone(&self.broker), service: Arc::clone(&self.name) }
     }
 
     /// Adds other consumers of the service, which start and end with it: projections, reactions, processes.
@@ -121,10 +132,15 @@ impl Service {
 }
 
 /// The health of a consumer's messages: degraded while its circuit is open, or messages wait for an operator.
-fn check(name: String, parking: Parking, circuit: Circuit, callee: &'static str) -> impl Fn() -> Check + Send + Sync {
+fn check(
+    name: String,
+    (parking, circuit, metrics): (Parking, Circuit, Arc<MessageMetrics>),
+    callee: &'static str,
+) -> impl Fn() -> Check + Send + Sync {
     let since = std::sync::Mutex::new((Condition::Ok, Timestamp::now()));
     move || {
         let (_, dead) = parking.counts();
+        metrics.set(dead, circuit.state().name(), &CircuitState::NAMES);
         let message = match (circuit.state(), dead) {
             (CircuitState::Closed, 0) => None,
             (CircuitState::Closed, dead) => {

@@ -15,7 +15,14 @@ use common::following::{Sums, follow, settled};
 use common::process::run_process;
 use common::*;
 use futures_util::future::join_all;
-use recount_core::{EventStore, IdempotencyKey, METRICS, MetricKind, Position, Recount, Retry, Store};
+use recount_core::{
+    BoxError, Commands, Consumers, Event, EventStore, IdempotencyKey, METRICS, MetricKind, Position, Recount, Retry,
+    Store,
+};
+use recount_messaging::{
+    Binding, DeadLetters, Group, InProcess, Incoming, MessageHandler, Publication, RetryPlan, Service, Subscriber,
+    Topic,
+};
 use recount_store_memory::MemoryStore;
 use recount_store_sqlite::SqliteStore;
 use recount_telemetry::{Exposure, Prometheus, Server, health_router, serve};
@@ -57,6 +64,18 @@ const DESIGNED: &[(&str, &[&str])] = &[
     ("recount.projection.failures", &["kind", "projection", "error.type"]),
     ("recount.projection.state", &["kind", "projection", "state"]),
     ("recount.projection.rebuild.progress", &["kind", "projection"]),
+    ("recount.inbox.duplicates", &["handler"]),
+    ("recount.deadletter.entries", &["handler"]),
+    ("recount.deadletter.added", &["handler"]),
+    ("recount.deadletter.redriven", &["handler"]),
+    ("recount.circuit.state", &["target", "state"]),
+    ("messaging.client.sent.messages", &["messaging.system", "messaging.destination.name"]),
+    ("messaging.client.consumed.messages", &["messaging.system", "messaging.destination.name"]),
+    (
+        "messaging.client.operation.duration",
+        &["messaging.system", "messaging.destination.name", "messaging.operation.name"],
+    ),
+    ("messaging.process.duration", &["messaging.system", "messaging.destination.name"]),
     ("recount.health", &["check"]),
     ("recount.build_info", &["version", "store"]),
 ];
@@ -220,6 +239,54 @@ async fn consumers_are_shown(recount: &Recount, address: SocketAddr) {
     assert!(!text.contains("geheim"), "{text}");
 }
 
+/// What a till tells other services.
+#[derive(Event, Clone)]
+#[event(name = "tills", published, unlocked)]
+enum TillMessage {
+    Sold { cents: u64 },
+}
+
+/// Takes messages, but none of 13 cents: it fails once for each order.
+struct Bookkeeper;
+
+impl MessageHandler for Bookkeeper {
+    type Message = TillMessage;
+
+    async fn handle(&self, TillMessage::Sold { cents }: &TillMessage, _: &Incoming<'_>) -> Result<Commands, BoxError> {
+        if *cents == 13 { Err("no thirteen".into()) } else { Ok(Commands::none()) }
+    }
+}
+
+/// Relays an event, handles it, and lets a dead letter be redriven in vain. One message is delivered twice.
+async fn exchange_messages(recount: &Recount) -> Consumers {
+    let (broker, topic) = (InProcess::new(), Topic::new("tills").unwrap());
+    let publication = Publication::new("tills", topic.clone())
+        .map(|TillEvent::Sold { cents, .. }: &TillEvent, _| Some(TillMessage::Sold { cents: (*cents).into() }));
+    let binding = Binding::new(topic, Group::new("books").unwrap());
+    let subscriber = Subscriber::new(binding).handle(Bookkeeper).unwrap().retry(RetryPlan::never());
+    let service = Service::new(recount.clone(), Arc::new(broker.connect()), "tills").unwrap();
+    let running = service.subscribe(subscriber).publish(publication).start();
+    let _ = recount.dispatch(sell("messages", 13)).await.unwrap();
+    let letters = DeadLetters::new(Arc::clone(recount.store()));
+    while letters.list(None).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    broker.faults().cut_connections();
+    letters.redrive_all(None, "").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    running
+}
+
+fn messages_are_shown(text: &str) {
+    let topic = "messaging_destination_name=\"tills\"";
+    assert!(value(text, "messaging_client_sent_messages_total", &[topic, "messaging_system=\"in_process\""]) >= 1.0);
+    assert_eq!(value(text, "recount_deadletter_entries", &["handler=\"books/tills\""]), 1.0);
+    assert_eq!(value(text, "recount_deadletter_added_total", &["handler=\"books/tills\""]), 2.0);
+    assert_eq!(value(text, "recount_deadletter_redriven_total", &["handler=\"books/tills\""]), 1.0);
+    assert_eq!(value(text, "recount_circuit_state", &["target=\"books/tills\"", "state=\"closed\""]), 1.0);
+    assert_eq!(value(text, "recount_circuit_state", &["target=\"books/tills\"", "state=\"open\""]), 0.0);
+}
+
 /// Each metric of the design is recorded with its labels.
 #[test]
 fn every_designed_metric_exists() {
@@ -245,7 +312,10 @@ async fn a_scrape_shows_every_metric() {
     commands_are_shown(&scrape(server.address()).await, directory.path().to_str().unwrap());
     consumers_are_shown(&recount, server.address()).await;
     run_process(&Recount::new(MemoryStore::new())).await;
+    let messages = exchange_messages(&recount).await;
+    recount.health().await;
     let text = scrape(server.address()).await;
+    messages_are_shown(&text);
     assert_eq!(value(&text, "recount_process_steps_total", &["process=\"buying\"", "trigger=\"timer\""]), 1.0);
     assert_eq!(value(&text, "recount_process_requests_total", &["command=\"sell\"", "outcome=\"undone\""]), 1.0);
     for metric in METRICS {
@@ -254,6 +324,7 @@ async fn a_scrape_shows_every_metric() {
         assert!(text.contains(&format!("# HELP {}", name.trim_end_matches("_count"))), "{name} is not described");
     }
 
+    messages.shutdown().await;
     recount.close().await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let text = scrape(server.address()).await;

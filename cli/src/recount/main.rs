@@ -1,5 +1,6 @@
-//! `recount`: shows and controls projections and processes, from the command line.
+//! `recount`: shows and controls projections, processes and dead letters, from the command line.
 
+mod dead_letter;
 mod model;
 mod process;
 mod projection;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Shows how far projections and processes on recount are, and steers them.
+/// Shows how far projections, processes and messages on recount are, and steers them.
 ///
 /// Exit status: 0 if it is done, 1 if the answer is no, such as an unknown name, 2 if it can't be done, such as a store that
 /// can't be reached.
@@ -22,6 +23,9 @@ enum Recount {
     /// Processes: their instances, their timers, and orders to instances that can't go on.
     #[command(subcommand)]
     Process(process::Task),
+    /// Messages between services that are set aside: dead letters, and those that wait for a retry.
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Task),
 }
 
 /// How a command ended without an answer.
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
             match &command {
                 Recount::Projection(task) => projection::run(task).await,
                 Recount::Process(task) => process::run(task).await,
+                Recount::DeadLetter(task) => dead_letter::run(task).await,
             }
         })
     });

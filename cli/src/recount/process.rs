@@ -85,7 +85,7 @@ pub(crate) enum Task {
     },
 }
 
-/// Where the processes are.
+/// Where the processes or messages are.
 #[derive(Args)]
 pub(crate) struct At {
     /// The store: sqlite://FILE or postgres://HOST/DATABASE
@@ -98,10 +98,14 @@ pub(crate) struct At {
 
 impl At {
     async fn open(&self) -> Result<Processes, Failure> {
-        Ok(Processes::new(Place::open(&self.store, None).await?.store))
+        Ok(Processes::new(self.place().await?.store))
     }
 
-    fn print(&self, json: &Value, text: &str) -> Result<(), Failure> {
+    pub(crate) async fn place(&self) -> Result<Place, Failure> {
+        Place::open(&self.store, None).await
+    }
+
+    pub(crate) fn print(&self, json: &Value, text: &str) -> Result<(), Failure> {
         Ok(report::print(self.json, json, text)?)
     }
 }

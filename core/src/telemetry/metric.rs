@@ -139,6 +139,24 @@ metrics! {
         "How long after their due time timers fire";
     PROCESS_REACTION_TIME: Histogram "recount.process.reaction.time" "s" ["process"]
         "The time from the record of an input to the record of its step";
+    MESSAGES_SENT: Counter "messaging.client.sent.messages" "{message}" ["messaging.system" "messaging.destination.name"]
+        "Messages that a broker has stored";
+    MESSAGES_CONSUMED: Counter "messaging.client.consumed.messages" "{message}" ["messaging.system" "messaging.destination.name"]
+        "Messages that were handled";
+    MESSAGE_OPERATION_DURATION: Histogram "messaging.client.operation.duration" "s" ["messaging.system" "messaging.destination.name" "messaging.operation.name"]
+        "How long calls of a broker take: send, settle";
+    MESSAGE_PROCESS_DURATION: Histogram "messaging.process.duration" "s" ["messaging.system" "messaging.destination.name"]
+        "How long a message is handled";
+    INBOX_DUPLICATES: Counter "recount.inbox.duplicates" "{message}" ["handler"]
+        "Messages that were delivered again";
+    DEAD_LETTERS: Gauge "recount.deadletter.entries" "{key}" ["handler"]
+        "Keys whose first message waits for an operator";
+    DEAD_LETTERS_ADDED: Counter "recount.deadletter.added" "{message}" ["handler"]
+        "Messages that became dead letters";
+    DEAD_LETTERS_REDRIVEN: Counter "recount.deadletter.redriven" "{message}" ["handler"]
+        "Dead letters that were tried again by order";
+    CIRCUIT_STATE: Gauge "recount.circuit.state" "1" ["target" "state"]
+        "1 for the present state of the circuit, 0 for the others: closed, open, half_open";
     REBUILD_PROGRESS: Gauge "recount.projection.rebuild.progress" "1" ["kind" "projection"]
         "The part of a rebuild that is done, from 0 to 1; 1 if there is none";
     HEALTH: Gauge "recount.health" "1" ["check"]

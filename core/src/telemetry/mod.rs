@@ -7,6 +7,7 @@ mod consumer;
 mod context;
 mod handle;
 mod health;
+mod message;
 mod metric;
 mod process;
 mod sampler;
@@ -24,6 +25,7 @@ pub(crate) use consumer::ConsumerMetrics;
 pub use context::TraceContext;
 use handle::{Histogram, Registrar};
 pub use health::{Check, Condition, Health};
+pub use message::MessageMetrics;
 pub use metric::{DURATION_BUCKETS, METRICS, Metric, MetricKind, SIZE_BUCKETS};
 pub(crate) use process::ProcessMetrics;
 pub(crate) use sampler::Sampler;
@@ -73,6 +75,11 @@ impl Metrics {
     /// The handles of a process.
     pub(crate) fn process(&self, name: &'static str) -> ProcessMetrics {
         ProcessMetrics::new(self.registrar, name)
+    }
+
+    /// The handles of a relay or an inbox.
+    pub(crate) fn messages(&self, system: &'static str, topic: &str, consumer: &str) -> MessageMetrics {
+        MessageMetrics::new(self.registrar, system, topic, consumer)
     }
 
     /// The handles of a consumer of this kind.

@@ -11,6 +11,7 @@ mod contract;
 mod delivery;
 mod error;
 mod fate;
+mod table;
 mod ticket;
 
 pub use binding::{Binding, Group, Order, Plan, StartFrom, Topic};

@@ -272,7 +272,7 @@ impl BrokerConsumer for Consumer {
         self.release_dropped();
         let (now, member) = (Instant::now(), self.member);
         self.connection.server.change(|state| {
-            let messages = state.topic(&self.binding.topic)?.from(to);
+            let messages = state.topic(&self.binding.topic)?.from(to, now);
             let only = if let Seek::After(lane, _) = to { Some(lane.0) } else { None };
             let group = state.group(&self.binding)?;
             if let Some(member) = member {

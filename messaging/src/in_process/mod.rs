@@ -22,6 +22,7 @@ mod profile;
 mod publish;
 mod returning;
 mod server;
+mod settling;
 mod slot;
 mod stored;
 mod topic;

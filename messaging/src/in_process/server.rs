@@ -18,6 +18,14 @@ use crate::{Binding, BrokerError, Order, Outgoing, Topic};
 /// The longest time of a call to a server that does not answer.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
 
+/// Longer than any program runs.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The moment after this time. Times that a clock can't hold are cut.
+pub(super) fn moment(now: Instant, after: Duration) -> Instant {
+    now + after.min(FAR)
+}
+
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) settings: Settings,

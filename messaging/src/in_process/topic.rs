@@ -94,12 +94,18 @@ impl TopicState {
     }
 
     fn keep(&mut self, stored: Arc<Stored>, now: Instant) {
-        let Some(history) = self.retention.history else { return };
-        self.history_bytes += stored.size();
-        self.history.push_back(stored);
-        let Retention { messages, bytes, .. } = self.retention;
+        if self.retention.history.is_some() {
+            self.history_bytes += stored.size();
+            self.history.push_back(stored);
+            self.trim_history(now);
+        }
+    }
+
+    /// Drops what is too old or too much.
+    fn trim_history(&mut self, now: Instant) {
+        let Retention { messages, bytes, history: Some(age) } = self.retention else { return };
         while let Some(first) = self.history.front() {
-            let old = first.stored + history <= now;
+            let old = first.stored + age <= now;
             if !old && self.history.len() <= messages && self.history_bytes <= bytes {
                 break;
             }
@@ -121,6 +127,7 @@ impl TopicState {
 
     /// Adds a group that starts behind the last message, or at the first one that is kept.
     pub(super) fn add_group(&mut self, mut group: Group, earliest: bool, now: Instant) {
+        self.trim_history(now);
         if earliest && group.declared.late_group_gets_history {
             self.history.iter().for_each(|stored| group.enqueue(Arc::clone(stored), now));
         }
@@ -132,7 +139,8 @@ impl TopicState {
     }
 
     /// The messages from a place on.
-    pub(super) fn from(&self, place: Seek) -> Vec<Arc<Stored>> {
+    pub(super) fn from(&mut self, place: Seek, now: Instant) -> Vec<Arc<Stored>> {
+        self.trim_history(now);
         let wanted = |stored: &Stored| match place {
             Seek::Start => true,
             Seek::End => false,

@@ -1,10 +1,11 @@
 //! The sink of an inbox: it handles messages, tries failed ones again, and sets aside those that fail for longer.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use recount_core::{BoxError, Recount, Sink, Timestamp};
+use recount_core::{BoxError, MessageMetrics, Recount, Sink};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -28,6 +29,7 @@ pub(crate) struct InboxSink {
     parking: Parking,
     circuit: Circuit,
     replier: Replier,
+    metrics: Arc<MessageMetrics>,
     places: Semaphore,
 }
 
@@ -47,9 +49,10 @@ impl InboxSink {
         parking: Parking,
         circuit: Circuit,
         replier: Replier,
+        metrics: Arc<MessageMetrics>,
     ) -> Self {
         let places = Semaphore::new(parts.at_once);
-        Self { recount, name: parts.name(), parts, parking, circuit, replier, places }
+        Self { recount, name: parts.name(), parts, parking, circuit, replier, metrics, places }
     }
 
     async fn delivered(&self, delivered: &Delivered) -> Result<(), BoxError> {
@@ -64,11 +67,14 @@ impl InboxSink {
                 return Ok(());
             }
         }
-        if message.expires.is_some_and(|expires| expires < Timestamp::now()) {
+        if let Some(expires) = message.expires
+            && expires < self.parking.now().await?
+        {
             tracing::debug!(consumer = self.name, message = %message.id, "nobody waits for the message any more: dropped");
             return Ok(());
         }
         if delivered.may_repeat && delivered.count_once() {
+            self.metrics.duplicate();
             let attempts = self.parking.count_attempt(&delivered.identity).await?;
             if attempts > self.parts.crashes {
                 let reason =
@@ -107,7 +113,9 @@ impl InboxSink {
         let id = delivered.message.as_ref().map(|message| message.id.to_string()).ok();
         tracing::error!(consumer = self.name, message = ?id, reason, attempts, "dead letter");
         let letter = delivered.letter(self.parking.now().await?, reason, attempts);
-        self.parking.park(queue, &letter, Standing::Dead).await
+        self.parking.park(queue, &letter, Standing::Dead).await?;
+        self.metrics.dead_letter();
+        Ok(())
     }
 
     /// The queue of a dead letter: that of its key if later messages wait, else one of its own.
@@ -133,6 +141,9 @@ impl InboxSink {
                 return self.parking.failed(claim, Standing::Dead, reason).await;
             }
         };
+        if claim.is_redriven() {
+            self.metrics.redriven();
+        }
         let outcome = match self.attempt(&message, 1).await {
             Ok(outcome) => outcome,
             Err(error) => return self.parking.postpone(claim, POSTPONED, describe(&*error)).await,
@@ -146,6 +157,7 @@ impl InboxSink {
             return self.parking.failed(claim, Standing::Retry(delay), reason).await;
         }
         tracing::error!(consumer = self.name, message = %message.id, reason, "dead letter");
+        self.metrics.dead_letter();
         match self.later() {
             LaterMessages::Wait => self.parking.failed(claim, Standing::Dead, reason).await,
             LaterMessages::Pass => self.parking.set_apart(claim, reason).await,
@@ -199,9 +211,14 @@ impl InboxSink {
     async fn call(&self, message: &Message) -> Result<Option<Answer>, BoxError> {
         let incoming = Incoming::new(message, &self.name);
         let span = self.span(message);
+        let started = self.metrics.start();
         let call = AssertUnwindSafe(self.parts.handlers.handle(&self.recount, &incoming)).catch_unwind();
         match tokio::time::timeout(self.parts.time_limit, call.instrument(span)).await {
-            Ok(Ok(outcome)) => outcome,
+            Ok(Ok(Ok(answer))) => {
+                self.metrics.consumed(started.map(|started| started.elapsed()));
+                Ok(answer)
+            }
+            Ok(Ok(Err(error))) => Err(error),
             Ok(Err(panic)) => Err(format!("the handler panicked: {}", panic_text(&*panic)).into()),
             Err(_) => Err(format!("the handler has not returned within {:?}", self.parts.time_limit).into()),
         }

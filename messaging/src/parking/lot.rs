@@ -55,6 +55,11 @@ impl Claim {
     pub(crate) fn attempt(&self) -> u32 {
         self.head.attempts
     }
+
+    /// Whether this is the first attempt after an operator's order.
+    pub(crate) fn is_redriven(&self) -> bool {
+        self.head.attempts == 1 && !self.letter.history.is_empty()
+    }
 }
 
 impl Parking {

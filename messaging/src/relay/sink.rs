@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{BoxError, RecordedEvent, Sink, TransientError};
+use recount_core::{BoxError, MessageMetrics, RecordedEvent, Sink, TransientError};
 use tracing::Instrument;
 
 use super::PublicationParts;
@@ -22,6 +22,7 @@ pub(crate) struct RelaySink {
     broker: Arc<dyn Broker>,
     parking: Parking,
     circuit: Circuit,
+    metrics: Arc<MessageMetrics>,
 }
 
 impl RelaySink {
@@ -30,8 +31,9 @@ impl RelaySink {
         broker: Arc<dyn Broker>,
         parking: Parking,
         circuit: Circuit,
+        metrics: Arc<MessageMetrics>,
     ) -> Self {
-        Self { publication, broker, parking, circuit }
+        Self { publication, broker, parking, circuit, metrics }
     }
 
     async fn event(&self, Relayed { recorded, message }: &Relayed) -> Result<(), BoxError> {
@@ -51,7 +53,9 @@ impl RelaySink {
         let Err(refusal) = self.publish(message).await? else { return Ok(()) };
         self.log(message, &refusal);
         let letter = self.letter(message, refusal.to_string()).await?;
-        self.parking.park(&queue, &letter, Standing::Dead).await
+        self.parking.park(&queue, &letter, Standing::Dead).await?;
+        self.metrics.dead_letter();
+        Ok(())
     }
 
     /// Publishes the first message of a queue.
@@ -60,6 +64,9 @@ impl RelaySink {
         let Content::Message(message) = claim.letter.content.clone() else {
             return Err("a relay has parked a message without an envelope".into());
         };
+        if claim.is_redriven() {
+            self.metrics.redriven();
+        }
         match self.publish(&message).await {
             Ok(Ok(())) => self.parking.done(claim).await,
             Ok(Err(refusal)) => {
@@ -84,10 +91,13 @@ impl RelaySink {
             messaging.message.id = message.id.as_str(),
         );
         let publishing = self.broker.publish(topic, vec![Outgoing::new(message.clone())]).instrument(span);
+        let started = self.metrics.start();
         let fate = publishing.await.pop();
+        self.metrics.operation("send", started);
         let unavailable = match fate {
             Some(Fate::Stored(_) | Fate::Duplicate) => {
                 permit.succeeded();
+                self.metrics.sent(1);
                 return Ok(Ok(()));
             }
             Some(Fate::Refused(refusal @ Refusal::Unroutable { .. })) => {

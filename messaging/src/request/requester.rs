@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use recount_core::{BoxError, EventId, KeyOutcome, Metadata, Timestamp, TransientError};
+use recount_core::{BoxError, EventId, KeyOutcome, Metadata, StateStore, Store, TransientError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::outcome::Answer;
+use super::replier::Replier;
 use crate::{Broker, BrokerError, Circuit, Fate, Message, MessageId, Outgoing, Topic};
 
 /// How long a request waits for a reply before it is sent again, the first time. Each next wait is twice as long.
@@ -25,6 +26,8 @@ pub struct Requester {
     address: Arc<str>,
     waiters: Waiters,
     circuit: Circuit,
+    /// Its clock says when a request expires.
+    store: Arc<dyn Store>,
 }
 
 /// How a request can fail.
@@ -46,6 +49,14 @@ pub enum RequestError {
         key: String,
         /// Why.
         source: BrokerError,
+    },
+    /// The own store has no time for the request's expiry, so that it was not sent.
+    #[error("request {key} was not sent, because the time is not known")]
+    Store {
+        /// The request's key.
+        key: String,
+        /// Why.
+        source: recount_core::StoreError,
     },
     /// The broker or the other service can't carry it out as it is.
     #[error("request {key} can't be carried out: {reason}")]
@@ -82,8 +93,9 @@ pub(crate) struct Request {
 }
 
 impl Requester {
-    pub(crate) fn new(broker: Arc<dyn Broker>, service: Arc<str>, address: Arc<str>, waiters: Waiters) -> Self {
-        Self { broker, service, address, waiters, circuit: Circuit::default() }
+    pub(crate) fn new(replier: Replier, store: Arc<dyn Store>, address: Arc<str>, waiters: Waiters) -> Self {
+        let Replier { broker, service } = replier;
+        Self { broker, service, address, waiters, circuit: Circuit::default(), store }
     }
 
     /// Sends a request and waits for its outcome. Without a limit it is sent again from time to time, until a reply comes.
@@ -119,8 +131,13 @@ impl Requester {
         message.idempotency_key = Some(request.key.as_str().into());
         message.reply_to = Some(Arc::clone(&self.address));
         message.metadata = request.metadata.clone();
-        message.time = Some(Timestamp::now());
-        message.expires = limit.and_then(|limit| Timestamp::now().checked_add(limit).ok());
+        message.expires = match limit {
+            Some(limit) => {
+                let failed = |error: recount_core::StoreError| RequestError::Store { key: key(), source: error };
+                self.store.now().await.map_err(failed)?.checked_add(limit).ok()
+            }
+            None => None,
+        };
         let source = match self.broker.publish(&request.topic, vec![Outgoing::new(message)]).await.pop() {
             Some(Fate::Stored(_) | Fate::Duplicate | Fate::Unknown(_)) => {
                 permit.succeeded();

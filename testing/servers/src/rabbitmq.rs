@@ -26,6 +26,8 @@ pub struct RabbitMq {
     /// The directory of the server's scripts.
     scripts: PathBuf,
     port: u16,
+    /// Certificate and key for TLS, and its port.
+    tls: Option<(PathBuf, PathBuf, u16)>,
     /// The port of the name service of Erlang, and that of the connections between nodes.
     internal: (u16, u16),
     starts: u32,
@@ -40,19 +42,32 @@ impl RabbitMq {
         Self::start_in(&place)
     }
 
+    /// Starts a server that also takes encrypted connections, with this certificate and key as PEM.
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> Result<Self> {
+        let place = std::env::var_os(crate::PLACE).map_or_else(std::env::temp_dir, PathBuf::from);
+        Self::launch_in(&place, Some((certificate.to_owned(), key.to_owned())))
+    }
+
     /// Starts a server in a new directory of this one.
     pub fn start_in(place: &Path) -> Result<Self> {
+        Self::launch_in(place, None)
+    }
+
+    fn launch_in(place: &Path, tls: Option<(PathBuf, PathBuf)>) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let scripts = installed().map_or_else(install, Ok)?;
         let directory = place.join(format!("recount-rabbitmq-{}-{number}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
-        let mut this = Self { directory, scripts, port: 0, internal: (0, 0), starts: 0, names: None, server: None };
+        let tls = tls.map(|(certificate, key)| (certificate, key, 0));
+        let mut this =
+            Self { directory, scripts, port: 0, tls, internal: (0, 0), starts: 0, names: None, server: None };
         fs::write(this.directory.join("plugins"), PLUGINS)?;
         // Between looking for free ports and using them others may take them.
         for _ in 0..3 {
-            let [port, names, nodes] = free_ports()?;
+            let [port, names, nodes, tls] = free_ports()?;
             (this.port, this.internal) = (port, (names, nodes));
+            this.configure(tls)?;
             if this.launch()? {
                 return Ok(this);
             }
@@ -64,6 +79,24 @@ impl RabbitMq {
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Where the server takes encrypted connections, under the name `localhost`.
+    pub fn tls_url(&self) -> Option<String> {
+        let (.., port) = self.tls.as_ref()?;
+        Some(format!("amqps://guest:guest@localhost:{port}/%2f"))
+    }
+
+    /// Writes the configuration.
+    fn configure(&mut self, tls_port: u16) -> Result<()> {
+        let Some((certificate, key, port)) = &mut self.tls else { return Ok(()) };
+        *port = tls_port;
+        let (certificate, key) = (certificate.display(), key.display());
+        let settings = format!(
+            "listeners.ssl.default = 127.0.0.1:{port}\nssl_options.cacertfile = {certificate}\n\
+             ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\nssl_options.verify = verify_none\n"
+        );
+        Ok(fs::write(self.directory.join("settings.conf"), settings)?)
     }
 
     /// The port that it listens on.
@@ -135,7 +168,7 @@ impl RabbitMq {
             // The home holds the cookie.
             .env("HOME", &self.directory)
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-            .env("RABBITMQ_CONFIG_FILE", self.directory.join("none"))
+            .env("RABBITMQ_CONFIG_FILE", self.directory.join("settings"))
             .env("RABBITMQ_NODENAME", self.node())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
@@ -220,10 +253,9 @@ impl Drop for RabbitMq {
 }
 
 /// Ports that were free just now.
-fn free_ports() -> Result<[u16; 3]> {
-    let listeners =
-        [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    let mut ports = [0; 3];
+fn free_ports() -> Result<[u16; 4]> {
+    let listeners = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let mut ports = [0; 4];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
         *port = listener.local_addr()?.port();
     }

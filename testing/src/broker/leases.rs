@@ -32,7 +32,7 @@ pub async fn a_delivery_says_when_its_lease_ends(h: &dyn Harness) {
     publish(&*broker, &binding.topic, &messages(1, 1)).await;
     let delivery = reader.one().await;
     let left = delivery.lease_until.expect("a time").saturating_duration_since(Instant::now());
-    assert!(left <= lease.default && left + Duration::from_secs(2) >= lease.default, "{left:?} of {lease:?}");
+    assert!(left <= lease.default && left >= lease.default * 3 / 4, "{left:?} of {lease:?}");
     reader.mark(delivery, Settle::Ack).await;
 }
 
@@ -110,11 +110,11 @@ pub async fn order_survives_the_end_of_a_lease(h: &dyn Harness) {
     publish(&*broker, &binding.topic, &messages(4, 1)).await;
     let late = reader.one().await;
     sleep(lease.default + Duration::from_millis(500)).await;
-    drop(late);
     let mut numbers = Vec::new();
     for _ in 0..4 {
         let delivery = reader.one_within(Duration::from_secs(20)).await;
         numbers.push(number(&reader.mark(delivery, Settle::Ack).await));
     }
     assert_eq!(numbers, [0, 1, 2, 3]);
+    drop(late);
 }

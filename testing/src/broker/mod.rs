@@ -4,12 +4,53 @@
 //! suite with one macro, [`broker_suite!`](crate::broker_suite). What a broker can't do it declares in its
 //! [`Capabilities`](recount_messaging::Capabilities); the suite tests that what is declared is what is observed, and prints
 //! the promises that are not tested.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use recount_messaging::{Broker, InProcess, Topic};
+//! use recount_testing::broker::{Abilities, Harness};
+//!
+//! struct Memory(InProcess);
+//!
+//! #[async_trait::async_trait]
+//! impl Harness for Memory {
+//!     async fn broker(&self) -> Arc<dyn Broker> {
+//!         Arc::new(self.0.connect())
+//!     }
+//!     async fn kill(&self) {
+//!         self.0.faults().kill();
+//!     }
+//!     async fn start(&self) {
+//!         self.0.faults().start();
+//!     }
+//!     async fn cut_connections(&self) {
+//!         self.0.faults().cut_connections();
+//!     }
+//!     async fn freeze(&self) {
+//!         self.0.faults().freeze();
+//!     }
+//!     async fn thaw(&self) {
+//!         self.0.faults().thaw();
+//!     }
+//!     async fn publish_raw(&self, _: &Topic, _: &str, _: &[(&str, &[u8])], _: &[u8]) {
+//!         unreachable!("it is not declared")
+//!     }
+//!     fn abilities(&self) -> Abilities {
+//!         Abilities { raw: false, ..Abilities::default() }
+//!     }
+//! }
+//!
+//! recount_testing::broker_suite!(Memory(InProcess::new()));
+//! # fn main() {}
+//! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite of tests reports by panicking")]
 
 pub mod consuming;
 pub mod declaring;
 pub mod envelope;
+pub mod groups;
 mod harness;
 pub mod leases;
 pub mod limits;
@@ -58,6 +99,7 @@ macro_rules! broker_suite {
                 consumers_that_only_release_lose_nothing
                 what_is_acknowledged_does_not_come_again
                 what_is_only_taken_comes_again_after_a_drain
+                an_open_message_comes_again_though_later_ones_were_acknowledged
                 a_drain_releases_what_is_open
                 closing_and_reopening_loses_nothing
                 a_dropped_consumer_loses_nothing
@@ -67,6 +109,8 @@ macro_rules! broker_suite {
                 the_room_in_bytes_is_kept
                 a_quiet_consumer_is_idle
                 what_is_rejected_does_not_come_again
+            }
+            groups {
                 an_unordered_group_gets_everything
                 two_groups_each_get_everything
                 members_share_the_messages_of_a_group
@@ -80,6 +124,7 @@ macro_rules! broker_suite {
                 a_member_that_leaves_hands_its_lanes_over_in_order
                 a_member_that_dies_hands_its_lanes_over_in_order
                 order_survives_a_cut_connection
+                members_that_come_and_go_lose_nothing_and_keep_the_order
             }
             settling {
                 a_released_message_goes_where_it_is_declared
@@ -120,6 +165,7 @@ macro_rules! broker_suite {
                 calls_return_while_the_server_is_down
                 calls_return_while_the_server_is_frozen
                 drain_and_close_return_while_the_server_is_frozen
+                drain_and_close_return_while_the_server_is_down
                 cut_connections_lose_no_message
                 a_consumer_goes_on_after_its_connection_was_cut
                 health_follows_the_server
@@ -155,6 +201,7 @@ mod tests {
             include_str!("consuming.rs"),
             include_str!("declaring.rs"),
             include_str!("envelope.rs"),
+            include_str!("groups.rs"),
             include_str!("leases.rs"),
             include_str!("limits.rs"),
             include_str!("order.rs"),

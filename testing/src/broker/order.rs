@@ -5,7 +5,6 @@ use std::time::Duration;
 use recount_messaging::{Message, Order, OrderSupport, Room, Settle};
 
 use super::harness::{can_wait, capabilities, declared};
-use super::reader::distinct;
 use super::support::{assert_complete, assert_order_per_key, bound, consumed, messages, number, publish, scaled};
 use super::{Harness, Reader};
 
@@ -29,7 +28,7 @@ pub async fn a_thousand_messages_keep_the_order_of_each_key(h: &dyn Harness) {
     assert_order_per_key(&arrived);
 }
 
-/// A release does not let later messages of the key pass for good: first handled in order, with every third delivery
+/// A release does not let later messages of the key pass for good: first handled in order, with every fourth delivery
 /// released once.
 pub async fn order_survives_redelivery(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
@@ -42,7 +41,7 @@ pub async fn order_survives_redelivery(h: &dyn Harness) {
     while handled.len() < published.len() {
         let delivery = reader.one().await;
         let id = delivery.message.as_ref().unwrap().id.clone();
-        let release = number(delivery.message.as_ref().unwrap()).is_multiple_of(3) && released.insert(id);
+        let release = number(delivery.message.as_ref().unwrap()) % 4 == 1 && released.insert(id);
         let message = reader.mark(delivery, if release { Settle::Release } else { Settle::Ack }).await;
         if !release {
             handled.push(message);
@@ -140,7 +139,7 @@ async fn hand_over(
         drop(one);
     }
     let limit = Duration::from_secs(60) + h.patience();
-    two.consume_until(&mut handled, limit, |all| distinct(all) >= published.len()).await;
+    two.consume_until(&mut handled, limit, |seen| seen.len() >= published.len()).await;
     assert_complete(&handled, &published);
     // The order of what the first one left open among what the second one got: no later message of a key came before.
     assert_order_per_key(&handled[handled.len().min(8 - held.len())..]);
@@ -164,7 +163,61 @@ pub async fn order_survives_a_cut_connection(h: &dyn Harness) {
     drop(held);
     let mut handled = Vec::new();
     let limit = Duration::from_secs(60) + h.patience();
-    reader.consume_until(&mut handled, limit, |all| distinct(all) >= published.len()).await;
+    reader.consume_until(&mut handled, limit, |seen| seen.len() >= published.len()).await;
     assert_complete(&handled, &published);
     assert_order_per_key(&handled);
+}
+
+/// Members that join, leave and die at random moments, while messages are published and deliveries are acknowledged,
+/// released or held: nothing is lost, and the first arrivals of each key are in order.
+pub async fn members_that_come_and_go_lose_nothing_and_keep_the_order(h: &dyn Harness) {
+    let (broker, mut binding) = (h.broker().await, super::support::unique());
+    binding.lease = h.short_lease();
+    super::support::ensure(&*broker, &[&binding]).await;
+    if !ordered(&*broker) {
+        return;
+    }
+    let mut random = crate::store::support::random();
+    let published = messages(scaled(h, 300), 20);
+    let mut unsent = published.chunks(10);
+    let mut members: Vec<Reader> = Vec::new();
+    let (mut arrived, mut held, mut acknowledged) = (Vec::new(), Vec::new(), std::collections::BTreeSet::new());
+    let start = tokio::time::Instant::now();
+    while acknowledged.len() < published.len() {
+        let limit = Duration::from_secs(120) + h.patience();
+        assert!(start.elapsed() < limit, "{} of {} in {limit:?}", acknowledged.len(), published.len());
+        if let Some(batch) = unsent.next() {
+            publish(&*broker, &binding.topic, batch).await;
+        }
+        // Towards the end nothing changes any more.
+        let restless = arrived.len() < published.len() * 2;
+        match random.u8(0..10) {
+            0 if restless && members.len() < 3 => members.push(Reader::new(&broker, &binding).await),
+            1 if restless && !members.is_empty() => members.swap_remove(random.usize(..members.len())).drain().await,
+            2 if restless && !members.is_empty() => drop(members.swap_remove(random.usize(..members.len()))),
+            3 => held.clear(),
+            _ => {}
+        }
+        if members.is_empty() {
+            members.push(Reader::new(&broker, &binding).await);
+        }
+        for member in &mut members {
+            for delivery in member.poll_briefly(Duration::from_millis(50)).await {
+                let message = delivery.message.as_ref().unwrap().clone();
+                arrived.push(message.clone());
+                match random.u8(0..10) {
+                    0 if restless => held.push(delivery),
+                    1 if restless => drop(member.settle(vec![(delivery.ticket, Settle::Release)]).await),
+                    _ => {
+                        let outcome = member.settle(vec![(delivery.ticket, Settle::Ack)]).await.remove(0);
+                        if outcome.is_done() {
+                            acknowledged.insert(message.id);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_complete(&arrived, &published);
+    assert_order_per_key(&arrived);
 }

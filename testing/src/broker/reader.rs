@@ -1,10 +1,11 @@
 //! A consumer for the promises: it takes deliveries, ignores news about lanes, and subscribes again after an outage.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Delivery, Message, Room, Settle, Settled, Signal, Ticket,
+    Binding, Broker, BrokerConsumer, BrokerError, Delivery, Message, MessageId, Room, Settle, Settled, Signal, Ticket,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -12,16 +13,19 @@ use super::support::{CALL, bounded};
 
 /// How long messages that were published may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(60);
+/// More deliveries than any promise needs. Where time is virtual, only this ends a loop that never waits.
+const MAX_DELIVERIES: usize = 50_000;
 
 /// A consumer of a binding.
 pub(super) struct Reader {
     consumer: Box<dyn BrokerConsumer>,
+    deliveries: usize,
 }
 
 impl Reader {
     /// Subscribes.
     pub(super) async fn new(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
-        Self { consumer: bounded(broker.subscribe(binding)).await.unwrap() }
+        Self { consumer: bounded(broker.subscribe(binding)).await.unwrap(), deliveries: 0 }
     }
 
     /// Subscribes, and tries for a minute while the server can't be reached.
@@ -29,7 +33,7 @@ impl Reader {
         let deadline = Instant::now() + ARRIVAL;
         loop {
             match bounded(broker.subscribe(binding)).await {
-                Ok(consumer) => return Self { consumer },
+                Ok(consumer) => return Self { consumer, deliveries: 0 },
                 Err(error) => assert!(error.is_transient() && Instant::now() < deadline, "{error:?}"),
             }
             sleep(Duration::from_millis(200)).await;
@@ -41,6 +45,8 @@ impl Reader {
         match self.signal(room).await {
             Ok(Signal::Deliveries(deliveries)) => {
                 assert!(!deliveries.is_empty(), "a signal of deliveries has one at least");
+                self.deliveries += deliveries.len();
+                assert!(self.deliveries < MAX_DELIVERIES, "the same messages come again and again");
                 assert!(deliveries.len() <= room.messages, "{} for {room:?}", deliveries.len());
                 deliveries
             }
@@ -101,7 +107,7 @@ impl Reader {
     /// delivery is acknowledged before the next is taken.
     pub(super) async fn consume(&mut self, count: usize) -> Vec<Message> {
         let mut arrived = Vec::new();
-        self.consume_until(&mut arrived, ARRIVAL, |arrived| distinct(arrived) >= count).await;
+        self.consume_until(&mut arrived, ARRIVAL, |seen| seen.len() >= count).await;
         arrived
     }
 
@@ -110,15 +116,18 @@ impl Reader {
         &mut self,
         arrived: &mut Vec<Message>,
         limit: Duration,
-        enough: impl Fn(&[Message]) -> bool,
+        enough: impl Fn(&BTreeSet<MessageId>) -> bool,
     ) {
         let deadline = Instant::now() + limit;
-        while !enough(arrived) {
-            assert!(Instant::now() < deadline, "only {} messages came within {limit:?}", distinct(arrived));
+        let mut seen: BTreeSet<_> = arrived.iter().map(|message| message.id.clone()).collect();
+        while !enough(&seen) {
+            assert!(Instant::now() < deadline, "only {} messages came within {limit:?}", seen.len());
             let deliveries = self.poll(&Room::of(100)).await;
             let mut marks = Vec::new();
             for delivery in deliveries {
-                arrived.push(delivery.message.unwrap());
+                let message = delivery.message.unwrap();
+                seen.insert(message.id.clone());
+                arrived.push(message);
                 marks.push((delivery.ticket, Settle::Ack));
             }
             if !marks.is_empty() {
@@ -196,5 +205,5 @@ impl Reader {
 
 /// How many different messages there are.
 pub(super) fn distinct(messages: &[Message]) -> usize {
-    messages.iter().map(|message| &message.id).collect::<std::collections::BTreeSet<_>>().len()
+    messages.iter().map(|message| &message.id).collect::<BTreeSet<_>>().len()
 }
