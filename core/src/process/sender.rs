@@ -4,6 +4,7 @@
 //! of its own, which can have one outcome: the command's effect, its refusal, or its withdrawal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smol_str::SmolStr;
 
@@ -13,12 +14,15 @@ use super::ledger::{Ledger, Mode};
 use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepRecord, WithdrawnRecord, types};
 use super::{Process, ProcessCommand, timers};
 use crate::dispatch::{self, Request};
-use crate::run::guarded;
+use crate::run::{TIME_LIMIT, guarded};
 use crate::store::chain;
 use crate::{
     Append, AppendError, BoxError, DispatchError, EventType, ExpectedVersion, Idempotency, IdempotencyKey, Metadata,
     NamedAppend, Query, QueryItem, RecordedEvent, Refusal, Sink, StreamId, TransientError,
 };
+
+/// How long the commands of a step may take, if some of them go to other services.
+const AWAY: Duration = Duration::from_secs(15 * 60);
 
 /// The events that the sender follows: the steps of the process, and the events after which it tries again.
 pub(super) fn query<P: Process>() -> Query {
@@ -297,5 +301,10 @@ impl<P: Process> Sink for Sender<P> {
 
     async fn take(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
         self.follow(recorded).await
+    }
+
+    /// Another service may be away: its gateway repeats a request less and less often, which takes longer than a local call.
+    fn time_limit(&self) -> Duration {
+        if self.desk.gateway.is_some() { AWAY } else { TIME_LIMIT }
     }
 }

@@ -16,7 +16,7 @@ pub use consumer::{
     ConsumerKind, Consumers, ConsumersBuilder, Delivered, Filter, FilterChange, Lane, Progress, Rebuild, RetryBudget,
     Runners, Sink, Source, Status, StoreSource, TransientError, is_transient,
 };
-pub(crate) use consumer::{Registered, Registry, guarded};
+pub(crate) use consumer::{Registered, Registry, TIME_LIMIT, guarded};
 pub use fold::Fold;
 pub use in_memory::InMemory;
 pub use inline::{EndedTransaction, Inline, Inlines};
