@@ -20,18 +20,18 @@ const TOLD: usize = 20;
 pub struct Books {
     /// The orders that the order service has recorded.
     pub orders: u64,
-    /// What should be there, and is not.
+    /// The effects that should be there, and are not.
     pub lost: u64,
-    /// What happened twice.
+    /// The effects that happened twice.
     pub doubled: u64,
     pub books_agree: bool,
-    /// The orders whose effects were undone.
+    /// The orders with undone effects.
     pub compensated: u64,
     /// By the news that the customers were told.
     pub outcomes: BTreeMap<String, u64>,
-    /// What payment has captured and not refunded.
+    /// The money that payment has captured and not refunded.
     pub money: String,
-    /// What inventory has shipped.
+    /// The CDs that inventory has shipped.
     pub shipped_cds: i64,
     /// The differences, at most 20 of them.
     pub differences: Vec<String>,

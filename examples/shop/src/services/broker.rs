@@ -24,7 +24,7 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>> {
     }
 }
 
-/// Declares what the shop needs. Until the broker can be reached, it is tried again.
+/// Declares the shop's objects. Until the broker can be reached, it is tried again.
 pub async fn declare(broker: &dyn Broker, plan: &Plan) -> Result<()> {
     loop {
         match broker.ensure(plan, false).await {

@@ -20,7 +20,7 @@ use crate::order::PlaceOrder;
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// What becomes of a submission.
+/// The outcome of a submission.
 #[derive(Debug)]
 pub enum Reply {
     Answered(Verdict),
@@ -112,13 +112,13 @@ impl Line {
                 () = reading.read(read) => {}
             }
             reading.closed.store(true, Ordering::Release);
-            // Those who wait learn that no answer comes.
+            // The waiting callers learn that no answer comes.
             reading.waiting().clear();
         });
         line
     }
 
-    /// Hands answers to those who wait for them, until the connection ends.
+    /// Hands answers to the callers that wait for them, until the connection ends.
     async fn read(&self, read: OwnedReadHalf) {
         let mut lines = BufReader::new(read).lines();
         while let Ok(Some(text)) = lines.next_line().await {

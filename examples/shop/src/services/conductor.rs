@@ -132,7 +132,7 @@ enum End {
     Asked(ExitCode),
 }
 
-/// What a session was like.
+/// The record of a session.
 struct Played {
     accepted: BTreeSet<String>,
     tally: Tally,

@@ -17,7 +17,7 @@ const PUBLISHED: [(&str, Part, &str, &[Part]); 5] = [
 /// An event that stays in its service.
 const PRIVATE: &str = "stock.delivered";
 
-/// Compares the copies with what was published.
+/// Compares the copies with the published events.
 pub fn compare(books: &mut Books, entries: &BTreeMap<Part, Vec<Entry>>) {
     for (topic, owner, category, readers) in PUBLISHED {
         let published = by_id(&entries[&owner], category);

@@ -20,7 +20,7 @@ use super::topology::{Names, Part};
 /// How often the children are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What the services are started with.
+/// The settings for the start of the services.
 #[derive(Clone)]
 pub struct Settings {
     pub broker: String,

@@ -123,7 +123,7 @@ async fn listen(listener: TcpListener, desk: Arc<Desk>, mut stopped: watch::Rece
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves a connection until its client closes it or sends what is no submission.
+/// Serves a connection until its client closes it or sends a line that is no submission.
 async fn serve(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiver<bool>) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
@@ -164,7 +164,7 @@ async fn serve(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Receiver<
     let _ = writing.await;
 }
 
-/// The next submission. It is cancel-safe: what was read of a line stays in it.
+/// The next submission. It is cancel-safe: the part of a line that was read stays in `line`.
 async fn read_line(
     reader: &mut BufReader<tokio::net::tcp::OwnedReadHalf>,
     line: &mut Vec<u8>,

@@ -56,7 +56,7 @@ pub struct Tally {
     latencies: Mutex<Vec<Duration>>,
 }
 
-/// The first submissions of the orders, by what became of them.
+/// The first submissions of the orders, by their outcome.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Submissions {
     /// Accepted within the time.

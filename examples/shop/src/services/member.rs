@@ -30,7 +30,7 @@ pub struct Member {
     _scratch: Option<TempDir>,
 }
 
-/// What a service is started with.
+/// The settings for the start of a service.
 pub struct Start<'a> {
     pub part: Part,
     pub names: &'a Names,
@@ -40,7 +40,7 @@ pub struct Start<'a> {
 }
 
 impl Member {
-    /// Opens the store, declares what the shop needs at the broker, and starts everything.
+    /// Opens the store, declares the shop's objects at the broker, and starts everything.
     pub async fn start(start: Start<'_>, broker: Arc<dyn Broker>) -> Result<Self> {
         let Start { part, names, store, fulfilling } = start;
         let address: Address = store.parse().context("--store")?;

@@ -1,4 +1,4 @@
-//! The services: what each publishes, takes and runs. The domain code is that of the shop in one program.
+//! The services: their publications, subscriptions and processes. The domain code is that of the shop in one program.
 
 use anyhow::Result;
 use recount::messaging::{GatewayBuilder, Incoming, MessageHandler, Publication, Service, ServiceGateway, Subscriber};

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::archive::Entry;
 
-/// What happened to an order, by the services' own events.
+/// The history of an order, by the services' own events.
 #[derive(Debug, Default)]
 pub struct Story {
     pub placed: u32,
@@ -100,7 +100,7 @@ impl Story {
         self.ended == 1
     }
 
-    /// The defects of the story: what is missing, what happened twice, and what doesn't fit.
+    /// The defects of the story: missing effects, effects that happened twice, and values that don't fit.
     pub fn defects(&self) -> Vec<Defect> {
         let mut defects = Vec::new();
         let once = [
@@ -131,7 +131,7 @@ impl Story {
         defects
     }
 
-    /// What doesn't fit in a story where each thing happened once.
+    /// The values that don't fit in a story where each thing happened once.
     fn misfits(&self) -> impl Iterator<Item = String> {
         let told = self.told.first().map_or("", String::as_str);
         let (paid, gone) = if self.is_shipped() { (self.total, self.cds) } else { (0, 0) };

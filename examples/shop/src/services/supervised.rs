@@ -87,7 +87,7 @@ impl Supervised {
         self.is_up() && self.kill.try_send(()).is_ok()
     }
 
-    /// Whether the service can't be started, so that nobody looks after it any more.
+    /// Whether the service can't be started, so that its supervisor has ended.
     pub fn has_failed(&self) -> bool {
         self.task.is_finished()
     }
@@ -201,7 +201,8 @@ fn terminate(child: &Child) {
     }
 }
 
-/// The streams of a child: what it prints is read, its messages go where this program's go, and its input ends with this program.
+/// The streams of a child: its output is read, its messages go where this program's go, and its input ends with this
+/// program.
 pub fn piped(mut command: Command) -> Command {
     // Ctrl-C is for this program, which then ends the child.
     #[cfg(unix)]

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often the view is printed where it is no terminal.
 const PRINT: Duration = Duration::from_secs(5);
 
-/// What the stores say.
+/// The progress that the stores show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Orders in the order service.
@@ -53,7 +53,7 @@ async fn count(stores: &Stores, part: Part, sql: &str) -> Result<u64> {
     Ok(rows.first().map_or(0, |(count,)| count.unsigned_abs()))
 }
 
-/// Looks at the stores until it is dropped, and shows what is seen.
+/// Looks at the stores until it is dropped, and shows the progress.
 pub async fn follow(stores: &Stores, crew: &Crew, tally: &Tally, known: &watch::Sender<u64>, is_shown: bool) {
     let (mut seen, started) = (Seen::default(), Instant::now());
     let terminal = std::io::stderr().is_terminal();
