@@ -1,4 +1,4 @@
-//! The broker: what its calls share.
+//! The broker: the state that its calls share.
 
 use std::fmt;
 use std::sync::Arc;

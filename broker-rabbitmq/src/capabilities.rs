@@ -1,4 +1,4 @@
-//! What RabbitMQ can do for a binding.
+//! The abilities of RabbitMQ for a binding.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::RabbitOptions;
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// How many headers a message may have, those of the envelope included: as many as are read.
 pub(crate) const MAX_HEADERS: usize = 256;
-/// What a frame of headers has beside their names and values: properties, and 6 bytes for each header.
+/// The bytes of a frame of headers beside their names and values: properties, and 6 bytes for each header.
 const FRAME_OVERHEAD: usize = 3072;
 /// How long a delivery may be out: the default of `consumer_timeout`. Then the server closes the channel.
 pub(crate) const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -46,9 +46,9 @@ pub(crate) fn of(binding: &Binding, options: &RabbitOptions, frame_max: usize) -
     };
     this.ack = AckSupport::PerMessage { confirmed: false, durable: true };
     this.lease = Some(lease);
-    // Without order, what was fetched before the release comes first.
+    // Without order, the messages fetched before the release come first.
     this.release = if ordered { Release::Front { counts: true } } else { Release::Anywhere { counts: true } };
-    // A release and a lost connection count for what was fetched as well.
+    // A release and a lost connection count for the fetched messages as well.
     this.attempts = AttemptCount::Approximate;
     this.dead_letters = BrokerDeadLetters::Broker { at_least_once: true };
     this.attempt_limit = Some(options.delivery_limit);

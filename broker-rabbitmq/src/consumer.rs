@@ -53,7 +53,7 @@ impl Drop for Session {
     }
 }
 
-/// What a connection brings.
+/// The news that a connection brings.
 enum News {
     Gained(LaneId),
     /// Messages, each with the index of its lane.
@@ -96,7 +96,7 @@ impl RabbitConsumer {
         (current && lane.open.contains(&parts.tag)).then_some((index, lane))
     }
 
-    /// Releases the deliveries whose tickets were dropped.
+    /// Releases the deliveries of dropped tickets.
     fn release_dropped(&mut self) -> Vec<settle::Frame> {
         let mut sheets = settle::Sheets::default();
         for parts in self.returns.take() {

@@ -21,7 +21,7 @@ const LANES: &str = "alternate-exchange";
 /// queue is lost with all messages that the server has confirmed.
 const WRITTEN_AFTER: Duration = Duration::from_millis(1500);
 
-/// Declares what is missing. With `dry_run` it is only named.
+/// Declares the missing objects. With `dry_run` they are only named.
 pub(crate) async fn ensure(options: &RabbitOptions, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
     // A connection of its own: some refusals end the whole connection.
     let link = Link::open(options, "declarations").await?;
@@ -191,7 +191,7 @@ fn arguments(binding: &Binding, options: &RabbitOptions) -> FieldTable {
         ("x-dead-letter-exchange", text("")),
         ("x-dead-letter-routing-key", text(&names::dead(binding))),
         ("x-dead-letter-strategy", text("at-least-once")),
-        // What the strategy needs.
+        // The strategy needs it.
         ("x-overflow", text("reject-publish")),
     ])
 }

@@ -26,8 +26,8 @@ pub(crate) struct Limits {
     pub(crate) header_bytes: usize,
 }
 
-/// The properties of a message, if the server takes them. What it would not take ends the channel or the connection with
-/// all that is under way, so it is checked here.
+/// The properties of a message, if the server takes them. Properties that it does not take end the channel or the
+/// connection with all that is under way, so they are checked here.
 pub(crate) fn properties(outgoing: &Outgoing, limits: Limits) -> Result<BasicProperties, Refusal> {
     let message = &outgoing.message;
     let id = || message.id.as_str().to_owned();
@@ -74,7 +74,7 @@ pub(crate) fn properties(outgoing: &Outgoing, limits: Limits) -> Result<BasicPro
     Ok(properties)
 }
 
-/// What a native delivery holds.
+/// The content of a native delivery.
 pub(crate) struct Read {
     pub(crate) message: Result<Message, Malformed>,
     pub(crate) attempts: Attempts,

@@ -26,10 +26,10 @@
 //! The exchange type `x-consistent-hash` is not used: after a restart of the server it distributes the keys differently
 //! (3.10.8), so the messages of a key would be in two queues.
 //!
-//! All queues are quorum queues with an explicit delivery limit. What is rejected or exceeds the limit goes to the queue
-//! `recount.orders.mail:dead`, at least once.
+//! All queues are quorum queues with an explicit delivery limit. A message that is rejected or exceeds the limit goes
+//! to the queue `recount.orders.mail:dead`, at least once.
 //!
-//! # Guarantees, and what is not guaranteed
+//! # Guarantees and their limits
 //!
 //! * A message is stored when its fate is `Stored`: the server has confirmed it. Messages are persistent, and one that no
 //!   queue takes is refused.

@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::RabbitOptions;
 use crate::error::{bounded, lost, meaning};
 
-/// One connection. Dropping it cuts the connection, which ends every call on it; the server then returns what was not
-/// acknowledged.
+/// One connection. Dropping it cuts the connection, which ends every call on it; the server then returns the
+/// unacknowledged messages.
 ///
 /// The driver's own close waits for an answer without limit, with heartbeats switched off, and so does dropping the
 /// driver's connection. A frozen server would keep its thread and socket for ever.

@@ -33,7 +33,7 @@ pub struct RabbitOptions {
 impl RabbitOptions {
     /// The options for an address: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. Without a user it is
     /// `guest`, without a virtual host `/`. The parameters `heartbeat` and `timeout` in seconds, `prefetch`,
-    /// `delivery-limit` and `max-message` set what the methods of the same names do.
+    /// `delivery-limit` and `max-message` do the same as the methods of these names.
     ///
     /// # Errors
     /// [`BrokerError::Invalid`] if it is no address.

@@ -177,8 +177,8 @@ impl Session {
         Ok(channel)
     }
 
-    /// Ends the connection of a server that does not answer. A blocked server answers later: what it has not read yet
-    /// is stored then, and until then the connection tells that it is blocked.
+    /// Ends the connection of a server that does not answer. A blocked server answers later: it stores the unread
+    /// messages then, and until then the connection tells that it is blocked.
     fn give_up(&self) {
         if !self.link.is_blocked() {
             self.link.cut();

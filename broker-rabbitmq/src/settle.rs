@@ -89,7 +89,7 @@ impl Sheets {
     }
 }
 
-/// What became of written frames.
+/// The outcome of written frames.
 #[derive(Default)]
 pub(crate) struct Outcome {
     limit: Duration,
@@ -102,7 +102,7 @@ impl Outcome {
     pub(crate) fn of(&self, index: usize, lanes: &[Lane]) -> Settled {
         let limit = self.limit;
         match self.failed.get(&index) {
-            // The server returns what was not settled when the channel ended.
+            // The server returns the deliveries that were not settled when the channel ended.
             Some(_) if lanes.get(index).is_none_or(|lane| !lane.is_up()) => Settled::Stale,
             Some(error) => Settled::Failed(meaning(OPERATION, error.clone())),
             None if self.timed_out => Settled::Failed(BrokerError::TimedOut { operation: OPERATION, limit }),

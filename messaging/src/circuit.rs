@@ -1,4 +1,4 @@
-//! The circuit breaker: it pauses callers while what they call fails, instead of letting each of them fail.
+//! The circuit breaker: it pauses callers while the called service fails, instead of letting each of them fail.
 //!
 //! *Closed*: calls go through. After some transient failures in a row the circuit *opens*: callers wait. When the pause is
 //! over it is *half-open*: one caller goes through as a probe. If that succeeds, the circuit closes; else it opens again

@@ -1,10 +1,10 @@
-//! Messaging between services: what a service publishes, how it reaches other services, and how they handle it once.
+//! Messaging between services: a service publishes messages, they reach other services, which handle each once.
 //!
 //! # The rooms of this crate
 //!
 //! *broker*: the contract of message brokers. A [`Broker`] publishes [`Outgoing`] messages to [`Topic`]s and reports the
 //! [`Fate`] of each. A [`BrokerConsumer`] delivers the messages of a [`Binding`] with [`Ticket`]s, which are settled.
-//! [`Capabilities`] say what a broker can do for a binding.
+//! [`Capabilities`] are the abilities of a broker for a binding.
 //!
 //! *envelope*: a [`Message`] in the terms of CloudEvents 1.0, and its two encodings: attributes in native headers
 //! ([`envelope::to_headers`]), or all in one JSON body ([`envelope::to_json`]).
@@ -17,8 +17,8 @@
 //! *relay*: a [`Publication`] maps a service's private events to published ones, and publishes them from the service's own
 //! store, which is the outbox.
 //!
-//! *inbox*: a [`Subscriber`] has the [`MessageHandler`]s of a group. What fails is tried again as its [`RetryPlan`] says, waits
-//! in the store in the order of its key, and becomes one of the [`DeadLetters`] in the end.
+//! *inbox*: a [`Subscriber`] has the [`MessageHandler`]s of a group. A message that fails is tried again as its
+//! [`RetryPlan`] says, waits in the store in the order of its key, and becomes one of the [`DeadLetters`] in the end.
 //!
 //! *request*: commands to aggregates of other services, with replies: [`ServiceGateway`].
 //!

@@ -122,7 +122,7 @@ impl Service {
         self
     }
 
-    /// Starts its consumers. They declare what they need at the broker, and wait for a broker that can't be reached.
+    /// Starts its consumers. They declare their objects at the broker, and wait for a broker that can't be reached.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

@@ -1,9 +1,9 @@
-//! What a broker can do for a binding: ranges rather than flags.
+//! The abilities of a broker for a binding: ranges rather than flags.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-/// What a broker can do for one binding.
+/// The abilities of a broker for one binding.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -11,7 +11,7 @@ pub struct Capabilities {
     pub durable: bool,
     /// The order of delivery.
     pub order: OrderSupport,
-    /// What an acknowledgement means.
+    /// The meaning of an acknowledgement.
     pub ack: AckSupport,
     /// How long a delivery is out before it may come again. `None`: until the connection ends.
     pub lease: Option<Lease>,
@@ -97,7 +97,7 @@ pub enum OrderSupport {
     },
 }
 
-/// What an acknowledgement means.
+/// The meaning of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckSupport {
     /// Each message by itself.

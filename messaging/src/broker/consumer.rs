@@ -35,7 +35,7 @@ pub trait BrokerConsumer: Send {
     /// [`BrokerError::Unsupported`] unless [`Capabilities::replay`](super::Capabilities::replay) allows it.
     async fn seek(&mut self, to: Seek) -> Result<(), BrokerError>;
 
-    /// Stops the intake, releases what is still open, and writes pending settlements, within this time.
+    /// Stops the intake, releases the open deliveries, and writes pending settlements, within this time.
     async fn drain(self: Box<Self>, within: Duration) -> Drained;
 }
 
@@ -65,7 +65,7 @@ pub enum Signal {
     Deliveries(Vec<Delivery>),
     /// The lane is this consumer's from now on.
     Gained(LaneId),
-    /// The lane will go to another consumer at this moment. What is settled before counts.
+    /// The lane will go to another consumer at this moment. Settlements before it count.
     Losing(LaneId, Instant),
     /// The lane is gone. Its tickets are stale, and its buffered deliveries must not be handled.
     Lost(LaneId),

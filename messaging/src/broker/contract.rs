@@ -16,11 +16,11 @@ pub trait Broker: Send + Sync + 'static {
     /// The broker's kind as telemetry names it (`messaging.system`): `nats`, `rabbitmq`, `kafka`, `in_process`.
     fn system(&self) -> &'static str;
 
-    /// What the broker can do for a binding. Known since it was connected, and the same until it is closed.
+    /// The abilities of the broker for a binding. Known since it was connected, and the same until it is closed.
     fn capabilities(&self, binding: &Binding) -> Capabilities;
 
-    /// Declares what is missing at the broker, and compares what is there. Idempotent. With `dry_run` nothing is declared.
-    /// Returns the changes that were made, or would be.
+    /// Declares the objects that are missing at the broker, and compares the others. Idempotent. With `dry_run` nothing
+    /// is declared. Returns the changes that were made, or would be.
     ///
     /// # Errors
     /// [`BrokerError::Mismatch`] if something exists with other settings; nothing of it was changed.
@@ -56,7 +56,7 @@ pub trait Broker: Send + Sync + 'static {
 /// A declaration at a broker that [`Broker::ensure`] made, or would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What is declared, in the broker's words: `stream recount-orders`, `queue orders.mail.3`.
+    /// The declared object, in the broker's words: `stream recount-orders`, `queue orders.mail.3`.
     pub object: String,
 }
 

@@ -53,7 +53,7 @@ pub struct Delivery {
     pub position: Option<BrokerPosition>,
     /// When the broker stored it, if it says.
     pub published_at: Option<Timestamp>,
-    /// What the broker delivered.
+    /// The message as the broker delivered it.
     pub raw: RawMessage,
 }
 

@@ -16,7 +16,7 @@ pub enum BrokerError {
         /// Why.
         source: BoxError,
     },
-    /// The broker has not answered in time. What was asked may have happened.
+    /// The broker has not answered in time. The call may have had its effect.
     #[error("the broker has not answered {operation} within {limit:?}")]
     TimedOut {
         /// The call.
@@ -41,7 +41,7 @@ pub enum BrokerError {
         expected: String,
         /// The setting that it has.
         actual: String,
-        /// What to do.
+        /// The cure.
         cure: String,
     },
     /// The object does not exist at the broker.
@@ -55,17 +55,17 @@ pub enum BrokerError {
     Unsupported {
         /// The kind of broker.
         system: &'static str,
-        /// What was asked.
+        /// The missing ability.
         ability: &'static str,
     },
     /// The address or an option is none.
     #[error("{value:?} is no {kind}: {cure}")]
     Invalid {
-        /// What it should be.
+        /// The kind of value that is expected.
         kind: &'static str,
         /// The value, without secrets.
         value: String,
-        /// What to write instead.
+        /// The text to write instead.
         cure: String,
     },
     /// The broker answers with an error.

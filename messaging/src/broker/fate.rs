@@ -47,7 +47,7 @@ pub enum Refusal {
     Headers {
         /// The message's id.
         id: String,
-        /// What is wrong, such as `have 70000 bytes, the limit is 65536`.
+        /// The defect, such as `have 70000 bytes, the limit is 65536`.
         reason: String,
     },
     /// A part of it can't be written to this broker.
@@ -55,7 +55,7 @@ pub enum Refusal {
     Invalid {
         /// The message's id.
         id: String,
-        /// What is wrong, with the value.
+        /// The defect, with the value.
         reason: String,
     },
     /// No queue takes the messages of its topic.

@@ -1,6 +1,6 @@
 //! The contract of message brokers.
 //!
-//! An adapter moves batches and reports what happened. It never retries, never dead-letters, and never publishes a message
+//! An adapter moves batches and reports outcomes. It never retries, never dead-letters, and never publishes a message
 //! a second time: those decisions are made above it, once for all brokers. Each call ends within a time of the adapter's
 //! own, even if the server has stopped to answer.
 

@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Capabilities {
-    /// A row for each ability: its name and what is declared. The names and their order are the same for every broker.
+    /// A row for each ability: its name and declared value. The names and their order are the same for every broker.
     #[must_use]
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         vec![

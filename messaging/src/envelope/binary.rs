@@ -13,8 +13,8 @@ pub const NATIVE_TYPE: &str = "content-type";
 /// How many headers a message may have that is read.
 const MAX_HEADERS: usize = 256;
 
-/// What is escaped as the HTTP binding of CloudEvents says, section 3.1.3.2: everything that is not printable ASCII, the
-/// space, the quotation mark and the percent sign.
+/// The escaped characters of the HTTP binding of CloudEvents, section 3.1.3.2: everything that is not printable ASCII,
+/// the space, the quotation mark and the percent sign.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// How a broker's protocol binding writes attributes as headers.

@@ -72,7 +72,7 @@ pub struct Message {
     pub message_type: Arc<str>,
     /// The version of the data's shape, from 1.
     pub schema_version: u32,
-    /// What it is about: the stream of the event.
+    /// Its subject: the stream of the event.
     pub subject: Option<Arc<str>>,
     /// When it happened.
     pub time: Option<Timestamp>,
@@ -84,7 +84,7 @@ pub struct Message {
     pub key: Option<Arc<str>>,
     /// The conversation, the cause, the actor, the trace, and headers of the application.
     pub metadata: Metadata,
-    /// From this moment on nobody waits for it any more.
+    /// From this moment on no caller waits for it any more.
     pub expires: Option<Timestamp>,
     /// The key under which a request is carried out once. Without one, the id is.
     pub idempotency_key: Option<Arc<str>>,

@@ -32,7 +32,7 @@ pub(super) async fn dispatch(recount: &Recount, incoming: &Incoming<'_>) -> Resu
     }
 }
 
-/// Withdraws the command whose key the message has.
+/// Withdraws the command with the key of the message.
 pub(super) async fn withdraw(recount: &Recount, incoming: &Incoming<'_>) -> Result<Answer, BoxError> {
     let outcome = recount.withdraw(&incoming.key(0)?, incoming.metadata()).await;
     outcome.map(Into::into).map_err(from_store)

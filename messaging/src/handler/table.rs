@@ -75,7 +75,7 @@ impl Handlers {
             let category = Arc::clone(&category);
             Box::pin(async move {
                 let message = incoming.message;
-                // It must be readable for those who follow the events.
+                // It must be readable for the consumers of the events.
                 drop(M::decode(&message.message_type, message.schema_version, &message.data)?);
                 record(recount, &category, incoming).await?;
                 Ok(None)

@@ -57,7 +57,7 @@ impl Connection {
         });
     }
 
-    /// Declares what is missing. Nothing is changed if something exists with other settings.
+    /// Declares the missing objects. Nothing is changed if an object exists with other settings.
     pub(super) fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
         self.server.change(|state| {
             let topics = plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic));

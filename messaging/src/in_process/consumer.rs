@@ -37,7 +37,7 @@ pub(super) struct Consumer {
     broken: bool,
 }
 
-/// What a look at the group gave.
+/// The result of a look at the group.
 enum Step {
     Signal(Signal),
     /// Nothing: something is due at this time.
@@ -74,7 +74,7 @@ impl Consumer {
         self.member = joined;
     }
 
-    /// Releases what was dropped. Returns whether there was anything.
+    /// Releases the dropped deliveries. Returns whether there were any.
     fn release_dropped(&self) -> bool {
         let dropped = self.returns.take();
         if dropped.is_empty() {

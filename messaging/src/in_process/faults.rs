@@ -11,7 +11,7 @@ use super::stored::Written;
 use super::topic::Outcome;
 use crate::{Binding, BrokerError, BrokerPosition, RawMessage, Topic};
 
-/// What happens to the next published messages.
+/// A fault that the next published messages meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PublishFault {
@@ -25,14 +25,14 @@ pub enum PublishFault {
     Refused,
 }
 
-/// The faults of an in-process broker, as [`InProcess::faults`](super::InProcess::faults) returns it: what happens to real
+/// The faults of an in-process broker, as [`InProcess::faults`](super::InProcess::faults) returns it: those of real
 /// brokers and networks, on order. Clones control the same broker.
 #[derive(Clone, Debug)]
 pub struct Faults(pub(super) Arc<Server>);
 
 impl Faults {
-    /// Lets the next messages that are published meet this fault. With a profile whose requests succeed or fail as a whole
-    /// it counts requests. Orders queue up.
+    /// Lets the next messages that are published meet this fault. With a profile of requests that succeed or fail as a
+    /// whole it counts requests. Orders queue up.
     pub fn publishes(&self, count: usize, fault: PublishFault) {
         if count > 0 {
             self.0.change(|state| state.publish_faults.push_back((count, fault)));
@@ -44,8 +44,8 @@ impl Faults {
         self.0.change(|state| state.publish_faults.drain(..).map(|(count, _)| count).sum())
     }
 
-    /// Cuts the connections of all consumers: what they hold becomes stale, or waits for the end of its lease, as the
-    /// profile says. Their next call fails, and the one after it reconnects.
+    /// Cuts the connections of all consumers: their open deliveries become stale, or wait for the end of their leases,
+    /// as the profile says. Their next call fails, and the one after it reconnects.
     pub fn cut_connections(&self) {
         let now = Instant::now();
         self.0.change(|state| {
@@ -57,13 +57,13 @@ impl Faults {
         });
     }
 
-    /// Freezes the server: calls end with [`TimedOut`](BrokerError::TimedOut) after their time of ten seconds. What was
-    /// published meanwhile is stored at the [`thaw`](Self::thaw), though it was reported as unknown.
+    /// Freezes the server: calls end with [`TimedOut`](BrokerError::TimedOut) after their time of ten seconds. Messages
+    /// published meanwhile are stored at the [`thaw`](Self::thaw), though they were reported as unknown.
     pub fn freeze(&self) {
         self.0.change(|state| state.frozen = true);
     }
 
-    /// Lets a frozen server go on. It works off first what was sent to it.
+    /// Lets a frozen server go on. It first works off the requests that were sent to it.
     pub fn thaw(&self) {
         self.0.change(|state| {
             state.frozen = false;
@@ -79,7 +79,7 @@ impl Faults {
             (state.down, state.frozen) = (true, false);
             state.sent_while_frozen.clear();
         });
-        // What was held in memory only is gone from this moment on.
+        // The state held in memory only is gone from this moment on.
         self.forget_volatile();
     }
 

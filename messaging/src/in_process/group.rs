@@ -1,4 +1,4 @@
-//! A consumer group: what is ready, out, delayed and dead of the messages of a topic.
+//! A consumer group: the messages of a topic that are ready, out, delayed and dead.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) struct Group {
     pub(super) slots: BTreeMap<SlotKey, Slot>,
     /// The slots with a deliverable message, by its rank.
     listed: BTreeMap<u64, SlotKey>,
-    /// The slots whose first message waits for a delay.
+    /// The slots with a first message that waits for a delay.
     pub(super) waiting: BTreeSet<(Instant, SlotKey)>,
     /// Delayed messages that let others pass, by the time they are due and their rank.
     pub(super) later: BTreeMap<(Instant, u64), (SlotKey, Entry)>,

@@ -40,7 +40,7 @@ struct Lane {
     losing: Option<(Instant, MemberId)>,
 }
 
-/// Who holds which lane.
+/// The members of a group and the lanes that they hold.
 #[derive(Debug)]
 pub(super) struct Members {
     assignment: Assignment,

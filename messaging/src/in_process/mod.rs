@@ -1,7 +1,7 @@
 //! The broker in this process: the default of services that are embedded in one program, and the playground of tests.
 //!
-//! [`InProcess`] keeps messages in memory. With a [`Profile`] it behaves like another broker, within what
-//! [`Capabilities`] declare and beyond: lanes that move, leases that end, acknowledgements that a restart forgets. Its
+//! [`InProcess`] keeps messages in memory. With a [`Profile`] it behaves like another broker, within the declared
+//! [`Capabilities`] and beyond: lanes that move, leases that end, acknowledgements that a restart forgets. Its
 //! [`Faults`] happen on order. Time comes from tokio's clock only and randomness from a seed, so a test with paused time is
 //! deterministic and takes no time.
 //!

@@ -1,4 +1,4 @@
-//! The behaviour of a profile beyond what its capabilities declare.
+//! The behaviour of a profile beyond its declared capabilities.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{Capabilities, OrderSupport};
 pub(super) struct Policy {
     /// How attributes are written as headers.
     pub(super) form: HeaderForm,
-    /// What becomes of the open deliveries of a consumer whose connection is lost.
+    /// The fate of a consumer's open deliveries when its connection is lost.
     pub(super) at_disconnect: AtDisconnect,
     /// How lanes are given to members.
     pub(super) assignment: Assignment,
@@ -31,7 +31,7 @@ pub(super) struct Policy {
     pub(super) history: Option<Duration>,
 }
 
-/// What becomes of open deliveries when the connection is lost.
+/// The fate of open deliveries when the connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtDisconnect {
     /// They come again at once.
@@ -51,7 +51,7 @@ pub(super) enum Assignment {
     FirstMember,
     /// Evenly; lanes move at once when a member joins.
     Even,
-    /// Evenly; members are told what they gain, will lose and have lost.
+    /// Evenly; members are told the lanes that they gain, will lose and have lost.
     Announced,
 }
 

@@ -1,4 +1,4 @@
-//! Profiles: the brokers whose behaviour can be played.
+//! Profiles: the brokers that the in-process broker can play.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -14,8 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A broker whose behaviour the in-process broker plays. Each is a value of [`Capabilities`], and what it declares is what
-/// happens.
+/// A broker that the in-process broker plays. Each is a value of [`Capabilities`], and behaves as it declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// The embedded default: order per key across all members, exact counts, leases, delays that keep the order.
@@ -44,13 +43,13 @@ impl Profile {
     pub const ALL: [Self; 7] =
         [Self::Own, Self::Kafka, Self::Pulsar, Self::RabbitMq, Self::Nats, Self::Fifo, Self::PubSub];
 
-    /// What the profile declares for a binding.
+    /// The abilities that the profile declares for a binding.
     #[must_use]
     pub fn capabilities(self, binding: &Binding) -> Capabilities {
         self.declared(binding.order, &binding.topic, binding.lease)
     }
 
-    /// What the profile declares for bindings of a topic.
+    /// The abilities that the profile declares for bindings of a topic.
     pub(super) fn declared(self, order: Order, topic: &Topic, lease: Duration) -> Capabilities {
         let (ordered, lanes) = (order == Order::PerKey, topic.lanes());
         let mut declared = match self {

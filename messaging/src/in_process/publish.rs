@@ -29,7 +29,7 @@ impl Server {
         }
     }
 
-    /// Keeps what was sent to the frozen server, as far as there is room on the way.
+    /// Keeps the messages sent to the frozen server, as far as there is room on the way.
     fn keep_on_the_way(&self, topic: &Topic, batch: Vec<Outgoing>) {
         let mut state = self.lock();
         let kept: usize = state.sent_while_frozen.iter().map(|(_, batch)| batch.len()).sum();

@@ -1,4 +1,4 @@
-//! What comes again: by release, at the end of a lease, with a lost connection, after a restart.
+//! Redelivery: by release, at the end of a lease, with a lost connection, after a restart.
 
 use tokio::time::Instant;
 
@@ -35,8 +35,8 @@ impl Group {
         }
     }
 
-    /// Does what is due: leases that end, delays that are over, lanes that move, members that do not poll. Returns whether
-    /// anything happened.
+    /// Does the due work: leases that end, delays that are over, lanes that move, members that do not poll. Returns
+    /// whether anything happened.
     pub(super) fn advance(&mut self, now: Instant) -> bool {
         let leases = self.end_leases(now);
         let delays = self.end_delays(now);
@@ -123,7 +123,7 @@ impl Group {
         }
     }
 
-    /// Gives a lane to a member. What was open or not committed comes again.
+    /// Gives a lane to a member. Messages that were open or not committed come again.
     fn hand_over(&mut self, lane: u32, to: MemberId, now: Instant) {
         self.reopen(lane, now);
         self.members.give(lane, to);
@@ -164,7 +164,7 @@ impl Group {
         self.left(member, now);
     }
 
-    /// A member leaves and releases what it has open. Returns how much that was.
+    /// A member leaves and releases its open deliveries. Returns how many there were.
     pub(super) fn leave(&mut self, member: MemberId, now: Instant) -> usize {
         let held = self.tags_of(member);
         let (Release::Front { counts } | Release::Back { counts } | Release::Anywhere { counts }) =
@@ -201,7 +201,7 @@ impl Group {
         }
     }
 
-    /// The server has ended suddenly and is back: what it held in memory only is lost.
+    /// The server has ended suddenly and is back: the state that it held in memory only is lost.
     pub(super) fn restart(&mut self, now: Instant) {
         for member in self.members.which(|_| true) {
             self.disconnect(member, now);
@@ -224,7 +224,7 @@ impl Group {
         }
     }
 
-    /// Continues the lanes of a member with these messages only. What was open is stale.
+    /// Continues the lanes of a member with these messages only. Open deliveries are stale.
     pub(super) fn reset(&mut self, member: MemberId, messages: &[Arc<Stored>], only: Option<u32>, now: Instant) {
         let lanes: Vec<u32> =
             self.members.held_by(member).into_iter().filter(|lane| only.is_none_or(|only| only == *lane)).collect();

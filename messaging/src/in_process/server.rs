@@ -40,9 +40,9 @@ pub(super) struct State {
     pub(super) topics: BTreeMap<Arc<str>, TopicState>,
     pub(super) down: bool,
     pub(super) frozen: bool,
-    /// What the next publishes are answered with.
+    /// The faults that answer the next publishes.
     pub(super) publish_faults: std::collections::VecDeque<(usize, PublishFault)>,
-    /// What was sent to the frozen server. It works it off when it goes on.
+    /// The messages sent to the frozen server. It works them off when it goes on.
     pub(super) sent_while_frozen: Vec<(Topic, Vec<Outgoing>)>,
     pub(super) random: fastrand::Rng,
     pub(super) connections: u64,
@@ -69,7 +69,7 @@ impl Server {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and wakes those who wait for a change.
+    /// Changes the state and wakes the tasks that wait for a change.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let answer = change(&mut self.lock());
         self.wake();
@@ -129,7 +129,7 @@ impl Server {
         self.policy_of(binding.order, &binding.topic, binding.lease)
     }
 
-    /// What all bindings of a topic have in common.
+    /// The capabilities and policy that all bindings of a topic have in common.
     pub(super) fn topic_policy(&self, topic: &Topic) -> (crate::Capabilities, Policy) {
         self.policy_of(Order::PerKey, topic, Duration::ZERO)
     }

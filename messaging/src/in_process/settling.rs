@@ -34,7 +34,7 @@ impl Group {
         }
     }
 
-    /// What the broker answers to a settlement that it has taken.
+    /// The broker's answer to a settlement that it has taken.
     fn done(&self) -> Settled {
         match self.declared.ack {
             AckSupport::PerMessage { confirmed: false, .. } => Settled::Sent,
@@ -58,7 +58,7 @@ impl Group {
             self.finish(&key, entry, now);
         }
         self.refresh(&key, now);
-        // What is behind an open message is remembered here only.
+        // An acknowledgement behind an open message is remembered here only.
         if confirmed { Settled::Confirmed } else { Settled::Sent }
     }
 

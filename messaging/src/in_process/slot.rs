@@ -30,11 +30,11 @@ pub(super) struct Entry {
 /// The messages of a lane or key.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// What can be delivered, by rank.
+    /// The deliverable messages, by rank.
     pub(super) ready: BTreeMap<u64, Entry>,
-    /// What is out: rank and tag.
+    /// The messages that are out: rank and tag.
     pub(super) out: BTreeMap<u64, u64>,
-    /// What was acknowledged behind an open message, with cumulative acknowledgements.
+    /// The messages acknowledged behind an open one, with cumulative acknowledgements.
     pub(super) done: BTreeMap<u64, Entry>,
     /// The member that has something out.
     pub(super) holder: Option<MemberId>,
@@ -56,7 +56,7 @@ impl Slot {
         ready.into_iter().chain(out).min()
     }
 
-    /// Takes what is acknowledged and below everything open.
+    /// Takes the acknowledged messages below everything open.
     pub(super) fn take_committed(&mut self) -> Vec<Entry> {
         let open = match self.lowest_open() {
             Some(lowest) => self.done.split_off(&lowest),

@@ -102,7 +102,7 @@ impl TopicState {
         }
     }
 
-    /// Drops what is too old or too much.
+    /// Drops the oldest messages beyond the retention.
     fn trim_history(&mut self, now: Instant) {
         let Retention { messages, bytes, history: Some(age) } = self.retention else { return };
         while let Some(first) = self.history.front() {

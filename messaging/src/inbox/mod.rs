@@ -1,4 +1,4 @@
-//! The inbox: the messages of a broker as a consumer of recount, whose effects happen once.
+//! The inbox: the messages of a broker as a consumer of recount, with effects that happen once.
 //!
 //! A *source* takes deliveries from the broker and settles them; a *sink* handles them, and sets aside those that fail.
 

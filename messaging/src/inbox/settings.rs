@@ -14,7 +14,7 @@ const AT_ONCE: usize = 256;
 /// How many programs may have died while they handled a message unless set.
 const CRASHES: u32 = 5;
 
-/// What happens to the later messages of a key whose message is a dead letter.
+/// The treatment of the later messages of a key behind a dead letter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LaterMessages {
     /// They wait behind it, so that the order of the key is kept.
@@ -102,7 +102,7 @@ impl Subscriber {
         self
     }
 
-    /// What happens to the later messages of a key whose message is a dead letter. They wait unless set. Has no effect on
+    /// The treatment of the later messages of a key behind a dead letter. They wait unless set. Has no effect on
     /// [unordered](crate::Order::Unordered) bindings, where each message is by itself.
     pub fn after_dead_letter(mut self, later: LaterMessages) -> Self {
         self.0.later = later;
@@ -127,7 +127,7 @@ impl Subscriber {
         self
     }
 
-    /// When the circuit opens: while what the handlers call can't be reached, no message is handled.
+    /// When the circuit opens: while the service that the handlers call can't be reached, no message is handled.
     pub fn circuit(mut self, settings: CircuitSettings) -> Self {
         self.0.circuit = settings;
         self

@@ -60,7 +60,8 @@ impl InboxSource {
         }
     }
 
-    /// What was not handed on of a lane is another consumer's. What is being handled is settled if it ends in time.
+    /// Deliveries of a lane that were not handed on are another consumer's. Those being handled are settled if they end
+    /// in time.
     fn lose(&mut self, lane: LaneId) {
         tracing::debug!(binding = %self.binding, %lane, "lost");
         self.buffer.retain(|delivery| delivery.lane() != lane);
@@ -134,7 +135,7 @@ impl Source for InboxSource {
                 Ok(signal) => self.take_note(signal),
                 Err(error) => {
                     if !error.is_transient() {
-                        // It is made anew, with what it needs at the broker.
+                        // It is made anew, with its objects at the broker.
                         self.consumer = None;
                     }
                     return Err(error.into_boxed());
@@ -169,7 +170,7 @@ impl Source for InboxSource {
         }
     }
 
-    /// Extends the leases of what is being handled.
+    /// Extends the leases of the deliveries that are being handled.
     async fn maintain(&mut self) -> Result<(), BoxError> {
         let Some(consumer) = &mut self.consumer else { return Ok(()) };
         let (numbers, tickets): (Vec<u64>, Vec<Ticket>) = self.held.drain().unzip();

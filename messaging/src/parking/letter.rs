@@ -37,7 +37,7 @@ pub struct Letter {
 pub enum Content {
     /// A message.
     Message(Box<Message>),
-    /// A message whose envelope can't be read, as the broker delivered it.
+    /// A message with an unreadable envelope, as the broker delivered it.
     Malformed(RawMessage),
 }
 
@@ -46,7 +46,7 @@ pub enum Content {
 pub struct Note {
     /// When.
     pub at: Timestamp,
-    /// What was ordered: `redriven`, `edited`.
+    /// The operator's order: `redriven`, `edited`.
     pub order: String,
     /// The operator's note.
     #[serde(default, skip_serializing_if = "String::is_empty")]

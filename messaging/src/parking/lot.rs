@@ -32,7 +32,7 @@ pub(crate) struct Parking {
     schedule: Arc<Mutex<Schedule>>,
 }
 
-/// What a message waits for.
+/// The reason for which a message waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// For its next attempt, after this time.
@@ -126,7 +126,7 @@ impl Parking {
         self.lock().counts()
     }
 
-    /// Waits for a queue whose first message is due, and takes it for this program. It is [given back](Self::give_back).
+    /// Waits for a queue with a due first message, and takes it for this program. It is [given back](Self::give_back).
     ///
     /// # Cancel safety
     /// Cancel-safe.
@@ -231,7 +231,7 @@ impl Parking {
         head.advance(now);
         let expected = ExpectedRevision::Exact(revision);
         let Some(revision) = self.write(&key, &head, expected, Vec::new()).await? else { return Ok(()) };
-        // Whatever is left over by a crash here is not part of the queue.
+        // A letter left over by a crash here is not part of the queue.
         self.store.delete(&key.letter(&self.consumer, number)?, ExpectedRevision::Any).await?;
         if head.is_empty() {
             match self.store.delete(&key.head(&self.consumer)?, ExpectedRevision::Exact(revision)).await {
@@ -275,7 +275,7 @@ impl Parking {
         Ok(())
     }
 
-    /// Writes a head and what belongs to it. `None` if another program has changed it: then it is read again.
+    /// Writes a head and these further puts. `None` if another program has changed it: then it is read again.
     async fn write(
         &self,
         key: &QueueKey,

@@ -13,7 +13,7 @@ use super::head::Head;
 pub(super) struct Schedule {
     /// When the first message of each queue can be tried; `None` for a dead letter.
     queues: HashMap<String, Option<Timestamp>>,
-    /// The queues whose first message this program is handling.
+    /// The queues with a first message that this program is handling.
     busy: HashSet<String>,
     /// The messages that an operator has discarded or replaced.
     settled: HashSet<String>,
@@ -64,8 +64,8 @@ impl Schedule {
         (self.queues.len() - dead, dead)
     }
 
-    /// Takes a queue whose first message is due, the one that has been for the longest time. Else says how long the next
-    /// one takes.
+    /// Takes the queue with the first message that has been due for the longest time. Else says how long the next one
+    /// takes.
     pub(super) fn take_due(&mut self) -> Result<String, Option<Duration>> {
         let free = self.queues.iter().filter(|(hash, _)| !self.busy.contains(*hash));
         let next = free.filter_map(|(hash, due)| Some(((*due)?, hash))).min();

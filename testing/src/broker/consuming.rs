@@ -1,4 +1,4 @@
-//! Deliveries come by `next` only, none is hidden, and what is not acknowledged comes again.
+//! Deliveries come by `next` only, none is hidden, and unacknowledged ones come again.
 
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ use super::support::{
 };
 use super::{Harness, Reader};
 
-/// Nothing is delivered before it was acknowledged as handled only once: all messages whose first delivery is released
-/// arrive again.
+/// No message counts as handled before it is acknowledged: all messages with a released first delivery arrive again.
 pub async fn what_is_released_comes_again(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     let published = messages(30, 5);
@@ -46,7 +45,7 @@ pub async fn consumers_that_only_release_lose_nothing(h: &dyn Harness) {
     assert_complete(&Reader::new(&broker, &binding).await.consume(20).await, &published);
 }
 
-/// What is acknowledged does not come again, also not to the next consumer.
+/// Acknowledged messages do not come again, also not to the next consumer.
 pub async fn what_is_acknowledged_does_not_come_again(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     publish(&*broker, &binding.topic, &messages(20, 5)).await;
@@ -56,7 +55,7 @@ pub async fn what_is_acknowledged_does_not_come_again(h: &dyn Harness) {
     next.stays_quiet(Duration::from_secs(1)).await;
 }
 
-/// Without an acknowledgement nothing counts as handled: what was only taken comes again to the next consumer.
+/// Without an acknowledgement nothing counts as handled: messages that were only taken come again to the next consumer.
 pub async fn what_is_only_taken_comes_again_after_a_drain(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     let published = messages(12, 12);
@@ -84,7 +83,7 @@ pub async fn an_open_message_comes_again_though_later_ones_were_acknowledged(h: 
     drop(open);
 }
 
-/// `drain` releases what is open at once: the next consumer does not wait for a lease.
+/// `drain` releases open deliveries at once: the next consumer does not wait for a lease.
 pub async fn a_drain_releases_what_is_open(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     publish(&*broker, &binding.topic, &messages(4, 4)).await;
@@ -228,7 +227,7 @@ pub async fn a_quiet_consumer_is_idle(h: &dyn Harness) {
     assert!(start.elapsed() > Duration::from_secs(1), "three in {:?}", start.elapsed());
 }
 
-/// What is rejected does not come again, and those behind it do.
+/// A rejected message does not come again, and those behind it do.
 pub async fn what_is_rejected_does_not_come_again(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     publish(&*broker, &binding.topic, &[message("k", 0), message("k", 1)]).await;

@@ -44,7 +44,7 @@ pub async fn another_number_of_lanes_is_a_mismatch(h: &dyn Harness) {
     assert_eq!(Reader::new(&broker, &binding).await.consume(1).await.len(), 1);
 }
 
-/// A consumer of a binding that was not declared is refused, with an error that names what is missing.
+/// A consumer of a binding that was not declared is refused, with an error that names the missing object.
 pub async fn a_binding_that_was_not_ensured_is_missing(h: &dyn Harness) {
     let (broker, binding) = (h.broker().await, unique());
     let error = bounded(broker.subscribe(&binding)).await.err().unwrap();

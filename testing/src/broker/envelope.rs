@@ -118,7 +118,7 @@ pub async fn a_malformed_message_is_delivered_with_its_raw_bytes(h: &dyn Harness
     reader.stays_quiet(Duration::from_secs(1)).await;
 }
 
-/// A foreign message in structured mode is read, whatever mode the adapter writes.
+/// A foreign message in structured mode is read, in whichever mode the adapter writes.
 pub async fn a_structured_foreign_message_is_read(h: &dyn Harness) {
     if !declared(h.abilities().raw, "foreign messages") {
         return;

@@ -18,7 +18,7 @@ pub async fn an_unordered_group_gets_everything(h: &dyn Harness) {
     assert_eq!(arrived.len(), 100, "none comes twice");
 }
 
-/// Two groups each get everything, and what one acknowledges or releases does not concern the other.
+/// Two groups each get everything, and the settlements of one do not concern the other.
 pub async fn two_groups_each_get_everything(h: &dyn Harness) {
     let (broker, one, mut first) = consumed(h, Order::PerKey).await;
     let two = super::support::other_group(&one);

@@ -40,7 +40,7 @@ pub trait Harness: Send + Sync + 'static {
     /// Publishes a message that was not made by recount: native headers and a body, in the lane of this key.
     async fn publish_raw(&self, topic: &Topic, key: &str, headers: &[(&str, &[u8])], body: &[u8]);
 
-    /// What the suite may do to this server.
+    /// The interventions that this server allows the suite.
     fn abilities(&self) -> Abilities {
         Abilities::default()
     }
@@ -61,7 +61,7 @@ pub trait Harness: Send + Sync + 'static {
     }
 }
 
-/// What the suite may do to a server. What is not declared is printed as not tested.
+/// The interventions that a server allows the suite. Undeclared ones are printed as not tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abilities {
     /// [`Harness::kill`], [`Harness::start`] and [`Harness::restart`] work, and disturb no other test.

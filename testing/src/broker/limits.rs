@@ -1,4 +1,4 @@
-//! What is too large or can't be written is refused with a reason, and its neighbours are stored.
+//! A message that is too large or can't be written is refused with a reason, and its neighbours are stored.
 
 use std::time::Duration;
 

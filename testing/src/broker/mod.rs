@@ -1,9 +1,9 @@
 //! The conformance suite of message brokers: the promises of every adapter, one named test each.
 //!
-//! An adapter shows how to connect to its server and what may be done to the server ([`Harness`]), and lists the whole
-//! suite with one macro, [`broker_suite!`](crate::broker_suite). What a broker can't do it declares in its
-//! [`Capabilities`](recount_messaging::Capabilities); the suite tests that what is declared is what is observed, and prints
-//! the promises that are not tested.
+//! An adapter shows how to connect to its server and which interventions the server allows ([`Harness`]), and lists the
+//! whole suite with one macro, [`broker_suite!`](crate::broker_suite). It declares the broker's abilities in its
+//! [`Capabilities`](recount_messaging::Capabilities); the suite compares them with the observed ones, and prints the
+//! promises that are not tested.
 //!
 //! ```
 //! use std::sync::Arc;

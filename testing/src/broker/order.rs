@@ -91,7 +91,7 @@ pub async fn messages_of_a_key_are_out_together_unless_withheld(h: &dyn Harness)
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
 }
 
-/// The lanes of a member that leaves go to another one, in order: what it had not acknowledged comes first.
+/// The lanes of a member that leaves go to another one, in order: its unacknowledged messages come first.
 pub async fn a_member_that_leaves_hands_its_lanes_over_in_order(h: &dyn Harness) {
     let (broker, binding, one) = consumed(h, Order::PerKey).await;
     if !ordered(&*broker) {
@@ -141,7 +141,7 @@ async fn hand_over(
     let limit = Duration::from_secs(60) + h.patience();
     two.consume_until(&mut handled, limit, |seen| seen.len() >= published.len()).await;
     assert_complete(&handled, &published);
-    // The order of what the first one left open among what the second one got: no later message of a key came before.
+    // The messages that the first one left open, among those of the second: no later message of a key came before.
     assert_order_per_key(&handled[handled.len().min(8 - held.len())..]);
 }
 

@@ -15,13 +15,13 @@ use super::{Harness, Reader};
 /// How long a consumer may need behind an outage.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
-/// Whether the server can be ended, and keeps what it has stored; if not, says so.
+/// Whether the server can be ended, and keeps its stored messages; if not, says so.
 async fn can_restart(h: &dyn Harness) -> bool {
     declared(h.abilities().kill, "the end of the server")
         && declared(h.broker().await.capabilities(&super::support::unique()).durable, "durable messages")
 }
 
-/// What was stored before the sudden end of the server arrives after it.
+/// Messages stored before the sudden end of the server arrive after it.
 pub async fn stored_messages_survive_a_restart(h: &dyn Harness) {
     if !can_restart(h).await {
         return;
@@ -101,13 +101,13 @@ pub async fn calls_return_while_the_server_is_down(h: &dyn Harness) {
     h.start().await;
     relay(&*broker, &binding.topic, &during).await;
     let mut arrived = Vec::new();
-    // What was settled while the server was down may or may not come again.
+    // Deliveries settled while the server was down may or may not come again.
     reader.consume_until(&mut arrived, CATCH_UP, |seen| during.iter().all(|message| seen.contains(&message.id))).await;
     bounded(broker.health()).await.unwrap();
 }
 
-/// While the server is frozen every call returns in time, what is not confirmed is unknown, and after the thaw nothing is
-/// lost.
+/// While the server is frozen every call returns in time, unconfirmed messages are unknown, and after the thaw nothing
+/// is lost.
 pub async fn calls_return_while_the_server_is_frozen(h: &dyn Harness) {
     if !declared(h.abilities().freeze, "a frozen server") {
         return;
@@ -192,7 +192,7 @@ pub async fn cut_connections_lose_no_message(h: &dyn Harness) {
     }
 }
 
-/// A consumer whose connection is cut says so, and goes on by the next calls: what was open comes again.
+/// A consumer with a cut connection says so, and goes on by the next calls: its open deliveries come again.
 pub async fn a_consumer_goes_on_after_its_connection_was_cut(h: &dyn Harness) {
     if !declared(h.abilities().cut, "connections are cut") {
         return;

@@ -1,4 +1,4 @@
-//! What is published arrives, equal in all its parts, and its fate is told.
+//! A published message arrives, equal in all its parts, and its fate is told.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -136,7 +136,7 @@ impl Reader {
         }
     }
 
-    /// Takes and acknowledges what comes, until nothing has come for this long.
+    /// Takes and acknowledges deliveries, until none has come for this long.
     pub(super) async fn rest(&mut self, quiet: Duration) -> Vec<Message> {
         let (mut arrived, mut last) = (Vec::new(), Instant::now());
         while last.elapsed() < quiet {

@@ -1,4 +1,4 @@
-//! Release, retry, counts and limits of attempts: what is declared is what is observed.
+//! Release, retry, counts and limits of attempts: the observed abilities are the declared ones.
 
 use std::time::Duration;
 
@@ -164,7 +164,7 @@ pub async fn without_native_retry_it_is_unsupported(h: &dyn Harness) {
 }
 
 /// One call settles many deliveries in different ways: each outcome belongs to its mark, and each mark to its delivery. One
-/// of them can't be taken: a retry without native retry, or a delivery whose lease has ended.
+/// of them can't be taken: a retry without native retry, or a delivery with an ended lease.
 pub async fn each_outcome_belongs_to_its_mark(h: &dyn Harness) {
     let (broker, binding) = (h.broker().await, unique().order(Order::Unordered).lease(h.short_lease()));
     ensure(&*broker, &[&binding]).await;

@@ -103,8 +103,8 @@ pub(super) async fn publish(broker: &dyn Broker, topic: &Topic, messages: &[Mess
     }
 }
 
-/// Publishes messages as a relay does: what is not stored is published again with the same id, the messages of a key in
-/// their order, for two minutes at most.
+/// Publishes messages as a relay does: a message that is not stored is published again with the same id, the messages
+/// of a key in their order, for two minutes at most.
 pub(super) async fn relay(broker: &dyn Broker, topic: &Topic, messages: &[Message]) {
     let deadline = Instant::now() + Duration::from_secs(120);
     let mut open: Vec<Message> = messages.to_vec();

@@ -52,7 +52,7 @@ pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
 const WINDOW: usize = 4;
 /// How often the watermark is stored at most. A crash repeats the items behind it.
 const STORE_INTERVAL: Duration = Duration::from_millis(100);
-/// How often a source does what is due while items are being handled.
+/// How often a source does its due maintenance while items are being handled.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for the items that are being handled, and a failed source for the next of them to end.
 const GRACE: Duration = Duration::from_secs(5);

@@ -127,8 +127,8 @@ pub trait Source: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Does what is due while items are being handled, such as extending leases. Called about once a second, also while
-    /// there is no room for deliveries. A failure is one of the source, as that of `next` is.
+    /// Does due maintenance while items are being handled, such as extending leases. Called about once a second, also
+    /// while there is no room for deliveries. A failure is one of the source, as that of `next` is.
     fn maintain(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send {
         async { Ok(()) }
     }
@@ -170,7 +170,7 @@ pub(crate) async fn settle<S: Source>(source: &mut S, tickets: Vec<S::Ticket>) -
     bounded_call("`Source::settle`", source.time_limit(), source.settle(tickets)).await
 }
 
-/// Lets a source do what is due, within its time limit.
+/// Lets a source do its due maintenance, within its time limit.
 pub(crate) async fn maintain<S: Source>(source: &mut S) -> Result<(), BoxError> {
     bounded_call("`Source::maintain`", source.time_limit(), source.maintain()).await
 }

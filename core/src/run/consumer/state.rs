@@ -50,7 +50,7 @@ pub(crate) struct Run<'c, S: Source> {
     unsettled: bool,
     /// Until when the items of a broken source are waited for.
     pub(crate) patience: Instant,
-    /// When the source last did what was due.
+    /// When the source last did its maintenance.
     pub(crate) maintained: Instant,
     /// The failure that ends the run at once.
     failed: Option<BoxError>,
@@ -195,8 +195,8 @@ impl<'c, S: Source> Run<'c, S> {
         any
     }
 
-    /// Lets the source do what is due, if it is time, while items are being handled. Returns whether one of these ended
-    /// meanwhile.
+    /// Lets the source do its maintenance, if it is due, while items are being handled. Returns whether one of these
+    /// ended meanwhile.
     pub(crate) async fn maintain(
         &mut self,
         source: &mut S,
