@@ -193,6 +193,24 @@ async fn a_copy_of_a_discarded_or_edited_message_has_no_effect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_parked_message_is_handled_by_one_program_at_a_time() {
+    let (world, _) = world();
+    world.plan.fail("a", 0, Fail::Once);
+    let once_in_place = RetryPlan { in_place: 1, ..quick() };
+    let inbox = || world.inbox(world.subscriber().retry(once_in_place).time_limit(Duration::from_secs(3600)));
+    let (first, second, relay) = (inbox(), inbox(), world.relay());
+    live(&second).await;
+    world.place("a", 0..2).await;
+    while world.dead().list(None).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.plan.fail("a", 0, Fail::Hang);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.plan.calls("a", 0), 2, "once as it came, and once from the store");
+    drop((first, second, relay));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_kills_programs_is_a_dead_letter_in_the_end() {
     let (world, _) = world();
     world.plan.fail("a", 0, Fail::Hang);

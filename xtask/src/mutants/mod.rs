@@ -4,28 +4,28 @@
 //! variable chooses one when a test runs.
 
 mod copy;
+mod messaging;
 mod table;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use table::{EDITS, Edit, MUTANTS, Mutant};
+use table::{Edit, Mutant, Tests};
 
-/// The package with the tests, and its test program.
-const PACKAGE: &str = "recount-store-memory";
-const PROGRAM: &str = "suite";
 /// Chooses the defect.
 const VARIABLE: &str = "RECOUNT_MUTANT";
 /// How long a test may take.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How many seeds of a simulation are run.
+const SEEDS: &str = "60";
 
 /// Where the function is that the edits call.
-const LIBRARY: &str = "core/src/lib.rs";
+const LIBRARIES: [&str; 2] = ["core/src/lib.rs", "messaging/src/lib.rs"];
 /// The function.
 const CHOICE: &str = r#"
 /// Whether this defect is chosen.
@@ -35,12 +35,20 @@ pub(crate) fn mutant(name: &str) -> bool {
 }
 "#;
 
+fn mutants() -> impl Iterator<Item = &'static Mutant> {
+    table::MUTANTS.iter().chain(messaging::MUTANTS)
+}
+
+fn edits() -> impl Iterator<Item = &'static Edit> {
+    table::EDITS.iter().chain(messaging::EDITS)
+}
+
 /// Tests all mutants, or one.
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
     let started = Instant::now();
-    let chosen: Vec<&Mutant> = MUTANTS.iter().filter(|mutant| only.is_none_or(|only| only == mutant.name)).collect();
+    let chosen: Vec<&Mutant> = mutants().filter(|mutant| only.is_none_or(|only| only == mutant.name)).collect();
     if chosen.is_empty() {
-        let names: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        let names: Vec<_> = mutants().map(|mutant| mutant.name).collect();
         bail!("there is no such mutant, only {}", names.join(", "));
     }
     check_names()?;
@@ -49,16 +57,17 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     // A target directory of its own: cargo takes the packages of the copy for those of the workspace.
     let (copy, target) = (target.join("mutants/source"), target.join("mutants/target"));
     copy::mirror(&root, &copy, &mutate(&root)?)?;
-    let program = build(&copy, &target)?;
+    let programs = Programs::build(&copy, &target, &chosen)?;
     // Without a defect all of the tests pass, so a failure is the defect's.
-    for mutant in &chosen {
-        let outcome = test(&program, &copy, mutant, None)?;
+    let mut passed = BTreeSet::new();
+    for mutant in chosen.iter().filter(|mutant| passed.insert((mutant.tests.place(), mutant.test))) {
+        let outcome = test(&programs, &copy, mutant, None)?;
         ensure!(outcome.status.success(), "without a defect {} fails:\n{}", mutant.test, text(&outcome));
     }
     let mut survivors = Vec::new();
     for mutant in &chosen {
         let began = Instant::now();
-        let outcome = test(&program, &copy, mutant, Some(mutant.name))?;
+        let outcome = test(&programs, &copy, mutant, Some(mutant.name))?;
         let found = !outcome.status.success() && text(&outcome).contains("panicked at");
         let word = if found { "found" } else { "SURVIVED" };
         println!("{word:>8} {} by {} in {} ms", mutant.name, mutant.test, began.elapsed().as_millis());
@@ -73,14 +82,14 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
 
 /// Fails unless each mutant has an edit, and each edit a mutant.
 fn check_names() -> Result<()> {
-    for mutant in MUTANTS {
+    for mutant in mutants() {
         let asks = format!("crate::mutant(\"{}\")", mutant.name);
-        ensure!(EDITS.iter().any(|edit| edit.replace.contains(&asks)), "no edit makes the mutant {}", mutant.name);
+        ensure!(edits().any(|edit| edit.replace.contains(&asks)), "no edit makes the mutant {}", mutant.name);
     }
-    for edit in EDITS {
+    for edit in edits() {
         for asked in edit.replace.split("crate::mutant(\"").skip(1) {
             let name = asked.split('"').next().unwrap_or_default();
-            ensure!(MUTANTS.iter().any(|mutant| mutant.name == name), "the mutant {name} is in no table");
+            ensure!(mutants().any(|mutant| mutant.name == name), "the mutant {name} is in no table");
         }
     }
     Ok(())
@@ -89,8 +98,11 @@ fn check_names() -> Result<()> {
 /// The files with defects.
 fn mutate(root: &Path) -> Result<BTreeMap<&'static str, String>> {
     let read = |file: &str| std::fs::read_to_string(root.join(file)).with_context(|| file.to_owned());
-    let mut files = BTreeMap::from([(LIBRARY, read(LIBRARY)? + CHOICE)]);
-    for Edit { file, find, replace } in EDITS {
+    let mut files = BTreeMap::new();
+    for library in LIBRARIES {
+        files.insert(library, read(library)? + CHOICE);
+    }
+    for Edit { file, find, replace } in edits() {
         let text = match files.entry(*file) {
             Entry::Occupied(text) => text.into_mut(),
             Entry::Vacant(place) => place.insert(read(file)?),
@@ -102,10 +114,25 @@ fn mutate(root: &Path) -> Result<BTreeMap<&'static str, String>> {
     Ok(files)
 }
 
-/// Builds the test program of the copy.
-fn build(copy: &Path, target: &Path) -> Result<PathBuf> {
+/// The test programs of the copy.
+struct Programs(BTreeMap<&'static str, PathBuf>);
+
+impl Programs {
+    /// Builds those that the mutants need.
+    fn build(copy: &Path, target: &Path, chosen: &[&Mutant]) -> Result<Self> {
+        let needed = Tests::ALL.into_iter().filter(|tests| chosen.iter().any(|mutant| mutant.tests == *tests));
+        let built = needed.map(|tests| {
+            let (package, program, _) = tests.place();
+            Ok((program, build(copy, target, package, program)?))
+        });
+        Ok(Self(built.collect::<Result<_>>()?))
+    }
+}
+
+/// Builds a test program of the copy.
+fn build(copy: &Path, target: &Path, package: &str, program: &str) -> Result<PathBuf> {
     let output = Command::new("cargo")
-        .args(["test", "-p", PACKAGE, "--test", PROGRAM, "--no-run"])
+        .args(["test", "-p", package, "--test", program, "--no-run"])
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", target)
         .stdout(Stdio::inherit())
@@ -119,11 +146,14 @@ fn build(copy: &Path, target: &Path) -> Result<PathBuf> {
 }
 
 /// Runs the test of a mutant.
-fn test(program: &Path, copy: &Path, mutant: &Mutant, chosen: Option<&str>) -> Result<Output> {
-    let name = format!("process::{}", mutant.test);
+fn test(programs: &Programs, copy: &Path, mutant: &Mutant, chosen: Option<&str>) -> Result<Output> {
+    let (_, program, prefix) = mutant.tests.place();
+    let program = programs.0.get(program).with_context(|| format!("{program} was not built"))?;
+    let name = format!("{prefix}{}", mutant.test);
     let mut child = Command::new(program)
         .args(["--exact", &name])
         .envs(chosen.map(|chosen| (VARIABLE, chosen)))
+        .env("RECOUNT_SEEDS", SEEDS)
         .current_dir(copy)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

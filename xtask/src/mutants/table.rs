@@ -1,10 +1,38 @@
-//! The mutants: the defect of each, and the test that finds it.
+//! The mutants of processes: the defect of each, and the test that finds it.
 
 /// A deliberate defect.
 pub(crate) struct Mutant {
     pub(crate) name: &'static str,
-    /// The test of the memory store that fails.
+    /// The test that fails, and where it is.
+    pub(crate) tests: Tests,
     pub(crate) test: &'static str,
+}
+
+/// A test program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tests {
+    /// The tests of processes on the memory store.
+    Processes,
+    /// Seeds of the simulation of messaging.
+    Simulation,
+    /// Services over the in-process broker.
+    Services,
+    /// Dead letters.
+    DeadLetters,
+}
+
+impl Tests {
+    pub(crate) const ALL: [Self; 4] = [Self::Processes, Self::Simulation, Self::Services, Self::DeadLetters];
+
+    /// The package, its test program, and how the names of the tests begin.
+    pub(crate) const fn place(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Processes => ("recount-store-memory", "suite", "process::"),
+            Self::Simulation => ("recount-messaging", "simulation", ""),
+            Self::Services => ("recount-messaging", "services", ""),
+            Self::DeadLetters => ("recount-messaging", "dead_letters", ""),
+        }
+    }
 }
 
 /// A change of a source file. The replacement asks `crate::mutant("NAME")` whether it is to be wrong, so that all mutants are built
@@ -17,7 +45,7 @@ pub(crate) struct Edit {
 }
 
 const fn mutant(name: &'static str, test: &'static str) -> Mutant {
-    Mutant { name, test }
+    Mutant { name, tests: Tests::Processes, test }
 }
 
 pub(crate) const MUTANTS: &[Mutant] = &[
