@@ -84,7 +84,7 @@ impl Parking {
         Ok(())
     }
 
-    /// The entries whose names start like this, and the rest of each name.
+    /// The entries with names that start like this, and the rest of each name.
     async fn list(&self, prefix: &str) -> Result<Vec<(String, StateEntry)>, BoxError> {
         let (mut all, mut after): (Vec<_>, Option<StateKey>) = (Vec::new(), None);
         loop {

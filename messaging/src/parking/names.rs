@@ -42,7 +42,7 @@ impl QueueKey {
         Self { hash }
     }
 
-    /// The queue of one message whose envelope can't be read.
+    /// The queue of one message with an envelope that can't be read.
     pub(crate) fn of_malformed(raw: &RawMessage, position: Option<BrokerPosition>) -> Self {
         Self::of_place(&raw.origin, &format!("{position:?}/{:?}", raw.body))
     }
