@@ -31,7 +31,8 @@ async fn the_table_of_a_group_with_order_is_known() {
         late group gets history   no
         consumers of a group      one for each lane at most
         replies                   by a topic of replies
-        unused group is removed   never"#]].assert_eq(&table);
+        unused group is removed   never"#]]
+    .assert_eq(&table);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,5 +59,6 @@ async fn the_table_of_a_group_without_order_is_known() {
         late group gets history   no
         consumers of a group      any number
         replies                   by a topic of replies
-        unused group is removed   never"#]].assert_eq(&table);
+        unused group is removed   never"#]]
+    .assert_eq(&table);
 }
