@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "in a program, `pub` is what modules show each other")]
 
 mod batch;
+mod brokers;
 mod compile;
 mod crates;
 mod dispatch;
@@ -54,6 +55,16 @@ enum What {
         #[arg(long, value_name = "KEY", value_delimiter = ',', hide = true)]
         only: Vec<String>,
     },
+    /// NATS and RabbitMQ beside their raw clients, and messages from store to store, on the servers that the environment
+    /// names. Takes some three minutes.
+    Brokers {
+        /// Also writes the ratios to this file, as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Measures only these parts.
+        #[arg(long, value_name = "PART", value_delimiter = ',')]
+        only: Vec<brokers::Part>,
+    },
     /// Plays one turn for `postgres`.
     #[command(hide = true)]
     Side { side: postgres::Side, turn: String },
@@ -81,6 +92,7 @@ async fn main() -> Result<()> {
     match Arguments::parse().what {
         What::Core { json, directory, only } => core(json.as_deref(), directory, &only).await,
         What::Postgres { json, only } => postgres::measure(json.as_deref(), &only).await,
+        What::Brokers { json, only } => brokers::measure(json.as_deref(), &only).await,
         What::Side { side, .. } => postgres::side(side).await,
         What::ReplayFile { warm_up, events } => replay::file(&warm_up, &events).await,
     }

@@ -10,7 +10,7 @@ use crate::inbox::{InboxSink, InboxSource};
 use crate::parking::Parking;
 use crate::relay::{PublicationParts, RelaySink, RelaySource};
 use crate::request::{GatewayBuilder, Replier, Requester, ServiceGateway, Waiters, replies};
-use crate::{Binding, Broker, Circuit, CircuitState, Group, Order, Subscriber, Topic};
+use crate::{Binding, Broker, Circuit, CircuitState, Group, Order, Plan, Subscriber, Topic};
 
 /// A service at a broker.
 ///
@@ -35,6 +35,7 @@ pub struct Service {
     broker: Arc<dyn Broker>,
     name: Arc<str>,
     consumers: ConsumersBuilder,
+    plan: Plan,
 }
 
 impl Service {
@@ -46,7 +47,7 @@ impl Service {
         // A name follows the rules of topics, so that a broker can hold it.
         let name = Topic::new(name)?.name().into();
         let consumers = recount.consumers();
-        Ok(Self { recount, broker, name, consumers })
+        Ok(Self { recount, broker, name, consumers, plan: Plan::default() })
     }
 
     /// Publishes events. The relay is a consumer of kind [`Relay`](ConsumerKind::Relay).
@@ -54,6 +55,7 @@ impl Service {
         let circuit = Circuit::new(publication.circuit);
         let publication = Arc::new(publication);
         let name = Arc::clone(&publication.name);
+        self.plan.topics.push(publication.topic.clone());
         let parking = Parking::new(Arc::clone(self.recount.store()), &format!("relay/{name}"));
         let source = RelaySource::new(
             self.recount.clone(),
@@ -77,6 +79,7 @@ impl Service {
     pub fn subscribe(mut self, subscriber: Subscriber) -> Self {
         let parts = subscriber.0;
         let (name, circuit) = (parts.name(), Circuit::new(parts.circuit));
+        self.plan.bindings.push(parts.binding.clone());
         let parking = Parking::new(Arc::clone(self.recount.store()), &name);
         let source = InboxSource::new(Arc::clone(&self.broker), parts.binding.clone(), parking.clone());
         let metrics = self.metrics(parts.binding.topic.name(), &name);
@@ -101,8 +104,8 @@ impl Service {
         let topic = replies(&address)?;
         let waiters = Waiters::default();
         let store = Arc::clone(self.recount.store());
-        let requester = Requester::new(self.replier(), store, address.as_str().into(), waiters.clone());
         let binding = Binding::new(topic, Group::new(&self.name)?).order(Order::Unordered);
+        let requester = Requester::new(self.replier(), store, binding.clone(), waiters.clone());
         let mut subscriber = Subscriber::new(binding);
         subscriber.0.handlers.take_replies(waiters);
         Ok((self.subscribe(subscriber), ServiceGateway::new(requester, routes)))
@@ -114,6 +117,13 @@ impl Service {
 
     fn replier(&self) -> Replier {
         Replier { broker: Arc::clone(&self.broker), service: Arc::clone(&self.name) }
+    }
+
+    /// The topics and bindings that it needs at the broker. Its consumers declare them when they start. A broker that keeps
+    /// nothing for later groups needs them [declared](Broker::ensure) before any service publishes.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Adds other consumers of the service, which start and end with it: projections, reactions, processes.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use recount_servers::NatsSettings;
 
 use crate::run::{cargo, cargo_with};
 use crate::test::Place;
@@ -25,6 +26,16 @@ pub(crate) enum Bench {
         #[arg(long, value_name = "KEYS", hide = true)]
         only: Option<String>,
     },
+    /// NATS and RabbitMQ beside their raw clients, and messages from store to store, on servers of its own unless the
+    /// environment names some.
+    Brokers {
+        /// Also writes the ratios to this file, as JSON.
+        #[arg(long)]
+        json: Option<PathBuf>,
+        /// Measures only these.
+        #[arg(long, value_name = "PARTS")]
+        only: Option<String>,
+    },
 }
 
 impl Bench {
@@ -37,6 +48,15 @@ impl Bench {
                 // An ordinary size; everything that makes it durable stays as it is by default.
                 let environment = place.postgres(&["shared_buffers=2GB"])?;
                 cargo_with(&borrowed(&arguments("postgres", json, only)), &environment)
+            }
+            Self::Brokers { json, only } => {
+                cargo(&["build", "--release", "-p", "bench"])?;
+                let place = Place::new()?;
+                let mut environment = place.postgres(&["shared_buffers=2GB"])?;
+                // As servers are by default. A server that syncs each message hides what the client costs.
+                environment.extend(place.nats(NatsSettings { lazy_sync: true, ..NatsSettings::default() })?);
+                environment.extend(place.rabbitmq()?);
+                cargo_with(&borrowed(&arguments("brokers", json, only)), &environment)
             }
         }
     }

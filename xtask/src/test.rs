@@ -43,7 +43,7 @@ pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
     let mut environment = place.postgres(&[])?;
     if everything {
         // Alone, a test program starts the broker that it needs.
-        environment.extend(place.nats()?);
+        environment.extend(place.nats(NatsSettings::default())?);
         environment.extend(place.rabbitmq()?);
     }
     let major = place.major()?;
@@ -154,12 +154,13 @@ impl Place {
         Ok(environment)
     }
 
-    /// Starts a NATS server, unless the environment names one. Returns the variables for tests and programs.
-    fn nats(&self) -> Result<Environment> {
+    /// Starts a NATS server with these settings, unless the environment names one. Returns the variables for tests and
+    /// programs.
+    pub(crate) fn nats(&self, settings: NatsSettings) -> Result<Environment> {
         if std::env::var(recount_servers::NATS).is_ok_and(|url| !url.is_empty()) {
             return Ok(Vec::new());
         }
-        let server = Nats::start_in(&self.directory, NatsSettings::default())
+        let server = Nats::start_in(&self.directory, settings)
             .with_context(|| format!("no NATS: set {} to the URL of a server for tests", recount_servers::NATS))?;
         println!("NATS for the tests: {}", server.url());
         let environment = vec![(recount_servers::NATS, server.url())];
@@ -168,7 +169,7 @@ impl Place {
     }
 
     /// Starts a RabbitMQ server, unless the environment names one. Returns the variables for tests and programs.
-    fn rabbitmq(&self) -> Result<Environment> {
+    pub(crate) fn rabbitmq(&self) -> Result<Environment> {
         if std::env::var(recount_servers::AMQP).is_ok_and(|url| !url.is_empty()) {
             return Ok(Vec::new());
         }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use recount_core::{BoxError, EventId, KeyOutcome, Metadata, StateStore, Store, TransientError};
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::outcome::Answer;
 use super::replier::Replier;
-use crate::{Broker, BrokerError, Circuit, Fate, Message, MessageId, Outgoing, Topic};
+use crate::{Binding, Broker, BrokerError, Circuit, Fate, Message, MessageId, Outgoing, Plan, Topic};
 
 /// How long a request waits for a reply before it is sent again, the first time. Each next wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -28,6 +28,9 @@ pub struct Requester {
     circuit: Circuit,
     /// Its clock says when a request expires.
     store: Arc<dyn Store>,
+    /// The topic and group of replies at the broker: without them a reply is lost.
+    plan: Arc<Plan>,
+    declared: Arc<OnceCell<()>>,
 }
 
 /// How a request can fail.
@@ -93,9 +96,12 @@ pub(crate) struct Request {
 }
 
 impl Requester {
-    pub(crate) fn new(replier: Replier, store: Arc<dyn Store>, address: Arc<str>, waiters: Waiters) -> Self {
+    /// `replies` is the binding of the topic of replies.
+    pub(crate) fn new(replier: Replier, store: Arc<dyn Store>, replies: Binding, waiters: Waiters) -> Self {
         let Replier { broker, service } = replier;
-        Self { broker, service, address, waiters, circuit: Circuit::default(), store }
+        let address = replies.topic.name().into();
+        let plan = Arc::new(Plan { topics: Vec::new(), bindings: vec![replies] });
+        Self { broker, service, address, waiters, circuit: Circuit::default(), store, plan, declared: Arc::default() }
     }
 
     /// Sends a request and waits for its outcome. Without a limit it is sent again from time to time, until a reply comes.
@@ -124,6 +130,11 @@ impl Requester {
     async fn publish(&self, request: &Request, limit: Option<Duration>) -> Result<(), RequestError> {
         let key = || request.key.clone();
         let permit = self.circuit.enter().await;
+        let declare = async { self.broker.ensure(&self.plan, false).await.map(drop) };
+        if let Err(source) = self.declared.get_or_try_init(|| declare).await {
+            permit.failed();
+            return Err(RequestError::Broker { key: key(), source });
+        }
         // A new id each time: a broker that recognises messages would drop a repeated request, and no reply would come.
         let id = MessageId::from(EventId::new());
         let mut message = Message::new(id, &self.service, &request.message_type, request.data.clone());

@@ -30,11 +30,13 @@ pub struct NatsSettings {
     pub login: Option<(String, String)>,
     /// The PEM files of a certificate and its key: the server then takes encrypted connections only.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Syncs stored messages to the disk from time to time, as servers do by default, and not each one.
+    pub lazy_sync: bool,
     /// More lines for the configuration file.
     pub lines: Vec<String>,
 }
 
-/// A private server. Each stored message is synced to the disk.
+/// A private server. Each stored message is synced to the disk, unless its settings say otherwise.
 #[derive(Debug)]
 pub struct Nats {
     directory: PathBuf,
@@ -159,10 +161,11 @@ impl Nats {
 
     fn configuration(&self) -> String {
         let data = self.directory.join("data");
+        let sync = if self.settings.lazy_sync { "2m" } else { "always" };
         let mut lines = vec![
             format!("listen: \"127.0.0.1:{}\"", self.port),
             format!("http: \"127.0.0.1:{}\"", self.monitor),
-            format!("jetstream {{ store_dir: {:?}, sync_interval: always }}", data.display().to_string()),
+            format!("jetstream {{ store_dir: {:?}, sync_interval: {sync} }}", data.display().to_string()),
         ];
         if let Some((user, password)) = &self.settings.login {
             lines.push(format!("authorization {{ user: {user:?}, password: {password:?} }}"));

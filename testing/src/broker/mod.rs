@@ -47,6 +47,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite of tests reports by panicking")]
 
+pub mod campaign;
 pub mod consuming;
 pub mod declaring;
 pub mod envelope;

@@ -1,0 +1,74 @@
+//! The adapter of NATS beside async-nats.
+
+use anyhow::{Context as _, Result, anyhow};
+use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, Context};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use recount::messaging::Binding;
+use recount::nats::NatsBroker;
+
+use super::compare::{self, Chain, Raw};
+use crate::figures::Figures;
+
+const MESSAGES: usize = 12_800;
+
+pub async fn measure(figures: &mut Figures, url: &str) -> Result<()> {
+    let broker = NatsBroker::connect(url).await?;
+    let (ours, raw) = (compare::binding("ours")?, compare::binding("raw")?);
+    compare::declare(&broker, &[&ours, &raw]).await?;
+    let mut raw = Client::open(url, &raw).await?;
+    compare::play(figures, ["nats_publish", "nats_consume"], (&broker, &ours), &mut raw, MESSAGES).await
+}
+
+/// Publishes with confirmation, and consumes a lane by a consumer with one message at a time, which keeps its order.
+struct Client {
+    context: Context,
+    topic: String,
+    /// The messages of each lane.
+    lanes: Vec<pull::Stream>,
+}
+
+impl Client {
+    async fn open(url: &str, binding: &Binding) -> Result<Self> {
+        let context = jetstream::new(async_nats::connect(url).await?);
+        let topic = binding.topic.to_string();
+        let stream = context.get_stream(format!("recount-{topic}")).await?;
+        let mut lanes = Vec::new();
+        for lane in 0..binding.topic.lanes().get() {
+            let name = format!("lane-{lane}-{}", binding.group);
+            let consumer: PullConsumer = stream.get_consumer(&name).await.map_err(|error| anyhow!(error))?;
+            lanes.push(consumer.messages().await?);
+        }
+        Ok(Self { context, topic, lanes })
+    }
+}
+
+impl Raw for Client {
+    async fn publish(&mut self, chains: Vec<Chain>) -> Result<()> {
+        let (context, topic) = (&self.context, &self.topic);
+        let publishing = chains.into_iter().map(|chain| async move {
+            let subject = format!("{topic}.{}", chain.lane);
+            for (id, body) in chain.messages {
+                let message = PublishMessage::build().message_id(id).payload(body);
+                context.send_publish(subject.clone(), message).await?.await?;
+            }
+            anyhow::Ok(())
+        });
+        try_join_all(publishing).await?;
+        Ok(())
+    }
+
+    async fn consume(&mut self, lanes: &[usize]) -> Result<()> {
+        let consuming = self.lanes.iter_mut().zip(lanes).map(|(lane, messages)| async move {
+            for _ in 0..*messages {
+                let message = lane.next().await.context("the stream has ended")??;
+                message.ack().await.map_err(|error| anyhow!(error))?;
+            }
+            anyhow::Ok(())
+        });
+        try_join_all(consuming).await?;
+        Ok(())
+    }
+}

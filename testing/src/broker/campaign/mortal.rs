@@ -1,0 +1,111 @@
+//! A broker whose program dies at the worst moments: a publish or an acknowledgement takes place and never returns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use recount_messaging::{
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Drained, Fate, Outgoing, Plan, Room, Seek,
+    Settle, Settled, Signal, Ticket, Topic,
+};
+use tokio::sync::Notify;
+
+/// When a program dies.
+#[derive(Debug, Default)]
+pub(super) struct Death {
+    /// The program dies at this call from now. Zero: never.
+    calls: AtomicU32,
+    came: Notify,
+}
+
+impl Death {
+    pub(super) fn at(call: u32) -> Arc<Self> {
+        Arc::new(Self { calls: AtomicU32::new(call), came: Notify::new() })
+    }
+
+    /// Waits until the program is to be dropped.
+    pub(super) async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    /// Counts a call. At the last one it never returns.
+    async fn pass(&self) {
+        let left = self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left == Ok(1) {
+            self.came.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A broker in a program that dies after a publish that was stored, or before acknowledgements are sent.
+pub(super) struct Mortal {
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) death: Arc<Death>,
+}
+
+#[async_trait]
+impl Broker for Mortal {
+    fn system(&self) -> &'static str {
+        self.broker.system()
+    }
+
+    fn capabilities(&self, binding: &Binding) -> Capabilities {
+        self.broker.capabilities(binding)
+    }
+
+    async fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
+        self.broker.ensure(plan, dry_run).await
+    }
+
+    async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
+        let fates = self.broker.publish(topic, batch).await;
+        if fates.iter().any(Fate::is_stored) {
+            self.death.pass().await;
+        }
+        fates
+    }
+
+    async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        let consumer = self.broker.subscribe(binding).await?;
+        Ok(Box::new(MortalConsumer { consumer, death: Arc::clone(&self.death) }))
+    }
+
+    async fn health(&self) -> Result<(), BrokerError> {
+        self.broker.health().await
+    }
+
+    async fn close(&self, within: Duration) {
+        self.broker.close(within).await;
+    }
+}
+
+struct MortalConsumer {
+    consumer: Box<dyn BrokerConsumer>,
+    death: Arc<Death>,
+}
+
+#[async_trait]
+impl BrokerConsumer for MortalConsumer {
+    async fn next(&mut self, room: &Room) -> Result<Signal, BrokerError> {
+        self.consumer.next(room).await
+    }
+
+    async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
+        self.death.pass().await;
+        self.consumer.settle(marks).await
+    }
+
+    async fn extend(&mut self, held: &[Ticket], by: Duration) -> Vec<Settled> {
+        self.consumer.extend(held, by).await
+    }
+
+    async fn seek(&mut self, to: Seek) -> Result<(), BrokerError> {
+        self.consumer.seek(to).await
+    }
+
+    async fn drain(self: Box<Self>, within: Duration) -> Drained {
+        self.consumer.drain(within).await
+    }
+}
