@@ -180,7 +180,7 @@ impl Parking {
             let found = self.store.get(&entry).await?;
             let expected =
                 found.as_ref().map_or(ExpectedRevision::Absent, |found| ExpectedRevision::Exact(found.revision));
-            let mut head = found.as_ref().map(Head::decode).transpose()?.unwrap_or_else(|| Head::empty(0, now));
+            let mut head = found.as_ref().map(Head::decode).transpose()?.unwrap_or_else(|| Head::new(now));
             if head.is_empty() {
                 let Some(standing) = standing else {
                     self.lock().set(&key.hash, &head);
