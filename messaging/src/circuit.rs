@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// When a circuit opens, and for how long.
@@ -64,6 +64,8 @@ struct Shared {
     settings: CircuitSettings,
     inner: Mutex<Inner>,
     state: watch::Sender<CircuitState>,
+    /// Wakes the callers that wait, in the order in which they came.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -92,7 +94,8 @@ impl Circuit {
             probing: false,
             epoch: 0,
         };
-        Self(Arc::new(Shared { settings, inner: Mutex::new(inner), state: watch::Sender::new(CircuitState::Closed) }))
+        let (state, changed) = (watch::Sender::new(CircuitState::Closed), Notify::new());
+        Self(Arc::new(Shared { settings, inner: Mutex::new(inner), state, changed }))
     }
 
     /// The present state.
@@ -112,15 +115,16 @@ impl Circuit {
     /// # Cancel safety
     /// Cancel-safe.
     pub async fn enter(&self) -> Permit {
-        let mut changes = self.0.state.subscribe();
         loop {
+            // Before the look at the state, so that no change is missed.
+            let changed = self.0.changed.notified();
             let until = match self.try_enter() {
                 Ok(permit) => return permit,
                 Err(until) => until,
             };
             tokio::select! {
-                // The sender lives as long as this circuit.
-                _ = changes.changed() => {}
+                biased;
+                () = changed => {}
                 () = sleep_until(until) => {}
             }
         }
@@ -169,7 +173,7 @@ impl Circuit {
             (CircuitState::HalfOpen, None) => {
                 // The probe was dropped: another caller makes one.
                 inner.probing = false;
-                self.0.state.send_replace(CircuitState::HalfOpen);
+                self.0.changed.notify_waiters();
             }
             (CircuitState::Open, _) | (CircuitState::Closed, None) => {}
         }
@@ -185,6 +189,7 @@ impl Circuit {
         inner.probing = false;
         inner.epoch += 1;
         self.0.state.send_replace(state);
+        self.0.changed.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -211,6 +211,47 @@ async fn a_parked_message_is_handled_by_one_program_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_for_a_message_that_is_gone_hits_no_other_one() {
+    let (world, _) = world();
+    world.plan.fail("a", 0, Fail::Permanently);
+    let running = (world.inbox(world.subscriber()), world.relay());
+    world.place("a", [0]).await;
+    let gone = world.parked(1).await[0].id.clone();
+    world.plan.heal();
+    world.dead().redrive(&gone, "").await.unwrap();
+    world.becomes("a", &[0]).await;
+    world.parked(0).await;
+    world.plan.fail("a", 1, Fail::Permanently);
+    world.place("a", 1..3).await;
+    let parked = world.parked(1).await;
+    let outcome = world.dead().discard(&gone, "").await;
+    assert!(matches!(outcome, Err(LetterError::Unknown { .. })), "{outcome:?}");
+    assert_eq!(world.parked(1).await[0].id, parked[0].id);
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_relay_follows_an_order_too() {
+    let (world, broker) = world();
+    let inbox = world.inbox(world.subscriber());
+    live(&inbox).await;
+    broker.faults().publishes(1, PublishFault::Refused);
+    world.place("a", [0]).await;
+    let relay = world.relay();
+    let letters = DeadLetters::new(Arc::new(world.orders.clone()));
+    wait_for_dead(&letters, 1).await;
+    for n in 0..60 {
+        if n == 10 {
+            letters.redrive_all(None, "").await.unwrap();
+        }
+        world.place("b", [n]).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(world.entered("a").await, [0]);
+    drop((relay, inbox));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_kills_programs_is_a_dead_letter_in_the_end() {
     let (world, _) = world();
     world.plan.fail("a", 0, Fail::Hang);

@@ -64,7 +64,7 @@ fn every_seed_keeps_the_promises() {
 fn a_seed_gives_the_same_log_again() {
     for seed in 1..=14 {
         let (first, second) = (simulate(seed), simulate(seed));
-        assert!(first.lines().count() > 15, "{first}");
+        assert!(first.lines().count() > 30, "{first}");
         let differ = first.lines().zip(second.lines()).find(|(first, second)| first != second);
         assert!(first == second, "seed {seed} gives another log the second time: {differ:?}");
     }

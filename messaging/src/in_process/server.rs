@@ -30,9 +30,30 @@ pub(super) fn moment(now: Instant, after: Duration) -> Instant {
 pub(super) struct Server {
     pub(super) settings: Settings,
     state: Mutex<State>,
-    changed: watch::Sender<()>,
+    changed: Changed,
     /// The same moment by both clocks.
     start: (Instant, Timestamp),
+}
+
+/// Those who wait for a change, each with a channel of its own: they wake in the order in which they began. One channel for
+/// all wakes them in a random order.
+#[derive(Debug, Default)]
+struct Changed(Mutex<Vec<watch::Sender<()>>>);
+
+impl Changed {
+    fn subscribe(&self) -> watch::Receiver<()> {
+        let (sender, receiver) = watch::channel(());
+        self.senders().push(sender);
+        receiver
+    }
+
+    fn wake(&self) {
+        self.senders().retain(|sender| sender.send(()).is_ok());
+    }
+
+    fn senders(&self) -> MutexGuard<'_, Vec<watch::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +83,7 @@ impl Server {
             latency: Duration::ZERO,
         };
         let start = (Instant::now(), settings.start);
-        Self { settings, state: Mutex::new(state), changed: watch::Sender::new(()), start }
+        Self { settings, state: Mutex::new(state), changed: Changed::default(), start }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -77,7 +98,7 @@ impl Server {
     }
 
     pub(super) fn wake(&self) {
-        self.changed.send_replace(());
+        self.changed.wake();
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<()> {
@@ -97,13 +118,12 @@ impl Server {
 
     pub(super) async fn reach_within(&self, operation: &'static str, limit: Duration) -> Result<(), BrokerError> {
         let deadline = Instant::now() + limit;
-        let mut changes = self.changes();
         let latency = self.lock().latency;
         if !latency.is_zero() {
             sleep(latency.min(limit)).await;
         }
+        let mut changes = None;
         loop {
-            changes.borrow_and_update();
             let (down, frozen) = {
                 let state = self.lock();
                 (state.down, state.frozen)
@@ -114,6 +134,10 @@ impl Server {
             if !frozen {
                 return Ok(());
             }
+            let Some(changes) = &mut changes else {
+                changes = Some(self.changes());
+                continue;
+            };
             if timeout_at(deadline, changes.changed()).await.is_err() {
                 return Err(BrokerError::TimedOut { operation, limit });
             }

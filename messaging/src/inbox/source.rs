@@ -1,6 +1,6 @@
 //! The source of an inbox: deliveries of a broker, and parked messages that are due.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) struct InboxSource {
     /// Deliveries that were not handed on yet.
     buffer: VecDeque<Delivery>,
     /// The tickets of messages that are being handled.
-    held: HashMap<u64, Ticket>,
+    held: BTreeMap<u64, Ticket>,
     next: u64,
     /// The queues must be read before the buffer is handed on: another program may have set aside an earlier message.
     unread: bool,
@@ -41,7 +41,7 @@ impl InboxSource {
             parking,
             consumer: None,
             buffer: VecDeque::new(),
-            held: HashMap::new(),
+            held: BTreeMap::new(),
             next: 0,
             unread: false,
             caught_up: false,
@@ -113,6 +113,7 @@ impl Source for InboxSource {
         if !std::mem::replace(&mut self.caught_up, true) {
             return Ok(CoreDelivered::CaughtUp { mark: None });
         }
+        self.parking.look().await?;
         loop {
             if self.unread {
                 self.parking.refresh().await?;
@@ -173,7 +174,7 @@ impl Source for InboxSource {
     /// Extends the leases of the deliveries that are being handled.
     async fn maintain(&mut self) -> Result<(), BoxError> {
         let Some(consumer) = &mut self.consumer else { return Ok(()) };
-        let (numbers, tickets): (Vec<u64>, Vec<Ticket>) = self.held.drain().unzip();
+        let (numbers, tickets): (Vec<u64>, Vec<Ticket>) = std::mem::take(&mut self.held).into_iter().unzip();
         let extended = consumer.extend(&tickets, self.binding.lease).await;
         self.held = numbers.into_iter().zip(tickets).collect();
         match extended.into_iter().find_map(|settled| match settled {

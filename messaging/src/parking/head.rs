@@ -23,6 +23,12 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// The head of a new queue. Its numbers begin with the time in microseconds, so that no number of an earlier queue of the
+    /// same key comes again: an operator's order for a message that is gone hits no other one.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self::empty(u64::try_from(now.as_microsecond()).unwrap_or_default(), now)
+    }
+
     /// The head of an empty queue that begins with this number.
     pub(super) fn empty(number: u64, now: Timestamp) -> Self {
         Self {

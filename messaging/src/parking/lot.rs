@@ -8,6 +8,7 @@ use recount_core::{
     BoxError, ExpectedRevision, Namespace, Revision, StateEntry, StateError, StateKey, StatePut, StateStore, Store,
     StoreError, Timestamp,
 };
+use tokio::time::Instant;
 
 use super::head::Head;
 use super::letter::Letter;
@@ -71,7 +72,7 @@ impl Parking {
     /// Reads the queues, if they have changed since the last time.
     pub(crate) async fn refresh(&self) -> Result<(), BoxError> {
         let changes = self.store.get(&names::changes(&self.consumer)?).await?.map(|entry| entry.revision);
-        if self.lock().changes == changes && changes.is_some() {
+        if self.is_known(changes) {
             return Ok(());
         }
         let now = self.store.now().await?;
@@ -82,6 +83,25 @@ impl Parking {
         let settled = settled.into_iter().map(|(hash, _)| hash).collect();
         self.lock().replace(heads, settled, changes, now);
         Ok(())
+    }
+
+    /// Whether these are the changes up to which the queues are known.
+    fn is_known(&self, changes: Option<Revision>) -> bool {
+        let mut schedule = self.lock();
+        schedule.looked = Some(Instant::now());
+        schedule.changes == changes && changes.is_some()
+    }
+
+    /// Looks for the changes of other programs and operators, if that is due: a consumer that is never idle hears of them
+    /// too.
+    pub(crate) async fn look(&self) -> Result<(), BoxError> {
+        if self.until_look().is_zero() { self.refresh().await } else { Ok(()) }
+    }
+
+    /// How long it is until the next look.
+    fn until_look(&self) -> Duration {
+        let looked = self.lock().looked;
+        looked.map_or(Duration::ZERO, |looked| LOOK.saturating_sub(looked.elapsed()))
     }
 
     /// The entries with names that start like this, and the rest of each name.
@@ -134,8 +154,10 @@ impl Parking {
         loop {
             let wait = match self.lock().take_due() {
                 Ok(hash) => return Ok(QueueKey { hash }),
-                Err(wait) => wait.map_or(LOOK, |wait| wait.min(LOOK)),
+                Err(wait) => wait,
             };
+            let look = self.until_look();
+            let wait = wait.map_or(look, |wait| wait.min(look));
             tokio::time::sleep(wait).await;
             self.refresh().await?;
         }
@@ -181,7 +203,7 @@ impl Parking {
             let found = self.store.get(&entry).await?;
             let expected =
                 found.as_ref().map_or(ExpectedRevision::Absent, |found| ExpectedRevision::Exact(found.revision));
-            let mut head = found.as_ref().map(Head::decode).transpose()?.unwrap_or_else(|| Head::empty(0, now));
+            let mut head = found.as_ref().map(Head::decode).transpose()?.unwrap_or_else(|| Head::new(now));
             if head.is_empty() {
                 let Some(standing) = standing else {
                     self.lock().set(&key.hash, &head);

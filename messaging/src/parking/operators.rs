@@ -249,8 +249,8 @@ impl DeadLetters {
         letter.history.push(Note { at: now, order: "discarded".to_owned(), note: note.to_owned() });
         let kept = Namespace::PARKED.key(format_args!("discarded/{}", id))?;
         let body = letter.encode().map_err(LetterError::Write)?;
-        self.store.put(&kept, body, ExpectedRevision::Any, Some(DISCARDED_KEPT)).await?;
-        self.change_head(id, |head| head.advance(now), vec![settled]).await?;
+        let kept = lasting(kept, body);
+        self.change_head(id, |head| head.advance(now), vec![settled, kept]).await?;
         self.store.delete(&id.queue().letter(&id.consumer, id.number)?, ExpectedRevision::Any).await?;
         let message = letter.message().map(|message| message.id.to_string());
         tracing::warn!(consumer = id.consumer, ?message, note, "a parked message was discarded");
@@ -277,8 +277,7 @@ impl DeadLetters {
     /// queue, or that the broker delivers again.
     fn settled(id: &LetterId, letter: &Letter) -> Result<StatePut, LetterError> {
         let key = names::settled(&id.consumer, &letter.identity())?;
-        let time_to_live = Some(DISCARDED_KEPT);
-        Ok(StatePut { key, value: Bytes::new(), expected: ExpectedRevision::Any, time_to_live })
+        Ok(lasting(key, Bytes::new()))
     }
 
     async fn change_head(
@@ -346,6 +345,11 @@ impl DeadLetters {
             }
         }
     }
+}
+
+/// An entry that is kept as long as a discarded message.
+fn lasting(key: StateKey, value: Bytes) -> StatePut {
+    StatePut { key, value, expected: ExpectedRevision::Any, time_to_live: Some(DISCARDED_KEPT) }
 }
 
 fn summary(id: LetterId, head: &Head, letter: &Letter) -> LetterSummary {

@@ -19,6 +19,8 @@ pub(super) struct Schedule {
     settled: HashSet<String>,
     /// The store's time, and this program's at that moment.
     clock: Option<(Timestamp, Instant)>,
+    /// When the queues were last compared with the store.
+    pub(super) looked: Option<Instant>,
     /// The change up to which the queues are known.
     pub(super) changes: Option<Revision>,
 }

@@ -62,6 +62,7 @@ async fn renew(mut lease: Lease<dyn Store>, lost: watch::Sender<bool>, mut relea
     let mut last = tokio::time::Instant::now();
     loop {
         let released = tokio::select! {
+            biased;
             changed = released.changed() => changed.is_ok(),
             () = tokio::time::sleep(RENEWAL) => false,
         };

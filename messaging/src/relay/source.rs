@@ -95,6 +95,7 @@ impl Source for RelaySource {
 
     async fn next(&mut self) -> Result<Delivered<Self>, BoxError> {
         let Some(claim) = &mut self.claim else { return Err("the source was not opened".into()) };
+        self.parking.look().await?;
         let delivered = tokio::select! {
             biased;
             () = claim.lost() => return Err(TransientError::new("the claim of the relay was lost").into()),

@@ -30,6 +30,7 @@ pub(crate) async fn promises(sim: &Sim) {
     for (key, count) in &sim.keys {
         let entered = sim.entered(key).await;
         sim.expected.lock().unwrap().check(key, &entered, *count);
+        sim.note(format_args!("{key}: {} effects", entered.len()));
         if !sim.faulty {
             for n in &entered {
                 assert_eq!(sim.plan.calls(key, *n), 1, "{key} {n} was not handled once, without any fault");
