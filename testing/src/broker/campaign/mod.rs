@@ -64,7 +64,7 @@ pub(crate) struct Scale {
     freeze: Duration,
     /// How often a proxy cuts a connection.
     cuts: u32,
-    /// How often the relay and the inbox die.
+    /// How often the relay and the inbox die at most.
     deaths: [u32; 2],
     /// How long one seed may take.
     limit: Duration,
