@@ -70,10 +70,10 @@ impl Game {
     }
 }
 
-/// Plays all rounds. In each, both sides publish so many messages and then consume them; the sides take turns in starting.
+/// Plays all rounds, and adds the figure of consuming and, if it has a name, that of publishing. In each, both sides publish so many messages and then consume them; the sides take turns in starting.
 pub async fn play(
     figures: &mut Figures,
-    [publish, consume]: [&'static str; 2],
+    (publish, consume): (Option<&'static str>, &'static str),
     (broker, ours): (&dyn Broker, &Binding),
     raw: &mut impl Raw,
     messages: usize,
@@ -105,7 +105,9 @@ pub async fn play(
         }
     }
     consumer.drain(Duration::from_secs(5)).await;
-    published.add(figures, publish);
+    if let Some(publish) = publish {
+        published.add(figures, publish);
+    }
     consumed.add(figures, consume);
     Ok(())
 }

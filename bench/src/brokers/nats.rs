@@ -16,22 +16,29 @@ const MESSAGES: usize = 12_800;
 
 pub async fn measure(figures: &mut Figures, url: &str) -> Result<()> {
     let broker = NatsBroker::connect(url).await?;
-    let (ours, raw) = (compare::binding("ours")?, compare::binding("raw")?);
-    compare::declare(&broker, &[&ours, &raw]).await?;
-    let mut raw = Client::open(url, &raw).await?;
-    compare::play(figures, ["nats_publish", "nats_consume"], (&broker, &ours), &mut raw, MESSAGES).await
+    // The adapter waits for the server's confirmation of each acknowledgement. The raw client does so in the second game.
+    for (names, confirms) in [((Some("nats_publish"), "nats_consume"), false), ((None, "nats_consume_confirmed"), true)]
+    {
+        let (ours, raw) = (compare::binding("ours")?, compare::binding("raw")?);
+        compare::declare(&broker, &[&ours, &raw]).await?;
+        let mut raw = Client::open(url, &raw, confirms).await?;
+        compare::play(figures, names, (&broker, &ours), &mut raw, MESSAGES).await?;
+    }
+    Ok(())
 }
 
 /// Publishes with confirmation, and consumes a lane by a consumer with one message at a time, which keeps its order.
 struct Client {
     context: Context,
     topic: String,
+    /// Whether it waits for the confirmations of acknowledgements.
+    confirms: bool,
     /// The messages of each lane.
     lanes: Vec<pull::Stream>,
 }
 
 impl Client {
-    async fn open(url: &str, binding: &Binding) -> Result<Self> {
+    async fn open(url: &str, binding: &Binding, confirms: bool) -> Result<Self> {
         let context = jetstream::new(async_nats::connect(url).await?);
         let topic = binding.topic.to_string();
         let stream = context.get_stream(format!("recount-{topic}")).await?;
@@ -41,7 +48,7 @@ impl Client {
             let consumer: PullConsumer = stream.get_consumer(&name).await.map_err(|error| anyhow!(error))?;
             lanes.push(consumer.messages().await?);
         }
-        Ok(Self { context, topic, lanes })
+        Ok(Self { context, topic, confirms, lanes })
     }
 }
 
@@ -61,10 +68,12 @@ impl Raw for Client {
     }
 
     async fn consume(&mut self, lanes: &[usize]) -> Result<()> {
+        let confirms = self.confirms;
         let consuming = self.lanes.iter_mut().zip(lanes).map(|(lane, messages)| async move {
             for _ in 0..*messages {
                 let message = lane.next().await.context("the stream has ended")??;
-                message.ack().await.map_err(|error| anyhow!(error))?;
+                let acknowledged = if confirms { message.double_ack().await } else { message.ack().await };
+                acknowledged.map_err(|error| anyhow!(error))?;
             }
             anyhow::Ok(())
         });
