@@ -12,7 +12,7 @@ mod simulated;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const SEEDS: u64 = 1200;
+const SEEDS: u64 = 1000;
 const THREADS: u64 = 2;
 
 fn simulate(seed: u64) -> String {

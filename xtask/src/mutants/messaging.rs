@@ -18,12 +18,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     simulation("relay-marks-an-unknown-fate"),
     simulation("failed-message-is-not-parked"),
     simulation("later-messages-overtake-a-parked-one"),
+    simulation("messages-behind-a-parked-one-are-dropped"),
     services("new-id-on-republish", "messages_that_are_published_twice_take_effect_once"),
     services("inbox-key-from-the-delivery", "messages_that_are_published_twice_take_effect_once"),
-    services(
-        "messages-behind-a-parked-one-are-dropped",
-        "a_failing_message_is_tried_again_and_its_key_keeps_its_order",
-    ),
     services("attempts-from-the-store-are-forgotten", "a_failing_message_is_tried_again_and_its_key_keeps_its_order"),
     services("last-parked-message-comes-first", "parked_messages_survive_a_restart_in_order"),
     services("circuit-never-closes", "an_outage_of_the_broker_opens_the_circuit_and_is_caught_up"),
