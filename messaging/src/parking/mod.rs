@@ -9,15 +9,18 @@
 //! replaced, so that its copies are recognised, and `changes/CONSUMER` is written with every change of a head: its revision
 //! tells other programs to read the heads again.
 
+mod claim;
 mod head;
 mod letter;
 mod lot;
 mod names;
 mod operators;
 mod schedule;
+mod summary;
 
 pub use letter::{Content, Letter, Note};
 pub(crate) use lot::{Parking, Standing};
 pub use names::LetterId;
 pub(crate) use names::QueueKey;
-pub use operators::{DeadLetters, LetterError, LetterState, LetterSummary};
+pub use operators::{DeadLetters, LetterError};
+pub use summary::{LetterState, LetterSummary};
