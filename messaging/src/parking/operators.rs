@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use recount_core::{
     BoxError, EventId, ExpectedRevision, NameError, Namespace, StateEntry, StateError, StateKey, StatePut, StateStore,
-    Store, StoreError, Timestamp,
+    Store, StoreError,
 };
 
 use super::head::Head;
