@@ -91,7 +91,8 @@ pub async fn a_drain_releases_what_is_open(h: &dyn Harness) {
     let drained = bounded(reader.into_inner().drain(Duration::from_secs(5))).await;
     assert!(drained.error.is_none(), "{drained:?}");
     let mut next = Reader::new(&broker, &binding).await;
-    let soon = Duration::from_secs(5);
+    // Well before the lease ends.
+    let soon = Duration::from_secs(15);
     for _ in 0..4 {
         let delivery = next.one_within(soon).await;
         next.mark(delivery, Settle::Ack).await;
