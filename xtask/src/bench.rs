@@ -53,7 +53,7 @@ impl Bench {
                 cargo(&["build", "--release", "-p", "bench"])?;
                 let place = Place::new()?;
                 let mut environment = place.postgres(&["shared_buffers=2GB"])?;
-                // As servers are by default. A server that syncs each message hides what the client costs.
+                // As servers are by default. A server that syncs each message hides the cost of the client.
                 environment.extend(place.nats(NatsSettings { lazy_sync: true, ..NatsSettings::default() })?);
                 environment.extend(place.rabbitmq()?);
                 cargo_with(&borrowed(&arguments("brokers", json, only)), &environment)

@@ -35,7 +35,7 @@ pub(super) struct Server {
     start: (Instant, Timestamp),
 }
 
-/// Those who wait for a change, each with a channel of its own: they wake in the order in which they began. One channel for
+/// The waiters for a change, each with a channel of its own: they wake in the order in which they began. One channel for
 /// all wakes them in a random order.
 #[derive(Debug, Default)]
 struct Changed(Mutex<Vec<watch::Sender<()>>>);

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long nothing more may come at the end: longer than the lease.
 const QUIET: Duration = Duration::from_secs(4);
 
-/// Runs the worlds on the server, and checks what has become of their messages.
+/// Runs the worlds on the server, and checks the effects of their messages.
 pub(super) async fn drive(server: &dyn Server, scale: Scale, worlds: &[Arc<World>]) {
     let (end, ended) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -107,7 +107,7 @@ async fn entered(worlds: &[Arc<World>]) -> u64 {
     sum
 }
 
-/// What is still missing, for a campaign that does not end.
+/// The messages that are still missing, for a campaign that does not end.
 async fn state(worlds: &[Arc<World>]) -> String {
     let mut text = String::new();
     for world in worlds {

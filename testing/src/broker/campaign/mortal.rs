@@ -1,4 +1,4 @@
-//! A broker whose program dies at the worst moments: a publish or an acknowledgement takes place and never returns.
+//! A broker of a program that dies at the worst moments: a publish or an acknowledgement takes place and never returns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

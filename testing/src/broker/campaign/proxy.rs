@@ -1,4 +1,4 @@
-//! A proxy before a server, whose connections break after random numbers of bytes.
+//! A proxy before a server, with connections that break after random numbers of bytes.
 
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Forwards connections. Some are cut in the middle of what they send.
+/// Forwards connections. Some are cut in the middle of their bytes.
 pub(super) struct Proxy {
     pub(super) port: u16,
     shared: Arc<Shared>,

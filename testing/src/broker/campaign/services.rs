@@ -13,7 +13,7 @@ pub(super) enum OrderEvent {
     Placed { order: String, n: u32 },
 }
 
-/// What the other service hears of.
+/// The event that the other service hears of.
 #[derive(Event, Clone, Debug)]
 #[event(name = "orders", published, unlocked)]
 pub(super) enum OrderMessage {
@@ -76,7 +76,7 @@ impl Handle<Enter> for Ledger {
     }
 }
 
-/// How the handler fails, and what it was asked to do. It outlives the programs.
+/// The failures of the handler, and its calls. It outlives the programs.
 pub(super) struct Failures {
     seed: u64,
     calls: Mutex<HashMap<(String, u32), u32>>,

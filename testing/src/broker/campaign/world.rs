@@ -1,4 +1,4 @@
-//! Two services of one seed, whose programs die and start again.
+//! Two services of one seed, with programs that die and start again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// The keys that are not as they must be, with what is wrong.
+    /// The keys that are not as they must be, with the reason.
     pub(super) async fn defects(&self) -> Vec<String> {
         let recount = Recount::builder(Arc::clone(&self.ledgers)).register::<Ledger>().build();
         let mut defects = Vec::new();
@@ -177,7 +177,7 @@ impl World {
         defects
     }
 
-    /// What has happened.
+    /// The counts of events so far.
     pub(super) fn summary(&self, redriven: usize) -> String {
         let [relays, inboxes] = self.deaths.each_ref().map(|deaths| deaths.load(Ordering::Relaxed));
         format!(
@@ -199,7 +199,7 @@ impl World {
     }
 }
 
-/// What is wrong with the numbers of a key.
+/// The fault in the numbers of a key.
 fn describe(entered: &[u32], expected: u32) -> String {
     let mut seen = std::collections::BTreeSet::new();
     let twice: Vec<u32> = entered.iter().copied().filter(|n| !seen.insert(*n)).collect();
