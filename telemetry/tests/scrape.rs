@@ -261,7 +261,7 @@ impl MessageHandler for Bookkeeper {
 async fn exchange_messages(recount: &Recount) -> Consumers {
     let (broker, topic) = (InProcess::new(), Topic::new("tills").unwrap());
     let publication = Publication::new("tills", topic.clone())
-        .map(|TillEvent::Sold { cents, .. }: &TillEvent, _| Some(TillMessage::Sold { cents: (*cents).into() }));
+        .map(|TillEvent::Sold { cents, .. }: &TillEvent, _| Some(TillMessage::Sold { cents: *cents }));
     let binding = Binding::new(topic, Group::new("books").unwrap());
     let subscriber = Subscriber::new(binding).handle(Bookkeeper).unwrap().retry(RetryPlan::never());
     let service = Service::new(recount.clone(), Arc::new(broker.connect()), "tills").unwrap();
