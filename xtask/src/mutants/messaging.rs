@@ -106,7 +106,7 @@ pub(super) const EDITS: &[Edit] = &[
         replace: r#"self.claimed.filter(|_| !crate::mutant("claim-of-a-parked-message-is-ignored")).map_or(due,"#,
     },
     Edit {
-        file: "messaging/src/parking/lot.rs",
+        file: "messaging/src/parking/claim.rs",
         find: "key.letter(&self.consumer, head.first)?",
         replace: r#"key.letter(
             &self.consumer,
@@ -114,7 +114,7 @@ pub(super) const EDITS: &[Edit] = &[
         )?"#,
     },
     Edit {
-        file: "messaging/src/parking/lot.rs",
+        file: "messaging/src/parking/claim.rs",
         find: "(head.due, head.claimed, head.reason) = (due(standing, now), None, reason);",
         replace: r#"(head.due, head.claimed, head.reason) = (due(standing, now), None, reason);
         if crate::mutant("attempts-from-the-store-are-forgotten") {
@@ -131,7 +131,7 @@ pub(super) const EDITS: &[Edit] = &[
 "#,
     },
     Edit {
-        file: "messaging/src/parking/lot.rs",
+        file: "messaging/src/parking/claim.rs",
         find: "Ok(self.store.get(&entry).await?.is_some())",
         replace: r#"Ok(self.store.get(&entry).await?.is_some() && !crate::mutant("copy-of-a-discarded-message-is-handled"))"#,
     },
