@@ -136,6 +136,11 @@ pub(super) const EDITS: &[Edit] = &[
         replace: r#"Ok(self.store.get(&entry).await?.is_some() && !crate::mutant("copy-of-a-discarded-message-is-handled"))"#,
     },
     Edit {
+        file: "messaging/src/parking/lot.rs",
+        find: "self.lock().is_settled(&message.hash)",
+        replace: r#"self.lock().is_settled(&message.hash) && !crate::mutant("copy-of-a-discarded-message-is-handled")"#,
+    },
+    Edit {
         file: "messaging/src/circuit.rs",
         find: "                self.change(&mut inner, CircuitState::Closed);\n",
         replace: r#"                if crate::mutant("circuit-never-closes") {
