@@ -26,6 +26,7 @@
 //!   acknowledged or rejected; a delayed one holds its lane.
 //! * An acknowledgement that is *confirmed* was answered by the server. The server writes acknowledgements later, so its
 //!   sudden end can bring messages of the last 200 milliseconds again.
+//! * A message that is on its way while its consumer drains comes again when its lease has ended.
 //! * Every call ends within the call timeout (5 seconds unless set), also towards a server that has stopped to answer.
 //!
 //! # Not guaranteed
