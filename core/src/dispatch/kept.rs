@@ -5,6 +5,7 @@
 
 use std::error::Error;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use super::engine::Engine;
 use super::{DispatchError, LoadError, Refusal};
 use crate::{
-    Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, Metadata, ReadStream,
+    Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, Metadata, NameError, ReadStream,
     StoreError, StreamAppend, StreamId, StreamVersion, codec,
 };
 
@@ -38,16 +39,10 @@ impl Engine {
         refusal: Refusal,
         metadata: &Metadata,
     ) -> Result<Option<Appended>, DispatchError<E>> {
-        let stream = StreamId::new(REFUSED, idempotency.key.as_str()).map_err(LoadError::from)?;
         let Refusal { kind, message, json, .. } = refusal;
         let refused = Refused { request: request.to_owned(), kind, message, json };
-        let mut event = EventData::new(EventType::from_static(REFUSED), codec::to_json(REFUSED, &refused)?);
-        event.metadata = metadata.clone();
-        let append = Append {
-            streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }],
-            idempotency: Some(idempotency.clone()),
-            ..Append::default()
-        };
+        let payload = codec::to_json(REFUSED, &refused)?;
+        let append = settling(REFUSED, payload, idempotency.clone(), metadata.clone()).map_err(LoadError::from)?;
         let first = self.append(append).await?;
         Ok(first.repeated.then_some(first))
     }
@@ -67,6 +62,23 @@ impl Engine {
         let Refused { kind, message, json, .. } = refused;
         Ok(Some(Refusal::kept(kind, message, json)))
     }
+}
+
+/// An append of one of the runtime's events, as the outcome of a key: the event's type is the category of a stream whose id
+/// is the key.
+pub(super) fn settling(
+    event_type: &'static str,
+    payload: impl Into<Bytes>,
+    idempotency: Idempotency,
+    metadata: Metadata,
+) -> Result<Append, NameError> {
+    let stream = StreamId::new(event_type, idempotency.key.as_str())?;
+    let event = EventData { metadata, ..EventData::new(EventType::from_static(event_type), payload) };
+    Ok(Append {
+        streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }],
+        idempotency: Some(idempotency),
+        ..Append::default()
+    })
 }
 
 /// An append that records an outcome without events and names no stream: the stream is archived or erased.

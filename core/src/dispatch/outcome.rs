@@ -1,11 +1,9 @@
 //! The outcome under an idempotency key, and withdrawing a request that has none.
 
 use super::engine::Engine;
+use super::kept::settling;
 use super::{LoadError, Refusal};
-use crate::{
-    Append, AppendError, EventData, EventType, ExpectedVersion, Idempotency, IdempotencyKey, Metadata, NamedAppend,
-    StoreError, StreamAppend, StreamId,
-};
+use crate::{AppendError, Idempotency, IdempotencyKey, Metadata, NamedAppend, StoreError};
 
 /// The type of the event that withdraws a request, and the category of its stream. The stream's id is the key.
 const WITHDRAWN: &str = "recount.withdrawn";
@@ -37,14 +35,7 @@ impl Engine {
         if let Some(outcome) = self.outcome(key).await? {
             return Ok(outcome);
         }
-        let mut event = EventData::new(EventType::from_static(WITHDRAWN), &b"{}"[..]);
-        event.metadata = metadata;
-        let stream = StreamId::new(WITHDRAWN, key.as_str())?;
-        let append = Append {
-            streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }],
-            idempotency: Some(Idempotency::new(key.clone(), b"withdrawn")),
-            ..Append::default()
-        };
+        let append = settling(WITHDRAWN, &b"{}"[..], Idempotency::new(key.clone(), b"withdrawn"), metadata)?;
         match self.append(append).await {
             Ok(_) => Ok(KeyOutcome::Withdrawn),
             Err(AppendError::KeyReused { .. }) => {

@@ -104,7 +104,7 @@ impl ConsumersBuilder {
 
     /// Adds a sink that handles the items of a source. The name is that of its checkpoint.
     pub fn consumer<S: Source, K: Sink<Item = S::Item>>(self, name: &str, source: S, sink: K) -> Self {
-        self.concurrent(ConsumerKind::Sink, name.into(), move |_| Ok((source, sink)))
+        self.consumer_of_kind(ConsumerKind::Sink, name, source, sink)
     }
 
     /// Adds a consumer of another kind, for crates that build on this one. The name is that of its checkpoint, within its
