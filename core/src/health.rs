@@ -173,7 +173,9 @@ async fn answered<T>(
 /// Logs a change of the store's health once, with the details that the public message leaves out.
 fn log_change(failure: Option<&StoreError>, before: Option<&Probed>) {
     match (failure, before) {
-        (Some(error), _) => tracing::warn!(error = crate::store::chain(error), "the store fails its health check"),
+        (Some(error), _) => {
+            tracing::warn!(error = crate::store::error_chain(error), "the store fails its health check")
+        }
         (None, Some(before)) => {
             tracing::info!(after = ?before.changed.elapsed(), "the store passes its health check again");
         }

@@ -47,7 +47,7 @@ pub use dispatch::{
 };
 pub use domain::{
     Aggregate, AnyCommand, Apply, Command, CommandRoute, Context, Decision, DecodeError, EncodeError, Event,
-    EventVariant, Handle, HandleWith, Published, Shape, Snapshot, ToTags, codec, shape,
+    EventVariant, Handle, HandleWith, Published, Shape, Snapshot, ToTags, codec, panic_message, shape,
 };
 pub use process::{
     CommandDescription, Gateway, GatewayAnswer, GatewayRequest, InstanceState, InstanceStatus, InvalidRequestId,
@@ -73,7 +73,7 @@ pub use store::{
     NameCollision, NameError, NamedAppend, Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream,
     RecordedEvent, Revision, RustType, StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store,
     StoreError, StoreId, StoreWaits, StoredNames, StreamAppend, StreamAppended, StreamId, StreamVersion, Tag,
-    Timestamp, Transient, Violation,
+    Timestamp, Transient, Violation, error_chain,
 };
 pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, MessageMetrics, Metric, MetricKind, SIZE_BUCKETS,

@@ -28,6 +28,7 @@
 
 pub mod broker;
 mod circuit;
+mod digest;
 pub mod envelope;
 mod handler;
 mod in_process;
@@ -52,6 +53,6 @@ pub use in_process::{Faults, InProcess, Profile, PublishFault, Settings};
 pub use inbox::{LaterMessages, Subscriber};
 pub use parking::{Content, DeadLetters, Letter, LetterError, LetterId, LetterState, LetterSummary, Note};
 pub use relay::{Publication, PublicationParts};
-pub use request::{GatewayBuilder, RequestError, Requester, ServiceGateway};
+pub use request::{GatewayBuilder, RequestError, ServiceGateway};
 pub use retry::RetryPlan;
 pub use service::Service;

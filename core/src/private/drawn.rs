@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::event::event_loss;
 use super::payload::Payload;
-use crate::store::chain;
+use crate::store::error_chain;
 use crate::{EncodeError, Event, EventVariant};
 
 /// How many that an event reads are enough.
@@ -67,6 +67,6 @@ pub(super) fn drawn<E: Event + Payload>(
 fn lost<E: Event + Payload>(variant: &EventVariant, event: &E, written: &[u8]) -> Option<String> {
     match E::decode(variant.event_type, variant.schema_version, written) {
         Ok(again) => event_loss(event, written, Ok(&again)).map(|loss| loss.to_string()),
-        Err(error) => Some(format!("can't read that: {}", chain(&error))),
+        Err(error) => Some(format!("can't read that: {}", error_chain(&error))),
     }
 }

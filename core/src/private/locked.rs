@@ -6,7 +6,7 @@ use recount_schema::{Lock, LockError, LockedEvent, LockedVersion, PATH, SAMPLES,
 
 use super::drawn::{Lossy, drawn};
 use super::payload::Payload;
-use crate::store::chain;
+use crate::store::error_chain;
 use crate::{Event, EventVariant};
 
 /// The mode of the test, beside reading the samples: `lock` writes the lock, `check` fails if the lock is behind.
@@ -25,7 +25,7 @@ pub fn check_schema<E: Event + Payload>(manifest_directory: &str, rust_type: &st
     let mode = std::env::var(VARIABLE).unwrap_or_default();
     let seen = std::env::var_os(SEEN).map_or(Ok(()), |file| recount_schema::add_line(Path::new(&file), rust_type));
     if let Err(failure) = seen.map_err(Failure::from).and_then(|()| check::<E>(directory, rust_type, &mode)) {
-        panic!("{rust_type}: {}", chain(&failure));
+        panic!("{rust_type}: {}", error_chain(&failure));
     }
 }
 
@@ -85,7 +85,7 @@ fn check_variant<E: Event>(variant: &EventVariant, name: &str, locked: &LockedEv
             E::decode(name, version, sample.as_bytes()).map_err(|error| Failure::Sample {
                 name: name.to_owned(),
                 version,
-                error: chain(&error),
+                error: error_chain(&error),
                 sample: sample.clone(),
             })?;
         }

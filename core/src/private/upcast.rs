@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::de::DeserializeOwned;
 
-use crate::domain::panic::panic_message;
+use crate::domain::panic_message;
 use crate::{BoxError, DecodeError, codec};
 
 /// The return value of an upcaster: the argument of the next upcaster, or a `Result` with it.

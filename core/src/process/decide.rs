@@ -14,7 +14,7 @@ use super::record::{
 };
 use super::step::{TimerChange, Verdict};
 use super::{Moment, Process, RefusedCommand, Step, Timer, UnknownInstance};
-use crate::domain::panic::panic_message;
+use crate::domain::panic_message;
 use crate::{AnyCommand, Context, EventId, Position, Refusal, Timestamp};
 
 type Decided<P> = Result<Vec<InstanceEvent<P>>, NoStep>;

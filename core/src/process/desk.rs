@@ -15,7 +15,7 @@ use super::record::{ParkedRecord, Record, RequestId};
 use super::{Gateway, Process};
 use crate::dispatch::{self, Engine, Load, Request};
 use crate::run::guarded;
-use crate::store::{RESERVED, chain};
+use crate::store::{RESERVED, error_chain};
 use crate::{
     Aggregate, Append, BoxError, DispatchError, ExpectedVersion, IdempotencyKey, LoadError, Metadata, NameError,
     Position, ReadStream, Store, StoreError, StreamId, TransientError,
@@ -69,12 +69,12 @@ impl<P: Process> Desk<P> {
                 Err(DispatchError::Rejected(no_step)) => Ok(Err(no_step)),
                 Err(error) if error.is_transient() => Err(TransientError::new(error).into()),
                 Err(error) if is_closed(&error) => Ok(Err(NoStep::Late)),
-                Err(error) => Ok(Err(NoStep::Failed(chain(&error)))),
+                Err(error) => Ok(Err(NoStep::Failed(error_chain(&error)))),
             }
         };
         // A panic is one of the process's own code, where it folds its facts.
         match guarded(run).await {
-            Err(error) if !crate::is_transient(&*error) => Ok(Err(NoStep::Failed(chain(&*error)))),
+            Err(error) if !crate::is_transient(&*error) => Ok(Err(NoStep::Failed(error_chain(&*error)))),
             outcome => outcome,
         }
     }
@@ -134,7 +134,7 @@ impl<P: Process> Desk<P> {
             Ok(loaded) => Ok(Some(loaded)),
             Err(error) if crate::is_transient(&*error) => Err(error),
             Err(error) => {
-                self.park(instance, None, &chain(&*error), metadata).await?;
+                self.park(instance, None, &error_chain(&*error), metadata).await?;
                 Ok(None)
             }
         }

@@ -9,7 +9,7 @@ use super::record::{CommandRecord, Record, RefusedRecord, RequestId, WithdrawnRe
 use super::sender::{Errand, Sender, Sent, is_archived};
 use super::{Process, counts::RequestEnd, desk::request_key};
 use crate::dispatch::KeyOutcome;
-use crate::store::chain;
+use crate::store::error_chain;
 use crate::{AppendError, BoxError, Idempotency, IdempotencyKey, Metadata};
 
 /// The answer of another service.
@@ -76,7 +76,7 @@ impl<P: Process> Sender<P> {
         let outcome = match gateway.request(&request).await {
             Ok(outcome) => outcome,
             Err(error) if crate::is_transient(&*error) => return Err(error),
-            Err(error) => return Ok(Sent::Failed(chain(&*error))),
+            Err(error) => return Ok(Sent::Failed(error_chain(&*error))),
         };
         match outcome {
             KeyOutcome::Effect | KeyOutcome::Nothing => {

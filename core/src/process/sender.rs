@@ -15,7 +15,7 @@ use super::record::{CommandRecord, Next, Record, RefusedRecord, RequestId, StepR
 use super::{Process, ProcessCommand, timers};
 use crate::dispatch::{self, Request};
 use crate::run::{TIME_LIMIT, guarded};
-use crate::store::chain;
+use crate::store::error_chain;
 use crate::{
     Append, AppendError, BoxError, DispatchError, EventType, ExpectedVersion, Idempotency, IdempotencyKey, Metadata,
     NamedAppend, Query, QueryItem, RecordedEvent, Refusal, Sink, StreamId, TransientError,
@@ -191,15 +191,15 @@ impl<P: Process> Sender<P> {
                 return Ok(Sent::Done);
             }
             Ok(Err(error)) => error,
-            Err(panic) => return Ok(Sent::Failed(chain(&*panic))),
+            Err(panic) => return Ok(Sent::Failed(error_chain(&*panic))),
         };
         let refusal = match error {
             DispatchError::Rejected(refusal) => refusal,
             DispatchError::AlreadyExists { .. } => Refusal::kept("AlreadyExists".to_owned(), error.to_string(), None),
-            ref closed if is_closed(closed) => Refusal::kept("Closed".to_owned(), chain(closed), None),
+            ref closed if is_closed(closed) => Refusal::kept("Closed".to_owned(), error_chain(closed), None),
             DispatchError::Append(AppendError::KeyReused { .. }) => return self.settled(errand, &key).await,
             error if error.is_transient() => return Err(TransientError::new(error).into()),
-            error => return Ok(Sent::Failed(chain(&error))),
+            error => return Ok(Sent::Failed(error_chain(&error))),
         };
         let Refusal { kind, message, json, .. } = refusal;
         let record = Record::Refused(RefusedRecord { request: id, undo, kind, message, json });

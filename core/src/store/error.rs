@@ -190,8 +190,10 @@ fn held(store: Option<StoreId>) -> String {
     store.map_or_else(|| "the read model".to_owned(), |store| format!("store {store}"))
 }
 
-/// The error with its causes, as one line. An error that only passes on the text of its cause is left out.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+/// The error with its causes, as one line. An error that only passes on the text of its cause is left out. For crates that
+/// build on this one.
+#[must_use]
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.dedup();

@@ -30,7 +30,7 @@ pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
 pub use checkpoint::{Checkpoint, EventAt, FilterId, StoreId};
 pub use contract::{EventStore, PoolUsage, Store};
 pub(crate) use digest::digest;
-pub(crate) use error::chain;
+pub use error::error_chain;
 pub use error::{BoxError, StoreError};
 pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};
 pub use home::Home;

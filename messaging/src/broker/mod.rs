@@ -11,6 +11,7 @@ mod contract;
 mod delivery;
 mod error;
 mod fate;
+mod single;
 mod table;
 mod ticket;
 
@@ -25,4 +26,5 @@ pub use contract::{Broker, Change};
 pub use delivery::{Attempts, BrokerPosition, Delivery, Outgoing, RawMessage};
 pub use error::BrokerError;
 pub use fate::{Fate, Refusal};
+pub(crate) use single::{Unconfirmed, publish_one};
 pub use ticket::{LaneId, Returns, Ticket, TicketParts};

@@ -1,9 +1,9 @@
 //! The circumstances of a message that is being handled.
 
 use recount_core::{IdempotencyKey, Metadata, NameError};
-use sha2::{Digest, Sha256};
 
 use crate::Message;
+use crate::digest::hex_digest;
 
 /// The longest identity of a message within an idempotency key, which has 512 bytes.
 const MAX_IDENTITY: usize = 320;
@@ -33,8 +33,7 @@ impl<'m> Incoming<'m> {
         let id = message.idempotency_key.as_deref().unwrap_or(message.id.as_str());
         let mut identity = format!("{id}@{}", message.source);
         if identity.len() > MAX_IDENTITY {
-            let hash = Sha256::digest(identity.as_bytes());
-            identity = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            identity = hex_digest(&[&message.source, id]);
         }
         IdempotencyKey::new(format!("inbox/{consumer}/{identity}/{effect}"))
     }

@@ -11,7 +11,7 @@ use recount_core::{BoxError, Commands, Published};
 
 pub use context::Incoming;
 pub use failure::PermanentError;
-pub(crate) use failure::{Failure, classify, describe};
+pub(crate) use failure::{Failure, classify};
 pub(crate) use table::Handlers;
 pub use table::{HandledTwice, UnknownType};
 

@@ -10,11 +10,11 @@ use recount_core::{
     Append, BoxError, Event, EventData, EventId, EventStore, EventType, ExpectedVersion, Idempotency, Published,
     Recount, StreamAppend, StreamId,
 };
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::failure::PermanentError;
 use super::{Incoming, MessageHandler, commands};
+use crate::digest::digest;
 use crate::request::{Answer, REPLY, WITHDRAW, Waiters};
 
 /// A message that is being handled. The answer is for its sender, if that waits for one.
@@ -176,10 +176,6 @@ async fn record(recount: &Recount, category: &str, incoming: &Incoming<'_>) -> R
 
 fn event_id(incoming: &Incoming<'_>) -> EventId {
     let message = incoming.message;
-    EventId(message.id.as_str().parse().unwrap_or_else(|_| {
-        let mut bytes = [0; 16];
-        let hash = Sha256::digest(format!("{}\0{}", message.source, message.id));
-        bytes.copy_from_slice(&hash[..16]);
-        Uuid::new_v8(bytes)
-    }))
+    let made = || Uuid::new_v8(digest(&[&message.source, message.id.as_str()]));
+    EventId(message.id.as_str().parse().unwrap_or_else(|_| made()))
 }

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use recount_core::{BoxError, MessageMetrics, Recount, Sink};
+use recount_core::{BoxError, MessageMetrics, Recount, Sink, error_chain, panic_message};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::item::{Delivered, Item};
 use super::settings::{LaterMessages, SubscriberParts};
-use crate::handler::{Failure, Incoming, classify, describe};
+use crate::handler::{Failure, Incoming, classify};
 use crate::parking::{Content, Parking, QueueKey, Standing};
 use crate::request::{Answer, Replier};
 use crate::{Circuit, Message, Order};
 
-/// How long a parked message that meets an outage waits.
-const POSTPONED: Duration = Duration::from_secs(2);
 /// The time for the state store beside a handler's own, in which a parked message is claimed.
 const CLAIM_MARGIN: Duration = Duration::from_secs(30);
 
@@ -58,10 +56,10 @@ impl InboxSink {
     async fn delivered(&self, delivered: &Delivered) -> Result<(), BoxError> {
         let message = match &delivered.message {
             Ok(message) => message,
-            Err(_) if self.parking.is_settled(&delivered.identity) => return Ok(()),
+            Err(_) if self.parking.is_settled(|| delivered.identity.clone()) => return Ok(()),
             Err(malformed) => return self.bury(delivered, &delivered.identity, malformed.to_string(), 0).await,
         };
-        if self.parking.is_settled(&delivered.identity) {
+        if self.parking.is_settled(|| delivered.identity.clone()) {
             tracing::debug!(consumer = self.name, message = %message.id, "an operator has discarded or edited it: dropped");
             return Ok(());
         }
@@ -142,9 +140,6 @@ impl InboxSink {
     async fn due(&self, queue: &QueueKey) -> Result<(), BoxError> {
         let lease = self.parts.time_limit.saturating_add(CLAIM_MARGIN);
         let Some(claim) = self.parking.claim(queue, lease).await? else { return Ok(()) };
-        if self.parking.is_copy(&claim).await? {
-            return self.parking.done(claim).await;
-        }
         let message = match &claim.letter.content {
             Content::Message(message) => message.clone(),
             Content::Malformed(_) => {
@@ -157,7 +152,7 @@ impl InboxSink {
         }
         let outcome = match self.attempt(&message, 1).await {
             Ok(outcome) => outcome,
-            Err(error) => return self.parking.postpone(claim, POSTPONED, describe(&*error)).await,
+            Err(error) => return self.parking.postpone(claim, error_chain(&*error)).await,
         };
         let (reason, delay) = match outcome {
             Outcome::Done => return self.parking.done(claim).await,
@@ -194,7 +189,7 @@ impl InboxSink {
             }
             permit.succeeded();
             failures += 1;
-            let reason = describe(&*error);
+            let reason = error_chain(&*error);
             if class == Failure::Permanent {
                 if message.reply_to.is_some() {
                     // Its sender decides.
@@ -230,7 +225,7 @@ impl InboxSink {
                 Ok(answer)
             }
             Ok(Ok(Err(error))) => Err(error),
-            Ok(Err(panic)) => Err(format!("the handler panicked: {}", panic_text(&*panic)).into()),
+            Ok(Err(panic)) => Err(format!("the handler panicked: {}", panic_message(&*panic)).into()),
             Err(_) => Err(format!("the handler has not returned within {:?}", self.parts.time_limit).into()),
         }
     }
@@ -251,11 +246,6 @@ impl InboxSink {
         }
         span
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
 }
 
 impl Sink for InboxSink {

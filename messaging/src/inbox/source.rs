@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{BoxError, Delivered as CoreDelivered, Lane, Source};
+use recount_core::{BoxError, Delivered as CoreDelivered, Source};
 
 use super::item::{Delivered, Item};
-use crate::parking::{Parking, QueueKey};
+use crate::parking::Parking;
 use crate::{
     Binding, Broker, BrokerConsumer, BrokerError, Delivery, LaneId, Plan, Room, Settle, Settled, Signal, Ticket,
 };
@@ -71,7 +71,7 @@ impl InboxSource {
         let (delivered, ticket) = Delivered::new(delivery, self.binding.order);
         self.next += 1;
         self.held.insert(self.next, ticket);
-        let lane = lane_of(&delivered.queue);
+        let lane = delivered.queue.lane();
         CoreDelivered::Item { item: Item::Delivered(Box::new(delivered)), lane, ticket: Some(self.next), mark: None }
     }
 }
@@ -83,11 +83,6 @@ async fn subscribe(broker: Arc<dyn Broker>, binding: Binding) -> Result<Box<dyn 
         tracing::info!(%binding, %change, "declared at the broker");
     }
     broker.subscribe(&binding).await
-}
-
-/// The lane in which the messages of a queue are handled, one after the other.
-fn lane_of(queue: &QueueKey) -> Lane {
-    Lane::of(queue.hash.as_str())
 }
 
 impl Source for InboxSource {
@@ -128,7 +123,7 @@ impl Source for InboxSource {
                 biased;
                 due = self.parking.next_due() => {
                     let queue = due?;
-                    return Ok(CoreDelivered::Item { lane: lane_of(&queue), item: Item::Due(queue), ticket: None, mark: None });
+                    return Ok(CoreDelivered::Item { lane: queue.lane(), item: Item::Due(queue), ticket: None, mark: None });
                 }
                 signal = consumer.next(&room) => signal,
             };

@@ -9,6 +9,9 @@ use super::letter::Letter;
 use super::lot::{Parking, Standing, due};
 use super::names::{self, QueueKey};
 
+/// How long a message that meets an outage waits.
+const POSTPONED: Duration = Duration::from_secs(2);
+
 /// The first message of a queue, which this program has for itself for some time.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -32,8 +35,8 @@ impl Claim {
 }
 
 impl Parking {
-    /// Takes the first message of a queue for this time, and counts the attempt. `None` if it is not due, or another program
-    /// has it.
+    /// Takes the first message of a queue for this time, and counts the attempt. `None` if it is not due, another program has
+    /// it, or it is a copy of a message that an operator has discarded or replaced: then it is done.
     pub(crate) async fn claim(&self, key: &QueueKey, lease: Duration) -> Result<Option<Claim>, BoxError> {
         let Some(found) = self.store.get(&key.head(&self.consumer)?).await? else {
             self.lock().set(&key.hash, &Head::empty(0, Timestamp::UNIX_EPOCH));
@@ -52,7 +55,13 @@ impl Parking {
         head.attempts = head.attempts.saturating_add(1);
         head.claimed = now.checked_add(lease).ok();
         let revision = self.write(key, &head, ExpectedRevision::Exact(found.revision), Vec::new()).await?;
-        Ok(revision.map(|revision| Claim { key: key.clone(), head, revision, letter }))
+        let Some(revision) = revision else { return Ok(None) };
+        let claim = Claim { key: key.clone(), head, revision, letter };
+        if self.is_copy(&claim).await? {
+            self.done(claim).await?;
+            return Ok(None);
+        }
+        Ok(Some(claim))
     }
 
     /// The claimed message is done: the next one of its queue is due.
@@ -83,32 +92,23 @@ impl Parking {
     }
 
     /// The claimed message met an outage: the attempt does not count.
-    pub(crate) async fn postpone(&self, claim: Claim, after: Duration, reason: String) -> Result<(), BoxError> {
-        let mut claim = claim;
+    pub(crate) async fn postpone(&self, mut claim: Claim, reason: String) -> Result<(), BoxError> {
         claim.head.attempts = claim.head.attempts.saturating_sub(1);
-        self.failed(claim, Standing::Retry(after), reason).await
+        self.failed(claim, Standing::Retry(POSTPONED), reason).await
     }
 
-    /// The claimed message is a dead letter, and those behind it go on without it.
+    /// The claimed message is a dead letter, and the messages behind it go on without it.
     pub(crate) async fn set_apart(&self, claim: Claim, reason: String) -> Result<(), BoxError> {
-        let now = self.store.now().await?;
-        let Claim { key, mut head, revision, mut letter } = claim;
-        let Some(message) = letter.message() else { return Err("a malformed message is in no queue of a key".into()) };
-        let apart = QueueKey::of_message(&message.source, message.id.as_str());
-        letter.attempts = letter.attempts.saturating_add(head.attempts);
-        letter.reason.clone_from(&reason);
+        let mut letter = claim.letter.clone();
+        letter.attempts = letter.attempts.saturating_add(claim.head.attempts);
+        letter.reason = reason;
         // Before it leaves its queue: a crash in between makes a second copy of a dead letter, and loses none.
-        self.park(&apart, &letter, Standing::Dead).await?;
-        let number = head.first;
-        head.advance(now);
-        if self.write(&key, &head, ExpectedRevision::Exact(revision), Vec::new()).await?.is_some() {
-            self.store.delete(&key.letter(&self.consumer, number)?, ExpectedRevision::Any).await?;
-        }
-        Ok(())
+        self.park(&letter.identity(), &letter, Standing::Dead).await?;
+        self.done(claim).await
     }
 
     /// Whether an operator has discarded or replaced the message of this claim, of which it is a copy.
-    pub(crate) async fn is_copy(&self, claim: &Claim) -> Result<bool, BoxError> {
+    async fn is_copy(&self, claim: &Claim) -> Result<bool, BoxError> {
         let entry = names::settled(&self.consumer, &claim.letter.identity())?;
         Ok(self.store.get(&entry).await?.is_some())
     }

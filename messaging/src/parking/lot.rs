@@ -3,13 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use recount_core::{
-    BoxError, ExpectedRevision, Namespace, Revision, StateEntry, StateError, StateKey, StatePut, StateStore, Store,
-    StoreError, Timestamp,
+    BoxError, ExpectedRevision, Revision, StateError, StatePut, StateStore, Store, StoreError, Timestamp,
 };
 use tokio::time::Instant;
 
+use super::entries::{head_puts, list, put};
 use super::head::Head;
 use super::letter::Letter;
 use super::names::{self, QueueKey};
@@ -20,8 +19,6 @@ use crate::Message;
 const CONFLICTS: usize = 32;
 /// How often the changes of other programs and operators are looked for.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many heads are read at once.
-const PAGE: usize = 1000;
 /// How long the count of attempts at a message is kept.
 const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -54,10 +51,10 @@ impl Parking {
             return Ok(());
         }
         let now = self.store.now().await?;
-        let heads = self.list(&names::heads(&self.consumer)).await?;
+        let heads = list(&*self.store, &names::heads(&self.consumer)).await?;
         let heads = heads.into_iter().map(|(hash, entry)| Ok((hash, Head::decode(&entry)?)));
         let heads = heads.collect::<Result<Vec<_>, StoreError>>()?;
-        let settled = self.list(&names::all_settled(&self.consumer)).await?;
+        let settled = list(&*self.store, &names::all_settled(&self.consumer)).await?;
         let settled = settled.into_iter().map(|(hash, _)| hash).collect();
         self.lock().replace(heads, settled, changes, now);
         Ok(())
@@ -82,24 +79,11 @@ impl Parking {
         looked.map_or(Duration::ZERO, |looked| LOOK.saturating_sub(looked.elapsed()))
     }
 
-    /// The entries with names that start like this, and the rest of each name.
-    async fn list(&self, prefix: &str) -> Result<Vec<(String, StateEntry)>, BoxError> {
-        let (mut all, mut after): (Vec<_>, Option<StateKey>) = (Vec::new(), None);
-        loop {
-            let page = self.store.list(Namespace::PARKED, prefix, after.as_ref(), PAGE).await?;
-            let is_last = page.len() < PAGE;
-            after = page.last().map(|(key, _)| key.clone());
-            all.extend(page.into_iter().map(|(key, entry)| (key.name()[prefix.len()..].to_owned(), entry)));
-            if is_last {
-                return Ok(all);
-            }
-        }
-    }
-
     /// Whether an operator has discarded or replaced this message, as far as this program knows: a copy that comes later
     /// is not handled.
-    pub(crate) fn is_settled(&self, message: &QueueKey) -> bool {
-        self.lock().is_settled(&message.hash)
+    pub(crate) fn is_settled(&self, message: impl FnOnce() -> QueueKey) -> bool {
+        let schedule = self.lock();
+        schedule.has_settled() && schedule.is_settled(&message().hash)
     }
 
     /// Begins anew: no message is being handled.
@@ -186,7 +170,7 @@ impl Parking {
             }
             let number = head.next;
             head.next += 1;
-            let letter = put(key.letter(&self.consumer, number)?, body.clone(), ExpectedRevision::Any);
+            let letter = put(key.letter(&self.consumer, number)?, body.clone());
             if self.write(key, &head, expected, vec![letter]).await?.is_some() {
                 return Ok(true);
             }
@@ -202,8 +186,7 @@ impl Parking {
         expected: ExpectedRevision,
         mut puts: Vec<StatePut>,
     ) -> Result<Option<Revision>, BoxError> {
-        puts.push(put(key.head(&self.consumer)?, head.encode()?, expected));
-        puts.push(put(names::changes(&self.consumer)?, Bytes::new(), ExpectedRevision::Any));
+        puts.extend(head_puts(&self.consumer, key, head, expected)?);
         match self.store.put_many(puts).await {
             Ok(revisions) => {
                 self.lock().set(&key.hash, head);
@@ -248,10 +231,6 @@ pub(super) fn due(standing: Standing, now: Timestamp) -> Option<Timestamp> {
         Standing::Retry(after) => Some(now.checked_add(after).unwrap_or(Timestamp::MAX)),
         Standing::Dead => None,
     }
-}
-
-fn put(key: StateKey, value: Bytes, expected: ExpectedRevision) -> StatePut {
-    StatePut { key, value, expected, time_to_live: None }
 }
 
 fn contended(key: &QueueKey) -> BoxError {

@@ -10,6 +10,7 @@
 //! tells other programs to read the heads again.
 
 mod claim;
+mod entries;
 mod head;
 mod letter;
 mod lot;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use recount_core::{NameError, Namespace, StateKey};
+use recount_core::{Lane, NameError, Namespace, StateKey};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
+use crate::digest::hex_digest;
 use crate::{BrokerPosition, RawMessage};
 
 /// A queue of a consumer. Its text is a key, or the id of a message that waits alone.
@@ -19,32 +19,23 @@ pub(crate) struct QueueKey {
 impl QueueKey {
     /// The queue of a key.
     pub(crate) fn of_key(key: &str) -> Self {
-        Self::hashed("key", &[key])
+        Self { hash: hex_digest(&["key", key]) }
     }
 
     /// The queue of one message.
     pub(crate) fn of_message(source: &str, id: &str) -> Self {
-        Self::hashed("id", &[source, id])
-    }
-
-    fn of_place(origin: &str, place: &str) -> Self {
-        Self::hashed("place", &[origin, place])
-    }
-
-    fn hashed(kind: &str, parts: &[&str]) -> Self {
-        let mut hasher = Sha256::new();
-        for part in [kind].iter().chain(parts) {
-            hasher.update(part.as_bytes());
-            // No part holds NUL, so no two lists of parts are hashed alike.
-            hasher.update([0]);
-        }
-        let hash = hasher.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { hash }
+        Self { hash: hex_digest(&["id", source, id]) }
     }
 
     /// The queue of one message with an envelope that can't be read.
     pub(crate) fn of_malformed(raw: &RawMessage, position: Option<BrokerPosition>) -> Self {
-        Self::of_place(&raw.origin, &format!("{position:?}/{:?}", raw.body))
+        let place = format!("{position:?}/{:?}", raw.body);
+        Self { hash: hex_digest(&["place", &raw.origin, &place]) }
+    }
+
+    /// The lane in which its messages are handled, one after the other.
+    pub(crate) fn lane(&self) -> Lane {
+        Lane::of(self.hash.as_str())
     }
 
     pub(super) fn head(&self, consumer: &str) -> Result<StateKey, NameError> {

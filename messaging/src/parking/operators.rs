@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use recount_core::{
-    BoxError, EventId, ExpectedRevision, NameError, Namespace, StateEntry, StateError, StateKey, StatePut, StateStore,
-    Store, StoreError,
+    BoxError, EventId, ExpectedRevision, NameError, Namespace, StateError, StateKey, StatePut, StateStore, Store,
+    StoreError,
 };
 
+use super::entries::{head_puts, list, put};
 use super::head::Head;
 use super::letter::{Content, Letter, Note};
 use super::names::{self, LetterId};
@@ -16,7 +17,6 @@ use crate::MessageId;
 
 /// How often an order is tried again after a program has changed the same queue.
 const CONFLICTS: usize = 32;
-const PAGE: usize = 1000;
 /// How long a discarded message is kept.
 const DISCARDED_KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -93,8 +93,7 @@ impl DeadLetters {
     /// # Errors
     /// [`LetterError::Store`].
     pub async fn consumers(&self) -> Result<Vec<String>, LetterError> {
-        let entries = self.list_entries("changes/").await?;
-        Ok(entries.into_iter().map(|(key, _)| key.name()["changes/".len()..].to_owned()).collect())
+        Ok(list(&*self.store, "changes/").await?.into_iter().map(|(consumer, _)| consumer).collect())
     }
 
     /// The parked messages of a consumer, or of all, with the messages that wait behind them, in the order of each queue.
@@ -108,10 +107,9 @@ impl DeadLetters {
         };
         let mut all = Vec::new();
         for consumer in consumers {
-            let prefix = names::heads(&consumer);
             let mut heads = Vec::new();
-            for (key, entry) in self.list_entries(&prefix).await? {
-                heads.push((key.name()[prefix.len()..].to_owned(), Head::decode(&entry)?));
+            for (hash, entry) in list(&*self.store, &names::heads(&consumer)).await? {
+                heads.push((hash, Head::decode(&entry)?));
             }
             heads.sort_by_key(|(_, head)| head.since);
             for (hash, head) in heads {
@@ -230,7 +228,7 @@ impl DeadLetters {
         let now = self.store.now().await?;
         let body = letter.encode().map_err(LetterError::Write)?;
         let entry = id.queue().letter(&id.consumer, id.number)?;
-        puts.push(StatePut { key: entry, value: body, expected: ExpectedRevision::Any, time_to_live: None });
+        puts.push(put(entry, body));
         self.change_head(id, |head| (head.due, head.attempts) = (Some(now), 0), puts).await
     }
 
@@ -260,13 +258,8 @@ impl DeadLetters {
                 return Err(LetterError::Busy { id: id.clone() });
             }
             change(&mut head);
-            let value = head.encode().map_err(|error| LetterError::Write(error.into()))?;
-            let any = ExpectedRevision::Any;
             let mut puts = others.clone();
-            let key = id.queue().head(&id.consumer)?;
-            puts.push(StatePut { key, value, expected, time_to_live: None });
-            let changes = names::changes(&id.consumer)?;
-            puts.push(StatePut { key: changes, value: Bytes::new(), expected: any, time_to_live: None });
+            puts.extend(head_puts(&id.consumer, &id.queue(), &head, expected).map_err(LetterError::Write)?);
             match self.store.put_many(puts).await {
                 Ok(_) => return Ok(()),
                 Err(StateError::Mismatch { .. }) => {}
@@ -293,22 +286,9 @@ impl DeadLetters {
             None => Err(LetterError::Unknown { id: id.clone() }),
         }
     }
-
-    async fn list_entries(&self, prefix: &str) -> Result<Vec<(StateKey, StateEntry)>, LetterError> {
-        let mut all: Vec<(StateKey, StateEntry)> = Vec::new();
-        loop {
-            let after = all.last().map(|(key, _)| key);
-            let page = self.store.list(Namespace::PARKED, prefix, after, PAGE).await?;
-            let is_last = page.len() < PAGE;
-            all.extend(page);
-            if is_last {
-                return Ok(all);
-            }
-        }
-    }
 }
 
 /// An entry that is kept as long as a discarded message.
 fn lasting(key: StateKey, value: Bytes) -> StatePut {
-    StatePut { key, value, expected: ExpectedRevision::Any, time_to_live: Some(DISCARDED_KEPT) }
+    StatePut { time_to_live: Some(DISCARDED_KEPT), ..put(key, value) }
 }

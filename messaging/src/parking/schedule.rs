@@ -56,6 +56,10 @@ impl Schedule {
         self.queues.contains_key(hash)
     }
 
+    pub(super) fn has_settled(&self) -> bool {
+        !self.settled.is_empty()
+    }
+
     pub(super) fn is_settled(&self, hash: &str) -> bool {
         self.settled.contains(hash)
     }

@@ -12,7 +12,7 @@ type Map = dyn Fn(&RecordedEvent) -> Result<Option<Mapped>, BoxError> + Send + S
 /// A published event before it gets an envelope.
 struct Mapped {
     data: EventData,
-    key: Option<String>,
+    key: String,
 }
 
 /// The events of a service that become messages of a topic.
@@ -103,7 +103,7 @@ impl Publication {
         let map = move |recorded: &RecordedEvent| -> Result<Option<Mapped>, BoxError> {
             let event = E::from_recorded(recorded)?;
             let Some((key, message)) = map(&event, recorded) else { return Ok(None) };
-            Ok(Some(Mapped { data: message.encode()?, key: Some(key) }))
+            Ok(Some(Mapped { data: message.encode()?, key }))
         };
         PublicationParts { name, topic, circuit, query: E::query(), map: Arc::new(map) }
     }
@@ -123,7 +123,7 @@ impl PublicationParts {
         message.schema_version = data.schema_version;
         message.subject = Some(recorded.stream.to_string().into());
         message.time = Some(recorded.recorded_at);
-        message.key = key.map(Into::into);
+        message.key = Some(key.into());
         message.metadata = recorded.data.metadata.clone();
         let id = message.id.as_str().into();
         message.metadata.correlation_id.get_or_insert(id);

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::{BoxError, MessageMetrics, RecordedEvent, Sink, TransientError};
+use recount_core::{BoxError, MessageMetrics, RecordedEvent, Sink, TransientError, error_chain};
 use tracing::Instrument;
 
 use super::PublicationParts;
-use super::source::{Item, Relayed, queue_of};
+use super::source::{Item, Relayed};
+use crate::broker::{Unconfirmed, publish_one};
 use crate::parking::{Content, Letter, Parking, QueueKey, Standing};
-use crate::{Broker, BrokerError, Circuit, Fate, Message, Outgoing, Refusal};
+use crate::{Broker, Circuit, Message, Refusal};
 
 /// How long a relay has a parked message for itself while it publishes it.
 const CLAIM: Duration = Duration::from_secs(60);
-/// How long a parked message that meets an outage waits.
-const POSTPONED: Duration = Duration::from_secs(2);
 
 /// Publishes the messages of a relay.
 pub(crate) struct RelaySink {
@@ -36,28 +35,27 @@ impl RelaySink {
         Self { publication, broker, parking, circuit, metrics }
     }
 
-    async fn event(&self, Relayed { recorded, message }: &Relayed) -> Result<(), BoxError> {
+    async fn event(&self, Relayed { message, queue, .. }: &Relayed) -> Result<(), BoxError> {
         let message = match message {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(()),
             // The consumer stops when its retry budget is used up: an event that this program can't map is its defect.
             Err(reason) => return Err(reason.clone().into()),
         };
-        if self.parking.is_settled(&QueueKey::of_message(&message.source, message.id.as_str())) {
+        if self.parking.is_settled(|| QueueKey::of_message(&message.source, message.id.as_str())) {
             tracing::debug!(relay = %self.publication.name, message = %message.id, "an operator has discarded or edited it");
             return Ok(());
         }
-        let queue = queue_of(recorded, Some(message));
-        if self.parking.is_parked(&queue) {
+        if self.parking.is_parked(queue) {
             let letter = self.letter(message, "an earlier message of its key was refused".to_owned()).await?;
-            if self.parking.park_behind(&queue, &letter).await? {
+            if self.parking.park_behind(queue, &letter).await? {
                 return Ok(());
             }
         }
         let Err(refusal) = self.publish(message).await? else { return Ok(()) };
         self.log(message, &refusal);
         let letter = self.letter(message, refusal.to_string()).await?;
-        self.parking.park(&queue, &letter, Standing::Dead).await?;
+        self.parking.park(queue, &letter, Standing::Dead).await?;
         self.metrics.dead_letter();
         Ok(())
     }
@@ -65,9 +63,6 @@ impl RelaySink {
     /// Publishes the first message of a queue.
     async fn due(&self, queue: &QueueKey) -> Result<(), BoxError> {
         let Some(claim) = self.parking.claim(queue, CLAIM).await? else { return Ok(()) };
-        if self.parking.is_copy(&claim).await? {
-            return self.parking.done(claim).await;
-        }
         let Content::Message(message) = claim.letter.content.clone() else {
             return Err("a relay has parked a message without an envelope".into());
         };
@@ -80,7 +75,7 @@ impl RelaySink {
                 self.log(&message, &refusal);
                 self.parking.failed(claim, Standing::Dead, refusal.to_string()).await
             }
-            Err(error) => self.parking.postpone(claim, POSTPONED, crate::handler::describe(&*error)).await,
+            Err(error) => self.parking.postpone(claim, error_chain(&*error)).await,
         }
     }
 
@@ -97,32 +92,30 @@ impl RelaySink {
             messaging.destination.name = topic.name(),
             messaging.message.id = message.id.as_str(),
         );
-        let publishing = self.broker.publish(topic, vec![Outgoing::new(message.clone())]).instrument(span);
+        let publishing = publish_one(&*self.broker, topic, message.clone()).instrument(span);
         let started = self.metrics.start();
-        let fate = publishing.await.pop();
+        let published = publishing.await;
         self.metrics.operation("send", started);
-        let unavailable = match fate {
-            Some(Fate::Stored(_) | Fate::Duplicate) => {
+        match published {
+            Ok(()) => {
                 permit.succeeded();
                 self.metrics.sent(1);
-                return Ok(Ok(()));
+                Ok(Ok(()))
             }
-            Some(Fate::Refused(refusal @ Refusal::Unroutable { .. })) => {
+            Err(Unconfirmed::Refused(refusal @ Refusal::Unroutable { .. })) => {
                 // Its receiver is not there yet.
                 permit.succeeded();
-                return Err(TransientError::new(refusal).into());
+                Err(TransientError::new(refusal).into())
             }
-            Some(Fate::Refused(refusal)) => {
+            Err(Unconfirmed::Refused(refusal)) => {
                 permit.succeeded();
-                return Ok(Err(refusal));
+                Ok(Err(refusal))
             }
-            Some(Fate::Unknown(error) | Fate::NotSent(Some(error))) => error,
-            Some(Fate::NotSent(None)) | None => {
-                BrokerError::Unavailable { operation: "publish", source: "the message was not sent".into() }
+            Err(Unconfirmed::Unknown(error) | Unconfirmed::NotSent(error)) => {
+                permit.failed();
+                Err(TransientError::new(error).into())
             }
-        };
-        permit.failed();
-        Err(TransientError::new(unavailable).into())
+        }
     }
 
     async fn letter(&self, message: &Message, reason: String) -> Result<Letter, BoxError> {

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use recount_core::{
-    BoxError, Checkpoint, Delivered, Filter, Lane, Position, RecordedEvent, Recount, Source, StoreSource,
-    TransientError,
+    BoxError, Checkpoint, Delivered, Filter, Position, RecordedEvent, Recount, Source, StoreSource, TransientError,
+    error_chain,
 };
 
 use super::PublicationParts;
@@ -26,6 +26,8 @@ pub(crate) struct Relayed {
     pub(crate) recorded: RecordedEvent,
     /// `None` if the event is not published, or why it can't be mapped.
     pub(crate) message: Result<Option<Message>, String>,
+    /// The queue in which it waits behind the events before it: that of its message's key.
+    pub(crate) queue: QueueKey,
 }
 
 /// The events of a publication.
@@ -50,14 +52,6 @@ impl RelaySource {
     ) -> Self {
         let events = recount.source(&publication.name, publication.query.clone());
         Self { events, recount, service, publication, broker, parking, claim: None, ensured: false }
-    }
-}
-
-/// The queue of an event: that of its message's key.
-pub(super) fn queue_of(recorded: &RecordedEvent, message: Option<&Message>) -> QueueKey {
-    match message.and_then(|message| message.key.as_deref()) {
-        Some(key) => QueueKey::of_key(key),
-        None => QueueKey::of_key(&recorded.stream.to_string()),
     }
 }
 
@@ -101,8 +95,7 @@ impl Source for RelaySource {
             () = claim.lost() => return Err(TransientError::new("the claim of the relay was lost").into()),
             due = self.parking.next_due() => {
                 let queue = due?;
-                let lane = Lane::of(queue.hash.as_str());
-                return Ok(Delivered::Item { item: Item::Due(queue), lane, ticket: (), mark: None });
+                return Ok(Delivered::Item { lane: queue.lane(), item: Item::Due(queue), ticket: (), mark: None });
             }
             delivered = self.events.next() => delivered?,
         };
@@ -110,10 +103,12 @@ impl Source for RelaySource {
             Delivered::CaughtUp { mark } => Delivered::CaughtUp { mark },
             Delivered::Item { item: recorded, mark, .. } => {
                 let message = self.publication.message(&self.service, &recorded);
-                let message = message.map_err(|error| crate::handler::describe(&*error));
-                let queue = queue_of(&recorded, message.as_ref().ok().and_then(Option::as_ref));
-                let lane = Lane::of(queue.hash.as_str());
-                Delivered::Item { item: Item::Event(Box::new(Relayed { recorded, message })), lane, ticket: (), mark }
+                let message = message.map_err(|error| error_chain(&*error));
+                let key = message.as_ref().ok().and_then(|message| message.as_ref()?.key.as_deref());
+                let queue = key.map_or_else(|| QueueKey::of_key(recorded.stream.as_str()), QueueKey::of_key);
+                let lane = queue.lane();
+                let item = Item::Event(Box::new(Relayed { recorded, message, queue }));
+                Delivered::Item { item, lane, ticket: (), mark }
             }
         })
     }

@@ -12,5 +12,5 @@ mod requester;
 pub use gateway::{GatewayBuilder, ServiceGateway};
 pub(crate) use outcome::{Answer, REPLY, WITHDRAW};
 pub(crate) use replier::{Replier, replies};
-pub(crate) use requester::Waiters;
-pub use requester::{RequestError, Requester};
+pub use requester::RequestError;
+pub(crate) use requester::{Requester, Waiters};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use recount_core::{BoxError, EventId, TransientError};
 
 use super::outcome::{Answer, REPLY};
-use crate::{Broker, BrokerError, Fate, Message, MessageId, Outgoing, Topic};
+use crate::broker::{Unconfirmed, publish_one};
+use crate::{Broker, BrokerError, Message, MessageId, Topic};
 
 /// The topic of the replies to one requester.
 pub(crate) fn replies(address: &str) -> Result<Topic, recount_core::NameError> {
@@ -39,21 +40,17 @@ impl Replier {
         reply.metadata.causation_id = Some(request.id.as_str().into());
         reply.metadata.correlation_id.clone_from(&request.metadata.correlation_id);
         reply.metadata.traceparent.clone_from(&request.metadata.traceparent);
-        let error = match self.broker.publish(&topic, vec![Outgoing::new(reply)]).await.pop() {
-            Some(Fate::Stored(_) | Fate::Duplicate) => return Ok(()),
-            Some(Fate::Refused(refusal)) => {
+        match publish_one(&*self.broker, &topic, reply).await {
+            Ok(()) => Ok(()),
+            Err(Unconfirmed::Refused(refusal)) => {
                 tracing::warn!(request = %request.id, address, %refusal, "the reply was refused");
-                return Ok(());
+                Ok(())
             }
-            Some(Fate::NotSent(Some(BrokerError::Missing { object }))) => {
+            Err(Unconfirmed::NotSent(BrokerError::Missing { object })) => {
                 tracing::warn!(request = %request.id, address, object, "the requester has no topic of replies");
-                return Ok(());
+                Ok(())
             }
-            Some(Fate::Unknown(error) | Fate::NotSent(Some(error))) => error,
-            Some(Fate::NotSent(None)) | None => {
-                BrokerError::Unavailable { operation: "publish", source: "the reply was not sent".into() }
-            }
-        };
-        Err(TransientError::new(error).into())
+            Err(Unconfirmed::Unknown(error) | Unconfirmed::NotSent(error)) => Err(TransientError::new(error).into()),
+        }
     }
 }

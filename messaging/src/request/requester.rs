@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::outcome::Answer;
 use super::replier::Replier;
-use crate::{Binding, Broker, BrokerError, Circuit, Fate, Message, MessageId, Outgoing, Plan, Topic};
+use crate::broker::{Unconfirmed, publish_one};
+use crate::{Binding, Broker, BrokerError, Circuit, Message, MessageId, Plan, Topic};
 
 /// How long a request waits for a reply before it is sent again, the first time. Each next wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(30);
@@ -19,7 +20,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Sends requests to other services. Clones share their replies.
 #[derive(Clone)]
-pub struct Requester {
+pub(crate) struct Requester {
     broker: Arc<dyn Broker>,
     service: Arc<str>,
     /// The topic of replies.
@@ -149,22 +150,21 @@ impl Requester {
             }
             None => None,
         };
-        let source = match self.broker.publish(&request.topic, vec![Outgoing::new(message)]).await.pop() {
-            Some(Fate::Stored(_) | Fate::Duplicate | Fate::Unknown(_)) => {
+        match publish_one(&*self.broker, &request.topic, message).await {
+            // A message that may be stored is sent again when no reply has come.
+            Ok(()) | Err(Unconfirmed::Unknown(_)) => {
                 permit.succeeded();
-                return Ok(());
+                Ok(())
             }
-            Some(Fate::Refused(refusal)) => {
+            Err(Unconfirmed::Refused(refusal)) => {
                 permit.succeeded();
-                return Err(RequestError::Impossible { key: key(), reason: refusal.to_string() });
+                Err(RequestError::Impossible { key: key(), reason: refusal.to_string() })
             }
-            Some(Fate::NotSent(Some(error))) => error,
-            Some(Fate::NotSent(None)) | None => {
-                BrokerError::Unavailable { operation: "publish", source: "the message was not sent".into() }
+            Err(Unconfirmed::NotSent(source)) => {
+                permit.failed();
+                Err(RequestError::Broker { key: key(), source })
             }
-        };
-        permit.failed();
-        Err(RequestError::Broker { key: key(), source })
+        }
     }
 }
 

@@ -137,8 +137,8 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         file: "messaging/src/parking/lot.rs",
-        find: "self.lock().is_settled(&message.hash)",
-        replace: r#"self.lock().is_settled(&message.hash) && !crate::mutant("copy-of-a-discarded-message-is-handled")"#,
+        find: "schedule.is_settled(&message().hash)",
+        replace: r#"schedule.is_settled(&message().hash) && !crate::mutant("copy-of-a-discarded-message-is-handled")"#,
     },
     Edit {
         file: "messaging/src/circuit.rs",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::filter::FilterChanged;
-use crate::domain::panic::panic_message;
+use crate::domain::panic_message;
 use crate::store::transient::Known;
 use crate::{
     AppendError, BoxError, CheckpointError, LoadError, NameCollision, NameError, RebuildError, StoreError, Transient,
@@ -78,7 +78,7 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
 
 /// The text of an error and its causes. The errors of an application may panic when they are shown.
 pub(crate) fn describe(error: &(dyn Error + 'static)) -> Arc<str> {
-    let shown = unwound(|| store::chain(error).into());
+    let shown = unwound(|| store::error_chain(error).into());
     shown.unwrap_or_else(|panic| format!("an error that can't be shown: {panic}").into())
 }
 
