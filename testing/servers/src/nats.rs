@@ -94,10 +94,7 @@ impl Nats {
 
     /// Ends the server by SIGKILL.
     pub fn kill(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        run::kill(&mut self.server);
     }
 
     /// Stops the process by SIGSTOP: connections stay open, and nothing is answered until [`resume`](Self::resume).
@@ -135,9 +132,7 @@ impl Nats {
     }
 
     fn signal(&self, signal: &str) {
-        if let Some(server) = &self.server {
-            run::succeeds("kill", &[signal, &server.id().to_string()]);
-        }
+        run::signal(self.server.as_ref(), signal);
     }
 
     /// Starts the process and waits until JetStream is healthy; false if it ended again.
@@ -181,15 +176,9 @@ impl Nats {
 
 impl Drop for Nats {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
-        }
+        run::show_failure(|| self.log());
         self.kill();
-        if let Err(error) = fs::remove_dir_all(&self.directory) {
-            eprintln!("{} could not be removed: {error}", self.directory.display());
-        }
+        run::remove(&self.directory);
     }
 }
 

@@ -211,16 +211,10 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
-        }
+        run::show_failure(|| self.log());
         // Nothing is to be kept, so nothing needs to be flushed.
         self.kill();
-        if let Err(error) = fs::remove_dir_all(&self.directory) {
-            eprintln!("{} could not be removed: {error}", self.directory.display());
-        }
+        run::remove(&self.directory);
     }
 }
 

@@ -107,9 +107,7 @@ impl RabbitMq {
 
     /// Ends the server's process with SIGKILL.
     pub fn kill(&mut self) {
-        let Some(mut server) = self.server.take() else { return };
-        let _ = server.kill();
-        let _ = server.wait();
+        run::kill(&mut self.server);
     }
 
     /// Stops the server's process with SIGSTOP: connections stay, and nothing is answered.
@@ -153,9 +151,7 @@ impl RabbitMq {
     }
 
     fn signal(&self, signal: &str) {
-        if let Some(server) = &self.server {
-            run::succeeds("kill", &[signal, &server.id().to_string()]);
-        }
+        run::signal(self.server.as_ref(), signal);
     }
 
     /// A script of the server, with the environment that makes the server a private one.
@@ -236,19 +232,10 @@ impl RabbitMq {
 
 impl Drop for RabbitMq {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("the end of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
-        }
+        run::show_failure(|| self.log());
         self.kill();
-        if let Some(mut names) = self.names.take() {
-            let _ = names.kill();
-            let _ = names.wait();
-        }
-        if let Err(error) = fs::remove_dir_all(&self.directory) {
-            eprintln!("{} could not be removed: {error}", self.directory.display());
-        }
+        run::kill(&mut self.names);
+        run::remove(&self.directory);
     }
 }
 

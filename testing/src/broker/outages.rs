@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recount_messaging::{AckSupport, Broker, BrokerError, Dedupe, Fate, Order, Room, Settle};
+use recount_messaging::{AckSupport, Binding, Broker, BrokerError, Dedupe, Fate, Message, Order, Room, Settle};
 use tokio::time::sleep;
 
 use super::harness::declared;
@@ -91,19 +91,12 @@ pub async fn calls_return_while_the_server_is_down(h: &dyn Harness) {
     publish(&*broker, &binding.topic, &before).await;
     let held = reader.take_up_to(2).await;
     h.kill().await;
-    let during = messages(10, 5);
-    let told = fates(&*broker, &binding.topic, &during).await;
-    assert!(told.iter().all(|fate| matches!(fate, Fate::NotSent(_) | Fate::Unknown(_))), "{told:?}");
-    assert!(bounded(broker.health()).await.is_err());
+    let during = publish_in_vain(&*broker, &binding).await;
     assert!(bounded(broker.subscribe(&binding)).await.is_err());
     reader.settle(held.into_iter().map(|delivery| (delivery.ticket, Settle::Ack)).collect()).await;
     let _ = reader.signal(&Room::of(10)).await;
     h.start().await;
-    relay(&*broker, &binding.topic, &during).await;
-    let mut arrived = Vec::new();
-    // Deliveries settled while the server was down may or may not come again.
-    reader.consume_until(&mut arrived, CATCH_UP, |seen| during.iter().all(|message| seen.contains(&message.id))).await;
-    bounded(broker.health()).await.unwrap();
+    catch_up(&*broker, &binding, &mut reader, &during).await;
 }
 
 /// While the server is frozen every call returns in time, unconfirmed messages are unknown, and after the thaw nothing
@@ -116,16 +109,28 @@ pub async fn calls_return_while_the_server_is_frozen(h: &dyn Harness) {
     publish(&*broker, &binding.topic, &messages(4, 4)).await;
     let held = reader.take_up_to(2).await;
     h.freeze().await;
-    let during = messages(10, 5);
-    let told = fates(&*broker, &binding.topic, &during).await;
-    assert!(told.iter().all(|fate| matches!(fate, Fate::NotSent(_) | Fate::Unknown(_))), "{told:?}");
-    assert!(bounded(broker.health()).await.is_err());
+    let during = publish_in_vain(&*broker, &binding).await;
     let tickets: Vec<_> = held.into_iter().map(|delivery| delivery.ticket).collect();
     reader.extend(&tickets, Duration::from_secs(5)).await;
     reader.settle(tickets.into_iter().map(|ticket| (ticket, Settle::Ack)).collect()).await;
     let _ = reader.signal(&Room::of(10)).await;
     h.thaw().await;
-    relay(&*broker, &binding.topic, &during).await;
+    catch_up(&*broker, &binding, &mut reader, &during).await;
+}
+
+/// Publishes to a server that does not answer: no message is reported as stored. Returns the messages.
+async fn publish_in_vain(broker: &dyn Broker, binding: &Binding) -> Vec<Message> {
+    let during = messages(10, 5);
+    let told = fates(broker, &binding.topic, &during).await;
+    assert!(told.iter().all(|fate| matches!(fate, Fate::NotSent(_) | Fate::Unknown(_))), "{told:?}");
+    assert!(bounded(broker.health()).await.is_err());
+    during
+}
+
+/// Publishes the messages again, and takes all of them from a server that answers again. Deliveries that were settled
+/// before may or may not come again.
+async fn catch_up(broker: &dyn Broker, binding: &Binding, reader: &mut Reader, during: &[Message]) {
+    relay(broker, &binding.topic, during).await;
     let mut arrived = Vec::new();
     reader.consume_until(&mut arrived, CATCH_UP, |seen| during.iter().all(|message| seen.contains(&message.id))).await;
     bounded(broker.health()).await.unwrap();
