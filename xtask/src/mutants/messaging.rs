@@ -36,28 +36,28 @@ pub(super) const MUTANTS: &[Mutant] = &[
 pub(super) const EDITS: &[Edit] = &[
     Edit {
         file: "messaging/src/relay/sink.rs",
-        find: "        permit.failed();\n",
-        replace: r#"        if crate::mutant("relay-marks-an-unknown-fate") {
-            return Ok(Ok(()));
-        }
-        permit.failed();
+        find: "                permit.failed();\n",
+        replace: r#"                if crate::mutant("relay-marks-an-unknown-fate") {
+                    return Ok(Ok(()));
+                }
+                permit.failed();
 "#,
     },
     Edit {
         file: "messaging/src/relay/sink.rs",
-        find: "vec![Outgoing::new(message.clone())]",
-        replace: r#"vec![{
-            let mut outgoing = Outgoing::new(message.clone());
+        find: "publish_one(&*self.broker, topic, message.clone())",
+        replace: r#"publish_one(&*self.broker, topic, {
+            let mut message = message.clone();
             if crate::mutant("new-id-on-republish") {
-                outgoing.message.id = recount_core::EventId::new().into();
+                message.id = recount_core::EventId::new().into();
             }
-            outgoing
-        }]"#,
+            message
+        })"#,
     },
     Edit {
         file: "messaging/src/relay/sink.rs",
-        find: "if self.parking.is_parked(&queue) {",
-        replace: r#"if self.parking.is_parked(&queue) && !crate::mutant("relay-overtakes-a-refused-message") {"#,
+        find: "if self.parking.is_parked(queue) {",
+        replace: r#"if self.parking.is_parked(queue) && !crate::mutant("relay-overtakes-a-refused-message") {"#,
     },
     Edit {
         file: "messaging/src/relay/claim.rs",

@@ -9,8 +9,9 @@ mod table;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -61,14 +62,14 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     // Without a defect all of the tests pass, so a failure is the defect's.
     let mut passed = BTreeSet::new();
     for mutant in chosen.iter().filter(|mutant| passed.insert((mutant.tests.place(), mutant.test))) {
-        let outcome = test(&programs, &copy, mutant, None)?;
-        ensure!(outcome.status.success(), "without a defect {} fails:\n{}", mutant.test, text(&outcome));
+        let (status, output) = test(&programs, &copy, mutant, None)?;
+        ensure!(status.success(), "without a defect {} fails:\n{output}", mutant.test);
     }
     let mut survivors = Vec::new();
     for mutant in &chosen {
         let began = Instant::now();
-        let outcome = test(&programs, &copy, mutant, Some(mutant.name))?;
-        let found = !outcome.status.success() && text(&outcome).contains("panicked at");
+        let (status, output) = test(&programs, &copy, mutant, Some(mutant.name))?;
+        let found = !status.success() && output.contains("panicked at");
         let word = if found { "found" } else { "SURVIVED" };
         println!("{word:>8} {} by {} in {} ms", mutant.name, mutant.test, began.elapsed().as_millis());
         if !found {
@@ -118,7 +119,7 @@ fn mutate(root: &Path) -> Result<BTreeMap<&'static str, String>> {
 struct Programs(BTreeMap<&'static str, PathBuf>);
 
 impl Programs {
-    /// Builds those that the mutants need.
+    /// Builds the test programs that the mutants need.
     fn build(copy: &Path, target: &Path, chosen: &[&Mutant]) -> Result<Self> {
         let needed = Tests::ALL.into_iter().filter(|tests| chosen.iter().any(|mutant| mutant.tests == *tests));
         let built = needed.map(|tests| {
@@ -145,34 +146,36 @@ fn build(copy: &Path, target: &Path, package: &str, program: &str) -> Result<Pat
     Ok(copy.join(shown.with_context(|| format!("cargo names no test program:\n{log}"))?))
 }
 
-/// Runs the test of a mutant.
-fn test(programs: &Programs, copy: &Path, mutant: &Mutant, chosen: Option<&str>) -> Result<Output> {
+/// Runs the test of a mutant. Returns its output, too.
+fn test(programs: &Programs, copy: &Path, mutant: &Mutant, chosen: Option<&str>) -> Result<(ExitStatus, String)> {
     let (_, program, prefix) = mutant.tests.place();
     let program = programs.0.get(program).with_context(|| format!("{program} was not built"))?;
     let name = format!("{prefix}{}", mutant.test);
+    // A file, as a full pipe would block the test: with backtraces a defect writes megabytes.
+    let path = copy.with_file_name("output.txt");
+    let output = File::create(&path)?;
     let mut child = Command::new(program)
         .args(["--exact", &name])
         .envs(chosen.map(|chosen| (VARIABLE, chosen)))
         .env("RECOUNT_SEEDS", SEEDS)
         .current_dir(copy)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(output)
+        .stderr(Stdio::null())
         .spawn()
         .with_context(|| program.display().to_string())?;
     let started = Instant::now();
-    while child.try_wait()?.is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
         if started.elapsed() > LIMIT {
             child.kill()?;
             child.wait()?;
             bail!("{name} takes longer than {LIMIT:?} with the mutant {chosen:?}");
         }
         std::thread::sleep(Duration::from_millis(5));
-    }
-    let output = child.wait_with_output()?;
-    ensure!(text(&output).contains("running 1 test\n"), "there is no test {name}");
-    Ok(output)
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let output = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+    ensure!(output.contains("running 1 test\n"), "there is no test {name}");
+    Ok((status, output))
 }
