@@ -74,7 +74,7 @@ impl Connection {
 
     /// Waits for the publishes under way, at most this long, and disconnects.
     pub(crate) async fn close(&self, within: Duration) {
-        // Whether all have ended makes no difference: those that have not learn that the connection is closed.
+        // The remaining tasks learn that the connection is closed, so the wait may end before they do.
         let _ = timeout(within, self.publishes.acquire_many(PUBLISHES)).await;
         self.publishes.close();
         let _ = timeout(self.options.call_timeout, self.client.drain()).await;

@@ -1,4 +1,4 @@
-//! Declaring streams and consumers, and comparing those that exist.
+//! Declares streams and consumers, and compares existing ones with the declaration.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_messaging::{Binding, BrokerError, Change, Order, Plan, StartFrom, Topic};

@@ -108,7 +108,7 @@ impl NatsOptions {
         Self { duplicate_window, ..self }
     }
 
-    /// Sets the time after which a new stream forgets messages, also those that a group has not handled. Never unless set.
+    /// Sets the time after which a new stream forgets messages, handled or not. Never unless set.
     #[must_use]
     pub fn max_age(self, max_age: Duration) -> Self {
         Self { max_age: Some(max_age), ..self }

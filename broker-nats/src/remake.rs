@@ -1,4 +1,4 @@
-//! Consumers at the server that are made anew: those that are gone, and those that seek.
+//! Consumers at the server that are made anew: after they were deleted, and to seek.
 
 use recount_core::Timestamp;
 use recount_messaging::{BrokerError, Order, StartFrom};

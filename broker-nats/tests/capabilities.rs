@@ -1,4 +1,4 @@
-//! The declared capabilities, printed as tables. The suite tests that they are what is observed.
+//! The declared capabilities, printed as tables. The suite tests that the brokers behave as declared.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Declares exchanges and queues, and compares those that exist.
+//! Declares exchanges and queues, and compares existing ones with the declaration.
 
 use std::time::Duration;
 

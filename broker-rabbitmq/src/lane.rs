@@ -146,7 +146,7 @@ impl Lane {
 
     /// Releases a delivery of a lane with order.
     ///
-    /// The server returns a single message behind those that it has sent ahead. It returns all of a closed channel to
+    /// The server returns a single message behind the messages that it has sent ahead. It returns all of a closed channel to
     /// their places. So nothing more is given out, and when the other deliveries are settled, or the time of a call is
     /// over, the channel is closed.
     pub(crate) fn release(&mut self, tag: u64) {

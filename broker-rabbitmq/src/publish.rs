@@ -147,7 +147,7 @@ impl Session {
         Ok(Arc::new(Self { link, channels: Mutex::default() }))
     }
 
-    /// The topic's channels. Those that were closed by an error are replaced.
+    /// The topic's channels. A channel that an error closed is replaced.
     async fn channels(&self, topic: &Topic, options: &RabbitOptions) -> Result<Arc<[Channel]>, BrokerError> {
         self.check_unblocked(OPERATION)?;
         let limit = options.call_timeout;

@@ -233,7 +233,7 @@ async fn a_release_in_the_middle_brings_what_was_fetched_behind_it_in_order() {
         for (place, delivery) in taken.drain(..).enumerate() {
             let number = number(delivery.message.as_ref().unwrap());
             assert_eq!(number, next + place, "a message came before those that were released");
-            // What is behind a released one is released with it, in any order of the marks.
+            // The deliveries behind a released one are released with it, in any order of the marks.
             let release = released.is_some() || number % 7 == 5 && again.insert(number);
             if release && released.is_none() {
                 released = Some(number);

@@ -18,7 +18,7 @@ const SHOWN: usize = 80;
 
 #[derive(Subcommand)]
 pub(crate) enum Task {
-    /// Lists messages that are set aside: dead letters, those that wait for a retry, and those behind them.
+    /// Lists messages that are set aside: dead letters, messages that wait for a retry, and messages behind them.
     Ls {
         /// Only of this consumer: GROUP/TOPIC, or relay/NAME
         #[arg(long)]

@@ -23,7 +23,7 @@ enum Recount {
     /// Processes: their instances, their timers, and orders to instances that can't go on.
     #[command(subcommand)]
     Process(process::Task),
-    /// Messages between services that are set aside: dead letters, and those that wait for a retry.
+    /// Messages between services that are set aside: dead letters, and messages that wait for a retry.
     #[command(subcommand)]
     DeadLetter(dead_letter::Task),
 }

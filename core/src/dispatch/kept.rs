@@ -64,8 +64,8 @@ impl Engine {
     }
 }
 
-/// An append of one of the runtime's events, as the outcome of a key: the event's type is the category of a stream whose id
-/// is the key.
+/// An append of one of the runtime's events, as the outcome of a key. The event's type names the stream's category, and the
+/// key its id.
 pub(super) fn settling(
     event_type: &'static str,
     payload: impl Into<Bytes>,

@@ -1,4 +1,4 @@
-//! Published events: those that other services may read.
+//! Published events: events that other services may read.
 
 use crate::Event;
 

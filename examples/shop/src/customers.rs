@@ -19,9 +19,9 @@ pub enum Letter {
 pub enum Customers {
     /// All answers: all parts of the shop are in one program.
     Answering,
-    /// Those that pay, for the service with the payments.
+    /// The answers that pay, for the service with the payments.
     Paying,
-    /// Those that cancel, for the service with the orders.
+    /// The answers that cancel, for the service with the orders.
     Cancelling,
 }
 

@@ -146,7 +146,7 @@ pub struct NativeRetry {
     pub max: Duration,
     /// Whether later messages of the key wait, so that the order is kept.
     pub keeps_order: bool,
-    /// Whether waiting messages use up the number of those that may be out at once.
+    /// Whether a waiting message counts as one of the messages that may be out at once.
     pub uses_window: bool,
 }
 

@@ -63,7 +63,7 @@ impl Members {
         self.members.contains_key(&member)
     }
 
-    /// Those that match.
+    /// The members that match.
     pub(super) fn which(&self, matches: impl Fn(&Member) -> bool) -> Vec<MemberId> {
         self.members.iter().filter(|(_, member)| matches(member)).map(|(id, _)| *id).collect()
     }

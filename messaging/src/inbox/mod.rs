@@ -1,6 +1,6 @@
 //! The inbox: the messages of a broker as a consumer of recount, with effects that happen once.
 //!
-//! A *source* takes deliveries from the broker and settles them; a *sink* handles them, and sets aside those that fail.
+//! A *source* takes deliveries from the broker and settles them; a *sink* handles them, and sets failed ones aside.
 
 mod item;
 mod settings;

@@ -1,4 +1,4 @@
-//! The sink of an inbox: it handles messages, tries failed ones again, and sets aside those that fail for longer.
+//! The sink of an inbox: it handles messages, tries failed ones again, and sets messages that fail for longer aside.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

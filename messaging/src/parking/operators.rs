@@ -20,7 +20,7 @@ const CONFLICTS: usize = 32;
 /// How long a discarded message is kept.
 const DISCARDED_KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The parked messages of a store: those that wait for a retry, and dead letters.
+/// The parked messages of a store: messages that wait for a retry, and dead letters.
 ///
 /// A consumer follows an order within about a second, in whichever program it runs; if none runs, at its next start.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! The sink of a relay: it publishes messages, and sets aside those that the broker refuses.
+//! The sink of a relay: it publishes messages, and sets refused ones aside.
 
 use std::sync::Arc;
 use std::time::Duration;

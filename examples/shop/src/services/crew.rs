@@ -141,7 +141,7 @@ fn launch(program: PathBuf, settings: Settings) -> Box<Launch> {
         command.args(["service", part.name(), "--conducted", "--name", settings.names.shop()]);
         command.env("SHOP_BROKER", &settings.broker).env("SHOP_STORE", settings.stores.of(part));
         if std::env::var_os("RUST_LOG").is_none() {
-            // A service that was killed is followed by warnings of those that reach it. They would hide the view.
+            // A service that was killed is followed by warnings of the services that call it. They would hide the view.
             command.env("RUST_LOG", "error");
         }
         if let Some(otlp) = &settings.otlp {

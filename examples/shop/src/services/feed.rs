@@ -68,7 +68,7 @@ pub struct Submissions {
 }
 
 impl Submissions {
-    /// The share of the orders accepted at the first try of those that came while the order service was up.
+    /// The share of orders accepted at the first try, among the orders that came while the order service was up.
     pub fn accepted_percent(self) -> f64 {
         let all = self.first_try + self.failed;
         if all == 0 { 100.0 } else { self.first_try as f64 * 100.0 / all as f64 }

@@ -51,7 +51,7 @@ pub(super) async fn drive(server: &dyn Server, scale: Scale, worlds: &[Arc<World
     }
 }
 
-/// Waits until a task has panicked. Those that have ended in order don't count.
+/// Waits until a task has panicked. A task that ended in order doesn't count.
 async fn failed(tasks: &mut JoinSet<()>) -> String {
     loop {
         match tasks.join_next().await {
