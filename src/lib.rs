@@ -101,9 +101,14 @@
 //! | `postgres` | `recount::postgres`, `postgres://HOST/DATABASE` | no |
 //! | `postgres-tls` | the same, encrypted | no |
 //! | `messaging` | `recount::messaging`: messages between services, `recount::broker::connect`, a broker in this process | no |
+//! | `aws` | `recount::aws`: messages over Amazon SQS and SNS | no |
 //! | `nats` | `recount::nats`: messages over NATS JetStream | no |
+//! | `pulsar` | `recount::pulsar`: messages over Apache Pulsar; building it needs `protoc` (Debian: `protobuf-compiler`) on the PATH or in `PROTOC` | no |
 //! | `rabbitmq` | `recount::rabbitmq`: messages over RabbitMQ | no |
-//! | `catalogue` | `recount::catalogue`: an application's events and commands as JSON Schema files and a page | no |
+//! | `google` | `recount::google`: messages over Google Cloud Pub/Sub | no |
+//! | `kafka` | `recount::kafka`: messages over Kafka; its C library is built with it, which wants gcc, g++, make, python3 and the headers of zlib | no |
+//! | `kafka-tls` | the same, encrypted, and with SCRAM; wants pkg-config and the headers of OpenSSL, too | no |
+//! | `catalogue` | `recount::catalogue`: an application's events and commands as JSON Schema files and a page; with `messaging` an AsyncAPI document | no |
 //! | `metrics` | metrics through the `metrics` facade | no |
 //! | `telemetry` | `recount::telemetry`: metrics for Prometheus, and health endpoints | no |
 //! | `telemetry-otel` | `recount::telemetry`: traces over OTLP | no |
@@ -119,8 +124,16 @@ pub mod prelude;
 pub use address::{Address, AddressError};
 #[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 pub use connect::{ConnectError, connect};
+#[cfg(feature = "aws")]
+pub use recount_broker_aws as aws;
+#[cfg(feature = "google")]
+pub use recount_broker_google as google;
+#[cfg(feature = "kafka")]
+pub use recount_broker_kafka as kafka;
 #[cfg(feature = "nats")]
 pub use recount_broker_nats as nats;
+#[cfg(feature = "pulsar")]
+pub use recount_broker_pulsar as pulsar;
 #[cfg(feature = "rabbitmq")]
 pub use recount_broker_rabbitmq as rabbitmq;
 #[cfg(feature = "catalogue")]
@@ -145,6 +158,6 @@ pub use recount_telemetry as telemetry;
 pub struct Readme;
 
 /// The example of the chapter on messages, compiled and run.
-#[cfg(all(doctest, feature = "memory", feature = "messaging"))]
+#[cfg(all(doctest, feature = "catalogue", feature = "memory", feature = "messaging"))]
 #[doc = include_str!("../docs/messaging.md")]
 pub struct Messaging;

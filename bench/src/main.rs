@@ -55,8 +55,8 @@ enum What {
         #[arg(long, value_name = "KEY", value_delimiter = ',', hide = true)]
         only: Vec<String>,
     },
-    /// NATS and RabbitMQ beside their raw clients, and messages from store to store, on the servers that the environment
-    /// names. Takes some three minutes.
+    /// The brokers beside their raw clients, and messages from store to store, on the servers that the environment
+    /// names; and the shop as six services. Takes some five minutes.
     Brokers {
         /// Also writes the ratios to this file, as JSON.
         #[arg(long, value_name = "FILE")]

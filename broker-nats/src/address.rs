@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
 use recount_core::redacted;
 use recount_messaging::BrokerError;
+use recount_messaging::address::{decoded, parameters, server, split};
 
 use crate::NatsOptions;
 use crate::options::Login;
@@ -21,31 +21,14 @@ pub(crate) fn read(url: &str, options: NatsOptions) -> Result<NatsOptions, Broke
 }
 
 fn parse(url: &str, mut options: NatsOptions) -> Result<NatsOptions, String> {
-    let (scheme, rest) = url.split_once("://").ok_or("it must begin with nats:// or tls://")?;
-    options.tls = match scheme {
-        "nats" => options.tls,
-        "tls" => true,
-        _ => return Err("it must begin with nats:// or tls://".to_owned()),
-    };
-    if rest.contains('#') {
-        return Err(escape('#', "%23"));
-    }
-    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-    if parameters.contains('@') {
-        return Err(escape('?', "%3F"));
-    }
-    let hosts = match place.rsplit_once('@') {
-        Some((login, hosts)) => {
-            options.login = Some(read_login(login)?);
-            hosts
-        }
-        None => place,
-    };
-    let hosts = hosts.strip_suffix('/').unwrap_or(hosts);
+    let parts = split(url, &["nats", "tls"], "the user's name, the password or the token")?;
+    options.tls |= parts.scheme == "tls";
+    options.login = parts.login.map(read_login).transpose()?.or(options.login);
+    let hosts = parts.place.strip_suffix('/').unwrap_or(parts.place);
     options.hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
-    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').ok_or("write parameters as NAME=VALUE, joined by `&`")?;
-        options = set(options, name, &decoded(value)?)?;
+    for parameter in parameters(parts.parameters) {
+        let (name, value) = parameter?;
+        options = set(options, name, &value)?;
     }
     match &options.client_certificate {
         Some((file, key)) if file.as_os_str().is_empty() || key.as_os_str().is_empty() => {
@@ -84,9 +67,6 @@ fn set(mut options: NatsOptions, name: &str, value: &str) -> Result<NatsOptions,
 }
 
 fn read_login(login: &str) -> Result<Login, String> {
-    if login.contains('/') {
-        return Err(escape('/', "%2F"));
-    }
     Ok(match login.split_once(':') {
         Some((user, password)) => Login::Password { user: decoded(user)?, password: decoded(password)? },
         None => Login::Token(decoded(login)?),
@@ -95,29 +75,8 @@ fn read_login(login: &str) -> Result<Login, String> {
 
 /// Checks `HOST` or `HOST:PORT`.
 fn host(host: &str) -> Result<String, String> {
-    let wrong = || "write servers as HOST or HOST:PORT, joined by `,`".to_owned();
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        _ => (host, None),
-    };
-    let number = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let fits = match number {
-        Some(number) => number.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
-    };
-    if !fits || port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err(wrong());
-    }
+    server(host).ok_or("write servers as HOST or HOST:PORT, joined by `,`")?;
     Ok(host.to_owned())
-}
-
-fn decoded(text: &str) -> Result<String, String> {
-    let text = percent_decode_str(text).decode_utf8();
-    text.map(std::borrow::Cow::into_owned).map_err(|_| "a part of it does not decode to UTF-8".to_owned())
-}
-
-fn escape(character: char, escaped: &str) -> String {
-    format!("write `{character}` in the user's name, the password or the token as {escaped}")
 }
 
 #[cfg(test)]

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic,
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, NativeRequests, Outgoing, Plan, Topic,
 };
-use serde_json::Value;
 
 use crate::connection::Connection;
 use crate::consumer::NatsConsumer;
+use crate::requests::NatsRequests;
 use crate::{NatsOptions, capabilities, ensure, publish};
 
 /// A connection to NATS with JetStream. Clones share it.
 #[derive(Clone, Debug)]
 pub struct NatsBroker {
     connection: Arc<Connection>,
+    requests: NatsRequests,
 }
 
 impl NatsBroker {
@@ -41,7 +42,8 @@ impl NatsBroker {
     }
 
     pub(crate) async fn open(options: NatsOptions) -> Result<Self, BrokerError> {
-        Ok(Self { connection: Arc::new(Connection::open(options).await?) })
+        let connection = Arc::new(Connection::open(options).await?);
+        Ok(Self { requests: NatsRequests(Arc::clone(&connection)), connection })
     }
 }
 
@@ -67,9 +69,12 @@ impl Broker for NatsBroker {
         Ok(Box::new(NatsConsumer::open(Arc::clone(&self.connection), binding).await?))
     }
 
+    fn native_requests(&self) -> Option<&dyn NativeRequests> {
+        Some(&self.requests)
+    }
+
     async fn health(&self) -> Result<(), BrokerError> {
-        let answer = self.connection.api("checking the health", "INFO", &Value::Null).await;
-        answer.map(drop).map_err(|error| error.about("checking the health", || "JetStream".to_owned()))
+        self.connection.round_trip("checking the health").await
     }
 
     async fn close(&self, within: Duration) {

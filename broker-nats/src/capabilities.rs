@@ -9,6 +9,7 @@ use recount_messaging::{
 };
 
 use crate::connection::Connection;
+use crate::ensure;
 
 /// The longest header block, in bytes: the server stores its length in 16 bits.
 pub(crate) const MAX_HEADER_BYTES: usize = 65_535;
@@ -33,7 +34,7 @@ pub(crate) fn capabilities(connection: &Connection, binding: &Binding) -> Capabi
     this.attempts = AttemptCount::Exact;
     this.dead_letters = BrokerDeadLetters::None;
     this.attempt_limit = None;
-    this.dedupe = Dedupe::Window(connection.options.duplicate_window);
+    this.dedupe = Dedupe::Window(ensure::duplicate_window(&connection.options, &binding.topic));
     this.batch = BatchLimits { max_count: usize::MAX, max_bytes: usize::MAX, one_key: false, keeps_prefix: true };
     this.max_message =
         MessageLimit { bytes: connection.max_payload, counts_headers: true, source: LimitSource::Server };
@@ -43,7 +44,7 @@ pub(crate) fn capabilities(connection: &Connection, binding: &Binding) -> Capabi
     this.replay = Replay::Both;
     this.late_group_gets_history = true;
     this.parallelism = if ordered { Parallelism::Lanes } else { Parallelism::Unbounded };
-    this.request_reply = RequestReply::Emulated;
-    this.idle_expiry = None;
+    this.request_reply = RequestReply::Native { buffered: false };
+    this.idle_expiry = binding.expires_after;
     this
 }

@@ -81,7 +81,7 @@ impl Connection {
     }
 
     /// Waits until the client is connected.
-    async fn connected(&self, operation: &'static str, until: Instant) -> Result<(), BrokerError> {
+    pub(crate) async fn connected(&self, operation: &'static str, until: Instant) -> Result<(), BrokerError> {
         loop {
             self.check_open()?;
             if self.is_connected() {
@@ -146,6 +146,12 @@ impl Connection {
         };
         let sent = timeout(limit, sent).await.map_err(|_| BrokerError::TimedOut { operation, limit })?;
         sent.map_err(|error| BrokerError::Unavailable { operation, source: error.into() })
+    }
+
+    /// Returns when the server has answered, and so has read everything that was sent before on this connection.
+    pub(crate) async fn round_trip(&self, operation: &'static str) -> Result<(), BrokerError> {
+        let answer = self.api(operation, "INFO", &Value::Null).await;
+        answer.map(drop).map_err(|error| error.about(operation, || "JetStream".to_owned()))
     }
 
     /// Calls the JetStream API.

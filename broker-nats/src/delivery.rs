@@ -6,7 +6,7 @@ use async_nats::Message as Native;
 use bytes::Bytes;
 use recount_messaging::envelope::{HeaderForm, from_headers};
 use recount_messaging::{
-    Attempts, BrokerPosition, Delivery, Malformed, Message, RawMessage, Returns, Ticket, TicketParts,
+    Attempts, BrokerPosition, Delivery, Malformed, Message, RawHeaders, RawMessage, Returns, Ticket, TicketParts,
 };
 use tokio::time::Instant;
 
@@ -33,15 +33,8 @@ impl Arrival {
 
     /// The delivery. The ticket's parts are the consumer's.
     pub(crate) fn into_delivery(self, parts: TicketParts, returns: &Returns, lease: Duration) -> Delivery {
-        let Native { subject, reply, payload, headers, .. } = self.message;
-        let mut named: Vec<(String, Bytes)> = Vec::new();
-        for (name, values) in headers.iter().flat_map(|headers| headers.iter()) {
-            let name: &str = name.as_ref();
-            named.extend(values.iter().map(|value| (name.to_owned(), Bytes::copy_from_slice(value.as_ref()))));
-        }
-        // The client library keeps headers in no order.
-        named.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let raw = RawMessage { origin: subject.as_str().into(), headers: named, body: payload };
+        let reply = self.message.reply.clone();
+        let raw = raw(self.message);
         let ack = reply.as_deref().and_then(AckSubject::read);
         let attempts = ack.map_or(Attempts::Unknown, |ack| Attempts::Exact(ack.delivered.saturating_sub(1)));
         let mut delivery = Delivery::new(Ticket::new(parts, returns), decode(&raw), attempts, raw);
@@ -52,8 +45,17 @@ impl Arrival {
     }
 }
 
-fn decode(raw: &RawMessage) -> Result<Message, Malformed> {
+/// The message in native terms.
+pub(crate) fn raw(native: Native) -> RawMessage {
+    let Native { subject, payload, headers, .. } = native;
+    let mut named: Vec<(&str, &str)> = Vec::new();
+    for (name, values) in headers.iter().flat_map(|headers| headers.iter()) {
+        named.extend(values.iter().map(|value| (name.as_ref(), value.as_ref())));
+    }
+    RawMessage { origin: subject.as_str().into(), headers: RawHeaders::by_name(named), body: payload }
+}
+
+pub(crate) fn decode(raw: &RawMessage) -> Result<Message, Malformed> {
     let headers = raw.headers.iter().filter(|(name, _)| !is_reserved(name));
-    let headers = headers.map(|(name, value)| (name.as_str(), &value[..]));
     from_headers(headers, None, raw.body.clone(), HeaderForm::NATS)
 }

@@ -1,9 +1,12 @@
 //! Declares streams and consumers, and compares existing ones with the declaration.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_messaging::{Binding, BrokerError, Change, Order, Plan, StartFrom, Topic};
 use serde_json::{Value, json};
 
+use crate::NatsOptions;
 use crate::connection::Connection;
 use crate::error::{Answer, ApiError};
 use crate::names::{self, Durable};
@@ -11,6 +14,10 @@ use crate::names::{self, Durable};
 const OPERATION: &str = "declaring topics and groups";
 /// The key of the number of lanes in the metadata of a stream.
 const LANES: &str = "recount.lanes";
+/// The setting of a stream that says after how long it forgets messages, in nanoseconds.
+const MAX_AGE: &str = "max_age";
+/// The setting of a consumer that says after how long without use it is removed, in nanoseconds.
+const EXPIRY: &str = "inactive_threshold";
 /// How many requests are under way at once.
 const PARALLEL: usize = 16;
 
@@ -89,14 +96,18 @@ impl Object {
         let (found, wanted) = (&found["config"], self.settings(connection));
         let compared: &[&str] = match self {
             Self::Stream(_) => &["subjects", "storage", "retention"],
-            Self::Consumer(..) => &["filter_subject", "ack_policy", "ack_wait", "max_ack_pending"],
+            Self::Consumer(..) => &["filter_subject", "ack_policy", "ack_wait", "max_ack_pending", EXPIRY],
         };
         for setting in compared {
             self.check(setting, &wanted[setting], &found[setting], wanted[setting] == found[setting])?;
         }
-        if let Self::Stream(_) = self {
+        if let Self::Stream(topic) = self {
             let (lanes, declared) = (&wanted["metadata"][LANES], &found["metadata"][LANES]);
             self.check("lanes", lanes, declared, lanes == declared)?;
+            // Unless the topic says it, operators may change it.
+            if topic.kept_for().is_some() {
+                self.check(MAX_AGE, &wanted[MAX_AGE], &found[MAX_AGE], wanted[MAX_AGE] == found[MAX_AGE])?;
+            }
             for least in ["duplicate_window", "num_replicas"] {
                 let (wanted, found) = (&wanted[least], &found[least]);
                 self.check(least, wanted, found, found.as_u64() >= wanted.as_u64())?;
@@ -112,6 +123,7 @@ impl Object {
         let cure = match setting {
             "lanes" => "use the number of lanes that the topic was declared with, or another topic",
             "ack_wait" => "bind all members of the group with the same lease, or delete its consumers",
+            EXPIRY => "bind all members of the group with the same expiry, or delete its consumers",
             _ => "use this setting, or change the object by the tools of NATS",
         };
         Err(BrokerError::Mismatch {
@@ -168,6 +180,7 @@ fn start(binding: &Binding) -> Value {
 
 fn stream_settings(connection: &Connection, topic: &Topic) -> Value {
     let options = &connection.options;
+    let max_age = topic.kept_for().or(options.max_age);
     json!({
         "name": names::stream(topic),
         "subjects": [names::subjects(topic)],
@@ -178,11 +191,16 @@ fn stream_settings(connection: &Connection, topic: &Topic) -> Value {
         "max_bytes": -1,
         "max_msg_size": -1,
         "max_consumers": -1,
-        "max_age": options.max_age.map_or(0, nanoseconds),
+        "max_age": max_age.map_or(0, nanoseconds),
         "num_replicas": options.replicas,
-        "duplicate_window": nanoseconds(options.duplicate_window),
+        "duplicate_window": nanoseconds(duplicate_window(options, topic)),
         "metadata": { LANES: topic.lanes().to_string() },
     })
+}
+
+/// How long a new stream remembers ids: not longer than the messages of a topic that says how long these are kept.
+pub(crate) fn duplicate_window(options: &NatsOptions, topic: &Topic) -> Duration {
+    topic.kept_for().map_or(options.duplicate_window, |kept| kept.min(options.duplicate_window))
 }
 
 fn consumer_settings(binding: &Binding, durable: &Durable, start: &Value) -> Value {
@@ -198,6 +216,9 @@ fn consumer_settings(binding: &Binding, durable: &Durable, start: &Value) -> Val
         "max_ack_pending": if binding.order == Order::PerKey { 1 } else { -1 },
         "replay_policy": "instant",
     });
+    if let Some(time) = binding.expires_after {
+        settings[EXPIRY] = nanoseconds(time).into();
+    }
     for (name, value) in start.as_object().into_iter().flatten() {
         settings[name] = value.clone();
     }
@@ -268,6 +289,6 @@ pub(crate) fn consumer_name(topic: &Topic, durable: &Durable) -> String {
 }
 
 /// A time as the server takes it.
-pub(crate) fn nanoseconds(time: std::time::Duration) -> u64 {
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX >> 1)
 }

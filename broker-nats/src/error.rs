@@ -2,6 +2,7 @@
 
 use async_nats::{ConnectError, ConnectErrorKind};
 use recount_messaging::BrokerError;
+use serde::Deserialize;
 
 /// Why a request has no answer.
 #[derive(Debug)]
@@ -15,12 +16,18 @@ pub(crate) enum CallError {
 }
 
 /// The server's refusal of a request of the JetStream API, or of a message.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Deserialize)]
 #[error("{description} (code {code})")]
 pub(crate) struct Answer {
     /// The code of the error, which is one of thousands.
+    #[serde(rename = "err_code", default)]
     pub(crate) code: u64,
+    #[serde(default = "no_reason")]
     pub(crate) description: String,
+}
+
+fn no_reason() -> String {
+    "it gives no reason".to_owned()
 }
 
 impl Answer {
@@ -35,9 +42,8 @@ impl Answer {
 
     /// The error in an answer, if it is one.
     pub(crate) fn read(answer: &serde_json::Value) -> Option<Self> {
-        let error = answer.get("error")?;
-        let description = error["description"].as_str().unwrap_or("it gives no reason").to_owned();
-        Some(Self { code: error["err_code"].as_u64().unwrap_or_default(), description })
+        let unread = || Self { code: 0, description: no_reason() };
+        answer.get("error").map(|error| Self::deserialize(error).unwrap_or_else(|_| unread()))
     }
 
     pub(crate) fn is_missing(&self) -> bool {

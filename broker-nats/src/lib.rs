@@ -16,6 +16,8 @@
 //! lanes. A group that is bound in order has a durable pull consumer for each lane, `lane-LANE-GROUP`; a group that is
 //! bound without order has one, `all-GROUP`.
 //!
+//! Questions need no object: they go to the subject `recount.ask.TOPIC` of core NATS, and replies to `_INBOX.…`.
+//!
 //! # Guarantees
 //!
 //! * A message with the fate *stored* is in the stream. With `sync_interval: always` in the server's configuration it is also
@@ -50,6 +52,7 @@ mod names;
 mod options;
 mod publish;
 mod remake;
+mod requests;
 mod settle;
 
 pub use broker::NatsBroker;

@@ -1,5 +1,6 @@
 //! Publishing: one message of a key at a time, many keys at once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use async_nats::header::{HeaderName, HeaderValue};
@@ -7,8 +8,8 @@ use async_nats::{HeaderMap, Message as Answered};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use recount_messaging::envelope::{HeaderForm, NATIVE_TYPE, to_headers};
-use recount_messaging::{BrokerError, BrokerPosition, Fate, Outgoing, Refusal, Topic};
-use serde_json::Value;
+use recount_messaging::{BrokerError, BrokerPosition, Fate, Message, MessageId, Outgoing, Refusal, Topic};
+use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::capabilities::{MAX_HEADER_BYTES, MAX_HEADERS};
@@ -36,16 +37,16 @@ pub(crate) async fn publish(connection: &Connection, topic: &Topic, batch: Vec<O
     };
     let stream = names::stream(topic);
     let target = Target { connection, topic, stream: &stream, exists: OnceCell::new() };
-    let mut keys: HashMap<String, Vec<(usize, Outgoing)>> = HashMap::new();
-    let mut order = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut of_keys: Vec<Vec<(usize, Outgoing)>> = Vec::new();
     for (index, outgoing) in batch.into_iter().enumerate() {
-        let of_key = keys.entry(outgoing.lane_key().to_owned()).or_default();
-        if of_key.is_empty() {
-            order.push(outgoing.lane_key().to_owned());
-        }
-        of_key.push((index, outgoing));
+        let place = places.get(outgoing.lane_key()).copied().unwrap_or_else(|| {
+            places.insert(outgoing.lane_key().to_owned(), of_keys.len());
+            of_keys.push(Vec::new());
+            of_keys.len() - 1
+        });
+        of_keys[place].push((index, outgoing));
     }
-    let of_keys: Vec<_> = order.into_iter().filter_map(|key| keys.remove(&key)).collect();
     let mut done = stream::iter(of_keys).map(|messages| target.publish_key(messages)).buffer_unordered(PARALLEL);
     while let Some(of_key) = done.next().await {
         for (index, fate) in of_key {
@@ -53,6 +54,16 @@ pub(crate) async fn publish(connection: &Connection, topic: &Topic, batch: Vec<O
         }
     }
     fates
+}
+
+/// The answer of a stream to a message.
+#[derive(Deserialize)]
+struct PublishAnswer {
+    error: Option<Answer>,
+    /// The message's number in the stream.
+    seq: Option<u64>,
+    #[serde(default)]
+    duplicate: bool,
 }
 
 /// Where a batch goes.
@@ -80,42 +91,17 @@ impl Target<'_> {
     }
 
     async fn publish_one(&self, outgoing: Outgoing) -> Fate {
-        let id = outgoing.message.id.to_string();
         let subject = names::subject(self.topic, self.topic.lane_of(outgoing.lane_key()));
-        let headers = match encode(&outgoing, self.stream, self.connection.max_payload) {
+        let headers = match encode(&outgoing, Some(self.stream), self.connection.max_payload) {
             Ok(headers) => headers,
             Err(refusal) => return Fate::Refused(refusal),
         };
-        match self.connection.request(OPERATION, subject, Some(headers), outgoing.message.data).await {
-            Ok(answer) => self.fate(id, &answer),
+        let Message { id, data, .. } = outgoing.message;
+        match self.connection.request(OPERATION, subject, Some(headers), data).await {
+            Ok(answer) => fate(&id, &answer),
             Err(CallError::NotSent(error)) => Fate::NotSent(Some(error)),
             Err(CallError::Unknown(error)) => Fate::Unknown(error),
             Err(CallError::NoResponders) => Fate::NotSent(Some(self.no_stream().await)),
-        }
-    }
-
-    /// The fate that an answer of the stream tells.
-    fn fate(&self, id: String, answer: &Answered) -> Fate {
-        let Ok(answer) = serde_json::from_slice::<Value>(&answer.payload) else {
-            return Fate::Unknown(BrokerError::Failed {
-                operation: OPERATION,
-                source: "another subscriber of the subject has answered in place of the stream".into(),
-            });
-        };
-        match (Answer::read(&answer), answer["seq"].as_u64()) {
-            (Some(error), _) if error.code == Answer::MESSAGE_TOO_LARGE => {
-                Fate::Refused(Refusal::Broker { id, reason: error.to_string() })
-            }
-            (Some(error), _) if error.code == Answer::HEADERS_TOO_LARGE => {
-                Fate::Refused(Refusal::Headers { id, reason: format!("are refused by the server: {error}") })
-            }
-            (Some(error), _) => Fate::NotSent(Some(BrokerError::Failed { operation: OPERATION, source: error.into() })),
-            (None, Some(_)) if answer["duplicate"] == true => Fate::Duplicate,
-            (None, Some(sequence)) => Fate::Stored(Some(BrokerPosition(sequence, 0))),
-            (None, None) => Fate::Unknown(BrokerError::Failed {
-                operation: OPERATION,
-                source: "the answer names no sequence number".into(),
-            }),
         }
     }
 
@@ -130,9 +116,33 @@ impl Target<'_> {
     }
 }
 
+/// The fate that an answer of the stream tells.
+fn fate(id: &MessageId, answer: &Answered) -> Fate {
+    let failed = |source| BrokerError::Failed { operation: OPERATION, source };
+    let Ok(answer) = serde_json::from_slice::<PublishAnswer>(&answer.payload) else {
+        let source = "another subscriber of the subject has answered in place of the stream";
+        return Fate::Unknown(failed(source.into()));
+    };
+    match (answer.error, answer.seq) {
+        (Some(error), _) if error.code == Answer::MESSAGE_TOO_LARGE => {
+            Fate::Refused(Refusal::Broker { id: id.to_string(), reason: error.to_string() })
+        }
+        (Some(error), _) if error.code == Answer::HEADERS_TOO_LARGE => Fate::Refused(Refusal::Headers {
+            id: id.to_string(),
+            reason: format!("are refused by the server: {error}"),
+        }),
+        (Some(error), _) => Fate::NotSent(Some(failed(error.into()))),
+        (None, Some(_)) if answer.duplicate => Fate::Duplicate,
+        (None, Some(sequence)) => Fate::Stored(Some(BrokerPosition(sequence, 0))),
+        (None, None) => Fate::Unknown(failed("the answer names no sequence number".into())),
+    }
+}
+
 /// The headers of a message. Messages that the server or the client library would answer by closing the connection are
 /// refused here.
-fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<HeaderMap, Refusal> {
+///
+/// A message without a stream has no headers of JetStream.
+pub(crate) fn encode(outgoing: &Outgoing, stream: Option<&str>, max_payload: usize) -> Result<HeaderMap, Refusal> {
     let message = &outgoing.message;
     let id = || message.id.to_string();
     let invalid = |reason: String| Refusal::Invalid { id: id(), reason };
@@ -145,16 +155,18 @@ fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<Heade
         let media: String = media.chars().take(64).collect();
         return Err(invalid(format!("the content type {media:?} is not printable ASCII")));
     }
-    headers.push((NATIVE_TYPE.to_owned(), media.to_owned()));
+    headers.push((NATIVE_TYPE.into(), media.into()));
     if headers.len() > MAX_HEADERS {
         let reason = format!("are {}, the limit is {MAX_HEADERS}", headers.len());
         return Err(Refusal::Headers { id: id(), reason });
     }
-    // Source and id together identify a message, as CloudEvents says.
-    let written = |attribute| headers.iter().find(|(name, _)| name == attribute).map_or("", |(_, value)| value);
-    let identity = format!("{}/{}", written("ce-source"), written("ce-id"));
-    headers.push((DEDUPE.to_owned(), identity));
-    headers.push((EXPECTED_STREAM.to_owned(), stream.to_owned()));
+    if let Some(stream) = stream {
+        // Source and id together identify a message, as CloudEvents says.
+        let written = |attribute| headers.iter().find(|(name, _)| name == attribute).map_or("", |(_, value)| value);
+        let identity = format!("{}/{}", written("ce-source"), written("ce-id"));
+        headers.push((DEDUPE.into(), identity.into()));
+        headers.push((EXPECTED_STREAM.into(), stream.into()));
+    }
     // `NATS/1.0`, a line for each header, and an empty line.
     let bytes = 12 + headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
     if bytes > MAX_HEADER_BYTES {
@@ -167,14 +179,19 @@ fn encode(outgoing: &Outgoing, stream: &str, max_payload: usize) -> Result<Heade
     if size > max_payload {
         return Err(Refusal::TooLarge { id: id(), size, limit: max_payload });
     }
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        let name: HeaderName =
-            name.parse().map_err(|_| invalid(format!("the header name {name:?} is none of NATS")))?;
-        let value: HeaderValue = value.parse().map_err(|_| invalid(format!("the header {name} has a line break")))?;
-        map.insert(name, value);
+    let headers = headers.into_iter().map(|(name, value)| Ok((header_name(name)?, header_value(&value)?)));
+    headers.collect::<Result<_, String>>().map_err(invalid)
+}
+
+fn header_name(name: Cow<'static, str>) -> Result<HeaderName, String> {
+    match name {
+        Cow::Borrowed(name) => Ok(HeaderName::from_static(name)),
+        Cow::Owned(name) => name.parse().map_err(|_| format!("the header name {name:?} is none of NATS")),
     }
-    Ok(map)
+}
+
+fn header_value(value: &str) -> Result<HeaderValue, String> {
+    value.parse().map_err(|_| format!("the header value {value:?} has a line break"))
 }
 
 /// Whether a header is not the application's.

@@ -1,23 +1,17 @@
-//! The declared capabilities, printed as tables. The suite tests that the brokers behave as declared.
+//! What NATS JetStream declares is what the documentation says. The suite tests that it behaves so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 mod common;
 
 use common::{Server, unique};
-use recount_messaging::{Dedupe, Order, OrderSupport, Parallelism};
+use recount_messaging::Order;
+use recount_testing::broker::documented;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ordered_group_has_lanes_and_an_unordered_one_has_any_number_of_members() {
+async fn the_documentation_says_what_is_declared() {
     let server = Server::any().await;
     let broker = server.connect().await;
-    let binding = unique(4);
-    let ordered = broker.capabilities(&binding);
-    let unordered = broker.capabilities(&binding.order(Order::Unordered));
-    // Shown with `--nocapture`.
-    println!("NATS, in order per key:\n{ordered}\n\nNATS, without order:\n{unordered}");
-    assert!(matches!(ordered.order, OrderSupport::Lane { lanes, withheld: true } if lanes.get() == 4));
-    assert_eq!(ordered.parallelism, Parallelism::Lanes);
-    assert_eq!((unordered.order, unordered.parallelism), (OrderSupport::None, Parallelism::Unbounded));
-    assert_eq!(ordered.dedupe, Dedupe::Window(std::time::Duration::from_secs(600)));
-    assert!(ordered.retry.unwrap().keeps_order && !unordered.retry.unwrap().keeps_order);
+    let text = include_str!("../../docs/capabilities.md");
+    documented(text, "## In order per key", "NATS JetStream", &broker.capabilities(&unique(8)));
+    documented(text, "## Without order", "NATS JetStream", &broker.capabilities(&unique(8).order(Order::Unordered)));
 }

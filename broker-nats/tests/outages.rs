@@ -9,38 +9,16 @@ use std::time::Duration;
 
 use common::{Server, ensure, message, number, take_all, unique};
 use recount_broker_nats::NatsBroker;
-use recount_messaging::{Broker, Message, Outgoing, Topic};
+use recount_messaging::{Broker, Message, Outgoing};
 use recount_testing::broker::Harness;
+use recount_testing::broker::by_hand::Load;
 use tokio::time::{Instant, sleep};
 
 /// The time of a call in these tests.
 const CALL: Duration = Duration::from_secs(3);
-/// How many keys are published at once.
-const KEYS: usize = 16;
-
-/// Publishes batches until the time is over, then what is open, as a relay does. Returns what was stored, and the longest
-/// call.
-async fn relay(broker: &dyn Broker, topic: &Topic, time: Duration) -> (Vec<Message>, Duration) {
-    let (started, mut longest, mut count) = (Instant::now(), Duration::ZERO, 0);
-    let (mut stored, mut open): (Vec<Message>, Vec<Message>) = Default::default();
-    while started.elapsed() < time || !open.is_empty() {
-        assert!(started.elapsed() < time + Duration::from_secs(60), "{} messages stay open", open.len());
-        if open.is_empty() {
-            open = (0..KEYS * 4).map(|n| message(&format!("key-{}", n % KEYS), count + n)).collect();
-            count += open.len();
-        }
-        let call = Instant::now();
-        let fates = broker.publish(topic, open.iter().cloned().map(Outgoing::new).collect()).await;
-        longest = longest.max(call.elapsed());
-        let (done, rest): (Vec<_>, Vec<_>) = open.into_iter().zip(fates).partition(|(_, fate)| fate.is_stored());
-        stored.extend(done.into_iter().map(|(message, _)| message));
-        open = rest.into_iter().map(|(message, _)| message).collect();
-        if !open.is_empty() {
-            sleep(Duration::from_millis(100)).await;
-        }
-    }
-    (stored, longest)
-}
+/// A batch has four messages of each key, one after the other.
+const LOAD: Load =
+    Load { time: Duration::from_secs(8), each: 4, patience: Duration::from_secs(60), pause: Duration::ZERO };
 
 /// Every stored message is there once, and the messages of a key are in their order.
 async fn assert_stored_once_in_order(broker: &dyn Broker, binding: &recount_messaging::Binding, stored: &[Message]) {
@@ -76,7 +54,7 @@ async fn a_server_that_is_killed_under_publish_loses_and_doubles_nothing() {
             server.start().await;
         }
     };
-    let ((stored, longest), ()) = tokio::join!(relay(&*broker, &binding.topic, Duration::from_secs(8)), outage);
+    let ((stored, longest), ()) = tokio::join!(LOAD.publish(&*broker, &binding.topic), outage);
     // A batch has four messages of each key, one after the other.
     assert!(longest < CALL * 4 + Duration::from_secs(1), "a call took {longest:?}");
     assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
@@ -94,7 +72,8 @@ async fn a_server_that_is_frozen_under_publish_loses_and_doubles_nothing() {
         sleep(Duration::from_secs(12)).await;
         server.thaw().await;
     };
-    let ((stored, longest), ()) = tokio::join!(relay(&*broker, &binding.topic, Duration::from_secs(15)), outage);
+    let ((stored, longest), ()) =
+        tokio::join!(Load { time: Duration::from_secs(15), ..LOAD }.publish(&*broker, &binding.topic), outage);
     assert!(longest < CALL * 4 + Duration::from_secs(1), "a call took {longest:?}");
     assert_stored_once_in_order(&*broker, &binding, &stored).await;
 }
@@ -125,7 +104,7 @@ async fn a_consumer_hears_of_an_outage_and_goes_on_after_it() {
         } else {
             server.start().await
         }
-        let (published, _) = relay(&*broker, &binding.topic, Duration::ZERO).await;
+        let (published, _) = Load { time: Duration::ZERO, ..LOAD }.publish(&*broker, &binding.topic).await;
         assert_eq!(published.len(), 0);
         let one = message("key", 1);
         while !broker.publish(&binding.topic, vec![Outgoing::new(one.clone())]).await[0].is_stored() {
@@ -143,7 +122,7 @@ async fn a_lost_connection_ends_the_calls_under_way_at_once() {
     let (broker, binding) = (server.connect().await, unique(8));
     ensure(&*broker, &binding).await;
     server.freeze().await;
-    let batch = (0..KEYS).map(|n| Outgoing::new(message(&format!("key-{n}"), n))).collect();
+    let batch = (0..16).map(|n| Outgoing::new(message(&format!("key-{n}"), n))).collect();
     let lost = async {
         sleep(Duration::from_millis(500)).await;
         server.kill().await;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic,
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, NativeRequests, Outgoing, Plan, Topic,
 };
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio::time::{Instant, timeout_at};
 
 use crate::consumer::RabbitConsumer;
+use crate::envelope::Limits;
 use crate::publish::Publisher;
 use crate::{RabbitOptions, capabilities, ensure};
 
@@ -45,7 +46,30 @@ impl RabbitBroker {
         Ok(Self(Arc::new(Inner { options, frame_max, publisher, closed, under_way })))
     }
 
-    fn check_open(&self) -> Result<(), BrokerError> {
+    /// Registers a call, for which [`close`](Broker::close) waits.
+    pub(crate) async fn under_way(&self) -> Result<RwLockReadGuard<'_, ()>, BrokerError> {
+        let call = self.0.under_way.read().await;
+        self.check_open()?;
+        Ok(call)
+    }
+
+    pub(crate) fn settings(&self) -> &RabbitOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn publisher(&self) -> &Publisher {
+        &self.0.publisher
+    }
+
+    /// The limits of messages.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            body: capabilities::max_message(&self.0.options).bytes,
+            header_bytes: capabilities::max_header_bytes(self.0.frame_max),
+        }
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), BrokerError> {
         if self.0.closed.load(Ordering::Acquire) { Err(BrokerError::Closed) } else { Ok(()) }
     }
 }
@@ -83,6 +107,10 @@ impl Broker for RabbitBroker {
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
         self.check_open()?;
         Ok(Box::new(RabbitConsumer::subscribe(self.0.options.clone(), binding.clone()).await?))
+    }
+
+    fn native_requests(&self) -> Option<&dyn NativeRequests> {
+        Some(self)
     }
 
     async fn health(&self) -> Result<(), BrokerError> {

@@ -44,13 +44,17 @@ pub(crate) fn of(binding: &Binding, options: &RabbitOptions, frame_max: usize) -
         true => OrderSupport::Lane { lanes: binding.topic.lanes(), withheld: false },
         false => OrderSupport::None,
     };
-    this.ack = AckSupport::PerMessage { confirmed: false, durable: true };
+    // No answer tells when the queue has stored an acknowledgement: one that a sudden end overtakes is lost.
+    this.ack = AckSupport::PerMessage { confirmed: false, durable: false };
     this.lease = Some(lease);
     // Without order, the messages fetched before the release come first.
     this.release = if ordered { Release::Front { counts: true } } else { Release::Anywhere { counts: true } };
     // A release and a lost connection count for the fetched messages as well.
     this.attempts = AttemptCount::Approximate;
-    this.dead_letters = BrokerDeadLetters::Broker { at_least_once: true };
+    this.dead_letters = match binding.expires_after {
+        Some(_) => BrokerDeadLetters::None,
+        None => BrokerDeadLetters::Broker { at_least_once: true },
+    };
     this.attempt_limit = Some(options.delivery_limit);
     this.dedupe = Dedupe::None;
     this.batch = BatchLimits { max_count: usize::MAX, max_bytes: usize::MAX, one_key: false, keeps_prefix: true };
@@ -62,6 +66,7 @@ pub(crate) fn of(binding: &Binding, options: &RabbitOptions, frame_max: usize) -
     this.replay = Replay::None;
     this.late_group_gets_history = false;
     this.parallelism = if ordered { Parallelism::Lanes } else { Parallelism::Unbounded };
-    this.request_reply = RequestReply::Emulated;
+    this.request_reply = RequestReply::Native { buffered: true };
+    this.idle_expiry = binding.expires_after;
     this
 }

@@ -21,6 +21,9 @@ const LANES: &str = "alternate-exchange";
 /// queue is lost with all messages that the server has confirmed.
 const WRITTEN_AFTER: Duration = Duration::from_millis(1500);
 
+/// The longest expiry of a queue that the server takes, in milliseconds.
+const MAX_EXPIRY: i64 = 0xFFFF_FFFF;
+
 /// Declares the missing objects. With `dry_run` they are only named.
 pub(crate) async fn ensure(options: &RabbitOptions, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
     // A connection of its own: some refusals end the whole connection.
@@ -115,7 +118,12 @@ impl Declaring {
         self.bind(queue, binding, "#".to_owned()).await
     }
 
+    /// Declares the queue of dead letters. A group that expires has none: that queue has no consumers, so it would expire
+    /// while the group is used.
     async fn dead_letters(&mut self, binding: &Binding) -> Result<(), BrokerError> {
+        if binding.expires_after.is_some() {
+            return Ok(());
+        }
         self.object(Object::Queue(names::dead(binding), table([("x-queue-type", text("quorum"))]))).await
     }
 
@@ -184,16 +192,27 @@ impl Declaring {
 
 /// The arguments of a queue of the group.
 fn arguments(binding: &Binding, options: &RabbitOptions) -> FieldTable {
-    table([
+    let mut arguments = table([
         ("x-queue-type", text("quorum")),
         // With a limit a returned message goes to the front, in all versions.
         ("x-delivery-limit", AMQPValue::LongLongInt(options.delivery_limit.into())),
+    ]);
+    if let Some(time) = binding.expires_after {
+        let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX).clamp(1, MAX_EXPIRY);
+        arguments.insert("x-expires".into(), AMQPValue::LongLongInt(milliseconds));
+        return arguments;
+    }
+    let dead_letters = table([
         ("x-dead-letter-exchange", text("")),
         ("x-dead-letter-routing-key", text(&names::dead(binding))),
         ("x-dead-letter-strategy", text("at-least-once")),
         // The strategy needs it.
         ("x-overflow", text("reject-publish")),
-    ])
+    ]);
+    for (name, value) in dead_letters.inner() {
+        arguments.insert(name.clone(), value.clone());
+    }
+    arguments
 }
 
 fn table<const N: usize>(entries: [(&'static str, AMQPValue); N]) -> FieldTable {

@@ -7,7 +7,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery as Native;
 use lapin::types::{AMQPValue, FieldTable};
 use recount_messaging::envelope::{HeaderForm, from_headers, to_headers};
-use recount_messaging::{Attempts, Malformed, Message, Outgoing, RawMessage, Refusal};
+use recount_messaging::{Attempts, Malformed, Message, Outgoing, RawHeaders, RawMessage, Refusal};
 
 use crate::capabilities::MAX_HEADERS;
 use crate::names::{MAX_SHORT, short};
@@ -52,7 +52,7 @@ pub(crate) fn properties(outgoing: &Outgoing, limits: Limits) -> Result<BasicPro
     };
     let mut table = FieldTable::default();
     for (name, value) in headers {
-        table.insert(needed("a header's name", &name)?, AMQPValue::LongString(value.into_bytes().into()));
+        table.insert(needed("a header's name", &name)?, AMQPValue::LongString(value.into_owned().into_bytes().into()));
     }
     let mut properties = BasicProperties::default()
         .with_content_type(needed("the content type", &message.content_type)?)
@@ -90,17 +90,17 @@ pub(crate) fn read(native: Native, queue: &Arc<str>) -> Read {
         None if native.redelivered => Attempts::AtLeast(1),
         None => Attempts::Exact(0),
     };
-    let headers: Vec<(String, Bytes)> = table
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)))
-        .collect();
+    let headers: RawHeaders =
+        table.into_iter().flatten().filter_map(|(name, value)| Some((name.as_str(), text(value)?))).collect();
     let of_application = |name: &str| !OF_SERVER.iter().any(|start| name.starts_with(start));
-    let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_ref()));
     let content_type = properties.content_type().as_ref().map(|text| text.as_str());
     let body = Bytes::from(native.data);
-    let message =
-        from_headers(named.filter(|(name, _)| of_application(name)), content_type, body.clone(), HeaderForm::AMQP);
+    let message = from_headers(
+        headers.iter().filter(|(name, _)| of_application(name)),
+        content_type,
+        body.clone(),
+        HeaderForm::AMQP,
+    );
     Read { message, attempts, raw: RawMessage { origin: queue.clone(), headers, body } }
 }
 

@@ -29,6 +29,9 @@
 //! All queues are quorum queues with an explicit delivery limit. A message that is rejected or exceeds the limit goes
 //! to the queue `recount.orders.mail:dead`, at least once.
 //!
+//! The questions of a topic go to the queue `recount.orders:ask`, which ends with its last consumer, and the replies to
+//! the asker's queue, `recount:inbox:ID`, which waits a minute for an asker that reconnects. Their messages are in memory only.
+//!
 //! # Guarantees and their limits
 //!
 //! * A message is stored when its fate is `Stored`: the server has confirmed it. Messages are persistent, and one that no
@@ -45,7 +48,7 @@
 //!
 //! *options*: the address and the settings. *link*: one connection, and its sudden end. *names*: the names at the server.
 //! *ensure*: declarations. *publish*: confirms and fates. *envelope*: messages as AMQP properties. *consumer*: the
-//! connection of a binding; *lane*: one queue of it; *settle*: settlements. *capabilities*, *error*.
+//! connection of a binding; *lane*: one queue of it; *requests*: questions and their replies; *settle*: settlements. *capabilities*, *error*.
 
 mod broker;
 mod capabilities;
@@ -58,7 +61,9 @@ mod link;
 mod names;
 mod options;
 mod publish;
+mod requests;
 mod settle;
 
 pub use broker::RabbitBroker;
+pub use names::channel_binding;
 pub use options::RabbitOptions;

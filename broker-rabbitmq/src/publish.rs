@@ -27,12 +27,12 @@ const MAX_KEYS: usize = 1000;
 
 /// The connection for publishing, which is made anew when it was lost.
 pub(crate) struct Publisher {
-    options: RabbitOptions,
+    pub(crate) options: RabbitOptions,
     session: Mutex<Option<Arc<Session>>>,
 }
 
 /// The life of one connection.
-struct Session {
+pub(crate) struct Session {
     link: Link,
     /// Topics and lanes don't share channels: the driver takes the next confirm on a channel for that of a returned
     /// message, and within a lane all messages are returned or none.
@@ -58,7 +58,7 @@ impl Publisher {
     }
 
     /// The connection, within the time of a call.
-    async fn session(&self) -> Result<Arc<Session>, BrokerError> {
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, BrokerError> {
         let limit = self.options.call_timeout;
         let connecting = async {
             let mut session = self.session.lock().await;
@@ -149,18 +149,28 @@ impl Session {
 
     /// The topic's channels. A channel that an error closed is replaced.
     async fn channels(&self, topic: &Topic, options: &RabbitOptions) -> Result<Arc<[Channel]>, BrokerError> {
+        let count = usize::from(topic.lanes().get()).min(MAX_CHANNELS);
+        self.channels_of(topic.name(), count, options).await
+    }
+
+    /// The channels of a topic or a queue.
+    pub(crate) async fn channels_of(
+        &self,
+        name: &str,
+        count: usize,
+        options: &RabbitOptions,
+    ) -> Result<Arc<[Channel]>, BrokerError> {
         self.check_unblocked(OPERATION)?;
         let limit = options.call_timeout;
         let opening = async {
             let mut channels = self.channels.lock().await;
-            if let Some(known) = channels.get(topic.name())
+            if let Some(known) = channels.get(name)
                 && known.iter().all(|channel| channel.status().connected())
             {
                 return Ok(Arc::clone(known));
             }
-            let count = usize::from(topic.lanes().get()).min(MAX_CHANNELS);
             let new: Arc<[Channel]> = try_join_all((0..count).map(|_| self.confirming(options))).await?.into();
-            channels.insert(topic.name().into(), Arc::clone(&new));
+            channels.insert(name.into(), Arc::clone(&new));
             Ok(new)
         };
         let opened = timeout(limit, opening).await;
@@ -179,13 +189,13 @@ impl Session {
 
     /// Ends the connection of a server that does not answer. A blocked server answers later: it stores the unread
     /// messages then, and until then the connection tells that it is blocked.
-    fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         if !self.link.is_blocked() {
             self.link.cut();
         }
     }
 
-    fn check_unblocked(&self, operation: &'static str) -> Result<(), BrokerError> {
+    pub(crate) fn check_unblocked(&self, operation: &'static str) -> Result<(), BrokerError> {
         if self.link.is_blocked() {
             let source = "the server takes no messages: it is short of memory or disk space".into();
             return Err(BrokerError::Unavailable { operation, source });

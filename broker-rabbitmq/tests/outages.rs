@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::{Server, ensure, message, number, publish, unique};
 use recount_broker_rabbitmq::{RabbitBroker, RabbitOptions};
 use recount_messaging::{Binding, Broker, Fate, Message, Order, Room, Settle, Signal};
+use recount_testing::broker::by_hand::{self, relay_each};
 use tokio::time::{Instant, sleep};
 
 /// The time of one request in these tests.
@@ -20,42 +21,14 @@ async fn connect(server: &Server) -> RabbitBroker {
     RabbitOptions::new(server.url()).unwrap().call_timeout(TIMEOUT).heartbeat(TIMEOUT).connect().await.unwrap()
 }
 
+/// Waits for a call, which must end in its time.
 async fn in_time<T>(what: &str, call: impl Future<Output = T>) -> T {
-    let start = Instant::now();
-    let answer = tokio::time::timeout(Duration::from_secs(60), call).await;
-    assert!(start.elapsed() < CALL, "{what} took {:?}", start.elapsed());
-    answer.unwrap()
+    by_hand::in_time(CALL, what, call).await
 }
 
 /// The threads of this process.
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
-}
-
-/// Publishes until all is stored, as a relay does: one message of a key after the other, with the same ids.
-async fn relay(broker: &RabbitBroker, binding: &Binding, keys: usize, each: usize) -> Vec<Message> {
-    let mut open: BTreeMap<String, Vec<Message>> = BTreeMap::new();
-    for key in (0..keys).map(|key| format!("key-{key}")) {
-        let of_key = (0..each).map(|number| message(&key, number)).collect();
-        open.insert(key, of_key);
-    }
-    let all: Vec<Message> = open.values().flatten().cloned().collect();
-    while !open.is_empty() {
-        let batch: Vec<Message> = open.values().map(|of_key| of_key[0].clone()).collect();
-        let fates = in_time("a publish", publish(broker, &binding.topic, &batch)).await;
-        for (message, fate) in batch.iter().zip(&fates) {
-            assert!(!matches!(fate, Fate::Refused(_)), "{fate:?}");
-            if fate.is_stored() {
-                let key = message.key.as_deref().unwrap();
-                open.get_mut(key).unwrap().remove(0);
-                open.retain(|_, of_key| !of_key.is_empty());
-            }
-        }
-        if fates.iter().any(|fate| !fate.is_stored()) {
-            sleep(Duration::from_millis(200)).await;
-        }
-    }
-    all
 }
 
 /// Consumes until all of these have come, and checks the order of first arrivals.
@@ -95,7 +68,7 @@ async fn a_server_that_freezes_for_twenty_seconds_under_load_loses_and_reorders_
         // Each attempt to connect to a frozen server has ended with its thread.
         assert!(during <= before + 2, "{before} threads before, {during} during the outage");
     };
-    let ((), all) = tokio::join!(outage, relay(&broker, &binding, 100, 60));
+    let ((), all) = tokio::join!(outage, relay_each(&broker, &binding.topic, 100, 60, CALL));
     consume_all(&broker, &binding, &all).await;
 }
 
@@ -110,7 +83,7 @@ async fn a_server_that_is_killed_under_load_loses_and_reorders_nothing() {
             server.call(|server| server.restart().unwrap()).await;
         }
     };
-    let ((), all) = tokio::join!(outage, relay(&broker, &binding, 100, 60));
+    let ((), all) = tokio::join!(outage, relay_each(&broker, &binding.topic, 100, 60, CALL));
     consume_all(&broker, &binding, &all).await;
 }
 
@@ -171,7 +144,7 @@ async fn a_key_stays_in_its_lane_when_the_server_starts_again() {
     ensure(&broker, &binding).await;
     let mut lanes = Vec::new();
     for _ in 0..2 {
-        let all = relay(&broker, &binding, 40, 1).await;
+        let all = relay_each(&broker, &binding.topic, 40, 1, CALL).await;
         let mut consumer = broker.subscribe(&binding).await.unwrap();
         let mut lane_of = BTreeMap::new();
         while lane_of.len() < all.len() {

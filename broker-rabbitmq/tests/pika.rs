@@ -70,6 +70,7 @@ async fn a_client_in_python_reads_the_envelope() {
     binding.topic = binding.topic.with_lanes(NonZeroU16::MIN);
     ensure(&broker, &binding).await;
     let mut sent = message("order/17 🦀", 1);
+    sent.message_type = "tests.sent".into();
     sent.time = Some("2026-11-28T10:00:00.5Z".parse().unwrap());
     sent.metadata.correlation_id = Some("conversation".into());
     sent.metadata.headers.insert("x-tenant".to_owned(), "zürich".to_owned());

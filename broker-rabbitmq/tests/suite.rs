@@ -8,11 +8,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use recount_broker_rabbitmq::RabbitOptions;
 use recount_messaging::{Broker, Topic};
-use recount_testing::broker::{Abilities, Harness};
+use recount_testing::broker::{Abilities, Harness, Proxy};
 
 use common::Server;
 use common::native::Native;
-use common::proxy::Proxy;
 
 struct Rabbit {
     server: Server,
@@ -25,15 +24,16 @@ impl Rabbit {
     async fn start() -> Self {
         let private = std::thread::current().name().is_some_and(|test| test.starts_with("outages::"));
         let server = if private { Server::private().await } else { Server::shared().await };
-        let port = server.url().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()).unwrap().parse().unwrap();
-        Self { server, private, proxy: Proxy::start(port).await }
+        let port: u16 =
+            server.url().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()).unwrap().parse().unwrap();
+        Self { server, private, proxy: Proxy::before(&format!("127.0.0.1:{port}")).await.unwrap() }
     }
 }
 
 #[async_trait]
 impl Harness for Rabbit {
     async fn broker(&self) -> Arc<dyn Broker> {
-        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f?timeout=5&heartbeat=2", self.proxy.port);
+        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f?timeout=15&heartbeat=2", self.proxy.port());
         Arc::new(RabbitOptions::new(&url).unwrap().connect().await.unwrap())
     }
 

@@ -1,5 +1,6 @@
 //! A catalogue of an application's events and commands, made from its types and its lock: JSON Schema files for other
-//! programs, and a page for people.
+//! programs, and a page for people. With the feature `messaging` also an
+//! [AsyncAPI](https://www.asyncapi.com) document of the messages that services send and receive.
 //!
 //! ```
 //! # extern crate recount_core as recount;
@@ -23,6 +24,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "messaging")]
+mod asyncapi;
 mod model;
 mod page;
 
@@ -47,6 +50,8 @@ pub struct Catalogue {
     names: StoredNames,
     /// The first name that two of the types share.
     collision: Option<NameCollision>,
+    #[cfg(feature = "messaging")]
+    services: asyncapi::Services,
 }
 
 /// Why a catalogue can't be made.
@@ -67,6 +72,22 @@ pub enum CatalogueError {
     /// Two types of the catalogue have the same stored name.
     #[error(transparent)]
     NameCollision(#[from] NameCollision),
+    /// A service sends or takes a type of message that the catalogue doesn't know.
+    #[cfg(feature = "messaging")]
+    #[error(
+        "the service {service} has messages of type {message_type}, which the catalogue doesn't know: add the type by \
+         `aggregate` or `listener`"
+    )]
+    UnknownMessage {
+        /// The name of the service.
+        service: String,
+        /// The type of message.
+        message_type: String,
+    },
+    /// A service has a topic with an impossible name.
+    #[cfg(feature = "messaging")]
+    #[error("a service has an impossible topic")]
+    Topic(#[from] recount_core::NameError),
     /// The page can't be made.
     #[error("the page can't be made")]
     Page(#[from] askama::Error),
@@ -150,7 +171,7 @@ impl Catalogue {
     #[must_use]
     pub fn command_schemas(&self) -> BTreeMap<String, Value> {
         let of_command = |command: &Command| {
-            let title = format!("{}.{}", command.aggregate, command.name);
+            let title = command.message_type();
             (format!("{title}.json"), titled(command.schema.clone(), &title))
         };
         self.commands.iter().map(of_command).collect()
@@ -167,13 +188,16 @@ impl Catalogue {
     }
 
     /// Writes the page to `index.html`, schemas of events to `schemas/`, and of commands to `commands/`, in this directory, which
-    /// is made if it isn't there. Files of the same names are replaced, others left as they are.
+    /// is made if it isn't there; with [services](Self::service) also their [document](Self::asyncapi), to `asyncapi.json`. Files of
+    /// the same names are replaced, others left as they are.
     ///
     /// # Errors
-    /// [`CatalogueError::NameCollision`] if two types have the same stored name; nothing is written then.
-    /// [`CatalogueError::File`] if a file can't be written.
+    /// [`CatalogueError::NameCollision`] if two types have the same stored name, or those of [`asyncapi`](Self::asyncapi);
+    /// nothing is written then. [`CatalogueError::File`] if a file can't be written.
     pub fn write(&self, directory: &Path) -> Result<(), CatalogueError> {
         self.check()?;
+        #[cfg(feature = "messaging")]
+        let document = if self.services.manifests.is_empty() { None } else { Some(self.asyncapi()?) };
         let write = |path: PathBuf, text: String| {
             let parent = path.parent().unwrap_or(directory);
             let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, text));
@@ -183,6 +207,10 @@ impl Catalogue {
             for (name, schema) in schemas {
                 write(directory.join(folder).join(name), pretty(&schema) + "\n")?;
             }
+        }
+        #[cfg(feature = "messaging")]
+        if let Some(document) = document {
+            write(directory.join("asyncapi.json"), pretty(&document) + "\n")?;
         }
         write(directory.join("index.html"), self.page()?)
     }

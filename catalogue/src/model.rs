@@ -29,6 +29,13 @@ pub(crate) struct Command {
     pub(crate) schema: Value,
 }
 
+impl Command {
+    /// Its type as a message, and the name of its schema.
+    pub(crate) fn message_type(&self) -> String {
+        format!("{}.{}", self.aggregate, self.name)
+    }
+}
+
 /// A version of an event.
 pub(crate) struct Version {
     pub(crate) number: u32,

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use recount_schema::{Compatibility, Lock, LockError, PATH, changes, sarif};
 use serde_json::Value;
 
@@ -22,15 +22,13 @@ const SEEN: &str = "RECOUNT_SCHEMA_SEEN";
 pub(crate) enum Task {
     /// Writes the current form of a crate's events into its lock, by its tests; makes the lock if there is none.
     Lock {
-        /// Which crate of the workspace [default: the one of this directory]
-        #[arg(short, long)]
-        package: Option<String>,
+        #[command(flatten)]
+        which: Which,
     },
     /// Fails if locking would change anything, or a sample can't be read: for CI.
     Check {
-        /// Which crate of the workspace [default: the one of this directory]
-        #[arg(short, long)]
-        package: Option<String>,
+        #[command(flatten)]
+        which: Which,
     },
     /// Lists the changes between two locks, and their compatibility. Exit status: 1 if something breaks, 2 if there is nothing to compare.
     Diff {
@@ -48,6 +46,16 @@ pub(crate) enum Task {
     },
 }
 
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Which crate of the workspace [default: the one of this directory]
+    #[arg(short, long)]
+    package: Option<String>,
+    /// Options for cargo's build of the tests, such as `-- --all-features`
+    #[arg(last = true, value_name = "OPTIONS")]
+    cargo: Vec<String>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Wanted {
     /// New programs read the events of old ones
@@ -60,10 +68,10 @@ pub(crate) enum Wanted {
 
 pub(crate) fn run(task: &Task) -> Result<ExitCode> {
     match task {
-        Task::Lock { package } => {
-            let package = Package::find(package.as_deref())?;
+        Task::Lock { which } => {
+            let package = Package::find(which.package.as_deref())?;
             package.prepare()?;
-            let (code, _) = package.test("lock")?;
+            let (code, _) = package.test("lock", &which.cargo)?;
             if code == ExitCode::SUCCESS {
                 let lock = Lock::read(&package.directory)?.unwrap_or_default();
                 let versions: usize = lock.events.values().map(|event| event.versions.len()).sum();
@@ -72,12 +80,12 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
             }
             Ok(code)
         }
-        Task::Check { package } => {
-            let package = Package::find(package.as_deref())?;
+        Task::Check { which } => {
+            let package = Package::find(which.package.as_deref())?;
             let file = package.directory.join(PATH);
             ensure!(file.is_file(), "there is no {}: run `cargo recount schema lock`", file.display());
             let lock = Lock::read(&package.directory).with_context(|| file.display().to_string())?.unwrap_or_default();
-            let (code, seen) = package.test("check")?;
+            let (code, seen) = package.test("check", &which.cargo)?;
             Ok(if Package::missing(&lock, &seen) { ExitCode::FAILURE } else { code })
         }
         Task::Diff { old, new, compatibility, sarif } => diff(old, new, *compatibility, sarif.as_deref()),
@@ -94,7 +102,7 @@ struct Package {
 
 impl Package {
     fn find(name: Option<&str>) -> Result<Self> {
-        let output = Command::new(cargo())
+        let output = cargo()
             .args(["metadata", "--format-version", "1", "--no-deps"])
             .output()
             .context("cargo can't be started")?;
@@ -162,11 +170,12 @@ impl Package {
     }
 
     /// Runs the derive's tests. Returns also the types that they are of, a line each.
-    fn test(&self, mode: &str) -> Result<(ExitCode, String)> {
+    fn test(&self, mode: &str, options: &[String]) -> Result<(ExitCode, String)> {
         let seen = tempfile::NamedTempFile::new()?;
-        let status = Command::new(cargo())
+        let status = cargo()
             .args(["test", "--quiet"])
             .args(&self.options)
+            .args(options)
             .arg(TESTS)
             .current_dir(&self.directory)
             .env(VARIABLE, mode)
@@ -179,8 +188,16 @@ impl Package {
 }
 
 /// The cargo that started this command.
-fn cargo() -> std::ffi::OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Variables of `cargo run` for the package that it runs: build scripts that read them would run again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 fn diff(old: &str, new: &Path, wanted: Wanted, report: Option<&Path>) -> Result<ExitCode> {

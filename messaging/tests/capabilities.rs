@@ -1,7 +1,8 @@
 //! Capabilities as a table: the same rows for every broker, and what is declared in words.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use recount_messaging::{Binding, Group, Profile, Topic};
+use recount_messaging::{Binding, Broker, Group, InProcess, Order, Profile, Topic};
+use recount_testing::broker::documented;
 
 fn binding() -> Binding {
     Binding::new(Topic::new("orders").unwrap(), Group::new("mail").unwrap())
@@ -29,7 +30,7 @@ envelope                  attributes in headers
 read again                by position and time
 late group gets history   yes
 consumers of a group      any number
-replies                   by a topic of replies
+replies                   by the broker, the requester must be there
 unused group is removed   never";
     assert_eq!(nats, expected);
 }
@@ -49,4 +50,11 @@ fn no_two_profiles_declare_the_same() {
     let tables: std::collections::BTreeSet<_> =
         Profile::ALL.map(|profile| profile.capabilities(&binding()).to_string()).into();
     assert_eq!(tables.len(), Profile::ALL.len());
+}
+
+#[test]
+fn the_documentation_says_what_the_broker_in_the_process_declares() {
+    let (broker, text) = (InProcess::new(), include_str!("../../docs/capabilities.md"));
+    documented(text, "## In order per key", "in process", &broker.capabilities(&binding()));
+    documented(text, "## Without order", "in process", &broker.capabilities(&binding().order(Order::Unordered)));
 }

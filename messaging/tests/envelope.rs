@@ -26,7 +26,7 @@ fn message() -> Message {
 
 fn through_headers(message: &Message, form: HeaderForm) -> Result<Message, Malformed> {
     let headers = to_headers(message, form).unwrap();
-    let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes())).collect();
     from_headers(headers, Some(&message.content_type), message.data.clone(), form)
 }
 
@@ -48,7 +48,8 @@ fn a_message_comes_back_equal_from_native_headers() {
     for form in [HeaderForm::NATS, HeaderForm::AMQP, HeaderForm::KAFKA] {
         assert_eq!(through_headers(&message(), form).unwrap(), message());
     }
-    let headers = to_headers(&message(), HeaderForm::NATS).unwrap();
+    let written = message();
+    let headers = to_headers(&written, HeaderForm::NATS).unwrap();
     assert!(headers.iter().all(|(_, value)| value.bytes().all(|b| (0x21..0x7f).contains(&b))), "{headers:?}");
 }
 

@@ -23,7 +23,7 @@ fn commands() -> Topic {
 async fn start(world: &World) -> (Consumers, Consumers, ServiceGateway) {
     let subscriber = Subscriber::new(Binding::new(commands(), Group::new("ledgers").unwrap())).commands();
     let ledgers = world.inbox(subscriber);
-    let service = Service::new(world.orders(), Arc::clone(&world.broker), "orders").unwrap();
+    let service = Service::new(world.orders(), Arc::clone(&world.broker), "orders").unwrap().unannounced();
     let (service, gateway) = service.gateway(GatewayBuilder::new().aggregate::<Ledger>(commands())).unwrap();
     let orders = service.start();
     live(&ledgers).await;
@@ -100,7 +100,7 @@ async fn a_request_without_an_answer_ends_in_time_and_has_its_outcome_later() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_aggregate_is_named() {
     let world = World::new(InProcess::new());
-    let service = Service::new(world.orders(), Arc::clone(&world.broker), "orders").unwrap();
+    let service = Service::new(world.orders(), Arc::clone(&world.broker), "orders").unwrap().unannounced();
     let (service, gateway) = service.gateway(GatewayBuilder::new()).unwrap();
     let running = service.start();
     live(&running).await;

@@ -7,29 +7,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Fail, World, live, quick};
+use common::profiles::{in_each_profile, place_through_troubles};
+use common::{Fail, live, quick};
 use recount_core::{Condition, Status};
-use recount_messaging::{InProcess, LetterState, Profile, PublishFault, RetryPlan};
-
-const PROFILES: [Profile; 7] =
-    [Profile::Own, Profile::Kafka, Profile::Pulsar, Profile::RabbitMq, Profile::Nats, Profile::Fifo, Profile::PubSub];
-
-/// Runs a test in each profile, in virtual time.
-fn in_each_profile(test: impl AsyncFn(World, InProcess)) {
-    let only = std::env::var("RECOUNT_PROFILE").ok();
-    for profile in
-        PROFILES.into_iter().filter(|profile| only.as_ref().is_none_or(|only| *only == format!("{profile:?}")))
-    {
-        println!("{profile:?}");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let broker = InProcess::with_profile(profile);
-            let world = World::new(broker.connect());
-            let limit = Duration::from_secs(7200);
-            tokio::time::timeout(limit, test(world, broker)).await.unwrap_or_else(|_| panic!("{profile:?} is stuck"));
-        });
-    }
-}
+use recount_messaging::{LetterState, PublishFault, RetryPlan};
 
 #[test]
 fn each_event_takes_effect_once_in_the_order_of_its_key() {
@@ -73,17 +54,7 @@ fn a_restarted_broker_and_cut_connections_lose_and_double_nothing() {
     in_each_profile(async |world, broker| {
         let running = (world.inbox(world.subscriber()), world.relay());
         let all: Vec<u32> = (0..60).collect();
-        for n in 0..60 {
-            world.place("a", [n]).await;
-            world.place("b", [n]).await;
-            match n % 20 {
-                5 => broker.faults().cut_connections(),
-                10 => broker.faults().restart(),
-                15 => broker.faults().move_lanes(),
-                _ => {}
-            }
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
+        place_through_troubles(&world, &broker, 60).await;
         world.becomes("a", &all).await;
         world.becomes("b", &all).await;
         drop(running);

@@ -6,8 +6,12 @@ use std::time;
 use recount_core::Timestamp;
 use tokio::time::Instant;
 
-/// The time when a memory store was first used, by both clocks. The instant is a real one: a paused clock runs ahead of it.
-static START: LazyLock<(Timestamp, time::Instant)> = LazyLock::new(|| (Timestamp::now(), time::Instant::now()));
+/// The time when a memory store was first used, by both clocks. The instant is the earlier one of the real and tokio's: a
+/// paused clock starts behind the real one, and runs ahead of it later.
+static START: LazyLock<(Timestamp, time::Instant)> = LazyLock::new(|| {
+    let instant = time::Instant::now().min(Instant::now().into_std());
+    (Timestamp::now(), instant)
+});
 
 /// The time in whole microseconds, as every store keeps it.
 pub(crate) fn now() -> Timestamp {

@@ -206,8 +206,11 @@ async fn readers_do_not_read_another_store() {
     stranger.append(append("stranger", 9)).await.unwrap();
     stranger.close().await;
     let store = store(&path).await;
-    // The one connection that reads so far is in use when the file is exchanged.
-    let held = store.read_model().pool().acquire().await.unwrap();
+    // The connections that read so far, one or two, are in use when the file is exchanged.
+    let (pool, mut held) = (store.read_model().pool().clone(), Vec::new());
+    while held.len() < pool.size() as usize {
+        held.push(pool.acquire().await.unwrap());
+    }
     fs::rename(&other, &path).unwrap();
     for _ in 0..2 {
         replaced(&store.head().await.unwrap_err(), &path, "another file is at");

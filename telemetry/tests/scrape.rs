@@ -65,6 +65,8 @@ const DESIGNED: &[(&str, &[&str])] = &[
     ("recount.projection.state", &["kind", "projection", "state"]),
     ("recount.projection.rebuild.progress", &["kind", "projection"]),
     ("recount.inbox.duplicates", &["handler"]),
+    ("recount.request.replies.late", &["handler"]),
+    ("recount.request.expired", &["handler"]),
     ("recount.deadletter.entries", &["handler"]),
     ("recount.deadletter.added", &["handler"]),
     ("recount.deadletter.redriven", &["handler"]),

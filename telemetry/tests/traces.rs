@@ -7,7 +7,7 @@ extern crate recount_core as recount;
 mod common;
 mod receiver;
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use common::following::{Sums, follow, settled};
@@ -33,11 +33,19 @@ async fn recorded(recount: &Recount) -> Vec<RecordedEvent> {
     events.map(Result::unwrap).collect().await
 }
 
+/// Makes this the subscriber of the thread. A global one stands behind it: without one, a span that a thread without a
+/// subscriber meets first is switched off for the whole program.
+fn subscribed(subscriber: impl tracing::Subscriber + Send + Sync) -> tracing::subscriber::DefaultGuard {
+    static BEHIND: Once = Once::new();
+    BEHIND.call_once(|| tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap());
+    tracing::subscriber::set_default(subscriber)
+}
+
 /// Runs the work with the export switched on, and returns what arrives.
 async fn exported<F: Future>(work: F) -> Received {
     let receiver = Receiver::start().await;
     let (layer, guard) = Otlp::new(receiver.url(), "tills").version("1.2.3").start().unwrap();
-    let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let subscriber = subscribed(tracing_subscriber::registry().with(layer));
     work.await;
     drop(subscriber);
     guard.shutdown(Duration::from_secs(5)).await.unwrap();
@@ -328,7 +336,7 @@ async fn spans_that_are_switched_off_leave_the_traceparent_alone() {
     let receiver = Receiver::start().await;
     let (layer, guard) = Otlp::new(receiver.url(), "tills").start().unwrap();
     let filter = Targets::new().with_default(tracing::Level::INFO).with_target(TRACE_TARGET, None);
-    let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(layer));
+    let subscriber = subscribed(tracing_subscriber::registry().with(filter).with(layer));
     let recount = recount(MemoryStore::new());
     let metadata = Metadata { traceparent: Some(REMOTE.into()), ..Metadata::default() };
     let _ = recount.dispatch(sell("a", 1)).metadata(metadata).await.unwrap();
@@ -345,7 +353,7 @@ async fn an_endpoint_that_is_down_holds_up_neither_the_program_nor_its_end() {
     let silent = format!("http://{}", silent.local_addr().unwrap());
     for url in ["http://127.0.0.1:1".to_owned(), silent] {
         let (layer, guard) = Otlp::new(url, "tills").start().unwrap();
-        let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let subscriber = subscribed(tracing_subscriber::registry().with(layer));
         let recount = recount(MemoryStore::new());
         let started = Instant::now();
         for number in 0..5000 {

@@ -8,6 +8,7 @@
 //! * [`read_model`]: the conformance suite of read models, and [`read_model_suite!`] that lists it.
 //! * [`inline`]: the conformance suite of inline projections, and [`inline_suite!`] that lists it.
 //! * [`broker`]: the conformance suite of message brokers, and [`broker_suite!`] that lists it.
+//! * [`questions`]: the conformance suite of questions between services, and [`question_suite!`] that lists it.
 //! * [`model::run`]: random operations on two stores that must give the same answers.
 //! * [`StoreWrapper`]: a store that answers some calls itself and passes the others on.
 //! * [`FaultyStore`]: a store that fails when told to, and counts its calls; [`FaultyReadModel`] likewise.
@@ -24,6 +25,7 @@ pub mod inline;
 pub mod model;
 pub mod process;
 mod promises;
+pub mod questions;
 pub mod read_model;
 pub mod store;
 mod wrapper;

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use broken::{Broken, Defect};
 use recount_messaging::{AttemptCount, Dedupe, NativeRetry, OrderSupport, Profile, Release};
 use recount_testing::broker::{
-    Harness, consuming, declaring, envelope, groups, leases, limits, order, outages, publishing, settling,
+    Harness, consuming, declaring, envelope, expiry, groups, leases, limits, order, outages, publishing, settling,
 };
 
 /// Whether a promise holds, in virtual time.
@@ -81,6 +81,9 @@ red! {
         publishing::a_hundred_messages_arrive_equal, publishing::closing_right_after_publishing_loses_nothing,
         publishing::closing_while_publishing_tells_every_fate, groups::an_unordered_group_gets_everything,
         consuming::closing_and_reopening_loses_nothing, groups::the_end_of_one_connection_disturbs_no_other;
+    a_group_that_never_expires: ExpiryIsIgnored, RabbitMq =>
+        expiry::an_expiring_group_is_removed_when_it_is_not_used;
+    old_messages_that_are_kept: EverythingIsKept, Nats => expiry::a_topic_forgets_messages_after_its_time;
     a_start_that_is_ignored: StartIsIgnored, Own => publishing::a_group_that_starts_at_the_latest_gets_no_history;
     a_topic_that_is_declared_by_itself: MissingTopicsAreDeclared, Own =>
         declaring::a_topic_that_was_not_ensured_takes_no_message;

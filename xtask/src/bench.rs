@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
-use recount_servers::NatsSettings;
+use recount_servers::{AwsKind, NatsSettings};
 
 use crate::run::{cargo, cargo_with};
 use crate::test::Place;
@@ -26,8 +26,8 @@ pub(crate) enum Bench {
         #[arg(long, value_name = "KEYS", hide = true)]
         only: Option<String>,
     },
-    /// NATS and RabbitMQ beside their raw clients, and messages from store to store, on servers of its own unless the
-    /// environment names some.
+    /// The brokers beside their raw clients, and messages from store to store, on servers of its own unless the environment
+    /// names some.
     Brokers {
         /// Also writes the ratios to this file, as JSON.
         #[arg(long)]
@@ -56,6 +56,10 @@ impl Bench {
                 // As servers are by default. A server that syncs each message hides the cost of the client.
                 environment.extend(place.nats(NatsSettings { lazy_sync: true, ..NatsSettings::default() })?);
                 environment.extend(place.rabbitmq()?);
+                environment.extend(place.aws(recount_servers::SNS, AwsKind::FauxqsInMemory)?);
+                environment.extend(place.pulsar()?);
+                environment.extend(place.kafka()?);
+                environment.extend(place.pubsub()?);
                 cargo_with(&borrowed(&arguments("brokers", json, only)), &environment)
             }
         }

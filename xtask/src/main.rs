@@ -2,8 +2,10 @@
 
 mod bench;
 mod mutants;
+mod programs;
 mod prose;
 mod run;
+
 mod test;
 
 use std::path::PathBuf;
@@ -23,7 +25,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs every test suite, beside a Postgres and a NATS server of its own unless RECOUNT_TEST_POSTGRES and RECOUNT_TEST_NATS name some.
+    /// Runs every test suite, beside servers of its own: Postgres, NATS, RabbitMQ, Kafka, Pulsar, and servers that stand in for
+    /// SQS, SNS and Pub/Sub. `RECOUNT_TEST_POSTGRES`, `_NATS`, `_AMQP`, `_KAFKA`, `_PULSAR`, `_SQS` and `_SNS` name others.
     Test {
         /// Only the tests that run on the newest version of Postgres.
         #[arg(long)]
@@ -68,24 +71,15 @@ fn lint() -> Result<()> {
     prose::check()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["fmt", "--all", "--check", "--manifest-path", "bench/peers/Cargo.toml"])?;
+    // Of the same features as the tests, so that nothing is built twice. The program is built for its test.
+    let built = ["--workspace", "--features", test::OPTIONAL];
+    cargo(&[&["test", "--no-run", "--test", "schema"], &built[..]].concat())?;
     for package in ["bank", "shop"] {
-        cargo(&[
-            "run",
-            "--quiet",
-            "-p",
-            "recount-cli",
-            "--bin",
-            "cargo-recount",
-            "--",
-            "recount",
-            "schema",
-            "check",
-            "--package",
-            package,
-        ])?;
+        let check = [&["recount", "schema", "check", "--package", package, "--"], &built[..]].concat();
+        run::beside("cargo-recount", &check)?;
     }
-    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    run::cargo_with(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings".to_owned())])
+    cargo(&[&["clippy"], &built[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    run::cargo_with(&[&["doc", "--no-deps"], &built[..]].concat(), &[("RUSTDOCFLAGS", "-D warnings".to_owned())])
 }
 
 fn examples() -> Result<()> {

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use recount_servers::{Nats, NatsSettings, Postgres, Programs, RabbitMq};
+use anyhow::{Context, Result, anyhow};
+use recount_servers::{
+    Aws, AwsKind, Kafka, KafkaSettings, Nats, NatsSettings, Postgres, Programs, PubSub, Pulsar, PulsarSettings,
+    RabbitMq,
+};
 
-use crate::{mutants, run};
+use crate::programs::{self, Job};
+use crate::run;
 
 /// Tells the tests where a server is.
 const VARIABLE: &str = "RECOUNT_TEST_POSTGRES";
@@ -31,49 +35,68 @@ const NEWEST: &[(&str, Option<&str>)] = &[
     ("silent_read_model", None),
 ];
 
+/// Features of programs that are off unless asked for, because they take long to build, or more than Rust. They are tested.
+pub(crate) const OPTIONAL: &str = "recount-cli/aws,recount-cli/google,recount-cli/kafka,recount-cli/pulsar,\
+                                   shop/aws,shop/google,shop/kafka,shop/pulsar";
+
 pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// Runs the tests that cargo's options name; everything without any, and that on the newest version of Postgres as well.
 pub(crate) fn test(only_newest: bool, options: &[String]) -> Result<()> {
     let place = Place::new()?;
     if only_newest {
-        return newest(&place, None);
+        let jobs = programs::build(&["-p", "recount-store-postgres", "--tests"])?;
+        return newest(&place, None, on_newest(&jobs)?, None);
     }
-    let everything = options.is_empty();
-    let mut environment = place.postgres(&[])?;
-    if everything {
-        // Alone, a test program starts the broker that it needs.
-        environment.extend(place.nats(NatsSettings::default())?);
-        environment.extend(place.rabbitmq()?);
+    if options.is_empty() {
+        return everything(&place);
     }
-    let major = place.major()?;
-    let options: Vec<&str> =
-        if everything { vec!["--workspace", "--no-fail-fast"] } else { options.iter().map(String::as_str).collect() };
-    let started = Instant::now();
-    if has_nextest() {
-        run::cargo_with(&[&["nextest", "run"], &options[..]].concat(), &environment)?;
-        if everything {
-            run::cargo_with(&["test", "--workspace", "--doc"], &environment)?;
-        }
-    } else {
-        run::cargo_with(&[&["test"], &options[..]].concat(), &environment)?;
-    }
-    println!("the tests took {} s", started.elapsed().as_secs());
-    if everything {
-        mutants::run(None)?;
-    }
-    match major {
-        Some(major) if everything => newest(&place, Some(major)),
-        None if everything => {
-            println!("NOT TESTED: the newest version of Postgres, because {VARIABLE} names a server");
-            Ok(())
-        }
-        _ => Ok(()),
-    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    // Alone, a test program starts the broker that it needs.
+    run::cargo_with(&[&["test"], &options[..]].concat(), &place.postgres(&[])?)
 }
 
-/// Tests the Postgres store on the newest version, unless that was just tested; one that can't be had is a failure.
-fn newest(place: &Place, tested: Option<u32>) -> Result<()> {
+fn everything(place: &Place) -> Result<()> {
+    let started = Instant::now();
+    // Installing servers waits for downloads: meanwhile the tests are built.
+    let (environment, jobs) = std::thread::scope(|scope| {
+        let servers = scope.spawn(|| place.all().inspect_err(|error| eprintln!("no tests without servers: {error:#}")));
+        let jobs = programs::build(&["--workspace", "--features", OPTIONAL]);
+        (servers.join(), jobs)
+    });
+    let mut jobs = jobs?;
+    let mut environment = environment.map_err(|_| anyhow!("starting the servers panicked"))??;
+    println!("{} test programs and their servers were there after {} s", jobs.len(), started.elapsed().as_secs());
+    environment.extend(run::protoc()?);
+    let major = place.major()?;
+    let again = on_newest(&jobs)?;
+    jobs.insert(0, Job::cargo(&["test", "--workspace", "--features", OPTIONAL, "--doc"])?);
+    let mutants = Job::cargo(&["xtask", "mutants"])?;
+    let Some(major) = major else {
+        jobs.insert(0, mutants);
+        programs::run(jobs, &environment, &place.directory)?;
+        println!("NOT TESTED: the newest version of Postgres, because {VARIABLE} names a server");
+        return Ok(());
+    };
+    let first = programs::run(jobs, &environment, &place.directory);
+    let second = newest(place, Some(major), again, Some(mutants));
+    println!("the tests took {} s", started.elapsed().as_secs());
+    first.and(second)
+}
+
+/// The tests that run again on the newest version of Postgres.
+fn on_newest(jobs: &[Job]) -> Result<Vec<Job>> {
+    let again = |(program, only): &(&str, Option<&'static str>)| {
+        let found = jobs.iter().find(|job| job.is("store-postgres", program));
+        let found = found.with_context(|| format!("the store for Postgres has no test program {program}"))?;
+        Ok(found.again(only.as_slice()))
+    };
+    NEWEST.iter().map(again).collect()
+}
+
+/// Runs these on the newest version of Postgres, unless that was just tested, and another job beside them; a version that
+/// can't be had is a failure.
+fn newest(place: &Place, tested: Option<u32>, mut jobs: Vec<Job>, beside: Option<Job>) -> Result<()> {
     // The first one isn't needed any more.
     place.clear();
     let server = Postgres::start_in(&place.directory, Programs::newest, &[])
@@ -81,35 +104,14 @@ fn newest(place: &Place, tested: Option<u32>) -> Result<()> {
     let major = server.programs().major()?;
     if tested == Some(major) {
         println!("Postgres {major} is the newest version that is tested");
-        return Ok(());
+        jobs.clear();
     }
     let mut environment: Environment = vec![
         (recount_servers::PLACE, place.directory.display().to_string()),
         (recount_servers::PROGRAMS, server.programs().directory.display().to_string()),
     ];
     environment.extend(place.keep(server));
-    let started = Instant::now();
-    let options = ["--no-fail-fast", "-p", "recount-store-postgres"];
-    if has_nextest() {
-        let programs: Vec<&str> = NEWEST.iter().flat_map(|(program, _)| ["--test", *program]).collect();
-        let filters = NEWEST.iter().map(|(program, only)| match only {
-            Some(only) => format!("(binary(={program}) & test(/^{only}/))"),
-            None => format!("binary(={program})"),
-        });
-        let filter = filters.collect::<Vec<_>>().join(" | ");
-        run::cargo_with(&[&["nextest", "run"], &options[..], &programs, &["-E", &filter]].concat(), &environment)?;
-    } else {
-        for (program, only) in NEWEST {
-            let only: Vec<&str> = only.iter().flat_map(|only| ["--", *only]).collect();
-            run::cargo_with(&[&["test"], &options[..], &["--test", program], &only].concat(), &environment)?;
-        }
-    }
-    println!("the tests on Postgres {major} took {} s", started.elapsed().as_secs());
-    Ok(())
-}
-
-fn has_nextest() -> bool {
-    run::succeeds("cargo", &["nextest", "--version"])
+    programs::run(beside.into_iter().chain(jobs).collect(), &environment, &place.directory)
 }
 
 /// A directory for servers. It is removed with this value, or when this program is told to end.
@@ -122,8 +124,8 @@ pub(crate) struct Place {
 #[derive(Default)]
 struct Servers {
     postgres: Vec<Postgres>,
-    nats: Vec<Nats>,
-    rabbits: Vec<RabbitMq>,
+    /// They only need to end.
+    brokers: Vec<Box<dyn Send>>,
 }
 
 impl Place {
@@ -139,6 +141,18 @@ impl Place {
             std::process::exit(130);
         })?;
         Ok(Self { directory, servers })
+    }
+
+    /// Starts every server that several test programs share. Returns the variables for the tests.
+    fn all(&self) -> Result<Environment> {
+        let mut environment = self.postgres(&[])?;
+        environment.extend(self.nats(NatsSettings::default())?);
+        environment.extend(self.rabbitmq()?);
+        environment.extend(self.aws(recount_servers::SQS, AwsKind::ElasticMq)?);
+        environment.extend(self.aws(recount_servers::SNS, AwsKind::FauxqsInMemory)?);
+        environment.extend(self.pulsar()?);
+        environment.extend(self.kafka()?);
+        Ok(environment)
     }
 
     /// Starts a server with these settings, unless the environment names one. Returns the variables for tests and programs.
@@ -157,28 +171,51 @@ impl Place {
     /// Starts a NATS server with these settings, unless the environment names one. Returns the variables for tests and
     /// programs.
     pub(crate) fn nats(&self, settings: NatsSettings) -> Result<Environment> {
-        if std::env::var(recount_servers::NATS).is_ok_and(|url| !url.is_empty()) {
-            return Ok(Vec::new());
-        }
-        let server = Nats::start_in(&self.directory, settings)
-            .with_context(|| format!("no NATS: set {} to the URL of a server for tests", recount_servers::NATS))?;
-        println!("NATS for the tests: {}", server.url());
-        let environment = vec![(recount_servers::NATS, server.url())];
-        self.servers().nats.push(server);
-        Ok(environment)
+        self.broker(recount_servers::NATS, |place| Nats::start_in(place, settings), Nats::url)
     }
 
-    /// Starts a RabbitMQ server, unless the environment names one. Returns the variables for tests and programs.
+    /// The same for RabbitMQ.
     pub(crate) fn rabbitmq(&self) -> Result<Environment> {
-        if std::env::var(recount_servers::AMQP).is_ok_and(|url| !url.is_empty()) {
+        self.broker(recount_servers::AMQP, RabbitMq::start_in, RabbitMq::url)
+    }
+
+    /// The same for a server that stands in for AWS.
+    pub(crate) fn aws(&self, variable: &'static str, kind: AwsKind) -> Result<Environment> {
+        self.broker(variable, |place| Aws::start_in(place, kind), Aws::url)
+    }
+
+    /// The same for Pulsar.
+    pub(crate) fn pulsar(&self) -> Result<Environment> {
+        self.broker(recount_servers::PULSAR, |place| Pulsar::start_in(place, PulsarSettings::default()), Pulsar::url)
+    }
+
+    /// The same for Kafka.
+    pub(crate) fn kafka(&self) -> Result<Environment> {
+        self.broker(recount_servers::KAFKA, |place| Kafka::start_in(place, KafkaSettings::default()), Kafka::url)
+    }
+
+    /// The same for the fake of Pub/Sub.
+    pub(crate) fn pubsub(&self) -> Result<Environment> {
+        self.broker(recount_servers::PUBSUB, PubSub::start_in, |server| server.url("bench"))
+    }
+
+    /// Starts a server of messages, unless this variable names one. Returns the variable.
+    fn broker<S: Send + 'static>(
+        &self,
+        variable: &'static str,
+        start: impl FnOnce(&Path) -> Result<S>,
+        url: impl FnOnce(&S) -> String,
+    ) -> Result<Environment> {
+        if std::env::var(variable).is_ok_and(|url| !url.is_empty()) {
             return Ok(Vec::new());
         }
-        let server = RabbitMq::start_in(&self.directory)
-            .with_context(|| format!("no RabbitMQ: set {} to the URL of a server for tests", recount_servers::AMQP))?;
-        println!("RabbitMQ for the tests: 127.0.0.1:{}", server.port());
-        let environment = vec![(recount_servers::AMQP, server.url())];
-        self.servers().rabbits.push(server);
-        Ok(environment)
+        let server = start(&self.directory)
+            .with_context(|| format!("a server for the tests is missing: set {variable} to the address of one"))?;
+        let url = url(&server);
+        // Behind a login.
+        println!("{variable}: {}", url.rsplit('@').next().unwrap_or_default());
+        self.servers().brokers.push(Box::new(server));
+        Ok(vec![(variable, url)])
     }
 
     /// The version of the server that was started, if one was.

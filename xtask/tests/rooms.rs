@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount-schema", &[]),
     ("recount-macros", &["recount-schema"]),
     ("recount-core", &["recount-macros", "recount-schema"]),
-    ("recount-catalogue", &["recount-core", "recount-schema"]),
+    ("recount-catalogue", &["recount-core", "recount-messaging", "recount-schema"]),
     ("recount-cli", &["recount", "recount-schema"]),
     ("recount-macros-suite", &["recount-core"]),
     ("recount-store-memory", &["recount-core"]),
@@ -19,12 +19,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recount-store-postgres", &["recount-core"]),
     ("recount-telemetry", &["recount-core"]),
     ("recount-messaging", &["recount-core"]),
+    ("recount-broker-aws", &["recount-core", "recount-messaging"]),
+    ("recount-broker-google", &["recount-core", "recount-messaging"]),
+    ("recount-broker-kafka", &["recount-core", "recount-messaging"]),
     ("recount-broker-nats", &["recount-core", "recount-messaging"]),
+    ("recount-broker-pulsar", &["recount-core", "recount-messaging"]),
     ("recount-broker-rabbitmq", &["recount-core", "recount-messaging"]),
     ("recount-testing", &["recount-core", "recount-messaging"]),
     (
         "recount",
         &[
+            "recount-broker-aws",
+            "recount-broker-google",
+            "recount-broker-kafka",
             "recount-broker-nats",
             "recount-core",
             "recount-messaging",
@@ -33,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "recount-store-sqlite",
             "recount-store-postgres",
             "recount-telemetry",
+            "recount-broker-pulsar",
             "recount-broker-rabbitmq",
         ],
     ),
@@ -45,8 +53,21 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What the core must never see: databases, brokers, the network, the file system.
-const NOT_IN_CORE: &[&str] =
-    &["sqlx", "rusqlite", "reqwest", "hyper", "async-nats", "lapin", "rdkafka", "notify", "opentelemetry", "axum"];
+const NOT_IN_CORE: &[&str] = &[
+    "sqlx",
+    "rusqlite",
+    "reqwest",
+    "hyper",
+    "async-nats",
+    "lapin",
+    "aws-sdk-sqs",
+    "pulsar",
+    "google-cloud-pubsub",
+    "rdkafka",
+    "notify",
+    "opentelemetry",
+    "axum",
+];
 
 fn packages() -> BTreeMap<String, Value> {
     let output = Command::new(env!("CARGO"))

@@ -16,7 +16,7 @@ use crate::rounds::Rounds;
 pub const KEYS: usize = 64;
 const BODY: usize = 200;
 const ROUNDS: usize = 9;
-const FLOOR: Floor = Floor::AtLeast(0.7);
+pub const FLOOR: Floor = Floor::AtLeast(0.7);
 /// How long one round of one side may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -63,10 +63,10 @@ impl Game {
         self.ratios.push(rate(ours) / rate(raw));
     }
 
-    fn add(&self, figures: &mut Figures, name: &'static str) {
+    fn add(&self, figures: &mut Figures, name: &'static str, floor: Floor) {
         let detail =
             format!("{:.0}/s, raw client {:.0}/s; {}", self.ours.median(), self.raw.median(), self.ratios.spread(2));
-        figures.add(name, self.ratios.median(), FLOOR, detail);
+        figures.add(name, self.ratios.median(), floor, detail);
     }
 }
 
@@ -77,6 +77,7 @@ pub async fn play(
     (broker, ours): (&dyn Broker, &Binding),
     raw: &mut impl Raw,
     messages: usize,
+    floor: Floor,
 ) -> Result<()> {
     let mut consumer = broker.subscribe(ours).await?;
     let (mut published, mut consumed) = (Game::default(), Game::default());
@@ -106,9 +107,9 @@ pub async fn play(
     }
     consumer.drain(Duration::from_secs(5)).await;
     if let Some(publish) = publish {
-        published.add(figures, publish);
+        published.add(figures, publish, floor);
     }
-    consumed.add(figures, consume);
+    consumed.add(figures, consume, floor);
     Ok(())
 }
 

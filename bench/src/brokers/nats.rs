@@ -22,7 +22,7 @@ pub async fn measure(figures: &mut Figures, url: &str) -> Result<()> {
         let (ours, raw) = (compare::binding("ours")?, compare::binding("raw")?);
         compare::declare(&broker, &[&ours, &raw]).await?;
         let mut raw = Client::open(url, &raw, confirms).await?;
-        compare::play(figures, names, (&broker, &ours), &mut raw, MESSAGES).await?;
+        compare::play(figures, names, (&broker, &ours), &mut raw, MESSAGES, compare::FLOOR).await?;
     }
     Ok(())
 }

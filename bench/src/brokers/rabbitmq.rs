@@ -24,7 +24,15 @@ pub async fn measure(figures: &mut Figures, url: &str) -> Result<()> {
     let (ours, raw) = (compare::binding("ours")?, compare::binding("raw")?);
     compare::declare(&broker, &[&ours, &raw]).await?;
     let mut raw = Client::open(url, &raw).await?;
-    compare::play(figures, (Some("rabbitmq_publish"), "rabbitmq_consume"), (&broker, &ours), &mut raw, MESSAGES).await
+    compare::play(
+        figures,
+        (Some("rabbitmq_publish"), "rabbitmq_consume"),
+        (&broker, &ours),
+        &mut raw,
+        MESSAGES,
+        compare::FLOOR,
+    )
+    .await
 }
 
 /// Publishes with confirms and `mandatory`, and consumes each lane's quorum queue; a channel for each lane.

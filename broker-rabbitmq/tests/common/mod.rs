@@ -1,14 +1,23 @@
-//! What the tests of this crate share: servers, and a proxy whose connections can be cut.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+//! Shared parts of this crate's tests: servers.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test"
+)]
 
 pub mod native;
-pub mod proxy;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use recount_broker_rabbitmq::RabbitBroker;
-use recount_messaging::{Binding, Broker, Fate, Group, Message, MessageId, Outgoing, Plan, Topic};
+use recount_messaging::Binding;
 use recount_servers::RabbitMq;
+use recount_testing::broker::by_hand;
+pub use recount_testing::broker::by_hand::{ensure, fates as publish, message, number};
 
 /// A server: one of this test alone, or one that the tests of the program share.
 #[derive(Clone)]
@@ -64,25 +73,5 @@ impl Server {
 
 /// A binding of names that no other test uses.
 pub fn unique() -> Binding {
-    let name = |start: &str| format!("{start}-{}", uuid::Uuid::now_v7().simple());
-    Binding::new(Topic::new(&name("t")).unwrap(), Group::new(&name("g")).unwrap())
-}
-
-pub async fn ensure(broker: &RabbitBroker, binding: &Binding) {
-    let plan = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
-    broker.ensure(&plan, false).await.unwrap();
-}
-
-/// The message of a key with this number as its data.
-pub fn message(key: &str, number: usize) -> Message {
-    let id = MessageId::new(uuid::Uuid::now_v7().to_string()).unwrap();
-    Message::new(id, "tests", "tests.sent", number.to_string()).with_key(key)
-}
-
-pub fn number(message: &Message) -> usize {
-    std::str::from_utf8(&message.data).unwrap().parse().unwrap()
-}
-
-pub async fn publish(broker: &RabbitBroker, topic: &Topic, messages: &[Message]) -> Vec<Fate> {
-    broker.publish(topic, messages.iter().cloned().map(Outgoing::new).collect()).await
+    by_hand::unique(8)
 }

@@ -22,15 +22,23 @@ impl Native {
 
     /// Publishes to the lane of a key, with headers as text.
     pub async fn publish(&self, topic: &Topic, key: &str, headers: &[(&str, &[u8])], body: &[u8]) {
+        let lane = topic.lane_of(key).to_string();
+        self.publish_to(format!("recount.{topic}"), lane, headers, body).await;
+    }
+
+    /// Sends to a queue, with headers as text.
+    pub async fn send(&self, queue: &str, headers: &[(&str, &[u8])], body: &[u8]) {
+        self.publish_to(String::new(), queue.to_owned(), headers, body).await;
+    }
+
+    async fn publish_to(&self, exchange: String, key: String, headers: &[(&str, &[u8])], body: &[u8]) {
         let mut table = FieldTable::default();
         for (name, value) in headers {
             table.insert((*name).into(), AMQPValue::LongString(value.to_vec().into()));
         }
         let properties = BasicProperties::default().with_headers(table);
-        let (exchange, options) = (format!("recount.{topic}"), BasicPublishOptions::default());
-        let lane = topic.lane_of(key).to_string();
-        let confirm =
-            self.channel.basic_publish(exchange.into(), lane.into(), options, body, properties).await.unwrap();
+        let options = BasicPublishOptions::default();
+        let confirm = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await.unwrap();
         assert!(confirm.await.unwrap().is_ack());
     }
 

@@ -1,6 +1,7 @@
-//! `recount`: shows and controls projections, processes and dead letters, from the command line.
+//! `recount`: shows and controls projections, processes, dead letters and services, from the command line.
 
 mod dead_letter;
+mod describe;
 mod model;
 mod process;
 mod projection;
@@ -26,6 +27,8 @@ enum Recount {
     /// Messages between services that are set aside: dead letters, and messages that wait for a retry.
     #[command(subcommand)]
     DeadLetter(dead_letter::Task),
+    /// Services at a message broker: their presence and health, their topics, and where a type of message goes.
+    Describe(describe::Task),
 }
 
 /// How a command ended without an answer.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
                 Recount::Projection(task) => projection::run(task).await,
                 Recount::Process(task) => process::run(task).await,
                 Recount::DeadLetter(task) => dead_letter::run(task).await,
+                Recount::Describe(task) => describe::run(task).await,
             }
         })
     });

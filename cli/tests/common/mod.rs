@@ -1,5 +1,5 @@
 //! The command `recount` as a user runs it.
-#![allow(unreachable_pub, reason = "each test file uses it")]
+#![allow(unreachable_pub, dead_code, reason = "each test file uses a part of it")]
 
 use std::path::Path;
 use std::process::{Command, Output};

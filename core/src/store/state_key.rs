@@ -34,6 +34,8 @@ impl Namespace {
     pub const TIMER: Self = Self("timer");
     /// Messages that wait for a retry or an operator, by the name of their consumer.
     pub const PARKED: Self = Self("parked");
+    /// Topics, groups and messages of a durable in-process broker.
+    pub const BROKER: Self = Self("broker");
 
     /// The name, as stored keys begin.
     #[must_use]
@@ -196,6 +198,7 @@ mod tests {
             Namespace::ATTEMPT,
             Namespace::TIMER,
             Namespace::PARKED,
+            Namespace::BROKER,
         ] {
             let own = namespace.key("a").unwrap();
             for name in ["a", own.as_stored(), "/a", "../a", &format!("../{own}"), "recount.a"] {

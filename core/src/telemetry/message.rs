@@ -20,6 +20,8 @@ pub struct MessageMetrics {
     dead: Gauge,
     dead_added: Counter,
     redriven: Counter,
+    late_replies: Counter,
+    expired: Counter,
     circuit: ByName<Gauge, 1>,
 }
 
@@ -40,6 +42,8 @@ impl MessageMetrics {
             dead: registrar.gauge(&metric::DEAD_LETTERS, &of_consumer),
             dead_added: registrar.counter(&metric::DEAD_LETTERS_ADDED, &of_consumer),
             redriven: registrar.counter(&metric::DEAD_LETTERS_REDRIVEN, &of_consumer),
+            late_replies: registrar.counter(&metric::REPLIES_LATE, &of_consumer),
+            expired: registrar.counter(&metric::REQUESTS_EXPIRED, &of_consumer),
             circuit: ByName::new(),
         }
     }
@@ -86,6 +90,16 @@ impl MessageMetrics {
     /// A dead letter is tried again by order.
     pub fn redriven(&self) {
         self.redriven.add(1);
+    }
+
+    /// A reply came after its question had ended.
+    pub fn late_reply(&self) {
+        self.late_replies.add(1);
+    }
+
+    /// A request came after its deadline.
+    pub fn expired(&self) {
+        self.expired.add(1);
     }
 
     /// Sets the number of keys that wait for an operator, and the state of the circuit, one of `states`.

@@ -155,6 +155,10 @@ metrics! {
         "Messages that became dead letters";
     DEAD_LETTERS_REDRIVEN: Counter "recount.deadletter.redriven" "{message}" ["handler"]
         "Dead letters that were tried again by order";
+    REPLIES_LATE: Counter "recount.request.replies.late" "{reply}" ["handler"]
+        "Replies that came after their question had ended";
+    REQUESTS_EXPIRED: Counter "recount.request.expired" "{request}" ["handler"]
+        "Requests that were dropped because their deadline had passed";
     CIRCUIT_STATE: Gauge "recount.circuit.state" "1" ["target" "state"]
         "1 for the present state of the circuit, 0 for the others: closed, open, half_open";
     REBUILD_PROGRESS: Gauge "recount.projection.rebuild.progress" "1" ["kind" "projection"]

@@ -7,6 +7,14 @@
 mod common;
 
 use common::{Place, sample};
+#[cfg(feature = "kafka")]
+use recount_servers::Kafka;
+#[cfg(feature = "google")]
+use recount_servers::PubSub;
+#[cfg(feature = "pulsar")]
+use recount_servers::Pulsar;
+#[cfg(feature = "aws")]
+use recount_servers::{Aws, AwsKind};
 use recount_servers::{Nats, RabbitMq};
 use serde_json::Value;
 
@@ -59,4 +67,41 @@ fn six_services_that_are_killed_over_nats_lose_no_order_and_do_nothing_twice() {
 fn six_services_that_are_killed_over_rabbitmq_lose_no_order_and_do_nothing_twice() {
     let rabbit = RabbitMq::start().unwrap();
     chaos(&rabbit.url());
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn six_services_that_are_killed_over_sns_and_sqs_lose_no_order_and_do_nothing_twice() {
+    let aws = Aws::start(AwsKind::FauxqsInMemory).unwrap();
+    chaos(&format!("{}&wait=1", aws.url()));
+}
+
+/// The server is killed and started again while the services are, and all of them find each other again.
+#[cfg(feature = "pulsar")]
+#[test]
+fn six_services_and_their_pulsar_that_are_killed_lose_no_order_and_do_nothing_twice() {
+    let mut pulsar = Pulsar::start().unwrap();
+    let url = pulsar.url();
+    let services = std::thread::spawn(move || chaos(&url));
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_secs(5));
+        pulsar.restart().unwrap();
+    }
+    if let Err(panic) = services.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn six_services_that_are_killed_over_kafka_lose_no_order_and_do_nothing_twice() {
+    let kafka = Kafka::start().unwrap();
+    chaos(&kafka.url());
+}
+
+#[cfg(feature = "google")]
+#[test]
+fn six_services_that_are_killed_over_pub_sub_lose_no_order_and_do_nothing_twice() {
+    let server = PubSub::start().unwrap();
+    chaos(&server.url("shop"));
 }

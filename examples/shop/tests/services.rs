@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Place, Postgres, sample};
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -122,8 +124,49 @@ fn options_that_make_no_sense_are_refused_with_a_reason() {
     refused(&["--broker", "inprocess://", "--chaos", "5"], "use another broker");
     refused(&["--broker", "inprocess://", "--name", "my shop"], "--name");
     refused(&["--broker", "inprocess://", "--stores", "mysql://ada:s3cret@localhost/shop"], "write a directory");
-    let broker = ["service", "user", "--broker", "kafka://ada:s3cret@localhost", "--store", "sqlite://user.db"];
+    let broker = ["service", "user", "--broker", "mqtt://ada:s3cret@localhost", "--store", "sqlite://user.db"];
     let output = place.run(&broker);
     let text = common::text(&output.stderr);
     assert!(!output.status.success() && text.contains("write inprocess://") && !text.contains("s3cret"), "{text}");
+}
+
+/// Kills the program in the middle of its orders, and starts it again.
+#[test]
+fn a_shop_that_is_killed_finishes_its_orders_when_it_is_started_again() {
+    let (place, orders) = (Place::new(), "400");
+    let options = ["--stores", "stores", "--orders", &sample(), "--orders-limit", orders, "--check", "--json"];
+    for more in [1, 100, 200] {
+        let mut shop = place.shop();
+        let mut running = shop.args(["services", "--broker", "inprocess://"]).args(options).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(90);
+        // In between are the messages that the broker has.
+        while recorded(&place, "order", PLACED) < more
+            || recorded(&place, "order", PLACED) < recorded(&place, "analytics", HEARD) + 10
+        {
+            assert!(Instant::now() < until, "no order is under way");
+            assert!(running.try_wait().unwrap().is_none(), "the shop has ended by itself");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // SIGKILL.
+        running.kill().unwrap();
+        running.wait().unwrap();
+    }
+    let (verdict, agree) = services(&place, "stores", &sample(), 400, &[]);
+    assert!(agree, "{verdict}");
+    for (what, expected) in [("orders", 400), ("lost", 0), ("doubled", 0)] {
+        assert_eq!(verdict[what], expected, "{what}: {verdict}");
+    }
+}
+
+const PLACED: &str = "SELECT count(*) FROM event_log WHERE type = 'order.placed'";
+const HEARD: &str = "SELECT count(*) FROM orders";
+
+/// Counts rows in the store of a service.
+#[tokio::main(flavor = "current_thread")]
+async fn recorded(place: &Place, service: &str, sql: &'static str) -> i64 {
+    let file = place.path(&format!("stores/{service}.db"));
+    let Ok(mut connection) = SqliteConnectOptions::new().filename(file).read_only(true).connect().await else {
+        return 0;
+    };
+    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap_or(0)
 }

@@ -36,6 +36,7 @@ fn name(kind: &'static str, name: &str) -> Result<Arc<str>, NameError> {
 pub struct Topic {
     name: Arc<str>,
     lanes: NonZeroU16,
+    kept_for: Option<Duration>,
 }
 
 impl Topic {
@@ -44,13 +45,27 @@ impl Topic {
     /// # Errors
     /// [`NameError`] if the name is none.
     pub fn new(topic: &str) -> Result<Self, NameError> {
-        Ok(Self { name: name("topic", topic)?, lanes: LANES })
+        Ok(Self { name: name("topic", topic)?, lanes: LANES, kept_for: None })
     }
 
     /// Sets the number of lanes: how many keys can be consumed at once in order, by all members of a group together.
     #[must_use]
     pub fn with_lanes(self, lanes: NonZeroU16) -> Self {
         Self { lanes, ..self }
+    }
+
+    /// Lets a broker with [history](crate::Capabilities::late_group_gets_history) forget messages that are older than this,
+    /// handled or not. For messages that count for a moment only. Unless set, the adapter's settings say. The broker may
+    /// keep a message for some seconds longer.
+    #[must_use]
+    pub fn keep_for(self, time: Duration) -> Self {
+        Self { kept_for: Some(time), ..self }
+    }
+
+    /// How long messages are kept, if it was [set](Self::keep_for).
+    #[must_use]
+    pub fn kept_for(&self) -> Option<Duration> {
+        self.kept_for
     }
 
     /// The name.
@@ -146,13 +161,22 @@ pub struct Binding {
     /// How long a delivered message is out before the broker may give it to another member, unless it is settled or
     /// extended. Brokers without leases ignore it.
     pub lease: Duration,
+    /// After so long without a consumer the broker removes the group with its messages. `None`: never.
+    pub expires_after: Option<Duration>,
 }
 
 impl Binding {
     /// The group gets the messages of the topic in order per key, from the earliest, with a lease of 30 seconds.
     #[must_use]
     pub fn new(topic: Topic, group: Group) -> Self {
-        Self { topic, group, order: Order::PerKey, start: StartFrom::Earliest, lease: Duration::from_secs(30) }
+        Self {
+            topic,
+            group,
+            order: Order::PerKey,
+            start: StartFrom::Earliest,
+            lease: Duration::from_secs(30),
+            expires_after: None,
+        }
     }
 
     /// Sets the order of delivery.
@@ -171,6 +195,14 @@ impl Binding {
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease, ..self }
+    }
+
+    /// Lets the broker remove the group when it had no consumer for this time, in steps of milliseconds. For groups of one
+    /// instance of a program, which may never come back. The broker may take some seconds longer. Messages that
+    /// a consumer of such a group rejects are dropped.
+    #[must_use]
+    pub fn expires_after(self, time: Duration) -> Self {
+        Self { expires_after: Some(time), ..self }
     }
 }
 

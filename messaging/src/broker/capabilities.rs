@@ -202,8 +202,10 @@ pub enum BrokerDeadLetters {
 pub enum Dedupe {
     /// Not at all.
     None,
-    /// By its id, within this time.
+    /// By its id, within this time: its fate is [`Duplicate`](super::Fate::Duplicate).
     Window(Duration),
+    /// By its id, within this time, without telling: its fate is [`Stored`](super::Fate::Stored) again.
+    Silent(Duration),
     /// Within one session of a publisher.
     Session,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Binding, BrokerConsumer, BrokerError, Capabilities, Fate, Outgoing, Plan, Topic};
+use super::{Binding, BrokerConsumer, BrokerError, Capabilities, Fate, NativeRequests, Outgoing, Plan, Topic};
 
 /// A connection to a message broker.
 ///
@@ -41,6 +41,12 @@ pub trait Broker: Send + Sync + 'static {
     /// # Errors
     /// [`BrokerError`] if the broker can't be reached or refuses.
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError>;
+
+    /// Requests and replies that the broker carries itself, if [`Capabilities::request_reply`] is
+    /// [native](super::RequestReply::Native). Else they go through topics.
+    fn native_requests(&self) -> Option<&dyn NativeRequests> {
+        None
+    }
 
     /// Whether the broker answers, by a round trip.
     ///

@@ -1,12 +1,9 @@
 //! Messages on their way: out to a broker, and in from one.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use recount_core::Timestamp;
 use tokio::time::Instant;
 
-use super::{LaneId, Ticket};
+use super::{LaneId, RawMessage, Ticket};
 use crate::{Malformed, Message};
 
 /// A message to publish.
@@ -69,17 +66,6 @@ impl Delivery {
     pub fn lane(&self) -> LaneId {
         self.ticket.lane()
     }
-}
-
-/// A message in the broker's terms: for dead letters, and to find it with the broker's own tools.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawMessage {
-    /// The native name of where it was: subject, queue, topic.
-    pub origin: Arc<str>,
-    /// The native headers. A name may stand more than once.
-    pub headers: Vec<(String, Bytes)>,
-    /// The body.
-    pub body: Bytes,
 }
 
 /// How often a message was delivered before, as far as the broker knows.

@@ -1,5 +1,8 @@
 //! Publishing one message: its fate as a result.
 
+use recount_core::MessageMetrics;
+use tracing::Instrument;
+
 use super::{Broker, BrokerError, Fate, Outgoing, Refusal, Topic};
 use crate::Message;
 
@@ -25,4 +28,27 @@ pub(crate) async fn publish_one(broker: &dyn Broker, topic: &Topic, message: Mes
             Err(Unconfirmed::NotSent(BrokerError::Unavailable { operation: "publish", source }))
         }
     }
+}
+
+/// Publishes one message in a span of its own, and measures it.
+pub(crate) async fn send_one(
+    broker: &dyn Broker,
+    topic: &Topic,
+    message: Message,
+    metrics: &MessageMetrics,
+) -> Result<(), Unconfirmed> {
+    let span = tracing::info_span!(
+        "send",
+        otel.name = format!("send {topic}"),
+        otel.kind = "producer",
+        messaging.system = broker.system(),
+        messaging.operation.type = "send",
+        messaging.destination.name = topic.name(),
+        messaging.message.id = message.id.as_str(),
+    );
+    let started = metrics.start();
+    let published = publish_one(broker, topic, message).instrument(span).await;
+    metrics.operation("send", started);
+    metrics.sent(u64::from(published.is_ok()));
+    published
 }

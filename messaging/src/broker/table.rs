@@ -128,6 +128,7 @@ fn dedupe(dedupe: Dedupe) -> String {
     match dedupe {
         Dedupe::None => "none".to_owned(),
         Dedupe::Window(window) => format!("by id, for {}", time(window)),
+        Dedupe::Silent(window) => format!("by id, for {}, untold", time(window)),
         Dedupe::Session => "within a session of the publisher".to_owned(),
     }
 }
@@ -135,7 +136,7 @@ fn dedupe(dedupe: Dedupe) -> String {
 fn batch(limits: BatchLimits) -> String {
     let one_key = if limits.one_key { ", of one key" } else { "" };
     let prefix = if limits.keeps_prefix { "several messages of a key" } else { "one message of a key" };
-    format!("{} messages, {}{one_key}, {prefix}", count(limits.max_count), bytes(limits.max_bytes))
+    format!("{}, {}{one_key}, {prefix}", messages(limits.max_count), bytes(limits.max_bytes))
 }
 
 fn message(limit: MessageLimit) -> String {
@@ -193,6 +194,10 @@ fn replies(replies: RequestReply) -> &'static str {
 
 fn count(count: usize) -> String {
     if count == usize::MAX { "any number".to_owned() } else { count.to_string() }
+}
+
+fn messages(max: usize) -> String {
+    if max == usize::MAX { "any number of messages".to_owned() } else { format!("{max} messages") }
 }
 
 fn bytes(bytes: usize) -> String {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::attribute::{self, Attribute, Names};
 use super::fields::{Attributes, each_attribute};
 use super::{Malformed, Message, STRUCTURED_TYPE, from_json};
 
@@ -20,34 +21,43 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// How a broker's protocol binding writes attributes as headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderForm {
-    /// The start of the names of attributes, such as `ce-`.
-    pub prefix: &'static str,
+    /// The start of the names of attributes.
+    prefix: &'static str,
+    /// The names of the attributes, with the prefix.
+    names: &'static Names,
     /// Whether values are percent-encoded, because headers can only hold ASCII.
-    pub escaped: bool,
+    escaped: bool,
 }
 
 impl HeaderForm {
     /// NATS: `ce-`, escaped.
-    pub const NATS: Self = Self { prefix: "ce-", escaped: true };
+    pub const NATS: Self = Self { prefix: "ce-", names: &attribute::NATS, escaped: true };
     /// AMQP: `cloudEvents:`, in application properties.
-    pub const AMQP: Self = Self { prefix: "cloudEvents:", escaped: false };
+    pub const AMQP: Self = Self { prefix: "cloudEvents:", names: &attribute::AMQP, escaped: false };
     /// Kafka: `ce_`.
-    pub const KAFKA: Self = Self { prefix: "ce_", escaped: false };
+    pub const KAFKA: Self = Self { prefix: "ce_", names: &attribute::KAFKA, escaped: false };
+    /// Pulsar: `ce_`, in properties. CloudEvents has no binding for Pulsar; this is the one for Kafka.
+    pub const PULSAR: Self = Self::KAFKA;
+    /// Google Pub/Sub: `ce-`, in attributes.
+    pub const PUBSUB: Self = Self { escaped: false, ..Self::NATS };
 }
+
+/// The name and value of a native header. A borrowed name is that of an attribute.
+pub type Header<'m> = (Cow<'static, str>, Cow<'m, str>);
 
 /// The headers of a message, except for the media type of its data: that is [`Message::content_type`], and goes into
 /// the property that the broker has for it. Headers of the application come last, under their own names.
 ///
 /// # Errors
 /// The reason if the message has a header that can't be told from an attribute, or can't be written.
-pub fn to_headers(message: &Message, form: HeaderForm) -> Result<Vec<(String, String)>, String> {
+pub fn to_headers(message: &Message, form: HeaderForm) -> Result<Vec<Header<'_>>, String> {
     let mut headers = Vec::with_capacity(16 + message.metadata.headers.len());
-    each_attribute(message, |name, value| {
-        headers.push((format!("{}{name}", form.prefix), escape(value, form).into_owned()));
+    each_attribute(message, |attribute, value| {
+        headers.push((attribute.name_in(form.names).into(), escape(value, form)));
     });
     for (name, value) in &message.metadata.headers {
         check_name(name, form)?;
-        headers.push((name.clone(), escape(value, form).into_owned()));
+        headers.push((name.clone().into(), escape(value.as_str().into(), form)));
     }
     Ok(headers)
 }
@@ -59,7 +69,7 @@ pub fn to_headers(message: &Message, form: HeaderForm) -> Result<Vec<(String, St
 /// [`Malformed`].
 pub fn from_headers<'h>(
     headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
-    content_type: Option<&str>,
+    content_type: Option<&'h str>,
     body: Bytes,
     form: HeaderForm,
 ) -> Result<Message, Malformed> {
@@ -76,7 +86,7 @@ pub fn from_headers<'h>(
             if is_structured(&value) {
                 return from_json(&body);
             }
-            attributes.add("datacontenttype", value.into_owned())?;
+            attributes.add(Attribute::DataContentType, value)?;
             continue;
         }
         let attribute = strip_prefix(name, form.prefix);
@@ -86,16 +96,16 @@ pub fn from_headers<'h>(
             return Err(Malformed::attribute(&attribute, &String::from_utf8_lossy(value), "it is not UTF-8"));
         };
         match attribute {
-            Some(attribute) => attributes.add(&attribute, unescape(&attribute, value, form)?)?,
+            Some(attribute) => attributes.add_named(&attribute, unescape(&attribute, value, form)?)?,
             None => {
                 // A repeated header of another program is no reason to refuse its message: the first one counts.
-                let value = unescape(name, value, form).unwrap_or_else(|_| value.to_owned());
-                attributes.headers.entry(name.to_owned()).or_insert(value);
+                let value = unescape(name, value, form).unwrap_or(Cow::Borrowed(value));
+                attributes.headers.entry(name.to_owned()).or_insert_with(|| value.into_owned());
             }
         }
     }
     if let Some(content_type) = content_type {
-        attributes.add("datacontenttype", content_type.to_owned())?;
+        attributes.add(Attribute::DataContentType, content_type.into())?;
     }
     attributes.message(body)
 }
@@ -105,9 +115,13 @@ fn is_structured(content_type: &str) -> bool {
 }
 
 /// The attribute's name in lower case, if the header is one.
-fn strip_prefix(name: &str, prefix: &str) -> Option<String> {
-    let start = name.get(..prefix.len())?;
-    start.eq_ignore_ascii_case(prefix).then(|| name[prefix.len()..].to_ascii_lowercase())
+fn strip_prefix<'h>(name: &'h str, prefix: &str) -> Option<Cow<'h, str>> {
+    let (start, attribute) = name.split_at_checked(prefix.len())?;
+    if !start.eq_ignore_ascii_case(prefix) {
+        return None;
+    }
+    let is_lower = !attribute.bytes().any(|b| b.is_ascii_uppercase());
+    Some(if is_lower { attribute.into() } else { attribute.to_ascii_lowercase().into() })
 }
 
 fn check_name(name: &str, form: HeaderForm) -> Result<(), String> {
@@ -122,14 +136,20 @@ fn check_name(name: &str, form: HeaderForm) -> Result<(), String> {
     Ok(())
 }
 
-fn escape(value: &str, form: HeaderForm) -> Cow<'_, str> {
-    if form.escaped { utf8_percent_encode(value, ESCAPED).into() } else { value.into() }
+fn escape(value: Cow<'_, str>, form: HeaderForm) -> Cow<'_, str> {
+    if !form.escaped {
+        return value;
+    }
+    match value {
+        Cow::Borrowed(value) => utf8_percent_encode(value, ESCAPED).into(),
+        Cow::Owned(value) => Cow::Owned(Cow::from(utf8_percent_encode(&value, ESCAPED)).into_owned()),
+    }
 }
 
-fn unescape(name: &str, value: &str, form: HeaderForm) -> Result<String, Malformed> {
+fn unescape<'h>(name: &str, value: &'h str, form: HeaderForm) -> Result<Cow<'h, str>, Malformed> {
     if !form.escaped {
-        return Ok(value.to_owned());
+        return Ok(value.into());
     }
     let decoded = percent_decode_str(value).decode_utf8();
-    decoded.map(Cow::into_owned).map_err(|_| Malformed::attribute(name, value, "it does not decode to UTF-8"))
+    decoded.map_err(|_| Malformed::attribute(name, value, "it does not decode to UTF-8"))
 }

@@ -1,11 +1,13 @@
 //! The attributes of a message by name, which both modes share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use recount_core::{Metadata, Timestamp};
 
+use super::attribute::{self, Attribute};
 use super::message::JSON;
 use super::{Malformed, Message, MessageId};
 
@@ -15,111 +17,111 @@ const MAX_TEXT: usize = 1024;
 const SPEC_VERSION: &str = "1.0";
 
 /// Calls `each` with every attribute except for the media type of the data, in a fixed order.
-pub(super) fn each_attribute(message: &Message, mut each: impl FnMut(&'static str, &str)) {
+pub(super) fn each_attribute<'m>(message: &'m Message, mut each: impl FnMut(Attribute, Cow<'m, str>)) {
     let Metadata { correlation_id, causation_id, actor, traceparent, headers: _ } = &message.metadata;
-    each("specversion", SPEC_VERSION);
-    each("id", message.id.as_str());
-    each("source", &message.source);
-    each("type", &message.message_type);
-    each("schemaversion", &message.schema_version.to_string());
-    let mut optional = |name, value: Option<&str>| {
-        if let Some(value) = value {
-            each(name, value);
-        }
+    let version = match message.schema_version {
+        1 => "1".into(),
+        version => version.to_string().into(),
     };
-    optional("subject", message.subject.as_deref());
-    optional("time", message.time.map(|time| time.to_string()).as_deref());
-    optional("dataschema", message.data_schema.as_deref());
-    optional("partitionkey", message.key.as_deref());
-    optional("correlationid", correlation_id.as_deref());
-    optional("causationid", causation_id.as_deref());
-    optional("actor", actor.as_deref());
-    optional("traceparent", traceparent.as_deref());
-    optional("idempotencykey", message.idempotency_key.as_deref());
-    optional("replyto", message.reply_to.as_deref());
-    optional("expirytime", message.expires.map(|time| time.to_string()).as_deref());
+    each(Attribute::SpecVersion, SPEC_VERSION.into());
+    each(Attribute::Id, message.id.as_str().into());
+    each(Attribute::Source, (&*message.source).into());
+    each(Attribute::Type, (&*message.message_type).into());
+    each(Attribute::SchemaVersion, version);
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string().into());
+    let text = |text: &'m Option<Arc<str>>| text.as_deref().map(Cow::Borrowed);
+    let optional = [
+        (Attribute::Subject, text(&message.subject)),
+        (Attribute::Time, time(message.time)),
+        (Attribute::DataSchema, text(&message.data_schema)),
+        (Attribute::PartitionKey, text(&message.key)),
+        (Attribute::CorrelationId, text(correlation_id)),
+        (Attribute::CausationId, text(causation_id)),
+        (Attribute::Actor, text(actor)),
+        (Attribute::TraceParent, text(traceparent)),
+        (Attribute::IdempotencyKey, text(&message.idempotency_key)),
+        (Attribute::ReplyTo, text(&message.reply_to)),
+        (Attribute::ExpiryTime, time(message.expires)),
+    ];
+    for (attribute, value) in optional {
+        if let Some(value) = value {
+            each(attribute, value);
+        }
+    }
 }
 
 /// The attributes of an envelope that is being read.
 #[derive(Default)]
-pub(super) struct Attributes {
-    known: BTreeMap<&'static str, String>,
+pub(super) struct Attributes<'e> {
+    known: [Option<Cow<'e, str>>; attribute::COUNT],
     /// Headers of the application.
     pub(super) headers: BTreeMap<String, String>,
 }
 
-/// Every attribute that is read.
-const KNOWN: &[&str] = &[
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "schemaversion",
-    "subject",
-    "time",
-    "dataschema",
-    "datacontenttype",
-    "partitionkey",
-    "correlationid",
-    "causationid",
-    "actor",
-    "traceparent",
-    "idempotencykey",
-    "replyto",
-    "expirytime",
-];
+impl<'e> Attributes<'e> {
+    /// Adds an attribute.
+    pub(super) fn add(&mut self, attribute: Attribute, value: Cow<'e, str>) -> Result<(), Malformed> {
+        let known = &mut self.known[attribute as usize];
+        if known.as_ref().is_some_and(|earlier| *earlier != value) {
+            return Err(Malformed::Repeated { attribute: attribute.name().to_owned() });
+        }
+        *known = Some(value);
+        Ok(())
+    }
 
-impl Attributes {
-    /// Adds an attribute. One that is not known is kept as a header of the application.
-    pub(super) fn add(&mut self, name: &str, value: String) -> Result<(), Malformed> {
-        let previous = match KNOWN.iter().find(|known| **known == name) {
-            Some(known) => {
-                let repeated = self.known.get(known).is_some_and(|earlier| *earlier != value);
-                self.known.insert(known, value);
-                repeated
-            }
-            None => self.headers.insert(name.to_owned(), value).is_some(),
-        };
-        if previous { Err(Malformed::Repeated { attribute: name.to_owned() }) } else { Ok(()) }
+    /// Adds an attribute by its name. One that is not known is kept as a header of the application.
+    pub(super) fn add_named(&mut self, name: &str, value: Cow<'e, str>) -> Result<(), Malformed> {
+        if let Some(attribute) = Attribute::find(name) {
+            return self.add(attribute, value);
+        }
+        match self.headers.insert(name.to_owned(), value.into_owned()) {
+            Some(_) => Err(Malformed::Repeated { attribute: name.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, attribute: Attribute) -> Option<Cow<'e, str>> {
+        self.known[attribute as usize].take()
     }
 
     /// A text of any characters: the name of a stream is data, and may hold any.
-    fn any_text(&mut self, name: &'static str) -> Result<Option<Arc<str>>, Malformed> {
-        let Some(value) = self.known.remove(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    fn any_text(&mut self, attribute: Attribute) -> Result<Option<Arc<str>>, Malformed> {
+        let Some(value) = self.take(attribute).filter(|value| !value.is_empty()) else { return Ok(None) };
         if value.len() > MAX_TEXT {
             let reason = format!("it has {} bytes, the limit is {MAX_TEXT}", value.len());
-            return Err(Malformed::attribute(name, &value, reason));
+            return Err(Malformed::attribute(attribute.name(), &value, reason));
         }
         Ok(Some(value.into()))
     }
 
-    fn text(&mut self, name: &'static str) -> Result<Option<Arc<str>>, Malformed> {
-        match self.any_text(name)? {
+    fn text(&mut self, attribute: Attribute) -> Result<Option<Arc<str>>, Malformed> {
+        match self.any_text(attribute)? {
             Some(value) if value.contains(|c: char| c.is_control()) => {
-                Err(Malformed::attribute(name, &value, "it has a control character"))
+                Err(Malformed::attribute(attribute.name(), &value, "it has a control character"))
             }
             value => Ok(value),
         }
     }
 
-    fn required(&mut self, name: &'static str) -> Result<Arc<str>, Malformed> {
-        self.text(name)?.ok_or(Malformed::Missing { attribute: name })
+    fn required(&mut self, attribute: Attribute) -> Result<Arc<str>, Malformed> {
+        self.text(attribute)?.ok_or(Malformed::Missing { attribute: attribute.name() })
     }
 
-    fn time(&mut self, name: &'static str) -> Result<Option<Timestamp>, Malformed> {
-        let Some(value) = self.known.remove(name) else { return Ok(None) };
-        value.parse().map(Some).map_err(|_| Malformed::attribute(name, &value, "it is no time of RFC 3339"))
+    fn time(&mut self, attribute: Attribute) -> Result<Option<Timestamp>, Malformed> {
+        let Some(value) = self.take(attribute) else { return Ok(None) };
+        value.parse().map(Some).map_err(|_| Malformed::attribute(attribute.name(), &value, "it is no time of RFC 3339"))
     }
 
     /// The message of these attributes and this data.
     pub(super) fn message(mut self, data: Bytes) -> Result<Message, Malformed> {
-        let version = self.required("specversion")?;
+        let version = self.take(Attribute::SpecVersion).filter(|version| !version.is_empty());
+        let version = version.ok_or(Malformed::Missing { attribute: Attribute::SpecVersion.name() })?;
         if !version.starts_with("1.") {
             return Err(Malformed::SpecVersion { found: version.chars().take(16).collect() });
         }
-        let id = self.known.remove("id").ok_or(Malformed::Missing { attribute: "id" })?;
+        let id = self.take(Attribute::Id).ok_or(Malformed::Missing { attribute: "id" })?;
         let id = MessageId::new(&id).map_err(|error| Malformed::attribute("id", &id, error))?;
-        let schema_version = match self.known.remove("schemaversion") {
+        let schema_version = match self.take(Attribute::SchemaVersion) {
             None => 1,
             Some(text) => match text.parse() {
                 Ok(0) | Err(_) => return Err(Malformed::attribute("schemaversion", &text, "it is no number from 1")),
@@ -128,25 +130,25 @@ impl Attributes {
         };
         Ok(Message {
             id,
-            source: self.required("source")?,
-            message_type: self.required("type")?,
+            source: self.required(Attribute::Source)?,
+            message_type: self.required(Attribute::Type)?,
             schema_version,
-            subject: self.any_text("subject")?,
-            time: self.time("time")?,
-            data_schema: self.text("dataschema")?,
-            content_type: self.text("datacontenttype")?.unwrap_or_else(|| JSON.into()),
-            key: self.any_text("partitionkey")?,
+            subject: self.any_text(Attribute::Subject)?,
+            time: self.time(Attribute::Time)?,
+            data_schema: self.text(Attribute::DataSchema)?,
+            content_type: self.text(Attribute::DataContentType)?.unwrap_or_else(|| JSON.into()),
+            key: self.any_text(Attribute::PartitionKey)?,
             metadata: Metadata {
-                correlation_id: self.text("correlationid")?,
-                causation_id: self.text("causationid")?,
-                actor: self.text("actor")?,
+                correlation_id: self.text(Attribute::CorrelationId)?,
+                causation_id: self.text(Attribute::CausationId)?,
+                actor: self.text(Attribute::Actor)?,
                 // An invalid trace context is ignored, as the W3C recommendation says.
-                traceparent: self.text("traceparent").ok().flatten().filter(|text| is_traceparent(text)),
+                traceparent: self.text(Attribute::TraceParent).ok().flatten().filter(|text| is_traceparent(text)),
                 headers: std::mem::take(&mut self.headers),
             },
-            expires: self.time("expirytime")?,
-            idempotency_key: self.any_text("idempotencykey")?,
-            reply_to: self.text("replyto")?,
+            expires: self.time(Attribute::ExpiryTime)?,
+            idempotency_key: self.any_text(Attribute::IdempotencyKey)?,
+            reply_to: self.text(Attribute::ReplyTo)?,
             data,
         })
     }

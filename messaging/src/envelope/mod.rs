@@ -8,13 +8,16 @@
 //! In binary mode each attribute is a native header with the prefix of the broker's protocol binding, and the data is the
 //! body. In structured mode all is one JSON document of type `application/cloudevents+json`.
 
+mod attribute;
 mod binary;
 mod fields;
 mod malformed;
 mod message;
+mod schema;
 mod structured;
 
-pub use binary::{HeaderForm, NATIVE_TYPE, from_headers, to_headers};
+pub use binary::{Header, HeaderForm, NATIVE_TYPE, from_headers, to_headers};
 pub use malformed::Malformed;
 pub use message::{Message, MessageId};
+pub use schema::attributes_schema;
 pub use structured::{STRUCTURED_TYPE, from_json, to_json};

@@ -23,8 +23,8 @@ const HEADERS: &str = "recountheaders";
 /// The reason if a part has no JSON form.
 pub fn to_json(message: &Message) -> Result<Vec<u8>, String> {
     let mut document = Map::new();
-    each_attribute(message, |name, value| {
-        document.insert(name.to_owned(), Value::from(value));
+    each_attribute(message, |attribute, value| {
+        document.insert(attribute.name().to_owned(), Value::from(value));
     });
     document.insert("datacontenttype".to_owned(), Value::from(&*message.content_type));
     let headers = &message.metadata.headers;
@@ -69,8 +69,10 @@ pub fn from_json(body: &Bytes) -> Result<Message, Malformed> {
                 attributes.headers.extend(texts);
             }
             (_, Value::Null) => {}
-            (_, Value::String(text)) => attributes.add(&name, text)?,
-            (_, value @ (Value::Bool(_) | Value::Number(_))) => attributes.add(&name, value.to_string())?,
+            (_, Value::String(text)) => attributes.add_named(&name, text.into())?,
+            (_, value @ (Value::Bool(_) | Value::Number(_))) => {
+                attributes.add_named(&name, value.to_string().into())?
+            }
             (_, _) => {
                 return Err(Malformed::attribute(&name, raw.get(), "it is neither a text, a number nor a truth value"));
             }

@@ -3,6 +3,7 @@
 mod commands;
 mod context;
 mod failure;
+mod forward;
 mod table;
 
 use std::future::Future;
@@ -10,10 +11,11 @@ use std::future::Future;
 use recount_core::{BoxError, Commands, Published};
 
 pub use context::Incoming;
+pub(crate) use context::following;
 pub use failure::PermanentError;
 pub(crate) use failure::{Failure, classify};
 pub(crate) use table::Handlers;
-pub use table::{HandledTwice, UnknownType};
+pub use table::{HandledTwice, TakenBy, UnknownType};
 
 /// Handles published events of other services, and answers with commands.
 ///

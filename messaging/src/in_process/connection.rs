@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::group::Group;
+use super::durable::Pending;
 use super::server::{CALL_LIMIT, Server, State};
-use super::topic::TopicState;
-use crate::{Binding, BrokerError, Change, Dedupe, Order, Plan, StartFrom, Topic};
+use crate::{Binding, BrokerError, Change, Order, Plan, StartFrom, Topic};
 
 /// A connection to the server, and its consumers.
 #[derive(Debug)]
@@ -24,6 +23,7 @@ impl Connection {
     pub(super) fn new(server: Arc<Server>) -> Self {
         let id = server.change(|state| {
             state.connections += 1;
+            state.open += 1;
             state.connections
         });
         Self { server, id, closed: AtomicBool::new(false) }
@@ -43,9 +43,10 @@ impl Connection {
         if self.closed.load(Ordering::Acquire) { Err(BrokerError::Closed) } else { Ok(()) }
     }
 
-    pub(super) fn close(&self) {
+    /// Closes it. Returns whether it was the last one of the server.
+    pub(super) fn close(&self) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) {
-            return;
+            return false;
         }
         let now = Instant::now();
         self.server.change(|state| {
@@ -54,17 +55,20 @@ impl Connection {
                     group.disconnect(member, now);
                 }
             }
-        });
+            state.open = state.open.saturating_sub(1);
+            state.open == 0
+        })
     }
 
     /// Declares the missing objects. Nothing is changed if an object exists with other settings.
-    pub(super) fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
+    /// The changes hold once they are stored.
+    pub(super) fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<(Vec<Change>, Pending), BrokerError> {
         self.server.change(|state| {
             let topics = plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic));
             topics.clone().try_for_each(|topic| same_topic(state, topic))?;
             plan.bindings.iter().try_for_each(|binding| same_group(state, binding))?;
             let (mut changes, mut seen) = (Vec::new(), BTreeSet::new());
-            for topic in topics {
+            for topic in topics.clone() {
                 if state.topic(topic).is_err() && seen.insert(topic.name()) {
                     changes.push(Change { object: format!("topic {topic} with {} lanes", topic.lanes()) });
                 }
@@ -82,24 +86,27 @@ impl Connection {
                     self.declare_group(state, binding)?;
                 }
             }
-            Ok(changes)
+            // Also without changes: those of another call may be on their way.
+            let (topics, bindings) = if dry_run { (None, &[][..]) } else { (Some(topics), &plan.bindings[..]) };
+            Ok((changes, self.server.store_declarations(state, topics.into_iter().flatten(), bindings)))
         })
     }
 
     fn declare_topic(&self, state: &mut State, topic: &Topic) {
-        let (declared, policy) = self.server.topic_policy(topic);
-        let retention = self.server.retention(&policy);
-        let dedupe: Dedupe = declared.dedupe;
-        let new = || TopicState::new(topic.clone(), retention, dedupe);
-        state.topics.entry(topic.name().into()).or_insert_with(new);
+        state.topics.entry(topic.name().into()).or_insert_with(|| self.server.new_topic(topic));
     }
 
     fn declare_group(&self, state: &mut State, binding: &Binding) -> Result<(), BrokerError> {
-        let (declared, policy) = self.server.policy(binding);
-        let group = Group::new(binding.clone(), declared, policy, state.random.fork());
+        let group = self.server.new_group(state, binding);
         let earliest = binding.start == StartFrom::Earliest;
         state.topic(&binding.topic)?.add_group(group, earliest, Instant::now());
         Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -122,14 +129,20 @@ fn same_topic(state: &mut State, topic: &Topic) -> Result<(), BrokerError> {
 fn same_group(state: &mut State, binding: &Binding) -> Result<(), BrokerError> {
     let Ok(existing) = state.group(binding) else { return Ok(()) };
     let existing = &existing.binding;
-    if existing.order == binding.order && existing.lease == binding.lease {
+    if existing.order == binding.order
+        && existing.lease == binding.lease
+        && existing.expires_after == binding.expires_after
+    {
         return Ok(());
     }
     let order = |binding: &Binding| match binding.order {
         Order::PerKey => "order per key",
         Order::Unordered => "no order",
     };
-    let settings = |binding: &Binding| format!("{} and a lease of {:?}", order(binding), binding.lease);
+    let settings = |binding: &Binding| {
+        let expiry = binding.expires_after.map(|time| format!(" and an expiry after {time:?}")).unwrap_or_default();
+        format!("{} and a lease of {:?}{expiry}", order(binding), binding.lease)
+    };
     Err(BrokerError::Mismatch {
         object: binding.to_string(),
         expected: settings(binding),

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::connection::Connection;
 use super::group::Taken;
 use super::members::{MemberId, News};
+use super::publish::again;
 use super::server::unavailable;
 use crate::{
     BrokerConsumer, BrokerError, BrokerPosition, Capabilities, Delivery, Drained, LaneId, Replay, Returns, Room, Seek,
@@ -184,25 +185,24 @@ impl Consumer {
     ) -> Vec<Settled> {
         if let Err(error) = self.connection.reach(operation).await {
             self.broken = matches!(error, BrokerError::TimedOut { .. });
-            let mut errors = vec![error];
-            return (0..count).map(|_| Settled::Failed(errors.pop().unwrap_or(self.again(operation)))).collect();
+            return (0..count).map(|_| Settled::Failed(again(&error))).collect();
         }
         self.release_dropped();
         let now = Instant::now();
-        self.connection.server.change(|state| {
-            let Ok(group) = state.group(&self.binding) else { return (0..count).map(|_| Settled::Stale).collect() };
-            group.advance(now);
-            (0..count).map(|index| apply(group, index, now)).collect()
-        })
-    }
-
-    /// The error of the further marks of a call that failed.
-    fn again(&self, operation: &'static str) -> BrokerError {
-        if self.broken {
-            BrokerError::TimedOut { operation, limit: super::server::CALL_LIMIT }
-        } else {
-            unavailable(operation, "the server is down")
-        }
+        let server = &self.connection.server;
+        let (settled, pending) = server.change(|state| {
+            let settled: Vec<_> = match state.group(&self.binding) {
+                Ok(group) => {
+                    group.advance(now);
+                    (0..count).map(|index| apply(group, index, now)).collect()
+                }
+                Err(_) => (0..count).map(|_| Settled::Stale).collect(),
+            };
+            (settled, server.store_progress(state, &self.binding))
+        });
+        let Err(error) = pending.stored(operation).await else { return settled };
+        // They take effect here, and are written as soon as that is possible.
+        settled.into_iter().map(|one| if one.is_done() { Settled::Failed(again(&error)) } else { one }).collect()
     }
 
     fn leave(&mut self) -> usize {
@@ -271,15 +271,17 @@ impl BrokerConsumer for Consumer {
         self.connection.reach("seek").await?;
         self.release_dropped();
         let (now, member) = (Instant::now(), self.member);
-        self.connection.server.change(|state| {
+        let server = &self.connection.server;
+        let pending = server.change(|state| {
             let messages = state.topic(&self.binding.topic)?.from(to, now);
             let only = if let Seek::After(lane, _) = to { Some(lane.0) } else { None };
             let group = state.group(&self.binding)?;
             if let Some(member) = member {
                 group.reset(member, &messages, only, now);
             }
-            Ok(())
-        })
+            Ok::<_, BrokerError>(server.store_progress(state, &self.binding))
+        })?;
+        pending.stored("seek").await
     }
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::requests::of_profile;
 use super::server::Server;
 use super::stored::Written;
 use super::topic::Outcome;
@@ -48,7 +49,9 @@ impl Faults {
     /// as the profile says. Their next call fails, and the one after it reconnects.
     pub fn cut_connections(&self) {
         let now = Instant::now();
+        let buffered = of_profile(self.0.settings.profile) == crate::RequestReply::Native { buffered: true };
         self.0.change(|state| {
+            state.inboxes.cut(buffered);
             for group in state.groups() {
                 for member in group.members.which(|_| true) {
                     group.disconnect(member, now);
@@ -68,6 +71,7 @@ impl Faults {
         self.0.change(|state| {
             state.frozen = false;
             for (topic, batch) in std::mem::take(&mut state.sent_while_frozen) {
+                // Their publishers have been told already.
                 drop(self.0.publish_now(state, &topic, batch));
             }
         });
@@ -77,15 +81,17 @@ impl Faults {
     pub fn kill(&self) {
         self.0.change(|state| {
             (state.down, state.frozen) = (true, false);
+            state.epoch += 1;
             state.sent_while_frozen.clear();
+            state.inboxes.cut(false);
         });
         // The state held in memory only is gone from this moment on.
         self.forget_volatile();
     }
 
-    /// Starts the server after a [`kill`](Self::kill).
+    /// Starts the server after a [`kill`](Self::kill). A durable broker reads its store before it answers calls.
     pub fn start(&self) {
-        self.0.change(|state| state.down = false);
+        self.0.start();
     }
 
     /// Ends the server suddenly and starts it again. Messages, acknowledgements and counts that the profile does not
@@ -117,7 +123,8 @@ impl Faults {
         self.0.set_latency(latency);
     }
 
-    /// Stores a message in native terms, as a program without recount would publish it.
+    /// Stores a message in native terms, as a program without recount would publish it. A durable broker delivers it once it
+    /// is stored.
     ///
     /// # Errors
     /// [`BrokerError::Missing`] if there is no such topic, [`BrokerError::Failed`] if it is full.
@@ -130,11 +137,21 @@ impl Faults {
     ) -> Result<BrokerPosition, BrokerError> {
         let now = Instant::now();
         let published_at = self.0.timestamp(now);
-        let written = Written { identity: None, headers, body };
-        self.0.change(|state| match state.topic(topic)?.store(key, written, published_at, now) {
-            Outcome::Stored(position) => Ok(position),
-            Outcome::Duplicate => Err(BrokerError::Failed { operation: "publish", source: "it is a duplicate".into() }),
-            Outcome::Full(reason) => Err(BrokerError::Failed { operation: "publish", source: reason.into() }),
+        let written = Written { identity: None, headers: headers.into_iter().collect(), body };
+        let failed = |source| Err(BrokerError::Failed { operation: "publish", source });
+        self.0.change(|state| {
+            let stored = match state.topic(topic)?.admit(key, written, published_at, now) {
+                Outcome::Stored(stored) => stored,
+                Outcome::Duplicate => return failed("it is a duplicate".into()),
+                Outcome::Full(reason) => return failed(reason.into()),
+            };
+            let position = BrokerPosition(stored.sequence, 0);
+            if self.0.log.is_some() {
+                drop(self.0.store_messages(state, topic, vec![stored]));
+            } else {
+                state.topic(topic)?.deliver(stored, now);
+            }
+            Ok(position)
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::durable::Progress;
 use super::members::{MemberId, Members};
 use super::policy::Policy;
 use super::server::moment;
@@ -12,8 +13,8 @@ use super::slot::{Entry, Slot, SlotKey};
 use super::stored::Stored;
 use crate::{AttemptCount, Attempts, Binding, Capabilities, Extend, LaneId, OrderSupport, Room};
 
-/// How many dead letters of a group are kept.
-const MAX_DEAD: usize = 10_000;
+/// More than the members and deliveries of a group in one epoch.
+const EPOCH_SHIFT: u32 = 40;
 
 /// A delivery that is out.
 #[derive(Debug)]
@@ -60,16 +61,27 @@ pub(super) struct Group {
     random: fastrand::Rng,
     /// How many messages are not settled, and their bytes.
     pub(super) open: (usize, usize),
+    /// When it had a member the last time, or was declared.
+    pub(super) last_used: Instant,
+    /// The settled messages, as they are written to the store. `None` without a store.
+    pub(super) progress: Option<Box<Progress>>,
 }
 
 impl Group {
-    pub(super) fn new(binding: Binding, declared: Capabilities, policy: Policy, random: fastrand::Rng) -> Self {
+    /// A group without messages and members. `epoch`: the tags and members of another one are never taken for its own.
+    pub(super) fn new(
+        binding: Binding,
+        declared: Capabilities,
+        policy: Policy,
+        random: fastrand::Rng,
+        epoch: u64,
+    ) -> Self {
         let lanes = match declared.order {
             OrderSupport::Lane { lanes, .. } => u32::from(lanes.get()),
             OrderSupport::Key { .. } | OrderSupport::None => 1,
         };
         Self {
-            members: Members::new(policy.assignment, lanes),
+            members: Members::new(policy.assignment, lanes, epoch << EPOCH_SHIFT),
             binding,
             declared,
             policy,
@@ -82,22 +94,40 @@ impl Group {
             unflushed: VecDeque::new(),
             dead: VecDeque::new(),
             next_rank: 0,
-            next_tag: 0,
+            next_tag: epoch << EPOCH_SHIFT,
             random,
             open: (0, 0),
+            last_used: Instant::now(),
+            progress: None,
         }
+    }
+
+    /// Whether it had no member for its time.
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.binding.expires_after.is_some_and(|time| self.members.is_empty() && moment(self.last_used, time) <= now)
     }
 
     /// Adds a message behind all others.
     pub(super) fn enqueue(&mut self, message: Arc<Stored>, now: Instant) {
-        let slot = self.slot_of(&message);
-        self.open = (self.open.0 + 1, self.open.1 + message.size());
-        let entry = Entry { message, rank: self.rank(), deliveries: 0, not_before: None };
+        if let Some(progress) = &mut self.progress {
+            progress.reopen(message.sequence);
+        }
+        let rank = self.rank();
+        self.insert(Entry { message, rank, deliveries: 0, not_before: None, recovered: false }, now);
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry, now: Instant) {
+        self.count(&entry);
+        let slot = self.slot_of(&entry.message);
         self.slots.entry(slot.clone()).or_default().ready.insert(entry.rank, entry);
         self.refresh(&slot, now);
     }
 
-    fn slot_of(&self, message: &Stored) -> SlotKey {
+    pub(super) fn count(&mut self, entry: &Entry) {
+        self.open = (self.open.0 + 1, self.open.1 + entry.message.size());
+    }
+
+    pub(super) fn slot_of(&self, message: &Stored) -> SlotKey {
         match self.declared.order {
             OrderSupport::None => SlotKey { lane: 0, key: None },
             OrderSupport::Lane { .. } => SlotKey { lane: message.lane.into(), key: None },
@@ -105,7 +135,7 @@ impl Group {
         }
     }
 
-    fn rank(&mut self) -> u64 {
+    pub(super) fn rank(&mut self) -> u64 {
         self.next_rank += 1;
         self.next_rank
     }
@@ -188,7 +218,7 @@ impl Group {
         let mut entry = slot.ready.remove(&rank)?;
         slot.out.insert(rank, tag);
         slot.holder = Some(member);
-        let attempts = self.attempts(entry.deliveries);
+        let attempts = self.attempts(&entry);
         entry.deliveries += 1;
         entry.not_before = None;
         let lease_until = self.lease_end(now);
@@ -207,8 +237,12 @@ impl Group {
         Some(taken)
     }
 
-    fn attempts(&mut self, before: u32) -> Attempts {
+    fn attempts(&mut self, entry: &Entry) -> Attempts {
+        let before = entry.deliveries;
         match self.declared.attempts {
+            // Only a message of an earlier process has deliveries that are not counted.
+            AttemptCount::Volatile if self.progress.is_some() && entry.recovered => Attempts::Unknown,
+            AttemptCount::Volatile if self.progress.is_some() => Attempts::Exact(before),
             AttemptCount::Exact => Attempts::Exact(before),
             AttemptCount::Volatile => Attempts::AtLeast(before),
             // About: sometimes one is missed.
@@ -245,8 +279,7 @@ impl Group {
     pub(super) fn put_back(&mut self, key: &SlotKey, mut entry: Entry, back: bool, now: Instant) {
         if self.declared.attempt_limit.is_some_and(|limit| entry.deliveries >= limit) {
             self.forget(&entry);
-            self.dead.push_back(entry.message);
-            self.trim_dead();
+            self.bury(entry.message);
         } else {
             if back {
                 entry.rank = self.rank();
@@ -254,16 +287,6 @@ impl Group {
             self.slots.entry(key.clone()).or_default().ready.insert(entry.rank, entry);
         }
         self.refresh(key, now);
-    }
-
-    pub(super) fn trim_dead(&mut self) {
-        while self.dead.len() > MAX_DEAD {
-            self.dead.pop_front();
-        }
-    }
-
-    pub(super) fn dead(&self) -> impl Iterator<Item = &Arc<Stored>> {
-        self.dead.iter()
     }
 
     /// Removes all messages.

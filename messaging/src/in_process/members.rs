@@ -50,13 +50,17 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn new(assignment: Assignment, lanes: u32) -> Self {
+    pub(super) fn new(assignment: Assignment, lanes: u32, next: MemberId) -> Self {
         let lanes = (0..lanes).map(|_| Lane::default()).collect();
-        Self { assignment, members: BTreeMap::new(), lanes, next: 0 }
+        Self { assignment, members: BTreeMap::new(), lanes, next }
     }
 
     pub(super) fn get(&mut self, member: MemberId) -> Option<&mut Member> {
         self.members.get_mut(&member)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     pub(super) fn is_member(&self, member: MemberId) -> bool {

@@ -1,6 +1,6 @@
 //! The broker in this process: the default of services that are embedded in one program, and the playground of tests.
 //!
-//! [`InProcess`] keeps messages in memory. With a [`Profile`] it behaves like another broker, within the declared
+//! [`InProcess`] keeps messages in memory, or in a store as well ([`InProcess::durable`]). With a [`Profile`] it behaves like another broker, within the declared
 //! [`Capabilities`] and beyond: lanes that move, leases that end, acknowledgements that a restart forgets. Its
 //! [`Faults`] happen on order. Time comes from tokio's clock only and randomness from a seed, so a test with paused time is
 //! deterministic and takes no time.
@@ -14,12 +14,14 @@
 
 mod connection;
 mod consumer;
+mod durable;
 mod faults;
 mod group;
 mod members;
 mod policy;
 mod profile;
 mod publish;
+mod requests;
 mod returning;
 mod server;
 mod settling;
@@ -31,15 +33,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use recount_core::Timestamp;
-use tokio::time::timeout;
+use recount_core::{StateStore, Timestamp};
+use tokio::time::{Instant, timeout};
 
 use self::connection::Connection;
 use self::consumer::Consumer;
 pub use self::faults::{Faults, PublishFault};
 pub use self::profile::Profile;
 use self::server::Server;
-use crate::{Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic};
+use crate::{
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, NativeRequests, Outgoing, Plan,
+    RequestReply, Topic,
+};
 
 const SYSTEM: &str = "in_process";
 
@@ -132,6 +137,62 @@ impl InProcess {
         Self { connection: Arc::new(Connection::new(Arc::new(Server::new(settings)))) }
     }
 
+    /// Opens the broker in a store, or a new one if the store has none, with the behaviour of the embedded default.
+    ///
+    /// As durable as the store: a message is in the store before its fate is [`Stored`](Fate::Stored), and a settlement
+    /// before it is [`Confirmed`](crate::Settled::Confirmed). Topics, groups, delays, dead letters and the ids of published
+    /// messages are kept too; how often a message was delivered is not
+    /// ([`Volatile`](crate::AttemptCount::Volatile)). While the store fails, calls fail with
+    /// [`BrokerError::Unavailable`], and the broker goes on by itself afterwards.
+    ///
+    /// One program at a time has the broker of a store open. A store has one; it may be the store of a service. When the last
+    /// connection is [closed](Broker::close), the next program can open it; after a crash it waits for up to ten seconds.
+    /// If a program was paused for longer and another one has taken over, all its calls fail from then on.
+    ///
+    /// A batch of publishes, and the settlements of one call, are one write to the store each; concurrent calls share a
+    /// write.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] if another program has it open, or the store can't be read.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe; a dropped call may delay the next one by ten seconds.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use recount_messaging::*;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let store = Arc::new(recount_store_memory::MemoryStore::new()); // or SQLite, or Postgres
+    /// let binding = Binding::new(Topic::new("orders")?, Group::new("mail")?);
+    ///
+    /// let broker = InProcess::durable(store.clone()).await?;
+    /// broker.ensure(&Plan { topics: vec![], bindings: vec![binding.clone()] }, false).await?;
+    /// let message = Message::new(MessageId::new("1")?, "shop", "orders.placed", "{}").with_key("order/17");
+    /// assert!(broker.publish(&binding.topic, vec![message.into()]).await[0].is_stored());
+    /// broker.close(Duration::from_secs(1)).await;
+    ///
+    /// // The next program.
+    /// let broker = InProcess::durable(store).await?;
+    /// let mut consumer = broker.subscribe(&binding).await?;
+    /// assert!(matches!(consumer.next(&Room::of(10)).await?, Signal::Deliveries(deliveries) if deliveries.len() == 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn durable(store: Arc<dyn StateStore>) -> Result<Self, BrokerError> {
+        Self::durable_with(store, Settings::new(Profile::Own)).await
+    }
+
+    /// As [`durable`](Self::durable), with settings. Their profile is [`Profile::Own`], and the time starts by the store's
+    /// clock.
+    ///
+    /// # Errors
+    /// As [`durable`](Self::durable), and [`BrokerError::Invalid`] with another profile.
+    pub async fn durable_with(store: Arc<dyn StateStore>, settings: Settings) -> Result<Self, BrokerError> {
+        let server = durable::open(store, settings).await?;
+        Ok(Self { connection: Arc::new(Connection::new(server)) })
+    }
+
     /// Another connection to the same broker, as another process would have.
     #[must_use]
     pub fn connect(&self) -> Self {
@@ -164,12 +225,14 @@ impl Broker for InProcess {
     }
 
     fn capabilities(&self, binding: &Binding) -> Capabilities {
-        self.profile().capabilities(binding)
+        self.connection.server.policy(binding).0
     }
 
     async fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
         self.connection.reach("ensure").await?;
-        self.connection.ensure(plan, dry_run)
+        let (changes, pending) = self.connection.ensure(plan, dry_run)?;
+        pending.stored("ensure").await?;
+        Ok(changes)
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
@@ -186,13 +249,23 @@ impl Broker for InProcess {
         Ok(Box::new(Consumer::new(Arc::clone(&self.connection), binding.clone(), declared)))
     }
 
+    fn native_requests(&self) -> Option<&dyn NativeRequests> {
+        (requests::of_profile(self.profile()) != RequestReply::Emulated).then_some(self)
+    }
+
     async fn health(&self) -> Result<(), BrokerError> {
-        self.connection.reach("health").await
+        self.connection.reach("health").await?;
+        let server = &self.connection.server;
+        let pending = server.change(|state| server.reach_store(state));
+        pending.stored("health").await
     }
 
     async fn close(&self, within: Duration) {
-        // A publish is stored or refused at once; only a server that does not answer is waited for.
+        let deadline = Instant::now() + within;
+        // A publish is on its way to the store, or stored; only a server that does not answer is waited for.
         let _ = timeout(within, self.connection.reach("close")).await;
-        self.connection.close();
+        if self.connection.close() {
+            self.connection.server.release_store(deadline.saturating_duration_since(Instant::now())).await;
+        }
     }
 }

@@ -46,7 +46,9 @@ impl Profile {
     /// The abilities that the profile declares for a binding.
     #[must_use]
     pub fn capabilities(self, binding: &Binding) -> Capabilities {
-        self.declared(binding.order, &binding.topic, binding.lease)
+        let mut declared = self.declared(binding.order, &binding.topic, binding.lease);
+        declared.idle_expiry = binding.expires_after;
+        declared
     }
 
     /// The abilities that the profile declares for bindings of a topic.
@@ -61,6 +63,7 @@ impl Profile {
             Self::Fifo => fifo(ordered, lease),
             Self::PubSub => pubsub(lease),
         };
+        declared.request_reply = super::requests::of_profile(self);
         if !ordered && self != Self::Kafka {
             declared.order = OrderSupport::None;
             declared.parallelism = Parallelism::Unbounded;
@@ -132,7 +135,7 @@ fn rabbitmq(ordered: bool, lanes: NonZeroU16) -> Capabilities {
     Capabilities {
         durable: true,
         order: OrderSupport::Lane { lanes, withheld: false },
-        ack: AckSupport::PerMessage { confirmed: false, durable: true },
+        ack: AckSupport::PerMessage { confirmed: false, durable: false },
         lease: Some(Lease { default: HOUR / 2, max_total: Some(HOUR / 2), extend: Extend::No }),
         release: if ordered { Release::Front { counts: true } } else { Release::Back { counts: true } },
         attempts: AttemptCount::Exact,

@@ -1,15 +1,17 @@
 //! Publishing: a batch in, the fate of each message out.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::durable::Pending;
 use super::faults::PublishFault;
 use super::policy::Policy;
 use super::server::{CALL_LIMIT, Server, State, unavailable};
-use super::stored::Written;
+use super::stored::{Stored, Written};
 use super::topic::Outcome;
-use crate::{BrokerError, Capabilities, Fate, Outgoing, Refusal, Topic};
+use crate::{BrokerError, BrokerPosition, Capabilities, Fate, Outgoing, Refusal, Topic};
 
 const PUBLISH: &str = "publish";
 
@@ -18,14 +20,20 @@ impl Server {
     pub(super) async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
         let count = batch.len();
         match self.reach(PUBLISH).await {
-            Ok(()) => self.change(|state| self.publish_now(state, topic, batch)),
+            Ok(()) => {
+                let (fates, pending) = self.change(|state| self.publish_now(state, topic, batch));
+                match pending.stored(PUBLISH).await {
+                    Ok(()) => fates,
+                    Err(error) => unknown(fates, &error),
+                }
+            }
             Err(BrokerError::TimedOut { .. }) => {
                 // It is on its way: a frozen server stores it when it goes on.
                 self.keep_on_the_way(topic, batch);
                 let late = || BrokerError::TimedOut { operation: PUBLISH, limit: CALL_LIMIT };
                 (0..count).map(|_| Fate::Unknown(late())).collect()
             }
-            Err(_) => (0..count).map(|_| Fate::NotSent(Some(unavailable(PUBLISH, "the server is down")))).collect(),
+            Err(error) => (0..count).map(|_| Fate::NotSent(Some(again(&error)))).collect(),
         }
     }
 
@@ -38,13 +46,19 @@ impl Server {
         }
     }
 
-    pub(super) fn publish_now(&self, state: &mut State, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
+    /// Publishes a batch. The fates hold once the messages are stored.
+    pub(super) fn publish_now(&self, state: &mut State, topic: &Topic, batch: Vec<Outgoing>) -> (Vec<Fate>, Pending) {
         let (declared, policy) = self.topic_policy(topic);
-        let mut request = Request { server: self, state, topic, declared, policy, stopped: HashSet::new() };
-        if request.declared.batch.one_key {
-            return request.by_key(batch);
-        }
-        batch.iter().map(|outgoing| request.one(outgoing)).collect()
+        let (stopped, admitted) = (HashSet::new(), Vec::new());
+        let mut request = Request { server: self, state, topic, declared, policy, stopped, admitted };
+        let fates = if request.declared.batch.one_key {
+            request.by_key(batch)
+        } else {
+            batch.iter().map(|outgoing| request.one(outgoing)).collect()
+        };
+        let admitted = request.admitted;
+        // A duplicate is stored when the earlier changes are: so it waits for them.
+        (fates, self.store_messages(state, topic, admitted))
     }
 }
 
@@ -57,6 +71,8 @@ struct Request<'p> {
     policy: Policy,
     /// The keys of which a message was not stored.
     stopped: HashSet<String>,
+    /// The messages on their way to the store.
+    admitted: Vec<Arc<Stored>>,
 }
 
 impl Request<'_> {
@@ -132,11 +148,34 @@ impl Request<'_> {
         if self.policy.refuses_unroutable && topic.groups.is_empty() {
             return Fate::Refused(Refusal::Unroutable { id, topic: self.topic.to_string() });
         }
-        match topic.store(outgoing.lane_key(), written, published_at, now) {
-            Outcome::Stored(position) => Fate::Stored(Some(position)),
+        match topic.admit(outgoing.lane_key(), written, published_at, now) {
+            Outcome::Stored(stored) => {
+                let position = BrokerPosition(stored.sequence, 0);
+                if self.server.log.is_some() {
+                    self.admitted.push(stored);
+                } else {
+                    topic.deliver(stored, now);
+                }
+                Fate::Stored(Some(position))
+            }
             Outcome::Duplicate => Fate::Duplicate,
             Outcome::Full(reason) => Fate::NotSent(Some(unavailable(PUBLISH, reason))),
         }
+    }
+}
+
+/// The fates of messages that could not be stored in time.
+fn unknown(fates: Vec<Fate>, error: &BrokerError) -> Vec<Fate> {
+    fates.into_iter().map(|fate| if fate.is_stored() { Fate::Unknown(again(error)) } else { fate }).collect()
+}
+
+/// The same error for another message or settlement of a call.
+pub(super) fn again(error: &BrokerError) -> BrokerError {
+    match error {
+        BrokerError::TimedOut { operation, limit } => BrokerError::TimedOut { operation, limit: *limit },
+        BrokerError::Unavailable { operation, source } => unavailable(operation, source.to_string()),
+        BrokerError::Closed => BrokerError::Closed,
+        other => unavailable(PUBLISH, other.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::group::Group;
 use super::members::MemberId;
 use super::policy::AtDisconnect;
-use super::slot::SlotKey;
+use super::slot::{Entry, SlotKey};
 use super::stored::Stored;
 use crate::{AttemptCount, Extend, OrderSupport, Release};
 
@@ -146,7 +146,7 @@ impl Group {
 
     fn forget_counts(&mut self, lane: u32) {
         for (_, slot) in self.slots.iter_mut().filter(|(key, _)| key.lane == lane) {
-            slot.ready.values_mut().for_each(|entry| entry.deliveries = 0);
+            slot.ready.values_mut().for_each(|entry| (entry.deliveries, entry.recovered) = (0, true));
         }
     }
 
@@ -176,6 +176,7 @@ impl Group {
     }
 
     fn left(&mut self, member: MemberId, now: Instant) {
+        self.last_used = now;
         let ends_lanes = self.policy.at_disconnect == AtDisconnect::Return;
         for lane in self.members.remove(member) {
             self.reopen(lane, now);
@@ -221,6 +222,19 @@ impl Group {
             for slot in self.slots.values_mut() {
                 slot.ready.values_mut().for_each(|entry| entry.deliveries = 0);
             }
+        }
+    }
+
+    /// Takes a message back that an earlier process has not settled.
+    pub(super) fn restore(&mut self, message: Arc<Stored>, not_before: Option<Instant>, now: Instant) {
+        let rank = self.rank();
+        let entry = Entry { message, rank, deliveries: 0, not_before, recovered: true };
+        match not_before.filter(|_| self.declared.retry.is_some_and(|retry| !retry.keeps_order)) {
+            Some(due) => {
+                self.count(&entry);
+                self.later.insert((due, rank), (self.slot_of(&entry.message), entry));
+            }
+            None => self.insert(entry, now),
         }
     }
 

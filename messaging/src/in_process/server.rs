@@ -9,9 +9,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Settings;
+use super::durable::{self, Log};
 use super::faults::PublishFault;
 use super::group::Group;
 use super::policy::Policy;
+use super::requests::Inboxes;
 use super::topic::{Retention, TopicState};
 use crate::{Binding, BrokerError, Order, Outgoing, Topic};
 
@@ -33,6 +35,8 @@ pub(super) struct Server {
     changed: Changed,
     /// The same moment by both clocks.
     start: (Instant, Timestamp),
+    /// The way to its store, if it has one.
+    pub(super) log: Option<Log>,
 }
 
 /// The waiters for a change, each with a channel of its own: they wake in the order in which they began. One channel for
@@ -67,7 +71,16 @@ pub(super) struct State {
     pub(super) sent_while_frozen: Vec<(Topic, Vec<Outgoing>)>,
     pub(super) random: fastrand::Rng,
     pub(super) connections: u64,
+    pub(super) inboxes: Inboxes,
     latency: Duration,
+    /// How many connections are open.
+    pub(super) open: usize,
+    /// How often the server was killed.
+    pub(super) epoch: u64,
+    /// Why its store does not take changes at present.
+    pub(super) trouble: Option<String>,
+    /// Why it answers no calls any more.
+    pub(super) ended: Option<String>,
 }
 
 impl Server {
@@ -80,10 +93,15 @@ impl Server {
             sent_while_frozen: Vec::new(),
             random: fastrand::Rng::with_seed(settings.seed),
             connections: 0,
+            inboxes: Inboxes::default(),
             latency: Duration::ZERO,
+            open: 0,
+            epoch: 0,
+            trouble: None,
+            ended: None,
         };
         let start = (Instant::now(), settings.start);
-        Self { settings, state: Mutex::new(state), changed: Changed::default(), start }
+        Self { settings, state: Mutex::new(state), changed: Changed::default(), start, log: None }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -124,12 +142,15 @@ impl Server {
         }
         let mut changes = None;
         loop {
-            let (down, frozen) = {
+            let (down, frozen, trouble) = {
                 let state = self.lock();
-                (state.down, state.frozen)
+                (state.down, state.frozen, state.ended.as_ref().or(state.trouble.as_ref()).cloned())
             };
             if down {
                 return Err(unavailable(operation, "the server is down"));
+            }
+            if let Some(trouble) = trouble {
+                return Err(unavailable(operation, trouble));
             }
             if !frozen {
                 return Ok(());
@@ -150,7 +171,9 @@ impl Server {
     }
 
     pub(super) fn policy(&self, binding: &Binding) -> (crate::Capabilities, Policy) {
-        self.policy_of(binding.order, &binding.topic, binding.lease)
+        let (mut declared, policy) = self.policy_of(binding.order, &binding.topic, binding.lease);
+        declared.idle_expiry = binding.expires_after;
+        (declared, policy)
     }
 
     /// The capabilities and policy that all bindings of a topic have in common.
@@ -159,21 +182,37 @@ impl Server {
     }
 
     fn policy_of(&self, order: Order, topic: &Topic, lease: Duration) -> (crate::Capabilities, Policy) {
-        let declared = self.settings.profile.declared(order, topic, lease);
+        let mut declared = self.settings.profile.declared(order, topic, lease);
+        if self.log.is_some() {
+            declared = durable::declare(declared);
+        }
         let policy = Policy::of(self.settings.profile, &declared);
         (declared, policy)
     }
 
-    pub(super) fn retention(&self, policy: &Policy) -> Retention {
+    pub(super) fn new_topic(&self, topic: &Topic) -> TopicState {
+        let (declared, policy) = self.topic_policy(topic);
+        TopicState::new(topic.clone(), self.retention(topic, &policy), declared.dedupe, self.log.is_some())
+    }
+
+    pub(super) fn new_group(&self, state: &mut State, binding: &Binding) -> Group {
+        let (declared, policy) = self.policy(binding);
+        Group::new(binding.clone(), declared, policy, state.random.fork(), state.epoch)
+    }
+
+    fn retention(&self, topic: &Topic, policy: &Policy) -> Retention {
         let Settings { retained_messages: messages, retained_bytes: bytes, .. } = self.settings;
-        Retention { messages, bytes, history: policy.history }
+        let history = policy.history.map(|history| topic.kept_for().map_or(history, |kept| kept.min(history)));
+        Retention { messages, bytes, history }
     }
 }
 
 impl State {
     pub(super) fn topic(&mut self, topic: &Topic) -> Result<&mut TopicState, BrokerError> {
         let missing = || BrokerError::Missing { object: format!("topic {topic}") };
-        self.topics.get_mut(topic.name()).ok_or_else(missing)
+        let topic = self.topics.get_mut(topic.name()).ok_or_else(missing)?;
+        topic.remove_expired(Instant::now());
+        Ok(topic)
     }
 
     pub(super) fn group(&mut self, binding: &Binding) -> Result<&mut Group, BrokerError> {

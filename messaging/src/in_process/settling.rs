@@ -8,7 +8,11 @@ use tokio::time::Instant;
 use super::group::{Group, Out};
 use super::server::moment;
 use super::slot::{Entry, SlotKey};
+use super::stored::Stored;
 use crate::{AckSupport, BrokerDeadLetters, Extend, Release, Settle, Settled};
+
+/// How many dead letters of a group are kept.
+const MAX_DEAD: usize = 10_000;
 
 impl Group {
     /// Settles a delivery.
@@ -26,8 +30,7 @@ impl Group {
             Settle::Reject(_) => {
                 let message = self.out.get(&tag).map(|out| Arc::clone(&out.entry.message));
                 if self.declared.dead_letters != BrokerDeadLetters::None {
-                    self.dead.extend(message);
-                    self.trim_dead();
+                    message.into_iter().for_each(|message| self.bury(message));
                 }
                 self.ack(tag, now)
             }
@@ -76,6 +79,9 @@ impl Group {
 
     /// Counts a message as settled.
     pub(super) fn forget(&mut self, entry: &Entry) {
+        if let Some(progress) = &mut self.progress {
+            progress.settle(entry.message.sequence);
+        }
         let (count, bytes) = self.open;
         self.open = (count.saturating_sub(1), bytes.saturating_sub(entry.message.size()));
     }
@@ -91,6 +97,9 @@ impl Group {
         let Some(Out { mut entry, slot: key, .. }) = self.close(tag) else { return Settled::Stale };
         let due = moment(now, after.max(retry.min));
         entry.not_before = Some(due);
+        if let Some(progress) = &mut self.progress {
+            progress.delay(entry.message.sequence, after.max(retry.min));
+        }
         if retry.keeps_order {
             self.slots.entry(key.clone()).or_default().ready.insert(entry.rank, entry);
         } else {
@@ -122,5 +131,23 @@ impl Group {
             self.declared.release;
         let back = matches!(self.declared.release, Release::Back { .. });
         self.give_back(tag, counts, back, now);
+    }
+
+    /// Keeps a message as a dead letter.
+    pub(super) fn bury(&mut self, message: Arc<Stored>) {
+        if let Some(progress) = &mut self.progress {
+            progress.bury(message.sequence);
+        }
+        self.dead.push_back(message);
+        while self.dead.len() > MAX_DEAD {
+            let dropped = self.dead.pop_front();
+            if let (Some(progress), Some(dropped)) = (&mut self.progress, dropped) {
+                progress.exhume(dropped.sequence);
+            }
+        }
+    }
+
+    pub(super) fn dead(&self) -> impl Iterator<Item = &Arc<Stored>> {
+        self.dead.iter()
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) deliveries: u32,
     /// It is not delivered before.
     pub(super) not_before: Option<Instant>,
+    /// Whether further deliveries may have been forgotten.
+    pub(super) recovered: bool,
 }
 
 /// The messages of a lane or key.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::policy::Policy;
 use crate::envelope::{HeaderForm, NATIVE_TYPE, STRUCTURED_TYPE, from_headers, to_headers, to_json};
-use crate::{Capabilities, EnvelopeMode, Malformed, Message, Outgoing, RawMessage, Refusal};
+use crate::{Capabilities, EnvelopeMode, Malformed, Message, Outgoing, RawHeaders, RawMessage, Refusal};
 
 /// A stored message.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Stored {
 impl Stored {
     /// Its bytes in memory, about.
     pub(super) fn size(&self) -> usize {
-        self.written.header_bytes() + self.written.body.len() + self.key.len()
+        self.written.headers.bytes() + self.written.body.len() + self.key.len()
     }
 }
 
@@ -35,7 +35,7 @@ impl Stored {
 pub(super) struct Written {
     /// The source and id, which together identify the message. `None` for a foreign one.
     pub(super) identity: Option<String>,
-    pub(super) headers: Vec<(String, Bytes)>,
+    pub(super) headers: RawHeaders,
     pub(super) body: Bytes,
 }
 
@@ -52,7 +52,7 @@ impl Written {
     }
 
     fn check(&self, message: &Message, declared: &Capabilities) -> Result<(), Refusal> {
-        let (id, count, bytes) = (message.id.to_string(), self.headers.len(), self.header_bytes());
+        let (id, count, bytes) = (message.id.to_string(), self.headers.len(), self.headers.bytes());
         let limits = declared.headers;
         if count > limits.max_count {
             let reason = format!("are {count}, the limit is {}", limits.max_count);
@@ -67,14 +67,9 @@ impl Written {
         if size > limit { Err(Refusal::TooLarge { id, size, limit }) } else { Ok(()) }
     }
 
-    fn header_bytes(&self) -> usize {
-        self.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
-    }
-
     /// Reads the envelope.
     pub(super) fn read(&self, form: HeaderForm) -> Result<Message, Malformed> {
-        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), &**value));
-        from_headers(headers, None, self.body.clone(), form)
+        from_headers(self.headers.iter(), None, self.body.clone(), form)
     }
 
     pub(super) fn raw(&self, origin: Arc<str>) -> RawMessage {
@@ -82,20 +77,16 @@ impl Written {
     }
 }
 
-type Parts = (Vec<(String, Bytes)>, Bytes);
-
-fn encode(message: &Message, mode: EnvelopeMode, form: HeaderForm) -> Result<Parts, String> {
+fn encode(message: &Message, mode: EnvelopeMode, form: HeaderForm) -> Result<(RawHeaders, Bytes), String> {
     match mode {
         EnvelopeMode::Binary => {
-            let headers = to_headers(message, form)?;
-            let mut headers: Vec<_> = headers.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect();
-            let content_type = Bytes::copy_from_slice(message.content_type.as_bytes());
-            headers.push((NATIVE_TYPE.to_owned(), content_type));
-            Ok((headers, message.data.clone()))
+            let mut headers = to_headers(message, form)?;
+            headers.push((NATIVE_TYPE.into(), (&*message.content_type).into()));
+            let headers = headers.iter().map(|(name, value)| (&**name, value.as_bytes()));
+            Ok((headers.collect(), message.data.clone()))
         }
         EnvelopeMode::Structured => {
-            let headers = vec![(NATIVE_TYPE.to_owned(), Bytes::from_static(STRUCTURED_TYPE.as_bytes()))];
-            Ok((headers, to_json(message)?.into()))
+            Ok(([(NATIVE_TYPE, STRUCTURED_TYPE)].into_iter().collect(), to_json(message)?.into()))
         }
     }
 }

@@ -26,12 +26,16 @@ pub(crate) struct Delivered {
     pub(crate) identity: QueueKey,
     /// Whether a program may have begun to handle it before.
     pub(crate) may_repeat: bool,
+    /// Whether the broker says that it was delivered before.
+    pub(crate) is_repeated: bool,
     /// Whether this delivery was counted as an attempt.
     counted: AtomicBool,
 }
 
 impl Delivered {
-    pub(crate) fn new(delivery: crate::Delivery, order: Order) -> (Self, crate::Ticket) {
+    /// `early` says whether it is one of the first deliveries of its lane that the broker does not count, see
+    /// [`Early`](super::early::Early).
+    pub(crate) fn new(delivery: crate::Delivery, order: Order, early: bool) -> (Self, crate::Ticket) {
         let crate::Delivery { ticket, message, attempts, position, raw, .. } = delivery;
         let identity = match &message {
             Ok(message) => QueueKey::of_message(&message.source, message.id.as_str()),
@@ -42,9 +46,10 @@ impl Delivered {
             (Order::PerKey, Some(key)) => QueueKey::of_key(key),
             _ => identity.clone(),
         };
-        let may_repeat = attempts.may_repeat() && attempts != Attempts::Unknown;
+        let is_repeated = attempts.may_repeat() && attempts != Attempts::Unknown;
+        let may_repeat = is_repeated || early;
         let counted = AtomicBool::new(false);
-        (Self { message, raw, position, queue, identity, may_repeat, counted }, ticket)
+        (Self { message, raw, position, queue, identity, may_repeat, is_repeated, counted }, ticket)
     }
 
     /// Whether this is the first call for this delivery.

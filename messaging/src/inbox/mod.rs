@@ -2,6 +2,9 @@
 //!
 //! A *source* takes deliveries from the broker and settles them; a *sink* handles them, and sets failed ones aside.
 
+mod admission;
+mod call;
+mod early;
 mod item;
 mod settings;
 mod sink;

@@ -1,11 +1,16 @@
 //! The settings of a subscriber.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use recount_core::Published;
+use recount_core::{BoxError, Published};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::handler::{HandledTwice, Handlers, MessageHandler, UnknownType};
-use crate::{Binding, CircuitSettings, RetryPlan};
+use crate::middleware::{Handled, HandlerRequest, HandlerService, Wrap};
+use crate::route::{Route, Routed};
+use crate::{Binding, CircuitSettings, Incoming, RetryPlan, Topic};
 
 /// How long a handler may take unless set.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +38,9 @@ pub struct Subscriber(pub(crate) SubscriberParts);
 pub(crate) struct SubscriberParts {
     pub(crate) binding: Binding,
     pub(crate) handlers: Handlers,
+    /// The topics to which messages are forwarded.
+    pub(crate) topics: Vec<Topic>,
+    pub(crate) layers: Option<Wrap>,
     pub(crate) plan: RetryPlan,
     pub(crate) later: LaterMessages,
     pub(crate) time_limit: Duration,
@@ -54,6 +62,8 @@ impl Subscriber {
         Self(SubscriberParts {
             binding,
             handlers: Handlers::default(),
+            topics: Vec::new(),
+            layers: None,
             plan: RetryPlan::default(),
             later: LaterMessages::default(),
             time_limit: TIME_LIMIT,
@@ -81,6 +91,91 @@ impl Subscriber {
     pub fn record<M: Published>(mut self, category: &str) -> Result<Self, HandledTwice> {
         self.0.handlers.record::<M>(category)?;
         Ok(self)
+    }
+
+    /// Maps published events of one service to commands of another, or to published events of this one: each becomes a
+    /// message for one of the topics, or none. It is a type of message with a handler: a service that also acts on it has
+    /// another group.
+    ///
+    /// A message is acknowledged when the broker has confirmed the message that follows from it. The id of the latter, which is
+    /// the idempotency key of a command, is made from the group and the message, so that it takes effect once. The key of an
+    /// event is that of the message: the order of the key is kept. The key of a command is its aggregate: commands that follow
+    /// from messages of one key keep their order.
+    ///
+    /// Without a confirmation the message is tried again without limit; no attempt is used up. If the broker refuses the
+    /// message that follows, because it is too large for instance, this one is a dead letter at once.
+    ///
+    /// ```
+    /// # extern crate recount_core as recount;
+    /// # use recount::{Aggregate, Apply, Command, Event, Handle};
+    /// # use recount_messaging::{Binding, Group, Subscriber, Topic};
+    /// # #[derive(Event, Clone)]
+    /// # #[event(name = "orders", published)]
+    /// # enum OrderMessage { Placed { order: String }, Cancelled }
+    /// # #[derive(Event, Clone)]
+    /// # #[event(name = "mail")]
+    /// # enum MailEvent { Queued }
+    /// # #[derive(Command, Clone)]
+    /// # #[command(aggregate = Mail)]
+    /// # struct QueueMail { #[command(id)] order: String }
+    /// # #[derive(Aggregate, Clone, Default)]
+    /// # #[aggregate(name = "mail", id = String, event = MailEvent, error = std::convert::Infallible, commands(QueueMail))]
+    /// # struct Mail;
+    /// # impl Apply for Mail { fn apply(&mut self, _: &MailEvent) {} }
+    /// # impl Handle<QueueMail> for Mail {
+    /// #     fn handle(&self, _: QueueMail) -> Result<Vec<MailEvent>, std::convert::Infallible> { Ok(vec![]) }
+    /// # }
+    /// # fn f() -> Result<Subscriber, Box<dyn std::error::Error>> {
+    /// let binding = Binding::new(Topic::new("orders")?, Group::new("order-mails")?);
+    /// let mails = [Topic::new("mail-commands")?];
+    /// let subscriber = Subscriber::new(binding).forward(mails, |event: &OrderMessage, _, [mails]| match event {
+    ///     OrderMessage::Placed { order } => Some(mails.command(&QueueMail { order: order.clone() })),
+    ///     OrderMessage::Cancelled => None,
+    /// })?;
+    /// # Ok(subscriber) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`HandledTwice`] if a handler takes one of its types.
+    pub fn forward<E: Published, const N: usize>(
+        mut self,
+        topics: [Topic; N],
+        map: impl for<'r> Fn(&E, &Incoming<'_>, [Route<'r>; N]) -> Option<Routed<'r>> + Send + Sync + 'static,
+    ) -> Result<Self, HandledTwice> {
+        self.0.handlers.forward(topics.clone(), map)?;
+        self.0.topics.extend(topics);
+        Ok(self)
+    }
+
+    /// Wraps the handling of each message in a layer of [tower](https://docs.rs/tower), such as a rate limit or one of the
+    /// application. A layer that is added later is around those added earlier.
+    ///
+    /// All lanes share the layers. Messages wait until these are ready, which uses up neither the time limit nor an attempt, and
+    /// ends with the subscriber. The time limit is that of the handler and the layers from then on. The error of a layer is
+    /// classified as that of a [handler](MessageHandler::handle). The order of a key is kept.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use recount_messaging::{Binding, Group, Subscriber, Topic};
+    /// let binding = Binding::new(Topic::new("orders")?, Group::new("invoices")?);
+    /// let limits = tower::ServiceBuilder::new().rate_limit(100, Duration::from_secs(1)).concurrency_limit(8);
+    /// let subscriber = Subscriber::new(binding).layer(limits);
+    /// # drop(subscriber);
+    /// # Ok::<(), recount_core::NameError>(())
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<HandlerService> + Send + Sync + 'static,
+        L::Service: Service<HandlerRequest, Response = Handled> + Send + 'static,
+        <L::Service as Service<HandlerRequest>>::Error: Into<BoxError>,
+        <L::Service as Service<HandlerRequest>>::Future: Send + 'static,
+    {
+        let inner = self.0.layers.take();
+        self.0.layers = Some(Arc::new(move |service| {
+            let service = inner.iter().fold(service, |service, inner| inner(service));
+            HandlerService::outer(layer.layer(service))
+        }));
+        self
     }
 
     /// Takes the commands of [registered](recount_core::RecountBuilder::register) aggregates as messages: the type of a

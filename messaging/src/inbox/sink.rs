@@ -1,19 +1,21 @@
 //! The sink of an inbox: it handles messages, tries failed ones again, and sets messages that fail for longer aside.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use recount_core::{BoxError, MessageMetrics, Recount, Sink, error_chain, panic_message};
+use recount_core::{BoxError, MessageMetrics, Recount, Sink, error_chain};
 use tokio::sync::Semaphore;
-use tracing::Instrument;
+use tokio::time::Instant;
 
+use super::admission::Admission;
 use super::item::{Delivered, Item};
 use super::settings::{LaterMessages, SubscriberParts};
-use crate::handler::{Failure, Incoming, classify};
+use crate::deadline::deadline_after;
+use crate::handler::{Failure, classify};
+use crate::middleware::Layered;
 use crate::parking::{Content, Parking, QueueKey, Standing};
 use crate::request::{Answer, Replier};
+use crate::route::Forwarder;
 use crate::{Circuit, Message, Order};
 
 /// The time for the state store beside a handler's own, in which a parked message is claimed.
@@ -21,13 +23,15 @@ const CLAIM_MARGIN: Duration = Duration::from_secs(30);
 
 /// Handles the messages of a subscriber.
 pub(crate) struct InboxSink {
-    recount: Recount,
-    name: String,
-    parts: SubscriberParts,
+    pub(super) recount: Recount,
+    pub(super) name: String,
+    pub(super) parts: SubscriberParts,
+    layered: Option<Layered>,
     parking: Parking,
     circuit: Circuit,
     replier: Replier,
-    metrics: Arc<MessageMetrics>,
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) metrics: Arc<MessageMetrics>,
     places: Semaphore,
 }
 
@@ -46,17 +50,21 @@ impl InboxSink {
         parts: SubscriberParts,
         parking: Parking,
         circuit: Circuit,
-        replier: Replier,
+        (replier, forwarder): (Replier, Arc<Forwarder>),
         metrics: Arc<MessageMetrics>,
     ) -> Self {
-        let places = Semaphore::new(parts.at_once);
-        Self { recount, name: parts.name(), parts, parking, circuit, replier, metrics, places }
+        let (name, places) = (parts.name(), Semaphore::new(parts.at_once));
+        let layered = |wrap| Layered::new(wrap, &name, recount.clone(), parts.handlers.clone());
+        let layered = parts.layers.clone().map(layered);
+        Self { recount, name, parts, layered, parking, circuit, replier, forwarder, metrics, places }
     }
 
     async fn delivered(&self, delivered: &Delivered) -> Result<(), BoxError> {
         let message = match &delivered.message {
             Ok(message) => message,
             Err(_) if self.parking.is_settled(|| delivered.identity.clone()) => return Ok(()),
+            // It has a queue of its own, so it is the message in it.
+            Err(_) if delivered.may_repeat && self.parking.is_parked(&delivered.identity) => return Ok(()),
             Err(malformed) => return self.bury(delivered, &delivered.identity, malformed.to_string(), 0).await,
         };
         if self.parking.is_settled(|| delivered.identity.clone()) {
@@ -73,23 +81,31 @@ impl InboxSink {
                 return Ok(());
             }
         }
-        if let Some(expires) = message.expires
-            && expires < self.parking.now().await?
-        {
-            tracing::debug!(consumer = self.name, message = %message.id, "nobody waits for the message any more: dropped");
+        let Some(expiry) = self.expiry(message).await? else {
+            self.drop_expired(message);
+            return Ok(());
+        };
+        let admission = self.enter().await.ready().await;
+        // The wait may have been long.
+        if expiry < Instant::now() {
+            admission.abandon();
+            self.drop_expired(message);
             return Ok(());
         }
         if delivered.may_repeat && delivered.count_once() {
-            self.metrics.duplicate();
+            if delivered.is_repeated {
+                self.metrics.duplicate();
+            }
             let attempts = self.parking.count_attempt(&delivered.identity).await?;
             if attempts > self.parts.crashes {
+                admission.abandon();
                 let reason =
                     format!("it was delivered {attempts} times and never finished: programs may have died of it");
                 self.bury(delivered, &self.dead_queue(delivered), reason, attempts).await?;
                 return self.parking.forget_attempts(&delivered.identity).await;
             }
         }
-        match self.attempt(message, self.parts.plan.in_place).await? {
+        match self.attempt(message, (0, self.parts.plan.in_place), admission).await? {
             Outcome::Done => {}
             Outcome::Failed(attempts, reason) => match self.parts.plan.delay(0) {
                 Some(delay) => {
@@ -106,6 +122,19 @@ impl InboxSink {
             self.parking.forget_attempts(&delivered.identity).await?;
         }
         Ok(())
+    }
+
+    /// When the message expires, by this process's clock. `None` if it has expired.
+    async fn expiry(&self, message: &Message) -> Result<Option<Instant>, BoxError> {
+        let Some(expires) = message.expires else { return Ok(Some(deadline_after(Duration::MAX))) };
+        let left = Duration::try_from(expires.duration_since(self.parking.now().await?));
+        Ok(left.ok().map(deadline_after))
+    }
+
+    /// No sender waits for the message any more.
+    fn drop_expired(&self, message: &Message) {
+        tracing::debug!(consumer = self.name, message = %message.id, "its sender does not wait any more: dropped");
+        self.metrics.expired();
     }
 
     /// Makes a delivery a dead letter.
@@ -139,10 +168,16 @@ impl InboxSink {
     /// Takes up the first message of a queue.
     async fn due(&self, queue: &QueueKey) -> Result<(), BoxError> {
         let lease = self.parts.time_limit.saturating_add(CLAIM_MARGIN);
-        let Some(claim) = self.parking.claim(queue, lease).await? else { return Ok(()) };
+        // A claim counts as an attempt, so it comes after all waiting.
+        let ready = self.enter().await.ready().await;
+        let Some(claim) = self.parking.claim(queue, lease).await? else {
+            ready.abandon();
+            return Ok(());
+        };
         let message = match &claim.letter.content {
             Content::Message(message) => message.clone(),
             Content::Malformed(_) => {
+                ready.abandon();
                 let reason = claim.letter.reason.clone();
                 return self.parking.failed(claim, Standing::Dead, reason).await;
             }
@@ -150,7 +185,8 @@ impl InboxSink {
         if claim.is_redriven() {
             self.metrics.redriven();
         }
-        let outcome = match self.attempt(&message, 1).await {
+        let before = claim.letter.attempts.saturating_add(claim.attempt()).saturating_sub(1);
+        let outcome = match self.attempt(&message, (before, 1), ready).await {
             Ok(outcome) => outcome,
             Err(error) => return self.parking.postpone(claim, error_chain(&*error)).await,
         };
@@ -170,12 +206,26 @@ impl InboxSink {
         }
     }
 
-    /// Tries a message, so often at most. An error is one that time heals.
-    async fn attempt(&self, message: &Message, times: u32) -> Result<Outcome, BoxError> {
+    async fn enter(&self) -> Admission<'_> {
+        Admission::enter(&self.circuit, self.layered.as_ref()).await
+    }
+
+    /// Tries a message after so many earlier attempts, so often at most. An error is one that time heals.
+    async fn attempt(
+        &self,
+        message: &Message,
+        (before, times): (u32, u32),
+        mut admission: Admission<'_>,
+    ) -> Result<Outcome, BoxError> {
         let mut failures = 0;
         loop {
-            let permit = self.circuit.enter().await;
-            let error = match self.call(message).await {
+            let Admission { permit, turn, unready } = admission;
+            let attempt = before.saturating_add(failures).saturating_add(1);
+            let called = match unready {
+                Some(error) => Err(error),
+                None => self.call(message, attempt, turn).await,
+            };
+            let error = match called {
                 Ok(answer) => {
                     permit.succeeded();
                     return self.reply(message, answer).await;
@@ -202,6 +252,7 @@ impl InboxSink {
                 Some(pause) if failures < times => tokio::time::sleep(pause).await,
                 _ => return Ok(Outcome::Failed(failures, reason)),
             }
+            admission = self.enter().await.ready().await;
         }
     }
 
@@ -211,40 +262,6 @@ impl InboxSink {
             self.replier.reply(address, message, &answer).await?;
         }
         Ok(Outcome::Done)
-    }
-
-    /// One call of the handler, within its time limit.
-    async fn call(&self, message: &Message) -> Result<Option<Answer>, BoxError> {
-        let incoming = Incoming::new(message, &self.name);
-        let span = self.span(message);
-        let started = self.metrics.start();
-        let call = AssertUnwindSafe(self.parts.handlers.handle(&self.recount, &incoming)).catch_unwind();
-        match tokio::time::timeout(self.parts.time_limit, call.instrument(span)).await {
-            Ok(Ok(Ok(answer))) => {
-                self.metrics.consumed(started.map(|started| started.elapsed()));
-                Ok(answer)
-            }
-            Ok(Ok(Err(error))) => Err(error),
-            Ok(Err(panic)) => Err(format!("the handler panicked: {}", panic_message(&*panic)).into()),
-            Err(_) => Err(format!("the handler has not returned within {:?}", self.parts.time_limit).into()),
-        }
-    }
-
-    fn span(&self, message: &Message) -> tracing::Span {
-        let topic = self.parts.binding.topic.name();
-        let span = tracing::info_span!(
-            "process",
-            otel.name = format!("process {topic}"),
-            otel.kind = "consumer",
-            messaging.operation.type = "process",
-            messaging.destination.name = topic,
-            messaging.consumer.group.name = self.parts.binding.group.name(),
-            messaging.message.id = message.id.as_str(),
-        );
-        if let (Some(context), Some(traceparent)) = (self.recount.trace_context(), &message.metadata.traceparent) {
-            context.adopt(&span, traceparent);
-        }
-        span
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use recount_core::{BoxError, Delivered as CoreDelivered, Source};
 
+use super::early::Early;
 use super::item::{Delivered, Item};
 use crate::parking::Parking;
 use crate::{
-    Binding, Broker, BrokerConsumer, BrokerError, Delivery, LaneId, Plan, Room, Settle, Settled, Signal, Ticket,
+    Attempts, Binding, Broker, BrokerConsumer, BrokerError, Delivery, LaneId, Plan, Room, Settle, Settled, Signal,
+    Ticket, Topic,
 };
 
 /// How many messages are asked for at once.
@@ -21,6 +23,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct InboxSource {
     broker: Arc<dyn Broker>,
     binding: Binding,
+    /// The topics to which its messages are forwarded.
+    topics: Vec<Topic>,
     parking: Parking,
     consumer: Option<Box<dyn BrokerConsumer>>,
     /// Deliveries that were not handed on yet.
@@ -28,21 +32,24 @@ pub(crate) struct InboxSource {
     /// The tickets of messages that are being handled.
     held: BTreeMap<u64, Ticket>,
     next: u64,
+    early: Early,
     /// The queues must be read before the buffer is handed on: another program may have set aside an earlier message.
     unread: bool,
     caught_up: bool,
 }
 
 impl InboxSource {
-    pub(crate) fn new(broker: Arc<dyn Broker>, binding: Binding, parking: Parking) -> Self {
+    pub(crate) fn new(broker: Arc<dyn Broker>, binding: Binding, topics: Vec<Topic>, parking: Parking) -> Self {
         Self {
             broker,
             binding,
+            topics,
             parking,
             consumer: None,
             buffer: VecDeque::new(),
             held: BTreeMap::new(),
             next: 0,
+            early: Early::default(),
             unread: false,
             caught_up: false,
         }
@@ -54,7 +61,10 @@ impl InboxSource {
                 self.buffer.extend(batch);
                 self.unread = true;
             }
-            Signal::Gained(lane) => tracing::debug!(binding = %self.binding, %lane, "gained"),
+            Signal::Gained(lane) => {
+                tracing::debug!(binding = %self.binding, %lane, "gained");
+                self.early.gained(lane);
+            }
             Signal::Losing(lane, _) | Signal::Lost(lane) => self.lose(lane),
             Signal::Idle => {}
         }
@@ -68,7 +78,8 @@ impl InboxSource {
     }
 
     fn hand_on(&mut self, delivery: Delivery) -> CoreDelivered<Self> {
-        let (delivered, ticket) = Delivered::new(delivery, self.binding.order);
+        let early = delivery.attempts == Attempts::Unknown && self.early.note(delivery.lane());
+        let (delivered, ticket) = Delivered::new(delivery, self.binding.order, early);
         self.next += 1;
         self.held.insert(self.next, ticket);
         let lane = delivered.queue.lane();
@@ -76,9 +87,13 @@ impl InboxSource {
     }
 }
 
-/// Declares a binding at the broker and consumes it.
-async fn subscribe(broker: Arc<dyn Broker>, binding: Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
-    let plan = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
+/// Declares a binding and further topics at the broker, and consumes the binding.
+async fn subscribe(
+    broker: Arc<dyn Broker>,
+    binding: Binding,
+    topics: Vec<Topic>,
+) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+    let plan = Plan { topics, bindings: vec![binding.clone()] };
     for change in broker.ensure(&plan, false).await? {
         tracing::info!(%binding, %change, "declared at the broker");
     }
@@ -95,9 +110,10 @@ impl Source for InboxSource {
         // Dropped tickets go back to the broker.
         self.held.clear();
         self.buffer.clear();
+        self.early.start_over();
         self.parking.open().await?;
         if self.consumer.is_none() {
-            let subscribed = subscribe(Arc::clone(&self.broker), self.binding.clone());
+            let subscribed = subscribe(Arc::clone(&self.broker), self.binding.clone(), self.topics.clone());
             self.consumer = Some(subscribed.await.map_err(BrokerError::into_boxed)?);
         }
         self.caught_up = false;

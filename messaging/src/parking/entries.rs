@@ -1,31 +1,18 @@
 //! Requests to the state store about the entries of queues.
 
 use bytes::Bytes;
-use recount_core::{BoxError, ExpectedRevision, Namespace, StateEntry, StateKey, StatePut, Store, StoreError};
+use recount_core::{BoxError, ExpectedRevision, Namespace, StateEntry, StatePut, Store, StoreError};
 
 use super::head::Head;
 use super::names::{self, QueueKey};
+use crate::entries::put;
 
 /// How many entries are read at once.
 const PAGE: usize = 1000;
 
-/// All entries with names that start like this, each with the rest of its name.
+/// All entries of queues with names that start like this, each with the rest of its name.
 pub(super) async fn list(store: &dyn Store, prefix: &str) -> Result<Vec<(String, StateEntry)>, StoreError> {
-    let (mut all, mut after): (Vec<_>, Option<StateKey>) = (Vec::new(), None);
-    loop {
-        let page = store.list(Namespace::PARKED, prefix, after.as_ref(), PAGE).await?;
-        let is_last = page.len() < PAGE;
-        after = page.last().map(|(key, _)| key.clone());
-        all.extend(page.into_iter().map(|(key, entry)| (key.name()[prefix.len()..].to_owned(), entry)));
-        if is_last {
-            return Ok(all);
-        }
-    }
-}
-
-/// An entry without conditions, for ever.
-pub(super) fn put(key: StateKey, value: Bytes) -> StatePut {
-    StatePut { key, value, expected: ExpectedRevision::Any, time_to_live: None }
+    crate::entries::list(store, Namespace::PARKED, prefix, PAGE).await
 }
 
 /// The change of a head: the head as expected, then the count of changes that tells other programs.

@@ -96,7 +96,7 @@ impl Letter {
         let (malformed, body) = match &self.content {
             Content::Message(message) => (None, Bytes::from(to_json(message)?)),
             Content::Malformed(raw) => {
-                let headers = raw.headers.iter().map(|(name, value)| (name.clone(), STANDARD.encode(value)));
+                let headers = raw.headers.iter().map(|(name, value)| (name.to_owned(), STANDARD.encode(value)));
                 (Some(headers.collect()), raw.body.clone())
             }
         };
@@ -123,7 +123,7 @@ impl Letter {
         let content = match stored.malformed {
             None => Content::Message(Box::new(from_json(&body).map_err(|error| damaged(&error.to_string()))?)),
             Some(headers) => {
-                let decoded = headers.into_iter().map(|(name, value)| Ok((name, STANDARD.decode(value)?.into())));
+                let decoded = headers.into_iter().map(|(name, value)| Ok((name, STANDARD.decode(value)?)));
                 let headers = decoded.collect::<Result<_, base64::DecodeError>>();
                 let headers = headers.map_err(|error| damaged(&error.to_string()))?;
                 Content::Malformed(RawMessage { origin: Arc::clone(&stored.origin), headers, body })
@@ -151,7 +151,7 @@ mod tests {
         let message = Message::new(MessageId::new("1").unwrap(), "s", "t", "{\"a\":\"\\n\"}").with_key("k\nü");
         let raw = RawMessage {
             origin: "queue\n1".into(),
-            headers: vec![("x".into(), Bytes::from_static(b"\xff\n")), ("x".into(), Bytes::new())],
+            headers: [("x", &b"\xff\n"[..]), ("x", b"")].into_iter().collect(),
             body: Bytes::from_static(b"\n\0\xff"),
         };
         for content in [Content::Message(Box::new(message)), Content::Malformed(raw)] {

@@ -8,12 +8,13 @@ use recount_core::{
 };
 use tokio::time::Instant;
 
-use super::entries::{head_puts, list, put};
+use super::entries::{head_puts, list};
 use super::head::Head;
 use super::letter::Letter;
 use super::names::{self, QueueKey};
 use super::schedule::Schedule;
 use crate::Message;
+use crate::entries::put;
 
 /// How often a change is tried again after other programs have changed the same queue.
 const CONFLICTS: usize = 32;

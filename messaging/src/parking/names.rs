@@ -22,6 +22,11 @@ impl QueueKey {
         Self { hash: hex_digest(&["key", key]) }
     }
 
+    /// The queue of a key of a topic, among several topics.
+    pub(crate) fn of_route(topic: &str, key: &str) -> Self {
+        Self { hash: hex_digest(&["route", topic, key]) }
+    }
+
     /// The queue of one message.
     pub(crate) fn of_message(source: &str, id: &str) -> Self {
         Self { hash: hex_digest(&["id", source, id]) }

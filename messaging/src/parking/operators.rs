@@ -8,12 +8,13 @@ use recount_core::{
     StoreError,
 };
 
-use super::entries::{head_puts, list, put};
+use super::entries::{head_puts, list};
 use super::head::Head;
 use super::letter::{Content, Letter, Note};
 use super::names::{self, LetterId};
 use super::summary::{LetterState, LetterSummary, summary};
 use crate::MessageId;
+use crate::entries::put;
 
 /// How often an order is tried again after a program has changed the same queue.
 const CONFLICTS: usize = 32;

@@ -5,9 +5,11 @@
 
 mod claim;
 mod publication;
+mod routed;
 mod sink;
 mod source;
 
 pub use publication::{Publication, PublicationParts};
+pub use routed::RoutedPublication;
 pub(crate) use sink::RelaySink;
 pub(crate) use source::RelaySource;

@@ -1,21 +1,19 @@
 //! Publications: which events of a service become which messages.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use recount_core::{BoxError, Event, EventData, Published, Query, RecordedEvent};
+use recount_core::{Aggregate, BoxError, Command, Event, EventType, Published, Query, RecordedEvent};
 
-use crate::{CircuitSettings, Message, MessageId, Topic};
+use super::RoutedPublication;
+use crate::presence::written;
+use crate::route::Draft;
+use crate::{CircuitSettings, Message, MessageType, Topic};
 
 /// The message of an event, if it is published.
-type Map = dyn Fn(&RecordedEvent) -> Result<Option<Mapped>, BoxError> + Send + Sync;
+pub(super) type Map = dyn Fn(&RecordedEvent) -> Result<Option<Draft>, BoxError> + Send + Sync;
 
-/// A published event before it gets an envelope.
-struct Mapped {
-    data: EventData,
-    key: String,
-}
-
-/// The events of a service that become messages of a topic.
+/// The events of a service that become messages of a topic. For several topics see [`to`](Self::to).
 ///
 /// ```
 /// # extern crate recount_core as recount;
@@ -68,16 +66,31 @@ pub struct Publication {
 #[must_use = "a publication does nothing until it is started"]
 pub struct PublicationParts {
     pub(crate) name: Arc<str>,
-    pub(crate) topic: Topic,
+    pub(crate) topics: Vec<Topic>,
     pub(crate) circuit: CircuitSettings,
     pub(crate) query: Query,
-    map: Arc<Map>,
+    /// Whether its messages may have the ids of their events.
+    pub(crate) has_event_ids: bool,
+    /// The types of its messages, if its mapping has a type for them.
+    pub(crate) types: Option<Vec<MessageType>>,
+    pub(super) map: Arc<Map>,
 }
 
 impl Publication {
     /// A publication to a topic. The name is that of its checkpoint: under another name all events are published again.
     pub fn new(name: &str, topic: Topic) -> Self {
         Self { name: name.into(), topic, circuit: CircuitSettings::default() }
+    }
+
+    /// A publication to several topics: its mapping chooses one of them for each message, by the event's content. The name is
+    /// that of its checkpoint.
+    pub fn to<const N: usize>(name: &str, topics: [Topic; N]) -> RoutedPublication<N> {
+        RoutedPublication::new(name, topics)
+    }
+
+    fn routed(self) -> RoutedPublication<1> {
+        let Self { name, topic, circuit } = self;
+        RoutedPublication { name, topics: [topic], circuit }
     }
 
     /// When the circuit to the broker opens: no message is published while it can't be reached.
@@ -99,13 +112,56 @@ impl Publication {
         self,
         map: impl Fn(&E, &RecordedEvent) -> Option<(String, M)> + Send + Sync + 'static,
     ) -> PublicationParts {
-        let Self { name, topic, circuit } = self;
-        let map = move |recorded: &RecordedEvent| -> Result<Option<Mapped>, BoxError> {
-            let event = E::from_recorded(recorded)?;
-            let Some((key, message)) = map(&event, recorded) else { return Ok(None) };
-            Ok(Some(Mapped { data: message.encode()?, key }))
-        };
-        PublicationParts { name, topic, circuit, query: E::query(), map: Arc::new(map) }
+        let parts = self.routed().route(move |event: &E, recorded, [topic]| {
+            let (key, message) = map(event, recorded)?;
+            Some(topic.event(&message).keyed(key))
+        });
+        PublicationParts { types: Some(written(M::variants())), ..parts }
+    }
+
+    /// Maps private events to commands of another service, which [takes](crate::Subscriber::commands) them from the topic.
+    /// `None` sends nothing.
+    ///
+    /// The idempotency key of a command is made from the event's id, the command's type and its aggregate. So the command
+    /// takes effect once, however often it is published to this topic. Commands for the same aggregate keep the order of their events. No reply is asked for:
+    /// a refusal is an outcome at the other service.
+    ///
+    /// ```
+    /// # extern crate recount_core as recount;
+    /// # use recount::{Aggregate, Apply, Command, Event, Handle};
+    /// # use recount_messaging::{Publication, Topic};
+    /// # #[derive(Event, Clone)]
+    /// # #[event(name = "order")]
+    /// # enum OrderEvent { Placed { order: String, cents: u64 }, Noted }
+    /// # #[derive(Event, Clone)]
+    /// # #[event(name = "payment")]
+    /// # enum PaymentEvent { Captured }
+    /// # #[derive(Command, Clone)]
+    /// # #[command(aggregate = Payment)]
+    /// # struct Capture { #[command(id)] order: String, cents: u64 }
+    /// # #[derive(Aggregate, Clone, Default)]
+    /// # #[aggregate(name = "payment", id = String, event = PaymentEvent, error = std::convert::Infallible, commands(Capture))]
+    /// # struct Payment;
+    /// # impl Apply for Payment { fn apply(&mut self, _: &PaymentEvent) {} }
+    /// # impl Handle<Capture> for Payment {
+    /// #     fn handle(&self, _: Capture) -> Result<Vec<PaymentEvent>, std::convert::Infallible> { Ok(vec![]) }
+    /// # }
+    /// let captures = Publication::new("captures", Topic::new("payment-commands")?);
+    /// let captures = captures.commands(|event: &OrderEvent, _| match event {
+    ///     OrderEvent::Placed { order, cents } => Some(Capture { order: order.clone(), cents: *cents }),
+    ///     OrderEvent::Noted => None,
+    /// });
+    /// # drop(captures);
+    /// # Ok::<(), recount::NameError>(())
+    /// ```
+    pub fn commands<E: Event, C: Command>(
+        self,
+        map: impl Fn(&E, &RecordedEvent) -> Option<C> + Send + Sync + 'static,
+    ) -> PublicationParts {
+        let name = format!("{}.{}", <C::Aggregate as Aggregate>::NAME, C::NAME);
+        let parts =
+            self.routed().route(move |event: &E, recorded, [topic]| Some(topic.command(&map(event, recorded)?)));
+        PublicationParts { types: Some(vec![MessageType { name, version: 1 }]), has_event_ids: false, ..parts }
     }
 
     /// Publishes events that are published types themselves.
@@ -115,18 +171,32 @@ impl Publication {
 }
 
 impl PublicationParts {
-    /// The message of an event: its id is the event's.
-    pub(crate) fn message(&self, source: &Arc<str>, recorded: &RecordedEvent) -> Result<Option<Message>, BoxError> {
-        let Some(Mapped { data, key }) = (self.map)(recorded)? else { return Ok(None) };
-        let mut message =
-            Message::new(MessageId::from(recorded.data.id), source, data.event_type.as_str(), data.payload);
-        message.schema_version = data.schema_version;
-        message.subject = Some(recorded.stream.to_string().into());
-        message.time = Some(recorded.recorded_at);
-        message.key = Some(key.into());
-        message.metadata = recorded.data.metadata.clone();
-        let id = message.id.as_str().into();
-        message.metadata.correlation_id.get_or_insert(id);
-        Ok(Some(message))
+    /// Whether two messages of one event could meet in a topic: with the event's id both, so that a broker or a receiver would
+    /// take the second one for the first.
+    pub(crate) fn collides(&self, other: &Self) -> Option<&Topic> {
+        if !(self.has_event_ids && other.has_event_ids) {
+            return None;
+        }
+        let types = |parts: &Self| -> BTreeSet<EventType> {
+            parts.query.items.iter().flat_map(|item| item.event_types.iter().cloned()).collect()
+        };
+        let (own, others) = (types(self), types(other));
+        // An item without types selects events of any type.
+        let any =
+            [self, other].into_iter().any(|parts| parts.query.items.iter().any(|item| item.event_types.is_empty()));
+        let shared = any || !own.is_disjoint(&others);
+        self.topics.iter().find(|topic| shared && other.topic_of_name(topic.name()).is_some())
+    }
+
+    /// The number of the topic and the message of an event.
+    pub(crate) fn message(&self, source: &str, recorded: &RecordedEvent) -> Result<Option<(usize, Message)>, BoxError> {
+        let Some(draft) = (self.map)(recorded)? else { return Ok(None) };
+        let topic = draft.topic;
+        Ok(Some((topic, draft.of_event(source, recorded)?)))
+    }
+
+    /// The number of the topic of this name.
+    pub(crate) fn topic_of_name(&self, name: &str) -> Option<usize> {
+        self.topics.iter().position(|topic| topic.name() == name)
     }
 }

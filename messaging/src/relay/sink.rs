@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recount_core::{BoxError, MessageMetrics, RecordedEvent, Sink, TransientError, error_chain};
-use tracing::Instrument;
 
 use super::PublicationParts;
 use super::source::{Item, Relayed};
-use crate::broker::{Unconfirmed, publish_one};
+use crate::broker::{Unconfirmed, send_one};
 use crate::parking::{Content, Letter, Parking, QueueKey, Standing};
-use crate::{Broker, Circuit, Message, Refusal};
+use crate::{Broker, Circuit, Message, Refusal, Topic};
 
 /// How long a relay has a parked message for itself while it publishes it.
 const CLAIM: Duration = Duration::from_secs(60);
@@ -21,7 +20,15 @@ pub(crate) struct RelaySink {
     broker: Arc<dyn Broker>,
     parking: Parking,
     circuit: Circuit,
-    metrics: Arc<MessageMetrics>,
+    /// Those of each topic, in the publication's order.
+    metrics: Vec<Arc<MessageMetrics>>,
+}
+
+/// A topic of the publication.
+#[derive(Clone, Copy)]
+struct Target<'s> {
+    topic: &'s Topic,
+    metrics: &'s MessageMetrics,
 }
 
 impl RelaySink {
@@ -30,33 +37,34 @@ impl RelaySink {
         broker: Arc<dyn Broker>,
         parking: Parking,
         circuit: Circuit,
-        metrics: Arc<MessageMetrics>,
+        metrics: Vec<Arc<MessageMetrics>>,
     ) -> Self {
         Self { publication, broker, parking, circuit, metrics }
     }
 
     async fn event(&self, Relayed { message, queue, .. }: &Relayed) -> Result<(), BoxError> {
-        let message = match message {
-            Ok(Some(message)) => message,
+        let (topic, message) = match message {
+            Ok(Some((topic, message))) => (*topic, message),
             Ok(None) => return Ok(()),
             // The consumer stops when its retry budget is used up: an event that this program can't map is its defect.
             Err(reason) => return Err(reason.clone().into()),
         };
+        let target = self.target(topic)?;
         if self.parking.is_settled(|| QueueKey::of_message(&message.source, message.id.as_str())) {
             tracing::debug!(relay = %self.publication.name, message = %message.id, "an operator has discarded or edited it");
             return Ok(());
         }
         if self.parking.is_parked(queue) {
-            let letter = self.letter(message, "an earlier message of its key was refused".to_owned()).await?;
+            let letter = self.letter(target, message, "an earlier message of its key was refused".to_owned()).await?;
             if self.parking.park_behind(queue, &letter).await? {
                 return Ok(());
             }
         }
-        let Err(refusal) = self.publish(message).await? else { return Ok(()) };
+        let Err(refusal) = self.publish(target, message).await? else { return Ok(()) };
         self.log(message, &refusal);
-        let letter = self.letter(message, refusal.to_string()).await?;
+        let letter = self.letter(target, message, refusal.to_string()).await?;
         self.parking.park(queue, &letter, Standing::Dead).await?;
-        self.metrics.dead_letter();
+        target.metrics.dead_letter();
         Ok(())
     }
 
@@ -66,10 +74,17 @@ impl RelaySink {
         let Content::Message(message) = claim.letter.content.clone() else {
             return Err("a relay has parked a message without an envelope".into());
         };
+        let origin = &claim.letter.origin;
+        let Some(target) = self.publication.topic_of_name(origin).and_then(|topic| self.target(topic).ok()) else {
+            let publication = &self.publication.name;
+            let reason =
+                format!("publication {publication} has no topic {origin} any more: add it, or discard the message");
+            return self.parking.failed(claim, Standing::Dead, reason).await;
+        };
         if claim.is_redriven() {
-            self.metrics.redriven();
+            target.metrics.redriven();
         }
-        match self.publish(&message).await {
+        match self.publish(target, &message).await {
             Ok(Ok(())) => self.parking.done(claim).await,
             Ok(Err(refusal)) => {
                 self.log(&message, &refusal);
@@ -79,27 +94,22 @@ impl RelaySink {
         }
     }
 
+    fn target(&self, topic: usize) -> Result<Target<'_>, BoxError> {
+        let (topic, metrics) = (self.publication.topics.get(topic), self.metrics.get(topic));
+        let target = topic.zip(metrics).map(|(topic, metrics)| Target { topic, metrics });
+        target.ok_or_else(|| "the topic of a route is not declared".into())
+    }
+
     /// Publishes a message. An error is one that time heals; a refusal is one of this message.
-    async fn publish(&self, message: &Message) -> Result<Result<(), Refusal>, BoxError> {
+    async fn publish(
+        &self,
+        Target { topic, metrics }: Target<'_>,
+        message: &Message,
+    ) -> Result<Result<(), Refusal>, BoxError> {
         let permit = self.circuit.enter().await;
-        let topic = &self.publication.topic;
-        let span = tracing::info_span!(
-            "send",
-            otel.name = format!("send {topic}"),
-            otel.kind = "producer",
-            messaging.system = self.broker.system(),
-            messaging.operation.type = "send",
-            messaging.destination.name = topic.name(),
-            messaging.message.id = message.id.as_str(),
-        );
-        let publishing = publish_one(&*self.broker, topic, message.clone()).instrument(span);
-        let started = self.metrics.start();
-        let published = publishing.await;
-        self.metrics.operation("send", started);
-        match published {
+        match send_one(&*self.broker, topic, message.clone(), metrics).await {
             Ok(()) => {
                 permit.succeeded();
-                self.metrics.sent(1);
                 Ok(Ok(()))
             }
             Err(Unconfirmed::Refused(refusal @ Refusal::Unroutable { .. })) => {
@@ -118,9 +128,10 @@ impl RelaySink {
         }
     }
 
-    async fn letter(&self, message: &Message, reason: String) -> Result<Letter, BoxError> {
+    /// A letter of a relay. Its origin is the topic to which it is published.
+    async fn letter(&self, target: Target<'_>, message: &Message, reason: String) -> Result<Letter, BoxError> {
         let now = self.parking.now().await?;
-        let origin = self.publication.topic.name().into();
+        let origin = target.topic.name().into();
         Ok(Letter::new(Content::Message(Box::new(message.clone())), origin, now, reason, 1))
     }
 

@@ -11,7 +11,7 @@ use recount_core::{
 use super::PublicationParts;
 use super::claim::Claim;
 use crate::parking::{Parking, QueueKey};
-use crate::{Broker, BrokerError, Message, Plan};
+use crate::{Broker, BrokerError, Message, Plan, Topic};
 
 /// An item of a relay.
 pub(crate) enum Item {
@@ -24,9 +24,9 @@ pub(crate) enum Item {
 /// An event and its message.
 pub(crate) struct Relayed {
     pub(crate) recorded: RecordedEvent,
-    /// `None` if the event is not published, or why it can't be mapped.
-    pub(crate) message: Result<Option<Message>, String>,
-    /// The queue in which it waits behind the events before it: that of its message's key.
+    /// The number of its topic and the message. `None` if the event is not published, or why it can't be mapped.
+    pub(crate) message: Result<Option<(usize, Message)>, String>,
+    /// The queue in which it waits behind the events before it: that of its topic and its message's key.
     pub(crate) queue: QueueKey,
 }
 
@@ -40,6 +40,8 @@ pub(crate) struct RelaySource {
     parking: Parking,
     claim: Option<Claim>,
     ensured: bool,
+    /// Why it can't start.
+    refusal: Option<String>,
 }
 
 impl RelaySource {
@@ -49,9 +51,10 @@ impl RelaySource {
         publication: Arc<PublicationParts>,
         broker: Arc<dyn Broker>,
         parking: Parking,
+        refusal: Option<String>,
     ) -> Self {
         let events = recount.source(&publication.name, publication.query.clone());
-        Self { events, recount, service, publication, broker, parking, claim: None, ensured: false }
+        Self { events, recount, service, publication, broker, parking, claim: None, ensured: false, refusal }
     }
 }
 
@@ -67,6 +70,9 @@ impl Source for RelaySource {
     }
 
     async fn open(&mut self, after: Option<Checkpoint>) -> Result<(), BoxError> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone().into());
+        }
         if self.claim.as_ref().is_none_or(Claim::is_lost) {
             let first = self.claim.is_none();
             self.claim = None;
@@ -78,7 +84,7 @@ impl Source for RelaySource {
         }
         self.parking.open().await?;
         if !self.ensured {
-            let plan = Plan { topics: vec![self.publication.topic.clone()], bindings: Vec::new() };
+            let plan = Plan { topics: self.publication.topics.clone(), bindings: Vec::new() };
             for change in self.broker.ensure(&plan, false).await.map_err(BrokerError::into_boxed)? {
                 tracing::info!(relay = %self.publication.name, %change, "declared at the broker");
             }
@@ -104,8 +110,7 @@ impl Source for RelaySource {
             Delivered::Item { item: recorded, mark, .. } => {
                 let message = self.publication.message(&self.service, &recorded);
                 let message = message.map_err(|error| error_chain(&*error));
-                let key = message.as_ref().ok().and_then(|message| message.as_ref()?.key.as_deref());
-                let queue = key.map_or_else(|| QueueKey::of_key(recorded.stream.as_str()), QueueKey::of_key);
+                let queue = queue(&self.publication, &recorded, &message);
                 let lane = queue.lane();
                 let item = Item::Event(Box::new(Relayed { recorded, message, queue }));
                 Delivered::Item { item, lane, ticket: (), mark }
@@ -127,4 +132,16 @@ impl Source for RelaySource {
     fn position(mark: &Checkpoint) -> Position {
         mark.position
     }
+}
+
+/// The queue of an event's message. The topics of a publication have queues of their own.
+fn queue(
+    publication: &PublicationParts,
+    recorded: &RecordedEvent,
+    message: &Result<Option<(usize, Message)>, String>,
+) -> QueueKey {
+    let Ok(Some((topic, Message { key: Some(key), .. }))) = message else {
+        return QueueKey::of_key(recorded.stream.as_str());
+    };
+    QueueKey::of_route(publication.topics.get(*topic).map_or("", Topic::name), key)
 }

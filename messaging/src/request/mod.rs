@@ -11,6 +11,7 @@ mod requester;
 
 pub use gateway::{GatewayBuilder, ServiceGateway};
 pub(crate) use outcome::{Answer, REPLY, WITHDRAW};
-pub(crate) use replier::{Replier, replies};
+pub use outcome::{reply_schema, reply_type};
+pub(crate) use replier::{REPLIES_EXPIRE, Replier, replies};
 pub use requester::RequestError;
 pub(crate) use requester::{Requester, Waiters};

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use recount_core::{BoxError, EventId, TransientError};
 
@@ -9,9 +10,13 @@ use super::outcome::{Answer, REPLY};
 use crate::broker::{Unconfirmed, publish_one};
 use crate::{Broker, BrokerError, Message, MessageId, Topic};
 
+/// How long the replies to an instance that is away wait for it. The topics and groups of instances that never come back
+/// would stay at the broker otherwise. A request is sent again until its reply comes, so no outcome is lost.
+pub(crate) const REPLIES_EXPIRE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The topic of the replies to one requester.
 pub(crate) fn replies(address: &str) -> Result<Topic, recount_core::NameError> {
-    Ok(Topic::new(address)?.with_lanes(NonZeroU16::MIN))
+    Ok(Topic::new(address)?.with_lanes(NonZeroU16::MIN).keep_for(REPLIES_EXPIRE))
 }
 
 /// Sends the replies of a service.

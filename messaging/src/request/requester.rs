@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::outcome::Answer;
 use super::replier::Replier;
 use crate::broker::{Unconfirmed, publish_one};
+use crate::deadline::deadline_after;
 use crate::{Binding, Broker, BrokerError, Circuit, Message, MessageId, Plan, Topic};
 
 /// How long a request waits for a reply before it is sent again, the first time. Each next wait is twice as long.
@@ -107,7 +108,7 @@ impl Requester {
 
     /// Sends a request and waits for its outcome. Without a limit it is sent again from time to time, until a reply comes.
     pub(crate) async fn send(&self, request: &Request, limit: Option<Duration>) -> Result<KeyOutcome, RequestError> {
-        let end = limit.map(|limit| (Instant::now() + limit, limit));
+        let end = limit.map(|limit| (deadline_after(limit), limit));
         let key = &request.key;
         let mut reply = self.waiters.wait(key);
         let mut wait = FIRST_WAIT;

@@ -1,6 +1,10 @@
 //! Two services: one has orders and publishes them, the other enters them into ledgers.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod layers;
+pub(crate) mod presence;
+pub(crate) mod profiles;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -199,7 +203,8 @@ impl World {
 
     pub(crate) fn relay_on(&self, recount: &Recount) -> Consumers {
         let service = Service::new(recount.clone(), Arc::clone(&self.broker), "orders").unwrap();
-        service.publish(publication()).consumers(|consumers| consumers.retry(budget())).start()
+        // Ordered faults shall meet the messages of the test.
+        service.unannounced().publish(publication()).consumers(|consumers| consumers.retry(budget())).start()
     }
 
     /// The subscriber, to which a test adds settings.
@@ -213,7 +218,8 @@ impl World {
     }
 
     pub(crate) fn inbox_on(&self, recount: &Recount, subscriber: Subscriber) -> Consumers {
-        Service::new(recount.clone(), Arc::clone(&self.broker), "ledgers").unwrap().subscribe(subscriber).start()
+        let service = Service::new(recount.clone(), Arc::clone(&self.broker), "ledgers").unwrap();
+        service.unannounced().subscribe(subscriber).start()
     }
 
     pub(crate) async fn place(&self, order: &str, numbers: impl IntoIterator<Item = u32>) {
@@ -248,6 +254,21 @@ impl World {
 
     pub(crate) fn dead(&self) -> DeadLetters {
         DeadLetters::new(Arc::new(self.ledgers.clone()))
+    }
+
+    /// Waits until a message of the ledgers is parked.
+    #[track_caller]
+    pub(crate) fn some_parked(&self) -> impl Future<Output = ()> {
+        let (letters, caller) = (self.dead(), std::panic::Location::caller());
+        async move {
+            for _ in 0..600_000 {
+                if !letters.list(None).await.unwrap().is_empty() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            panic!("no message is parked within ten minutes, at {caller}");
+        }
     }
 
     /// Waits until so many messages of the ledgers wait for an operator, and returns all parked ones.

@@ -1,6 +1,8 @@
 //! A topic of four lanes, a group, numbered messages, and deliveries of the in-process broker.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "not every test needs all of it")]
 
+pub(crate) mod harness;
+
 use std::num::NonZeroU16;
 
 use recount_messaging::{

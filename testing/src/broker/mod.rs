@@ -47,22 +47,28 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a suite of tests reports by panicking")]
 
+pub mod by_hand;
 pub mod campaign;
 pub mod consuming;
 pub mod declaring;
+mod documented;
 pub mod envelope;
+pub mod expiry;
 pub mod groups;
 mod harness;
 pub mod leases;
 pub mod limits;
 pub mod order;
 pub mod outages;
+mod proxy;
 pub mod publishing;
 mod reader;
 pub mod settling;
 mod support;
 
+pub use documented::documented;
 pub use harness::{Abilities, Harness, check};
+pub use proxy::Proxy;
 use reader::Reader;
 
 /// Lists the whole conformance suite as tests of the broker that the expression connects to, which must be a
@@ -155,6 +161,10 @@ macro_rules! broker_suite {
                 a_malformed_message_is_delivered_with_its_raw_bytes
                 a_structured_foreign_message_is_read
             }
+            expiry {
+                an_expiring_group_is_removed_when_it_is_not_used
+                a_topic_forgets_messages_after_its_time
+            }
             limits {
                 one_byte_over_the_limit_is_refused_and_its_neighbours_are_stored
                 headers_over_the_limit_are_refused_and_their_neighbours_are_stored
@@ -203,6 +213,7 @@ mod tests {
             include_str!("consuming.rs"),
             include_str!("declaring.rs"),
             include_str!("envelope.rs"),
+            include_str!("expiry.rs"),
             include_str!("groups.rs"),
             include_str!("leases.rs"),
             include_str!("limits.rs"),

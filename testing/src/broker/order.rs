@@ -82,7 +82,7 @@ pub async fn messages_of_a_key_are_out_together_unless_withheld(h: &dyn Harness)
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     let order = broker.capabilities(&binding).order;
     let open = matches!(order, OrderSupport::Lane { withheld: false, .. } | OrderSupport::Key { withheld: false });
-    if !declared(open, "several messages of a key are out at once") {
+    if !declared(open && h.abilities().together, "several messages of a key are out at once") {
         return;
     }
     publish(&*broker, &binding.topic, &messages(5, 1)).await;
@@ -189,8 +189,8 @@ pub async fn members_that_come_and_go_lose_nothing_and_keep_the_order(h: &dyn Ha
         if let Some(batch) = unsent.next() {
             publish(&*broker, &binding.topic, batch).await;
         }
-        // Towards the end nothing changes any more.
-        let restless = arrived.len() < published.len() * 2;
+        // Towards the end nothing changes any more. On a busy machine members may change faster than lanes can move.
+        let restless = arrived.len() < published.len() * 2 && start.elapsed() < limit / 2;
         match random.u8(0..10) {
             0 if restless && members.len() < 3 => members.push(Reader::new(&broker, &binding).await),
             1 if restless && !members.is_empty() => members.swap_remove(random.usize(..members.len())).drain().await,

@@ -1,7 +1,6 @@
 //! Helpers for writing the promises: names, messages, publishing.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +31,7 @@ pub(super) fn binding(topic: &str, group: &str) -> Binding {
 
 /// A binding of names that no other test uses, with 4 lanes.
 pub(super) fn unique() -> Binding {
-    let topic = Topic::new(&name("t")).unwrap().with_lanes(NonZeroU16::new(4).unwrap());
-    Binding::new(topic, Group::new(&name("g")).unwrap())
+    super::by_hand::unique(4)
 }
 
 /// Another group of the same topic.
@@ -43,7 +41,7 @@ pub(super) fn other_group(of: &Binding) -> Binding {
     binding
 }
 
-fn name(start: &str) -> String {
+pub(super) fn name(start: &str) -> String {
     format!("{start}-{}", uuid::Uuid::now_v7().simple())
 }
 
@@ -68,9 +66,9 @@ pub(super) async fn consumed(h: &dyn Harness, order: Order) -> (Arc<dyn Broker>,
 }
 
 /// The message with this number: of a key, with an id that no other message has.
-pub(super) fn message(key: &str, number: usize) -> Message {
+pub fn message(key: &str, number: usize) -> Message {
     let id = MessageId::new(uuid::Uuid::now_v7().to_string()).unwrap();
-    Message::new(id, "suite", "suite.tested", number.to_string()).with_key(key)
+    Message::new(id, "tests", "tests.numbered", number.to_string()).with_key(key)
 }
 
 /// Messages with the numbers from 0, spread over this many keys.
@@ -80,7 +78,7 @@ pub(super) fn messages(count: usize, keys: usize) -> Vec<Message> {
 
 /// The number of a message.
 #[track_caller]
-pub(super) fn number(message: &Message) -> usize {
+pub fn number(message: &Message) -> usize {
     std::str::from_utf8(&message.data).unwrap().parse().unwrap()
 }
 
@@ -90,14 +88,14 @@ pub(super) fn outgoing(messages: &[Message]) -> Vec<Outgoing> {
 }
 
 /// Publishes messages in one batch and returns their fates.
-pub(super) async fn fates(broker: &dyn Broker, topic: &Topic, messages: &[Message]) -> Vec<Fate> {
+pub async fn fates(broker: &dyn Broker, topic: &Topic, messages: &[Message]) -> Vec<Fate> {
     let fates = bounded(broker.publish(topic, outgoing(messages))).await;
     assert_eq!(fates.len(), messages.len(), "as many fates as messages");
     fates
 }
 
 /// Publishes messages in one batch, all of which must be stored.
-pub(super) async fn publish(broker: &dyn Broker, topic: &Topic, messages: &[Message]) {
+pub async fn publish(broker: &dyn Broker, topic: &Topic, messages: &[Message]) {
     for (fate, message) in fates(broker, topic, messages).await.iter().zip(messages) {
         assert!(matches!(fate, Fate::Stored(_)), "message {}: {fate:?}", message.id);
     }

@@ -59,6 +59,8 @@ pub(crate) enum Defect {
     DrainsHang,
     UnknownIsReportedAsStored,
     NeverReconnects,
+    ExpiryIsIgnored,
+    EverythingIsKept,
     /// The broker declares something else than it does.
     Declares(fn(&mut Capabilities)),
 }
@@ -93,6 +95,11 @@ impl Broken {
             }
             Defect::StartIsIgnored => binding.start(StartFrom::Earliest),
             Defect::LeasesNeverEnd => binding.lease(Duration::from_secs(1_000_000)),
+            Defect::ExpiryIsIgnored => {
+                let mut stays = binding;
+                stays.expires_after = None;
+                stays
+            }
             _ => binding,
         }
     }
@@ -146,6 +153,11 @@ impl Broker for Broken {
     async fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
         let mut plan = plan.clone();
         plan.bindings = plan.bindings.iter().map(|binding| self.binding(binding)).collect();
+        if self.is(Defect::EverythingIsKept) {
+            let kept = |topic: &Topic| topic.clone().keep_for(Duration::from_secs(1_000_000));
+            plan.topics = plan.topics.iter().map(kept).collect();
+            plan.bindings.iter_mut().for_each(|binding| binding.topic = kept(&binding.topic));
+        }
         let made = self.inner.ensure(&plan, dry_run && !self.is(Defect::DryRunsDeclare)).await;
         match (self.defect, made) {
             (Defect::EnsureAlwaysChanges, Ok(_)) => Ok(vec![Change { object: "everything".to_owned() }]),

@@ -45,14 +45,14 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         file: "messaging/src/relay/sink.rs",
-        find: "publish_one(&*self.broker, topic, message.clone())",
-        replace: r#"publish_one(&*self.broker, topic, {
+        find: "send_one(&*self.broker, topic, message.clone(), metrics)",
+        replace: r#"send_one(&*self.broker, topic, {
             let mut message = message.clone();
             if crate::mutant("new-id-on-republish") {
                 message.id = recount_core::EventId::new().into();
             }
             message
-        })"#,
+        }, metrics)"#,
     },
     Edit {
         file: "messaging/src/relay/sink.rs",

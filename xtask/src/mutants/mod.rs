@@ -5,6 +5,8 @@
 
 mod copy;
 mod messaging;
+mod questions;
+mod routes;
 mod table;
 
 use std::collections::btree_map::Entry;
@@ -37,11 +39,11 @@ pub(crate) fn mutant(name: &str) -> bool {
 "#;
 
 fn mutants() -> impl Iterator<Item = &'static Mutant> {
-    table::MUTANTS.iter().chain(messaging::MUTANTS)
+    table::MUTANTS.iter().chain(messaging::MUTANTS).chain(questions::MUTANTS).chain(routes::MUTANTS)
 }
 
 fn edits() -> impl Iterator<Item = &'static Edit> {
-    table::EDITS.iter().chain(messaging::EDITS)
+    table::EDITS.iter().chain(messaging::EDITS).chain(questions::EDITS).chain(routes::EDITS)
 }
 
 /// Tests all mutants, or one.

@@ -19,10 +19,27 @@ pub(crate) enum Tests {
     Services,
     /// Dead letters.
     DeadLetters,
+    /// Publications to several topics.
+    Routes,
+    /// Messages that follow from other ones.
+    Forwarding,
+    /// Layers around handlers.
+    Layers,
+    /// Questions between services.
+    Questions,
 }
 
 impl Tests {
-    pub(crate) const ALL: [Self; 4] = [Self::Processes, Self::Simulation, Self::Services, Self::DeadLetters];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Processes,
+        Self::Simulation,
+        Self::Services,
+        Self::DeadLetters,
+        Self::Routes,
+        Self::Forwarding,
+        Self::Layers,
+        Self::Questions,
+    ];
 
     /// The package, its test program, and how the names of the tests begin.
     pub(crate) const fn place(self) -> (&'static str, &'static str, &'static str) {
@@ -31,6 +48,10 @@ impl Tests {
             Self::Simulation => ("recount-messaging", "simulation", ""),
             Self::Services => ("recount-messaging", "services", ""),
             Self::DeadLetters => ("recount-messaging", "dead_letters", ""),
+            Self::Routes => ("recount-messaging", "routes", ""),
+            Self::Forwarding => ("recount-messaging", "forwarding", ""),
+            Self::Layers => ("recount-messaging", "layers", ""),
+            Self::Questions => ("recount-messaging", "questions", ""),
         }
     }
 }

@@ -73,6 +73,8 @@ pub enum ConsumerKind {
     Relay,
     /// Handles the messages of a message broker.
     Inbox,
+    /// Announces a service at a message broker. It keeps no checkpoint.
+    Announcer,
 }
 
 impl fmt::Display for ConsumerKind {
@@ -91,6 +93,7 @@ impl ConsumerKind {
             Self::Sink => "sink",
             Self::Relay => "relay",
             Self::Inbox => "inbox",
+            Self::Announcer => "announcer",
         }
     }
 }

@@ -31,7 +31,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The options of the six services.
 #[derive(Args)]
 pub struct ServicesOptions {
-    /// The broker: nats://HOST, amqp://HOST/VHOST, or inprocess:// with all services in this process
+    /// The broker: nats://HOST, amqp://HOST/VHOST, or inprocess:// with all services in this process; with a feature of its
+    /// name kafka://HOST, pulsar://HOST?admin=http://HOST:8080, sqs://REGION/ACCOUNT (aws) or pubsub://PROJECT (google)
     #[arg(long, value_name = "URL", env = "SHOP_BROKER", hide_env_values = true)]
     broker: String,
     /// The stores: a directory for SQLite files, or postgres://HOST/DATABASE, which gets a database a service beside it

@@ -56,7 +56,12 @@ impl Crew {
     }
 
     async fn tasks(settings: &Settings) -> Result<Self> {
-        let broker = connect(&settings.broker).await?;
+        let address = match settings.broker.strip_prefix(IN_PROCESS) {
+            // With its messages beside the stores, a shop that was killed goes on where it was.
+            Some("") => format!("{IN_PROCESS}{}", settings.stores.of_broker()),
+            _ => settings.broker.clone(),
+        };
+        let broker = connect(&address).await?;
         let (mut members, mut address) = (Vec::new(), None);
         for part in Part::ALL {
             let store = settings.stores.of(part);
@@ -127,7 +132,7 @@ impl Crew {
             }
             Self::Tasks { members, broker, .. } => {
                 futures_util::future::join_all(members.into_iter().map(Member::stop)).await;
-                broker.close(Duration::from_secs(1)).await;
+                broker.close(Duration::from_secs(3)).await;
                 Ok(())
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use recount::messaging::{Broker, Service};
+use recount::messaging::{Broker, Service, ServiceGateway};
 use recount::{Address, Consumers, Recount, Status};
 use tempfile::TempDir;
 
@@ -48,11 +48,8 @@ impl Member {
         let connected = connect(address, |builder| register(part, builder)).await.context(opened)?;
         let (recount, read_models, scratch) = connected;
         declare(&*broker, &names.plan()?).await?;
-        let service = Service::new(recount.clone(), broker, &names.service(part))?;
-        let (service, gateway) = match &read_models {
-            ReadModels::Sqlite(tables) => assemble(part, service, names, fulfilling, (tables, &tables.0)),
-            ReadModels::Postgres(tables) => assemble(part, service, names, fulfilling, (tables, tables.read_model())),
-        }?;
+        let service = Service::new(recount.clone(), broker, &names.service(part))?.version(env!("CARGO_PKG_VERSION"));
+        let (service, gateway) = with_parts(part, service, names, fulfilling, &read_models)?;
         let consumers = service.start();
         let entry = match part {
             Part::Order => {
@@ -98,5 +95,48 @@ impl Member {
         if let Err(unfinished) = self.recount.shutdown(PATIENCE).await {
             eprintln!("service {}: {unfinished}", self.part);
         }
+    }
+}
+
+/// The service with its publications, its subscriptions and its consumers.
+fn with_parts(
+    part: Part,
+    service: Service,
+    names: &Names,
+    fulfilling: Fulfilling,
+    read_models: &ReadModels,
+) -> Result<(Service, Option<ServiceGateway>)> {
+    match read_models {
+        ReadModels::Sqlite(tables) => assemble(part, service, names, fulfilling, (tables, &tables.0)),
+        ReadModels::Postgres(tables) => assemble(part, service, names, fulfilling, (tables, tables.read_model())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recount::messaging::{Directory, InProcess};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_six_services_fit_together() {
+        let names = Names::new("shop").unwrap();
+        let mut manifests = Vec::new();
+        for part in Part::ALL {
+            let connected = connect("memory://".parse().unwrap(), |builder| register(part, builder)).await;
+            let (recount, read_models, _scratch) = connected.unwrap();
+            let service = Service::new(recount, Arc::new(InProcess::new()), &names.service(part)).unwrap();
+            let (service, _) = with_parts(part, service, &names, Fulfilling::ByEvents, &read_models).unwrap();
+            manifests.push(service.manifest().clone());
+        }
+        let directory = Directory::of(manifests);
+        assert_eq!(directory.instances.len(), 6);
+        let warnings: Vec<_> = directory.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(
+            directory.explain("payment.captured").map(|it| it.published[0].service.clone()).as_deref(),
+            Some("shop-payment")
+        );
+        assert!(!directory.explain("warehouse.reserve_stock").is_none_or(|it| it.sent.is_empty()));
     }
 }

@@ -11,6 +11,7 @@ mod copies;
 mod crew;
 mod entry;
 mod feed;
+mod manifests;
 mod member;
 mod parts;
 mod single;
@@ -22,4 +23,5 @@ mod topology;
 mod watch;
 
 pub use conductor::{ServicesOptions, run as conduct};
+pub use manifests::manifests;
 pub use single::{ServiceOptions, run as serve};

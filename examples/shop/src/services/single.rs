@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct ServiceOptions {
     /// user, order, payment, inventory, notification or analytics
     pub part: Part,
-    /// The broker: nats://HOST or amqp://HOST/VHOST
+    /// The broker, as for `services`
     #[arg(long, value_name = "URL", env = "SHOP_BROKER", hide_env_values = true)]
     pub broker: String,
     /// Its store: sqlite://FILE or postgres://HOST/DATABASE

@@ -8,6 +8,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::topology::Part;
 
+/// The name of the store of the broker in this process, beside those of the services.
+const BROKER: &str = "broker";
+
 /// Where the stores are.
 #[derive(Clone)]
 pub enum Stores {
@@ -40,12 +43,21 @@ impl Stores {
 
     /// The address of the store of a service.
     pub fn of(&self, part: Part) -> String {
+        self.named(part.name())
+    }
+
+    /// The address of the store of the broker in this process.
+    pub fn of_broker(&self) -> String {
+        self.named(BROKER)
+    }
+
+    fn named(&self, name: &str) -> String {
         match self {
-            Self::Directory(directory) => format!("sqlite://{}", directory.join(format!("{part}.db")).display()),
+            Self::Directory(directory) => format!("sqlite://{}", directory.join(format!("{name}.db")).display()),
             Self::Postgres(url) => {
                 let (base, database, options) = split(url);
                 let options = options.map(|options| format!("?{options}")).unwrap_or_default();
-                format!("{base}/{}{options}", database_of(database, part))
+                format!("{base}/{}{options}", database_of(database, name))
             }
         }
     }
@@ -69,15 +81,15 @@ fn split(url: &str) -> (&str, &str, Option<&str>) {
     (base, database, options)
 }
 
-fn database_of(database: &str, part: Part) -> String {
-    format!("{database}_{part}")
+fn database_of(database: &str, name: &str) -> String {
+    format!("{database}_{name}")
 }
 
 async fn make_databases(url: &str) -> Result<()> {
     let (_, database, _) = split(url);
     let mut connection = PgConnection::connect(url).await?;
-    for part in Part::ALL {
-        let name = database_of(database, part);
+    for name in Part::ALL.iter().map(|part| part.name()).chain([BROKER]) {
+        let name = database_of(database, name);
         let known: Option<(String,)> = sqlx::query_as("SELECT datname::text FROM pg_database WHERE datname = $1")
             .bind(&name)
             .fetch_optional(&mut connection)

@@ -180,13 +180,16 @@ async fn next(lines: &mut Option<Lines<BufReader<ChildStdout>>>) -> Option<Strin
 
 /// Asks a child to end, and kills it if it doesn't in time.
 async fn end(child: &mut Child, input: Option<ChildStdin>) -> Result<()> {
+    // One request only: a second one ends the child at once. Without signals the end of its input tells it.
     #[cfg(unix)]
     terminate(child);
-    // Without signals the end of its input tells it.
+    #[cfg(not(unix))]
     drop(input);
     if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
         child.kill().await?;
     }
+    #[cfg(unix)]
+    drop(input);
     Ok(())
 }
 

@@ -11,6 +11,9 @@ use recount::messaging::{Binding, Group, Order, Plan, Topic};
 /// How long a message of a service that was killed is out before the broker gives it to the service again.
 const LEASE: Duration = Duration::from_secs(5);
 
+/// How long a gateway's replies wait for it.
+const REPLIES_EXPIRE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A service of the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
@@ -122,7 +125,8 @@ impl Names {
     fn replies(&self) -> Result<Binding, NameError> {
         let service = self.service(Part::Order);
         let topic = Topic::new(&format!("replies-{service}"))?.with_lanes(NonZeroU16::MIN);
-        Ok(Binding::new(topic, Group::new(&service)?).order(Order::Unordered))
+        let binding = Binding::new(topic.keep_for(REPLIES_EXPIRE), Group::new(&service)?);
+        Ok(binding.order(Order::Unordered).expires_after(REPLIES_EXPIRE))
     }
 
     /// All that the shop needs at a broker. Each service declares all of it before it starts: some brokers keep no message for

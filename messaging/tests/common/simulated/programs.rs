@@ -49,7 +49,7 @@ impl Program {
 fn service(sim: &Sim, store: impl Store, name: &str) -> Service {
     let broker = Noted { broker: sim.server.connect(), stored: Arc::clone(&sim.stored) };
     let recount = Recount::builder(store).register::<Ledger>().build();
-    Service::new(recount, Arc::new(broker), name).unwrap()
+    Service::new(recount, Arc::new(broker), name).unwrap().unannounced()
 }
 
 fn relay(sim: &Sim, store: impl Store) -> Consumers {

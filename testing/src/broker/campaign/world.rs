@@ -145,7 +145,7 @@ impl World {
                 let publication = publication.map(|event: &OrderEvent, _| match event {
                     OrderEvent::Placed { order, n } => Some(OrderMessage::Placed { order: order.clone(), n: *n }),
                 });
-                Service::new(recount, broker, "orders").expect("a name").publish(publication).start()
+                Service::new(recount, broker, "orders").expect("a name").unannounced().publish(publication).start()
             }
             Part::Inbox => {
                 let recount = Recount::builder(Arc::clone(&self.ledgers)).register::<Ledger>().build();
@@ -159,7 +159,7 @@ impl World {
                 };
                 let subscriber = Subscriber::new(binding).retry(plan).circuit(CIRCUIT);
                 let subscriber = subscriber.handle(Enters(Arc::clone(&self.failures))).expect("one handler");
-                Service::new(recount, broker, "ledgers").expect("a name").subscribe(subscriber).start()
+                Service::new(recount, broker, "ledgers").expect("a name").unannounced().subscribe(subscriber).start()
             }
         }
     }

@@ -1,0 +1,93 @@
+//! How to reach the service, and the settings of new subscriptions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use recount_messaging::BrokerError;
+
+use crate::{GoogleBroker, address};
+
+/// How long a call may take unless set. A call within a region takes some 30 milliseconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new subscription keeps messages unless set: the default of the service.
+const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How many messages of a subscription are out at once, at most, unless set.
+const OUTSTANDING: u16 = 1000;
+
+/// How to reach Pub/Sub, and the settings of subscriptions that [`ensure`](recount_messaging::Broker::ensure) declares.
+/// [`GoogleBroker::options`] makes one from an address.
+#[derive(Clone, Debug)]
+pub struct GoogleOptions {
+    pub(crate) project: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) admin: Option<String>,
+    /// The name of the file. Its content is a secret, and is not kept.
+    pub(crate) credentials: Option<PathBuf>,
+    pub(crate) retention: Duration,
+    pub(crate) outstanding: u16,
+    pub(crate) call_timeout: Duration,
+}
+
+impl GoogleOptions {
+    pub(crate) fn new(url: &str) -> Result<Self, BrokerError> {
+        let options = Self {
+            project: String::new(),
+            endpoint: None,
+            admin: None,
+            credentials: None,
+            retention: RETENTION,
+            outstanding: OUTSTANDING,
+            call_timeout: CALL_TIMEOUT,
+        };
+        address::read(url, options)
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] or [`BrokerError::TimedOut`] if the service does not answer,
+    /// [`BrokerError::NotAllowed`] if it refuses the credentials, [`BrokerError::Invalid`] if the file of the credentials can't be used.
+    pub async fn connect(self) -> Result<GoogleBroker, BrokerError> {
+        GoogleBroker::open(self).await
+    }
+
+    /// Sets where messages are published and pulled, over gRPC: a regional endpoint such as
+    /// `https://europe-west1-pubsub.googleapis.com`, or a server for tests. Publishers of one key must use the same region.
+    /// Without `https://` no credentials are sent.
+    #[must_use]
+    pub fn endpoint(self, endpoint: impl Into<String>) -> Self {
+        Self { endpoint: Some(endpoint.into()), ..self }
+    }
+
+    /// Sets where topics and subscriptions are managed, over HTTP, if that is not the [endpoint](Self::endpoint).
+    #[must_use]
+    pub fn admin_endpoint(self, endpoint: impl Into<String>) -> Self {
+        Self { admin: Some(endpoint.into()), ..self }
+    }
+
+    /// Uses the key of a service account in this JSON file. Unless set, the [Application Default
+    /// Credentials](https://cloud.google.com/docs/authentication#adc) are used.
+    #[must_use]
+    pub fn credentials(self, file: impl Into<PathBuf>) -> Self {
+        Self { credentials: Some(file.into()), ..self }
+    }
+
+    /// Sets how long a new subscription keeps unacknowledged messages: 10 minutes to 31 days. 7 days unless set. Then
+    /// they are gone.
+    #[must_use]
+    pub fn retention(self, retention: Duration) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// Sets how many messages of a subscription are out at once, at most: they are fetched ahead. 1,000 unless set.
+    #[must_use]
+    pub fn outstanding(self, messages: u16) -> Self {
+        Self { outstanding: messages.max(1), ..self }
+    }
+
+    /// Sets how long a call may take. 10 seconds unless set.
+    #[must_use]
+    pub fn call_timeout(self, call_timeout: Duration) -> Self {
+        Self { call_timeout, ..self }
+    }
+}

@@ -1,0 +1,75 @@
+//! What Pub/Sub declares is what the documentation says, and settings that are refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Server, ensure, unique};
+use google_cloud_auth::credentials::anonymous;
+use google_cloud_pubsub::client::SubscriptionAdmin;
+use google_cloud_pubsub::model::DeadLetterPolicy;
+use recount_messaging::{BrokerError, Order, Plan};
+use recount_testing::broker::documented;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documentation_says_what_is_declared() {
+    let server = Server::start().await;
+    let (broker, binding) = (server.connect().await, unique());
+    let text = include_str!("../../docs/capabilities.md");
+    documented(text, "## In order per key", "Pub/Sub", &broker.capabilities(&binding));
+    documented(text, "## Without order", "Pub/Sub", &broker.capabilities(&binding.order(Order::Unordered)));
+}
+
+async fn admin(server: &Server) -> SubscriptionAdmin {
+    let endpoint = format!("http://127.0.0.1:{}", server.with(|fake| fake.admin_port()));
+    let builder = SubscriptionAdmin::builder().with_endpoint(endpoint);
+    builder.with_credentials(anonymous::Builder::new().build()).build().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_never_expires_unless_its_binding_says_so() {
+    let server = Server::start().await;
+    let (broker, binding) = (server.connect().await, unique());
+    ensure(&*broker, &binding).await;
+    let expiring = unique().expires_after(Duration::from_secs(3600));
+    ensure(&*broker, &expiring).await;
+    let admin = admin(&server).await;
+    for (binding, ttl) in [(binding, None), (expiring, Some(24 * 60 * 60))] {
+        let path = format!("projects/{}/subscriptions/recount-{}.{}", common::PROJECT, binding.topic, binding.group);
+        let found = admin.get_subscription().set_subscription(path).send().await.unwrap();
+        // Without a policy the service removes a subscription after 31 days without use.
+        let policy = found.expiration_policy.expect("a policy");
+        assert_eq!(policy.ttl.map(|ttl| ttl.seconds()), ttl);
+        assert!(found.enable_message_ordering && found.dead_letter_policy.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_lose_messages_or_their_order_are_refused() {
+    let server = Server::start().await;
+    let (broker, admin) = (server.connect().await, admin(&server).await);
+    let topics = Plan { topics: vec![unique().topic, unique().topic], ..Plan::default() };
+    broker.ensure(&topics, false).await.unwrap();
+    let [topic, dead] =
+        [0, 1].map(|index: usize| format!("projects/{}/topics/recount-{}", common::PROJECT, topics.topics[index]));
+    for setting in ["dead letters", "a filter", "exactly once", "without order"] {
+        let mut binding = unique();
+        binding.topic = topics.topics[0].clone();
+        let path = format!("projects/{}/subscriptions/recount-{}.{}", common::PROJECT, binding.topic, binding.group);
+        let mut create = admin.create_subscription().set_name(path).set_topic(&topic);
+        create = create.set_enable_message_ordering(setting != "without order");
+        create = match setting {
+            "dead letters" => create.set_dead_letter_policy(DeadLetterPolicy::new().set_dead_letter_topic(&dead)),
+            "a filter" => create.set_filter("attributes.tenant = \"north\""),
+            "exactly once" => create.set_enable_exactly_once_delivery(true),
+            _ => create,
+        };
+        create.send().await.unwrap();
+        let plan = Plan { bindings: vec![binding.clone()], ..Plan::default() };
+        let error = broker.ensure(&plan, false).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Mismatch { .. }), "{setting}: {error:?}");
+        assert!(error.to_string().contains(binding.group.name()), "{error}");
+        assert!(broker.subscribe(&binding).await.is_err(), "{setting}");
+    }
+}

@@ -1,0 +1,157 @@
+//! One partition of a consumer: its queue in the library, and the records that are not finished.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::message::BorrowedMessage;
+use recount_messaging::LaneId;
+
+use crate::rebalance::Events;
+use crate::record::Record;
+
+/// A record that is not finished.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) record: Record,
+    /// Whether it was given out before.
+    pub(crate) repeated: bool,
+}
+
+/// A partition that this consumer has.
+pub(crate) struct Lane {
+    pub(crate) id: LaneId,
+    /// Of its tickets.
+    pub(crate) generation: u32,
+    queue: PartitionQueue<Events>,
+    /// Released, or without room. They come before the records of the queue.
+    waiting: BTreeMap<i64, Held>,
+    /// Given out and not settled.
+    out: BTreeMap<i64, Held>,
+    /// The offset behind the last record that came. `None`: the position of the group must not be touched.
+    position: Option<i64>,
+    /// The position that the server has.
+    pub(crate) committed: Option<i64>,
+    /// Whether it goes to another member.
+    pub(crate) leaves: bool,
+    max_gap: i64,
+    gap_told: bool,
+}
+
+impl Lane {
+    pub(crate) fn new(id: LaneId, generation: u32, queue: PartitionQueue<Events>, max_gap: u32) -> Self {
+        Self {
+            id,
+            generation,
+            queue,
+            waiting: BTreeMap::new(),
+            out: BTreeMap::new(),
+            position: None,
+            committed: None,
+            leaves: false,
+            max_gap: max_gap.into(),
+            gap_told: false,
+        }
+    }
+
+    /// The next record, if one is there.
+    pub(crate) fn next(&mut self) -> Option<Held> {
+        if let Some((_, held)) = self.waiting.pop_first() {
+            return Some(held);
+        }
+        if self.is_stuck() {
+            return None;
+        }
+        match self.queue.poll(Duration::ZERO)? {
+            Ok(native) => {
+                let record = Record::read(&native);
+                drop(native);
+                self.accept(record)
+            }
+            Err(error) => {
+                tracing::debug!(lane = %self.id, %error, "the Kafka consumer reports");
+                None
+            }
+        }
+    }
+
+    fn accept(&mut self, record: Record) -> Option<Held> {
+        // The library may repeat records after it has connected anew.
+        if self.position.is_some_and(|position| record.offset < position) {
+            return None;
+        }
+        self.position = Some(record.offset + 1);
+        Some(Held { record, repeated: false })
+    }
+
+    /// Keeps a record that came by another queue.
+    pub(crate) fn receive(&mut self, native: &BorrowedMessage<'_>) {
+        if let Some(held) = self.accept(Record::read(native)) {
+            self.put_back(held);
+        }
+    }
+
+    /// Whether too many records came behind an open one.
+    fn is_stuck(&mut self) -> bool {
+        let Some((finished, position)) = self.finished().zip(self.position) else { return false };
+        let stuck = position - finished >= self.max_gap;
+        if stuck && !self.gap_told {
+            tracing::warn!(lane = %self.id, offset = finished, "the partition is not read on: its message at this offset is not settled, and too many messages came behind it");
+        }
+        self.gap_told = stuck;
+        stuck
+    }
+
+    /// Keeps a record for later.
+    pub(crate) fn put_back(&mut self, held: Held) {
+        self.waiting.insert(held.record.offset, held);
+    }
+
+    /// Notes that a record is given out.
+    pub(crate) fn give_out(&mut self, held: Held) {
+        self.out.insert(held.record.offset, held);
+    }
+
+    /// Takes back a record that was given out in this generation.
+    pub(crate) fn settle(&mut self, offset: i64) -> Option<Held> {
+        self.out.remove(&offset)
+    }
+
+    /// Takes back all records that are given out.
+    pub(crate) fn take_all_back(&mut self) {
+        self.waiting.append(&mut self.out);
+    }
+
+    pub(crate) fn is_out(&self, offset: i64) -> bool {
+        self.out.contains_key(&offset)
+    }
+
+    /// How many records are given out.
+    pub(crate) fn count_out(&self) -> usize {
+        self.out.len()
+    }
+
+    /// How many records are not finished.
+    pub(crate) fn count_open(&self) -> usize {
+        self.out.len() + self.waiting.len()
+    }
+
+    /// The offset below which every record that came is finished.
+    fn finished(&self) -> Option<i64> {
+        let open = [&self.out, &self.waiting].into_iter().filter_map(|records| records.first_key_value());
+        open.map(|(offset, _)| *offset).chain(self.position).min()
+    }
+
+    /// The position to commit, if the server has another one.
+    pub(crate) fn to_commit(&self) -> Option<i64> {
+        self.position.and(self.finished()).filter(|finished| self.committed != Some(*finished))
+    }
+
+    /// Forgets all records, because others will come from now on.
+    pub(crate) fn start_over(&mut self, generation: u32) {
+        self.generation = generation;
+        self.waiting.clear();
+        self.out.clear();
+        (self.position, self.committed) = (None, None);
+    }
+}

@@ -1,0 +1,104 @@
+//! A server that is killed or frozen while messages are published and consumed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use common::{Server, ensure, number, unique};
+use recount_broker_kafka::KafkaBroker;
+use recount_messaging::{Binding, Broker, BrokerConsumer, Room, Settle, Signal};
+use recount_testing::broker::Harness;
+use recount_testing::broker::by_hand::Load;
+use tokio::time::{Instant, sleep};
+
+/// A batch has four messages of each key, one after the other.
+const LOAD: Load =
+    Load { time: Duration::from_secs(12), each: 4, patience: Duration::from_secs(90), pause: Duration::from_millis(5) };
+
+/// Takes deliveries until all of these have come. The first copies of each key must come in order. Returns how many came twice.
+async fn consume(consumer: &mut dyn BrokerConsumer, stored: &BTreeSet<String>, limit: Duration) -> usize {
+    let (mut seen, mut last, mut twice) = (BTreeSet::new(), BTreeMap::<String, usize>::new(), 0);
+    let until = Instant::now() + limit;
+    while !stored.is_subset(&seen) {
+        assert!(Instant::now() < until, "{} of {} came", seen.len(), stored.len());
+        let signal = match consumer.next(&Room::of(100)).await {
+            Ok(signal) => signal,
+            Err(error) => {
+                assert!(error.is_transient(), "{error:?}");
+                continue;
+            }
+        };
+        let Signal::Deliveries(deliveries) = signal else { continue };
+        let mut marks = Vec::new();
+        for delivery in deliveries {
+            let message = delivery.message.unwrap();
+            if seen.insert(message.id.to_string()) {
+                let (key, number) = (message.key.as_deref().unwrap().to_owned(), number(&message));
+                assert!(last.insert(key.clone(), number).is_none_or(|previous| previous < number), "{key}: {number}");
+            } else {
+                twice += 1;
+            }
+            marks.push((delivery.ticket, Settle::Ack));
+        }
+        consumer.settle(marks).await;
+    }
+    twice
+}
+
+async fn under_load(
+    server: &Server,
+    broker: &KafkaBroker,
+    binding: &Binding,
+    outage: impl Future<Output = ()>,
+) -> usize {
+    ensure(broker, binding).await;
+    let mut consumer = broker.subscribe(binding).await.unwrap();
+    let ((stored, longest), ()) = tokio::join!(LOAD.publish(broker, &binding.topic), outage);
+    assert!(longest < Duration::from_secs(5 * 2 + 5), "a call took {longest:?}");
+    assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
+    let ids = stored.iter().map(|message| message.id.to_string()).collect();
+    let twice = consume(&mut *consumer, &ids, Duration::from_secs(120)).await;
+    // Recovery without a restart of ours: the same broker goes on.
+    broker.health().await.unwrap();
+    let _ = server;
+    twice
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_load_loses_nothing_and_keeps_the_order() {
+    let server = Server::private().await;
+    // Longer than the outages, so that the idempotent producer repeats all by itself.
+    let broker = KafkaBroker::connect(&format!("{}?timeout=30", server.url())).await.unwrap();
+    let binding = unique(8);
+    ensure(&broker, &binding).await;
+    let outage = async {
+        for _ in 0..2 {
+            sleep(Duration::from_secs(2)).await;
+            server.kill().await;
+            sleep(Duration::from_secs(1)).await;
+            server.start().await;
+        }
+    };
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let ((stored, _), ()) = tokio::join!(LOAD.publish(&broker, &binding.topic), outage);
+    assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
+    let ids = stored.iter().map(|message| message.id.to_string()).collect();
+    consume(&mut *consumer, &ids, Duration::from_secs(120)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_frozen_for_twenty_seconds_under_load_loses_nothing_and_keeps_the_order() {
+    let server = Server::private().await;
+    let broker = KafkaBroker::connect(&format!("{}?timeout=5", server.url())).await.unwrap();
+    let binding = unique(8);
+    let outage = async {
+        sleep(Duration::from_secs(2)).await;
+        server.freeze().await;
+        sleep(Duration::from_secs(20)).await;
+        server.thaw().await;
+    };
+    let twice = under_load(&server, &broker, &binding, outage).await;
+    println!("{twice} messages were stored twice");
+}

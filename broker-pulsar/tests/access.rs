@@ -1,0 +1,117 @@
+//! Tokens and encryption.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Server, ensure, message, publish, take, unique};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use recount_broker_pulsar::PulsarBroker;
+use recount_messaging::{Broker, BrokerError};
+use recount_servers::PulsarSettings;
+
+const SECRET: &str = "a-secret-key-of-at-least-32-bytes-for-tests";
+
+/// The key in base64, and a token for each of these roles.
+fn tokens(roles: [&str; 2]) -> (String, Vec<String>) {
+    const SIGNER: &str = r#"
+import base64, hashlib, hmac, json, sys
+url = lambda raw: base64.urlsafe_b64encode(raw).rstrip(b"=")
+secret = sys.argv[1].encode()
+print(base64.b64encode(secret).decode())
+for role in sys.argv[2:]:
+    text = url(json.dumps({"alg": "HS256"}).encode()) + b"." + url(json.dumps({"sub": role}).encode())
+    print((text + b"." + url(hmac.new(secret, text, hashlib.sha256).digest())).decode())
+"#;
+    let output = Command::new("python3").args(["-c", SIGNER, SECRET]).args(roles).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines().map(str::to_owned);
+    (lines.next().unwrap(), lines.collect())
+}
+
+/// All texts of an error.
+fn texts(error: &BrokerError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text += &format!(" {cause} {cause:?}");
+        source = cause.source();
+    }
+    text
+}
+
+async fn works(broker: &PulsarBroker) {
+    let binding = unique();
+    ensure(broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    assert!(publish(broker, &binding.topic, &[message("k", 1)]).await[0].is_stored());
+    assert_eq!(take(&mut consumer, 1).await.len(), 1);
+    broker.health().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_the_server_and_stays_secret() {
+    let (key, tokens) = tokens(["admin", "guest"]);
+    let [admin, guest] = <[String; 2]>::try_from(tokens).unwrap();
+    let settings =
+        PulsarSettings { secret_key: Some(key), admin_token: Some(admin.clone()), ..PulsarSettings::default() };
+    let server = Server::with(settings).await;
+    let place = server.url().strip_prefix("pulsar://").unwrap();
+    for url in [format!("pulsar://{admin}@{place}"), format!("pulsar://{place}&token={admin}")] {
+        let broker = PulsarBroker::connect(&url).await.unwrap();
+        works(&broker).await;
+        assert!(!format!("{broker:?}").contains(&admin));
+    }
+    works(&PulsarBroker::options(server.url()).unwrap().token(&admin).connect().await.unwrap()).await;
+
+    let forged = format!("{}x", guest.rsplit_once('.').unwrap().0);
+    for wrong in [format!("pulsar://{forged}@{place}"), server.url().to_owned()] {
+        let error = PulsarBroker::connect(&wrong).await.unwrap_err();
+        assert!(matches!(error, BrokerError::NotAllowed { .. }), "{error:?}");
+        assert!(!texts(&error).contains(&forged), "{error:?}");
+    }
+    // A role without rights gets in, and may do nothing.
+    let broker = PulsarBroker::connect(&format!("pulsar://{guest}@{place}")).await;
+    let error = match broker {
+        Ok(broker) => {
+            let plan = recount_messaging::Plan { topics: vec![unique().topic], bindings: Vec::new() };
+            broker.ensure(&plan, false).await.unwrap_err()
+        }
+        Err(error) => error,
+    };
+    assert!(matches!(error, BrokerError::NotAllowed { .. }), "{error:?}");
+    assert!(!texts(&error).contains(&guest), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_connection_needs_a_certificate_that_is_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    let write = |name: &str, text: String| {
+        let file: PathBuf = directory.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let trusted = write("ca.pem", authority.pem());
+    let files = (write("server.pem", certificate.pem()), write("server.key", key.serialize_pem()));
+    let settings = PulsarSettings { certificate: Some(files), ..PulsarSettings::default() };
+    let server = Server::with(settings).await;
+    let url = server.call(|server| server.tls_url().unwrap()).await;
+    works(&PulsarBroker::options(&url).unwrap().root_certificates(&trusted).connect().await.unwrap()).await;
+    works(&PulsarBroker::connect(&format!("{url}&ca={}", trusted.display())).await.unwrap()).await;
+
+    let untrusted = PulsarBroker::options(&url).unwrap().call_timeout(Duration::from_secs(3));
+    let error = untrusted.connect().await.unwrap_err();
+    assert!(matches!(error, BrokerError::Unavailable { .. }), "{error:?}");
+    let missing = PulsarBroker::options(&url).unwrap().root_certificates("/no/such/file.pem").connect().await;
+    assert!(matches!(missing.unwrap_err(), BrokerError::Invalid { .. }));
+}

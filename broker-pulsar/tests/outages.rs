@@ -1,0 +1,217 @@
+//! Servers that end and freeze, and clients that end: every call ends within its time, nothing that was stored is lost, the order
+//! of each key is kept, and both sides recover by themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use common::{Server, Suite, ensure, message, number, publish, take, unique};
+use recount_broker_pulsar::PulsarBroker;
+use recount_messaging::{Broker, BrokerConsumer, Fate, MessageId, Plan, Room, Settle, Signal};
+use recount_testing::broker::by_hand::{self, relay_each};
+use tokio::time::{Instant, sleep};
+
+/// The time of one request in these tests.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// The time of a call: it may connect, look up topics, open producers and publish.
+const CALL: Duration = Duration::from_secs(12);
+
+async fn connect(server: &Server) -> PulsarBroker {
+    PulsarBroker::options(server.url()).unwrap().call_timeout(TIMEOUT).connect().await.unwrap()
+}
+
+/// Waits for a call, which must end in its time.
+async fn in_time<T>(what: &str, call: impl Future<Output = T>) -> T {
+    by_hand::in_time(CALL, what, call).await
+}
+
+/// The messages that came to all members of a group.
+#[derive(Default)]
+struct Arrived {
+    seen: BTreeSet<MessageId>,
+    next: BTreeMap<String, usize>,
+}
+
+impl Arrived {
+    /// Takes and acknowledges the waiting deliveries. The first arrival of each message is in the order of its key.
+    async fn take(&mut self, consumer: &mut Box<dyn BrokerConsumer>) {
+        let Ok(Signal::Deliveries(deliveries)) = in_time("next", consumer.next(&Room::of(200))).await else { return };
+        let mut marks = Vec::new();
+        for delivery in deliveries {
+            let message = delivery.message.unwrap();
+            if self.seen.insert(message.id.clone()) {
+                let expected = self.next.entry(message.key.as_deref().unwrap().to_owned()).or_default();
+                assert_eq!(number(&message), *expected, "{:?}", message.key);
+                *expected += 1;
+            }
+            marks.push((delivery.ticket, Settle::Ack));
+        }
+        in_time("settle", consumer.settle(marks)).await;
+    }
+
+    async fn take_all(&mut self, consumer: &mut Box<dyn BrokerConsumer>, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while self.seen.len() < count {
+            assert!(Instant::now() < deadline, "{} of {count} came", self.seen.len());
+            self.take(consumer).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_freezes_for_twenty_seconds_under_load_loses_and_reorders_nothing() {
+    let server = Server::private().await;
+    let (broker, binding) = (connect(&server).await, unique());
+    ensure(&broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let (mut arrived, count) = (Arrived::default(), 6000);
+    let outage = async {
+        sleep(Duration::from_millis(500)).await;
+        server.call(|server| server.freeze()).await;
+        sleep(Duration::from_secs(20)).await;
+        server.call(|server| server.resume()).await;
+    };
+    tokio::join!(
+        outage,
+        relay_each(&broker, &binding.topic, 100, count / 100, CALL),
+        arrived.take_all(&mut consumer, count)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_load_loses_and_reorders_nothing() {
+    let server = Server::private().await;
+    let (broker, binding) = (connect(&server).await, unique());
+    ensure(&broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let (mut arrived, count) = (Arrived::default(), 8000);
+    let outage = async {
+        for _ in 0..2 {
+            sleep(Duration::from_millis(700)).await;
+            server.call(|server| server.restart().unwrap()).await;
+        }
+    };
+    tokio::join!(
+        outage,
+        relay_each(&broker, &binding.topic, 100, count / 100, CALL),
+        arrived.take_all(&mut consumer, count)
+    );
+}
+
+/// As if programs were killed: under load each member is dropped without a drain, and the connections of the other members are
+/// cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_die_and_connections_that_are_cut_under_load_lose_and_reorder_nothing() {
+    let suite = Suite::of(Server::private().await, true).await;
+    let (publisher, binding) = (connect(&suite.server).await, unique());
+    ensure(&publisher, &binding).await;
+    let count = 4000;
+    let consuming = async {
+        let (mut arrived, mut members) = (Arrived::default(), Vec::new());
+        let mut round = 0;
+        while arrived.seen.len() < count {
+            round += 1;
+            match round % 40 {
+                1 | 11 => members.push(suite.broker().await.subscribe(&binding).await.unwrap()),
+                21 => suite.cut(),
+                31 => drop(members.remove(0)),
+                _ => {}
+            }
+            for member in &mut members {
+                arrived.take(member).await;
+            }
+            assert!(round < 3000, "{} of {count} came", arrived.seen.len());
+        }
+    };
+    tokio::join!(consuming, relay_each(&publisher, &binding.topic, 100, count / 100, CALL));
+}
+
+/// The client library retries for ever by default, and a call of it that is dropped may leave its client waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_ends_in_time_and_works_again_after_three_outages() {
+    let server = Server::private().await;
+    let (broker, binding) = (connect(&server).await, unique());
+    ensure(&broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    for outage in 0..3 {
+        if outage == 1 {
+            server.call(|server| server.kill()).await;
+        } else {
+            server.call(|server| server.freeze()).await;
+        }
+        let waiting = Instant::now();
+        let (sent, room) = ([message("k", outage)], Room::of(1));
+        let plan = Plan { topics: vec![binding.topic.clone()], bindings: Vec::new() };
+        let (fates, health, subscribed, ensured, _) = tokio::join!(
+            in_time("publish", publish(&broker, &binding.topic, &sent)),
+            in_time("health", broker.health()),
+            in_time("subscribe", broker.subscribe(&binding)),
+            in_time("ensure", broker.ensure(&plan, false)),
+            in_time("next", consumer.next(&room)),
+        );
+        assert!(matches!(fates[0], Fate::Unknown(_) | Fate::NotSent(_)), "{fates:?}");
+        assert!(health.unwrap_err().is_transient() && ensured.unwrap_err().is_transient());
+        assert!(subscribed.err().unwrap().is_transient());
+        assert!(waiting.elapsed() < CALL);
+        if outage == 1 {
+            server.call(|server| server.restart().unwrap()).await;
+        } else {
+            server.call(|server| server.resume()).await;
+        }
+        let mut stored = false;
+        for _ in 0..50 {
+            stored = stored || publish(&broker, &binding.topic, &[message("k", 10 + outage)]).await[0].is_stored();
+            sleep(Duration::from_millis(if stored { 0 } else { 200 })).await;
+        }
+        assert!(stored, "outage {outage}");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut came = false;
+        while !came {
+            assert!(Instant::now() < deadline, "outage {outage}");
+            let Ok(Signal::Deliveries(deliveries)) = consumer.next(&Room::of(10)).await else { continue };
+            for delivery in deliveries {
+                came |= number(delivery.message.as_ref().unwrap()) == 10 + outage;
+                consumer.settle(vec![(delivery.ticket, Settle::Ack)]).await;
+            }
+        }
+    }
+    let second = connect(&server).await;
+    server.call(|server| server.freeze()).await;
+    let start = Instant::now();
+    consumer.drain(Duration::from_secs(2)).await;
+    second.close(Duration::from_secs(2)).await;
+    assert!(start.elapsed() < CALL);
+    server.call(|server| server.resume()).await;
+}
+
+/// An acknowledgement lives in the server's memory for about a second, unless the server is told otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledgements_survive_a_killed_server_that_writes_them_at_once() {
+    let eager = recount_servers::PulsarSettings { eager_acknowledgements: true, ..Default::default() };
+    let server = Server::with(eager).await;
+    let (broker, binding) = (connect(&server).await, unique());
+    ensure(&broker, &binding).await;
+    let messages: Vec<_> = (0..200).map(|number| message(&format!("key-{}", number % 20), number)).collect();
+    publish(&broker, &binding.topic, &messages).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let taken = take(&mut consumer, 200).await;
+    let marks = taken.into_iter().map(|delivery| (delivery.ticket, Settle::Ack)).collect();
+    consumer.settle(marks).await;
+    consumer.drain(Duration::from_secs(5)).await;
+    // The last ones are being written when the answer to the drain comes.
+    sleep(Duration::from_millis(500)).await;
+    server.call(|server| server.restart().unwrap()).await;
+    // A server that has just started takes its time to load the topic.
+    let broker = server.broker().await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut next = loop {
+        match broker.subscribe(&binding).await {
+            Ok(consumer) => break consumer,
+            Err(error) => assert!(error.is_transient() && Instant::now() < deadline, "{error:?}"),
+        }
+    };
+    let again = common::rest(&mut next, Duration::from_secs(4)).await;
+    assert!(again.is_empty(), "{} came again", again.len());
+}

@@ -1,0 +1,96 @@
+//! The addresses of brokers, `SCHEME://LOGIN@PLACE?NAME=VALUE`, for adapters.
+//!
+//! An address may hold secrets, so an error tells the cure and shows no part of it.
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+use percent_encoding::percent_decode_str;
+
+/// The parts of an address. None is decoded yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AddressParts<'u> {
+    /// The scheme.
+    pub scheme: &'u str,
+    /// The text before the `@`.
+    pub login: Option<&'u str>,
+    /// The text between the login and the parameters, such as servers.
+    pub place: &'u str,
+    /// The text behind the `?`, for [`parameters`].
+    pub parameters: &'u str,
+}
+
+/// Takes an address apart. `secrets` names the parts of the login, for errors: `the user's name or the password`.
+///
+/// # Errors
+/// The cure, if the scheme is another one, or a character of the login must be escaped.
+///
+/// ```
+/// use recount_messaging::address::split;
+///
+/// let parts = split("nats://app:s3%40cret@a,b:7?timeout=2", &["nats", "tls"], "the password")?;
+/// assert_eq!((parts.login, parts.place, parts.parameters), (Some("app:s3%40cret"), "a,b:7", "timeout=2"));
+/// assert!(split("nats://app:s3/cret@a", &["nats"], "the password").is_err());
+/// # Ok::<(), String>(())
+/// ```
+pub fn split<'u>(url: &'u str, schemes: &[&str], secrets: &str) -> Result<AddressParts<'u>, String> {
+    let begin = || {
+        let schemes: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
+        format!("it must begin with {}", schemes.join(" or "))
+    };
+    let escape = |character: char, escaped: &str| format!("write `{character}` in {secrets} as {escaped}");
+    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| schemes.contains(scheme)).ok_or_else(begin)?;
+    if rest.contains('#') {
+        return Err(escape('#', "%23"));
+    }
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    if parameters.contains('@') {
+        return Err(format!("{}, and `@` in a parameter as %40", escape('?', "%3F")));
+    }
+    let (login, place) = place.rsplit_once('@').map_or((None, place), |(login, place)| (Some(login), place));
+    if login.is_some_and(|login| login.contains('/')) {
+        return Err(escape('/', "%2F"));
+    }
+    Ok(AddressParts { scheme, login, place, parameters })
+}
+
+/// The parameters `NAME=VALUE`, joined by `&`, with decoded values.
+///
+/// Each item is an error with the cure if it is no parameter.
+pub fn parameters(text: &str) -> impl Iterator<Item = Result<(&str, String), String>> {
+    text.split('&').filter(|parameter| !parameter.is_empty()).map(|parameter| {
+        let (name, value) = parameter.split_once('=').ok_or("write parameters as NAME=VALUE, joined by `&`")?;
+        Ok((name, decoded(value)?))
+    })
+}
+
+/// The host and the port of `HOST` or `HOST:PORT`; an address of IP version 6 stands in brackets.
+///
+/// ```
+/// use recount_messaging::address::server;
+///
+/// assert_eq!(server("[::1]:7"), Some(("[::1]", Some(7))));
+/// assert_eq!(server("a.example"), Some(("a.example", None)));
+/// assert_eq!(server("a:b"), None);
+/// ```
+#[must_use]
+pub fn server(text: &str) -> Option<(&str, Option<u16>)> {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port.parse().ok()?)),
+        _ => (text, None),
+    };
+    let fits = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(number) => number.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    fits.then_some((name, port))
+}
+
+/// The text without percent-encoding.
+///
+/// # Errors
+/// The cure, if it does not decode to UTF-8.
+pub fn decoded(text: &str) -> Result<String, String> {
+    let text = percent_decode_str(text).decode_utf8();
+    text.map(Cow::into_owned).map_err(|_| "a part of it does not decode to UTF-8".to_owned())
+}

@@ -1,0 +1,132 @@
+//! The replies of a responder to one question.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use recount_core::{EncodeError, Published};
+use tokio::sync::Semaphore;
+
+use super::frame::{End, Framing, ReplyData};
+use super::stored::StoredReplies;
+use crate::{Broker, BrokerError, Undelivered};
+
+/// How many replies may be under way to an asker that has not taken them. The asker lets more come as it takes them.
+pub(crate) const WINDOW: usize = 64;
+
+/// Sends the replies to one question, one after the other.
+pub struct ReplySender<'s, R> {
+    outlet: &'s mut Outlet,
+    replies: PhantomData<fn(R)>,
+}
+
+impl<'s, R: Published> ReplySender<'s, R> {
+    pub(crate) fn new(outlet: &'s mut Outlet) -> Self {
+        Self { outlet, replies: PhantomData }
+    }
+
+    /// Sends a reply. Where the broker carries replies itself, it waits while 64 replies are under way that the asker has not
+    /// taken. Where replies go through a topic, they are collected and sent when the handler has returned, up to 1024 replies
+    /// and 256 KiB; beyond that each is sent at once. A question that is delivered again is then answered anew, and its asker
+    /// may get replies of both answers.
+    ///
+    /// # Errors
+    /// [`ReplyError`] if the reply can't be written or is too large, or the broker can't be reached.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have sent the reply. The next reply then has the same number, and the asker takes the first one.
+    pub async fn send(&mut self, reply: &R) -> Result<(), ReplyError> {
+        self.outlet.send(ReplyData::encode(reply)?).await
+    }
+}
+
+/// Why a reply was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// It has no JSON form.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The broker has not taken it.
+    #[error("the reply was not delivered")]
+    Undelivered(#[from] Undelivered),
+}
+
+/// The way of the replies to one question.
+pub(crate) struct Outlet {
+    framing: Framing,
+    /// `None` if the question has no address for replies: they are dropped.
+    address: Option<Arc<str>>,
+    sent: u64,
+    way: Way,
+}
+
+enum Way {
+    /// The broker carries replies, as many as there is room for.
+    Native { broker: Arc<dyn Broker>, room: Arc<Semaphore> },
+    /// Through a topic.
+    Stored(StoredReplies),
+}
+
+impl Outlet {
+    pub(crate) fn native(
+        framing: Framing,
+        address: Option<Arc<str>>,
+        broker: Arc<dyn Broker>,
+        room: Arc<Semaphore>,
+    ) -> Self {
+        Self { framing, address, sent: 0, way: Way::Native { broker, room } }
+    }
+
+    pub(crate) fn stored(framing: Framing, address: Option<Arc<str>>, replies: StoredReplies) -> Self {
+        Self { framing, address, sent: 0, way: Way::Stored(replies) }
+    }
+
+    async fn send(&mut self, reply: ReplyData) -> Result<(), ReplyError> {
+        match &mut self.way {
+            Way::Native { broker, room } => {
+                let Some(address) = &self.address else { return Ok(()) };
+                // The semaphore is never closed.
+                if let Ok(permit) = room.acquire().await {
+                    permit.forget();
+                }
+                send_native(&**broker, address, self.framing.reply(self.sent, reply)).await?;
+            }
+            Way::Stored(replies) => replies.add(&self.framing, reply).await?,
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// How many replies were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The replies that wait for the end, where they are recorded.
+    pub(crate) fn into_stored(self) -> Option<StoredReplies> {
+        match self.way {
+            Way::Stored(replies) => Some(replies),
+            Way::Native { .. } => None,
+        }
+    }
+
+    /// Ends the replies that the broker carries itself. An end that is lost leaves the asker to its deadline.
+    pub(crate) async fn finish(self, end: &End) {
+        let (Way::Native { broker, .. }, Some(address)) = (&self.way, &self.address) else { return };
+        if let Err(error) = send_native(&**broker, address, self.framing.end(end)).await {
+            tracing::warn!(question = %self.framing.key, %error, "the end of the replies was not delivered");
+        }
+    }
+}
+
+/// Sends a message to an inbox.
+pub(crate) async fn send_native(
+    broker: &dyn Broker,
+    address: &str,
+    message: crate::Message,
+) -> Result<(), Undelivered> {
+    match broker.native_requests() {
+        Some(native) => native.send(address, message).await,
+        None => Err(BrokerError::Unsupported { system: broker.system(), ability: "carry replies itself" }.into()),
+    }
+}
