@@ -105,7 +105,7 @@ impl Record {
         let mut message = from_headers(self.headers.iter(), None, self.body.clone(), HeaderForm::KAFKA)?;
         // Other programs may give the key only as the record's.
         if message.key.is_none() {
-            message.key.clone_from(&self.key);
+            message.key = self.key.clone().map(Into::into);
         }
         Ok(message)
     }

@@ -81,3 +81,4 @@ pub use request::{GatewayBuilder, RequestError, ServiceGateway, reply_schema, re
 pub use retry::RetryPlan;
 pub use route::{Route, Routed};
 pub use service::Service;
+pub use smol_str::SmolStr;

@@ -1,9 +1,9 @@
 //! The adapter of SNS and SQS beside the SDK.
 
 use anyhow::{Context as _, Result, ensure};
-use aws_sdk_sns::types::PublishBatchRequestEntry;
+use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, SharedHttpClient};
-use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -74,7 +74,13 @@ impl Client {
         while taken < count {
             let request = self.sqs.receive_message().queue_url(&self.queue);
             let wanted = i32::try_from((count - taken).min(MAX_COUNT))?;
-            let answer = request.max_number_of_messages(wanted).wait_time_seconds(5).send().await?;
+            let answer = request
+                .max_number_of_messages(wanted)
+                .wait_time_seconds(5)
+                .message_attribute_names("All")
+                .message_system_attribute_names(MessageSystemAttributeName::All)
+                .send()
+                .await?;
             let messages = answer.messages.unwrap_or_default();
             let mut delete = self.sqs.delete_message_batch().queue_url(&self.queue);
             for (number, message) in messages.iter().enumerate() {
@@ -88,6 +94,19 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// A message with the envelope that the adapter writes: a JSON document, and two attributes for filters.
+fn entry(number: usize, id: String, key: String, body: &[u8]) -> Result<PublishBatchRequestEntry> {
+    let text = |value: &str| MessageAttributeValue::builder().data_type("String").string_value(value).build();
+    let document = format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"bench\",\"type\":\"bench.sent\",\"schemaversion\":1,\
+         \"datacontenttype\":\"application/json\",\"partitionkey\":\"{key}\",\"data\":{}}}",
+        std::str::from_utf8(body)?
+    );
+    let entry = PublishBatchRequestEntry::builder().id(number.to_string()).message(document);
+    let entry = entry.message_attributes("type", text("bench.sent")?).message_attributes("partitionkey", text(&key)?);
+    Ok(entry.message_group_id(key).message_deduplication_id(id).build()?)
 }
 
 impl Raw for Client {
@@ -104,10 +123,7 @@ impl Raw for Client {
                     any = true;
                     // Each chain is of one key.
                     let group = format!("key-{}", place * MAX_COUNT + number);
-                    let entry = PublishBatchRequestEntry::builder().id(number.to_string()).message_group_id(group);
-                    let body = String::from_utf8(body.to_vec())?;
-                    request = request
-                        .publish_batch_request_entries(entry.message_deduplication_id(id).message(body).build()?);
+                    request = request.publish_batch_request_entries(entry(number, id, group, &body)?);
                 }
                 if !any {
                     return anyhow::Ok(());

@@ -136,7 +136,7 @@ impl Suite {
     }
 
     pub async fn broker(&self) -> Arc<dyn Broker> {
-        let url = format!("pulsar://127.0.0.1:{}?admin={}&timeout=5", self.proxy.port, self.server.admin());
+        let url = format!("pulsar://127.0.0.1:{}?admin={}&timeout=15", self.proxy.port, self.server.admin());
         Arc::new(PulsarBroker::connect(&url).await.unwrap())
     }
 

@@ -59,4 +59,11 @@ impl Attribute {
     pub(super) fn find(name: &str) -> Option<Self> {
         ALL.into_iter().find(|attribute| attribute.name() == name)
     }
+
+    /// The attribute with exactly this name among these, looked for from a place on: writers keep to an order.
+    pub(super) fn find_from(place: usize, name: &str, names: &Names) -> Option<Self> {
+        let is = |attribute: &Self| attribute.name_in(names) == name;
+        let (before, behind) = ALL.split_at(place.min(COUNT));
+        behind.iter().chain(before).copied().find(is)
+    }
 }

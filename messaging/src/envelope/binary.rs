@@ -77,6 +77,7 @@ pub fn from_headers<'h>(
         return from_json(&body);
     }
     let mut attributes = Attributes::default();
+    let mut next = 0;
     for (count, (name, value)) in headers.into_iter().enumerate() {
         if count >= MAX_HEADERS {
             return Err(Malformed::TooManyHeaders { count: count + 1, limit: MAX_HEADERS });
@@ -89,15 +90,18 @@ pub fn from_headers<'h>(
             attributes.add(Attribute::DataContentType, value)?;
             continue;
         }
-        let attribute = strip_prefix(name, form.prefix);
+        let known = Attribute::find_from(next, name, form.names);
+        next = known.map_or(next, |known| known as usize + 1);
+        let attribute = known.map(|known| known.name().into()).or_else(|| strip_prefix(name, form.prefix));
         let Ok(value) = std::str::from_utf8(value) else {
             // A header of another program, which this one would not read anyway.
             let Some(attribute) = attribute else { continue };
             return Err(Malformed::attribute(&attribute, &String::from_utf8_lossy(value), "it is not UTF-8"));
         };
-        match attribute {
-            Some(attribute) => attributes.add_named(&attribute, unescape(&attribute, value, form)?)?,
-            None => {
+        match (known, attribute) {
+            (Some(known), _) => attributes.add(known, unescape(known.name(), value, form)?)?,
+            (None, Some(attribute)) => attributes.add_named(&attribute, unescape(&attribute, value, form)?)?,
+            (None, None) => {
                 // A repeated header of another program is no reason to refuse its message: the first one counts.
                 let value = unescape(name, value, form).unwrap_or(Cow::Borrowed(value));
                 attributes.headers.entry(name.to_owned()).or_insert_with(|| value.into_owned());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use recount_core::{Metadata, Timestamp};
+use smol_str::SmolStr;
 
 use super::attribute::{self, Attribute};
 use super::message::JSON;
@@ -29,16 +30,17 @@ pub(super) fn each_attribute<'m>(message: &'m Message, mut each: impl FnMut(Attr
     each(Attribute::Type, (&*message.message_type).into());
     each(Attribute::SchemaVersion, version);
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string().into());
-    let text = |text: &'m Option<Arc<str>>| text.as_deref().map(Cow::Borrowed);
+    let text = |text: &'m Option<SmolStr>| text.as_deref().map(Cow::Borrowed);
+    let shared = |text: &'m Option<Arc<str>>| text.as_deref().map(Cow::Borrowed);
     let optional = [
         (Attribute::Subject, text(&message.subject)),
         (Attribute::Time, time(message.time)),
         (Attribute::DataSchema, text(&message.data_schema)),
         (Attribute::PartitionKey, text(&message.key)),
-        (Attribute::CorrelationId, text(correlation_id)),
-        (Attribute::CausationId, text(causation_id)),
-        (Attribute::Actor, text(actor)),
-        (Attribute::TraceParent, text(traceparent)),
+        (Attribute::CorrelationId, shared(correlation_id)),
+        (Attribute::CausationId, shared(causation_id)),
+        (Attribute::Actor, shared(actor)),
+        (Attribute::TraceParent, shared(traceparent)),
         (Attribute::IdempotencyKey, text(&message.idempotency_key)),
         (Attribute::ReplyTo, text(&message.reply_to)),
         (Attribute::ExpiryTime, time(message.expires)),
@@ -85,7 +87,7 @@ impl<'e> Attributes<'e> {
     }
 
     /// A text of any characters: the name of a stream is data, and may hold any.
-    fn any_text(&mut self, attribute: Attribute) -> Result<Option<Arc<str>>, Malformed> {
+    fn any_text<T: From<Cow<'e, str>>>(&mut self, attribute: Attribute) -> Result<Option<T>, Malformed> {
         let Some(value) = self.take(attribute).filter(|value| !value.is_empty()) else { return Ok(None) };
         if value.len() > MAX_TEXT {
             let reason = format!("it has {} bytes, the limit is {MAX_TEXT}", value.len());
@@ -94,16 +96,16 @@ impl<'e> Attributes<'e> {
         Ok(Some(value.into()))
     }
 
-    fn text(&mut self, attribute: Attribute) -> Result<Option<Arc<str>>, Malformed> {
-        match self.any_text(attribute)? {
-            Some(value) if value.contains(|c: char| c.is_control()) => {
+    fn text<T: From<Cow<'e, str>>>(&mut self, attribute: Attribute) -> Result<Option<T>, Malformed> {
+        match self.any_text::<Cow<'e, str>>(attribute)? {
+            Some(value) if has_control(&value) => {
                 Err(Malformed::attribute(attribute.name(), &value, "it has a control character"))
             }
-            value => Ok(value),
+            value => Ok(value.map(T::from)),
         }
     }
 
-    fn required(&mut self, attribute: Attribute) -> Result<Arc<str>, Malformed> {
+    fn required(&mut self, attribute: Attribute) -> Result<SmolStr, Malformed> {
         self.text(attribute)?.ok_or(Malformed::Missing { attribute: attribute.name() })
     }
 
@@ -136,14 +138,18 @@ impl<'e> Attributes<'e> {
             subject: self.any_text(Attribute::Subject)?,
             time: self.time(Attribute::Time)?,
             data_schema: self.text(Attribute::DataSchema)?,
-            content_type: self.text(Attribute::DataContentType)?.unwrap_or_else(|| JSON.into()),
+            content_type: self.text(Attribute::DataContentType)?.unwrap_or(SmolStr::new_static(JSON)),
             key: self.any_text(Attribute::PartitionKey)?,
             metadata: Metadata {
                 correlation_id: self.text(Attribute::CorrelationId)?,
                 causation_id: self.text(Attribute::CausationId)?,
                 actor: self.text(Attribute::Actor)?,
                 // An invalid trace context is ignored, as the W3C recommendation says.
-                traceparent: self.text(Attribute::TraceParent).ok().flatten().filter(|text| is_traceparent(text)),
+                traceparent: self
+                    .text(Attribute::TraceParent)
+                    .ok()
+                    .flatten()
+                    .filter(|text: &Arc<str>| is_traceparent(text)),
                 headers: std::mem::take(&mut self.headers),
             },
             expires: self.time(Attribute::ExpiryTime)?,
@@ -152,6 +158,11 @@ impl<'e> Attributes<'e> {
             data,
         })
     }
+}
+
+pub(super) fn has_control(text: &str) -> bool {
+    // Nearly all texts are of one byte a character, and need no decoding.
+    if text.is_ascii() { text.bytes().any(|b| b.is_ascii_control()) } else { text.contains(char::is_control) }
 }
 
 /// Whether a text is a `traceparent` of version 00, with ids that are not all zeros.

@@ -1,12 +1,13 @@
 //! Messages in the terms of CloudEvents.
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use recount_core::{EventId, Metadata, NameError, Timestamp};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
+
+use super::fields::has_control;
 
 /// The greatest length of an id, in bytes.
 const MAX_ID: usize = 512;
@@ -30,10 +31,12 @@ impl MessageId {
             let start = id.chars().take(32).collect();
             return Err(NameError::TooLong { kind, length: id.len(), limit: MAX_ID, start });
         }
-        match id.chars().find(|c| c.is_control()) {
-            Some(character) => Err(NameError::Forbidden { kind, character, name: id.to_owned() }),
-            None => Ok(Self(SmolStr::new(id))),
+        if has_control(id)
+            && let Some(character) = id.chars().find(|c| c.is_control())
+        {
+            return Err(NameError::Forbidden { kind, character, name: id.to_owned() });
         }
+        Ok(Self(SmolStr::new(id)))
     }
 
     /// The text.
@@ -61,35 +64,35 @@ impl fmt::Debug for MessageId {
     }
 }
 
-/// A message between services.
+/// A message between services. Texts of up to 23 bytes are kept in place, without memory of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Its id: that of the event it tells of.
     pub id: MessageId,
     /// The service that published it.
-    pub source: Arc<str>,
+    pub source: SmolStr,
     /// The type of its data, such as `orders.placed`.
-    pub message_type: Arc<str>,
+    pub message_type: SmolStr,
     /// The version of the data's shape, from 1.
     pub schema_version: u32,
     /// Its subject: the stream of the event.
-    pub subject: Option<Arc<str>>,
+    pub subject: Option<SmolStr>,
     /// When it happened.
     pub time: Option<Timestamp>,
     /// The address of the schema of its data.
-    pub data_schema: Option<Arc<str>>,
+    pub data_schema: Option<SmolStr>,
     /// The media type of its data.
-    pub content_type: Arc<str>,
+    pub content_type: SmolStr,
     /// Messages with the same key keep their order.
-    pub key: Option<Arc<str>>,
+    pub key: Option<SmolStr>,
     /// The conversation, the cause, the actor, the trace, and headers of the application.
     pub metadata: Metadata,
     /// From this moment on no caller waits for it any more.
     pub expires: Option<Timestamp>,
     /// The key under which a request is carried out once. Without one, the id is.
-    pub idempotency_key: Option<Arc<str>>,
+    pub idempotency_key: Option<SmolStr>,
     /// The topic of the reply to a request.
-    pub reply_to: Option<Arc<str>>,
+    pub reply_to: Option<SmolStr>,
     /// The data.
     pub data: Bytes,
 }
@@ -109,7 +112,7 @@ impl Message {
             subject: None,
             time: None,
             data_schema: None,
-            content_type: JSON.into(),
+            content_type: SmolStr::new_static(JSON),
             key: None,
             metadata: Metadata::default(),
             expires: None,

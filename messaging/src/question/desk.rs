@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use recount_core::MessageMetrics;
+use smol_str::SmolStr;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::frame::{End, Failure, Frame, Framing, Order, Read, key, order, read};
@@ -19,7 +20,7 @@ const REMEMBERED: usize = 1024;
 
 /// A message for an address.
 pub(crate) struct Letter {
-    pub(crate) address: Arc<str>,
+    pub(crate) address: SmolStr,
     pub(crate) message: Message,
 }
 
@@ -45,7 +46,7 @@ impl Drop for CloseOnDrop {
 enum Inbox {
     NotOpen,
     /// It is open at this address.
-    Open(Arc<str>),
+    Open(SmolStr),
     /// The service has ended.
     Closed,
 }
@@ -69,7 +70,7 @@ struct Inner {
 struct Call {
     topic: Arc<str>,
     /// `None` if the question has no address for replies.
-    address: Option<Arc<str>>,
+    address: Option<SmolStr>,
     framing: Framing,
     room: Arc<Semaphore>,
     stop: Arc<Notify>,
@@ -107,20 +108,20 @@ impl Desk {
         self.0.late_count.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_address(&self, address: Option<Arc<str>>) {
+    pub(crate) fn set_address(&self, address: Option<SmolStr>) {
         self.0.inbox.send_replace(address.map_or(Inbox::NotOpen, Inbox::Open));
     }
 
     /// The address of the inbox, if it is open.
-    pub(crate) fn address(&self) -> Option<Arc<str>> {
+    pub(crate) fn address(&self) -> Option<SmolStr> {
         match &*self.0.inbox.borrow() {
-            Inbox::Open(address) => Some(Arc::clone(address)),
+            Inbox::Open(address) => Some(address.clone()),
             Inbox::NotOpen | Inbox::Closed => None,
         }
     }
 
     /// Waits until the inbox is open. Returns `None` if the service has ended.
-    pub(crate) async fn opened(&self) -> Option<Arc<str>> {
+    pub(crate) async fn opened(&self) -> Option<SmolStr> {
         let mut inbox = self.0.inbox.subscribe();
         inbox.wait_for(|inbox| !matches!(inbox, Inbox::NotOpen)).await.ok()?;
         self.address()
@@ -245,10 +246,10 @@ impl Desk {
     }
 
     /// Sends a control message to a responder, by the task that reads the inbox.
-    pub(crate) fn tell(&self, responder: &Arc<str>, key: &str, what: Order) {
+    pub(crate) fn tell(&self, responder: &SmolStr, key: &str, what: Order) {
         let message = order(&self.0.service, key, what);
         // Without an inbox there is no responder that waits for it.
-        let _ = self.0.outbox.send(Letter { address: Arc::clone(responder), message });
+        let _ = self.0.outbox.send(Letter { address: responder.clone(), message });
     }
 }
 

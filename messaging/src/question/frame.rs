@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use recount_core::{Event, EventData, EventId};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::{Message, MessageId};
 
@@ -74,7 +75,7 @@ pub(crate) enum Frame {
     Reply {
         number: u64,
         data: ReplyData,
-        responder: Option<Arc<str>>,
+        responder: Option<SmolStr>,
     },
     End(End),
     /// No service takes the question.
@@ -96,16 +97,16 @@ pub(crate) enum Order {
 pub(crate) struct Framing {
     pub(crate) service: Arc<str>,
     /// The question's key.
-    pub(crate) key: Arc<str>,
+    pub(crate) key: SmolStr,
     /// The address of the responder for control messages.
-    pub(crate) responder: Option<Arc<str>>,
+    pub(crate) responder: Option<SmolStr>,
     cause: Arc<str>,
     correlation: Option<Arc<str>>,
     traceparent: Option<Arc<str>>,
 }
 
 impl Framing {
-    pub(crate) fn new(question: &Message, service: &Arc<str>, responder: Option<Arc<str>>) -> Self {
+    pub(crate) fn new(question: &Message, service: &Arc<str>, responder: Option<SmolStr>) -> Self {
         Self {
             service: Arc::clone(service),
             key: key(question).into(),
@@ -133,8 +134,8 @@ impl Framing {
     /// would drop the second ones.
     fn message(&self, message_type: &str, data: impl Into<Bytes>) -> Message {
         let mut message = Message::new(MessageId::from(EventId::new()), &self.service, message_type, data);
-        message.key = Some(Arc::clone(&self.key));
-        message.idempotency_key = Some(Arc::clone(&self.key));
+        message.key = Some(self.key.clone());
+        message.idempotency_key = Some(self.key.clone());
         message.metadata.causation_id = Some(Arc::clone(&self.cause));
         message.metadata.correlation_id.clone_from(&self.correlation);
         message.metadata.traceparent.clone_from(&self.traceparent);

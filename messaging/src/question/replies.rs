@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use recount_core::{EncodeError, Published};
+use smol_str::SmolStr;
 use tokio::sync::Semaphore;
 
 use super::frame::{End, Framing, ReplyData};
@@ -55,7 +56,7 @@ pub enum ReplyError {
 pub(crate) struct Outlet {
     framing: Framing,
     /// `None` if the question has no address for replies: they are dropped.
-    address: Option<Arc<str>>,
+    address: Option<SmolStr>,
     sent: u64,
     way: Way,
 }
@@ -70,14 +71,14 @@ enum Way {
 impl Outlet {
     pub(crate) fn native(
         framing: Framing,
-        address: Option<Arc<str>>,
+        address: Option<SmolStr>,
         broker: Arc<dyn Broker>,
         room: Arc<Semaphore>,
     ) -> Self {
         Self { framing, address, sent: 0, way: Way::Native { broker, room } }
     }
 
-    pub(crate) fn stored(framing: Framing, address: Option<Arc<str>>, replies: StoredReplies) -> Self {
+    pub(crate) fn stored(framing: Framing, address: Option<SmolStr>, replies: StoredReplies) -> Self {
         Self { framing, address, sent: 0, way: Way::Stored(replies) }
     }
 

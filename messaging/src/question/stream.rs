@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::Stream;
 use recount_core::Published;
+use smol_str::SmolStr;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::desk::Wait;
@@ -31,7 +31,7 @@ pub struct Replies<R> {
     early: BTreeMap<u64, ReplyData>,
     next: u64,
     end: Option<End>,
-    responder: Option<Arc<str>>,
+    responder: Option<SmolStr>,
     /// How many replies were taken since the responder was told.
     taken: usize,
     /// Whether the responder is not told when no more replies are taken: only one is expected.

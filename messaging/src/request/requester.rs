@@ -142,7 +142,7 @@ impl Requester {
         let mut message = Message::new(id, &self.service, &request.message_type, request.data.clone());
         message.key = Some(request.ordering.as_str().into());
         message.idempotency_key = Some(request.key.as_str().into());
-        message.reply_to = Some(Arc::clone(&self.address));
+        message.reply_to = Some(Arc::clone(&self.address).into());
         message.metadata = request.metadata.clone();
         message.expires = match limit {
             Some(limit) => {

@@ -1,8 +1,7 @@
 //! A message before it has an envelope.
 
-use std::sync::Arc;
-
 use recount_core::{BoxError, EventData, EventId, RecordedEvent};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::digest::digest;
@@ -59,7 +58,7 @@ impl Draft {
         let mut message = match self.content? {
             Content::Event(data) => {
                 let mut message = event(id, source, data);
-                message.key = self.key.map(Arc::from).or_else(|| incoming.message.key.clone());
+                message.key = self.key.map(SmolStr::from).or_else(|| incoming.message.key.clone());
                 message.time = incoming.message.time;
                 message
             }

@@ -78,7 +78,7 @@ pub async fn an_open_message_comes_again_though_later_ones_were_acknowledged(h: 
     }
     reader.drain().await;
     let first = super::support::number(open.message.as_ref().unwrap());
-    let again = Reader::new(&broker, &binding).await.rest(Duration::from_secs(2)).await;
+    let again = Reader::new(&broker, &binding).await.arrivals(1, Duration::from_secs(2)).await;
     assert!(again.iter().any(|message| super::support::number(message) == first), "{first} is lost: {again:?}");
     drop(open);
 }
@@ -125,10 +125,11 @@ pub async fn a_dropped_consumer_loses_nothing(h: &dyn Harness) {
     let mut reader = Reader::new(&broker, &binding).await;
     let published = messages(12, 12);
     publish(&*broker, &binding.topic, &published).await;
+    let first = reader.one().await;
+    let mut arrived = vec![reader.mark(first, Settle::Ack).await];
     let held = reader.one().await;
     drop((reader, held));
     let mut next = Reader::new(&broker, &binding).await;
-    let mut arrived = Vec::new();
     let limit = Duration::from_secs(60) + lease.min(h.patience());
     next.consume_until(&mut arrived, limit, |seen| seen.len() >= 12).await;
     assert_complete(&arrived, &published);

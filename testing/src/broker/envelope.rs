@@ -1,13 +1,15 @@
 //! Every part of a message arrives equal, and a message that can't be read is delivered as it is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use recount_messaging::envelope::{STRUCTURED_TYPE, to_json};
-use recount_messaging::{Message, Order, Settle};
+use recount_messaging::{LaneId, Message, Order, Settle, SmolStr};
 
 use super::Harness;
 use super::harness::declared;
-use super::support::{assert_complete, consumed, message, publish};
+use super::reader::distinct;
+use super::support::{assert_complete, consumed, message, messages, publish};
 
 /// All attributes arrive equal.
 pub async fn every_attribute_arrives_equal(h: &dyn Harness) {
@@ -128,4 +130,34 @@ pub async fn a_structured_foreign_message_is_read(h: &dyn Harness) {
     let body = to_json(&foreign).unwrap();
     h.publish_raw(&binding.topic, "k", &[("content-type", STRUCTURED_TYPE.as_bytes())], &body).await;
     assert_complete(&reader.consume(1).await, &[foreign]);
+}
+
+/// Messages of another program arrive, one alone and many in a row, in the lanes of their keys.
+pub async fn foreign_messages_arrive_in_the_lanes_of_their_keys(h: &dyn Harness) {
+    if !declared(h.abilities().raw, "foreign messages") {
+        return;
+    }
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let structured = [("content-type", STRUCTURED_TYPE.as_bytes())];
+    let mut lanes: BTreeMap<SmolStr, LaneId> = BTreeMap::new();
+    for part in [messages(5, 5), messages(1, 1), messages(20, 5)] {
+        if lanes.is_empty() {
+            publish(&*broker, &binding.topic, &part).await;
+        } else {
+            for foreign in &part {
+                let key = foreign.key.as_deref().unwrap();
+                h.publish_raw(&binding.topic, key, &structured, &to_json(foreign).unwrap()).await;
+            }
+        }
+        let mut arrived = Vec::new();
+        while distinct(&arrived) < part.len() {
+            let delivery = reader.one().await;
+            let lane = delivery.lane();
+            let message = reader.mark(delivery, Settle::Ack).await;
+            let key = message.key.clone().unwrap();
+            assert_eq!(lane, *lanes.entry(key.clone()).or_insert(lane), "of {key}");
+            arrived.push(message);
+        }
+        assert_complete(&arrived, &part);
+    }
 }

@@ -82,7 +82,9 @@ pub async fn each_fate_belongs_to_its_message(h: &dyn Harness) {
     let too_large = (limit <= FILLED).then_some(limit + 1);
     let (mut stored, mut refused) = (Vec::new(), 0);
     for round in 0..scaled(h, 10) {
-        let batch: Vec<_> = (0..random.usize(2..20)).map(|_| unpredictable(&mut random, too_large)).collect();
+        let mut batch: Vec<_> = (0..random.usize(2..20)).map(|_| unpredictable(&mut random, too_large)).collect();
+        // One at least must be refused, whatever chance gives.
+        batch.extend(too_large.filter(|_| round == 0).map(|bytes| sized("refused", bytes)));
         let fates = fates(&*broker, &binding.topic, &batch).await;
         for (message, fate) in batch.into_iter().zip(&fates) {
             let bad = message.data.len() > 100 || message.metadata.headers.len() > 1;
@@ -100,7 +102,7 @@ pub async fn each_fate_belongs_to_its_message(h: &dyn Harness) {
     }
     assert!(refused > 0 || too_large.is_none(), "no bad message was refused");
     let mut arrived = reader.consume(stored.len()).await;
-    arrived.extend(reader.rest(Duration::from_secs(1)).await);
+    arrived.extend(reader.arrivals(0, Duration::from_secs(1)).await);
     assert_complete(&arrived, &stored);
 }
 

@@ -160,6 +160,7 @@ macro_rules! broker_suite {
                 hostile_keys_arrive_equal
                 a_malformed_message_is_delivered_with_its_raw_bytes
                 a_structured_foreign_message_is_read
+                foreign_messages_arrive_in_the_lanes_of_their_keys
             }
             expiry {
                 an_expiring_group_is_removed_when_it_is_not_used

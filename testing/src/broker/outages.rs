@@ -76,7 +76,7 @@ pub async fn durable_acknowledgements_survive_a_restart(h: &dyn Harness) {
     reader.drain().await;
     h.restart().await;
     let mut next = Reader::patient(&broker, &binding).await;
-    let again = next.rest(Duration::from_secs(3)).await;
+    let again = next.arrivals(0, Duration::from_secs(3)).await;
     assert!(again.is_empty(), "{} acknowledged messages came again", again.len());
 }
 
@@ -192,7 +192,7 @@ pub async fn cut_connections_lose_no_message(h: &dyn Harness) {
     assert_complete(&arrived, &published);
     assert_order_per_key(&arrived);
     if matches!(broker.capabilities(&binding).dedupe, Dedupe::Window(_) | Dedupe::Silent(_)) {
-        arrived.extend(reader.rest(Duration::from_secs(1)).await);
+        arrived.extend(reader.arrivals(0, Duration::from_secs(1)).await);
         assert_eq!(arrived.len(), published.len(), "what was published again is stored once");
     }
 }

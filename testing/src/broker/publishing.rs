@@ -60,7 +60,7 @@ pub async fn topics_do_not_cross(h: &dyn Harness) {
     for (binding, published) in [(one, first), (two, second)] {
         let mut reader = Reader::new(&broker, &binding).await;
         let mut arrived = reader.consume(published.len()).await;
-        arrived.extend(reader.rest(Duration::from_secs(1)).await);
+        arrived.extend(reader.arrivals(0, Duration::from_secs(1)).await);
         assert_complete(&arrived, &published);
     }
 }
@@ -88,7 +88,7 @@ pub async fn closing_while_publishing_tells_every_fate(h: &dyn Harness) {
     let fates = publishing.await.unwrap();
     let stored: Vec<_> = published.iter().zip(&fates).filter(|(_, fate)| fate.is_stored()).map(|(m, _)| m).collect();
     let mut reader = Reader::new(&h.broker().await, &binding).await;
-    let arrived = reader.rest(Duration::from_secs(2)).await;
+    let arrived = reader.arrivals(stored.len(), Duration::from_secs(2)).await;
     for message in stored {
         assert!(arrived.contains(message), "{} was stored", message.id);
     }
@@ -111,7 +111,7 @@ pub async fn the_same_id_within_the_window_is_stored_once(h: &dyn Harness) {
             _ => assert!(matches!(fate, Some(Fate::Duplicate)), "{fate:?}"),
         }
     }
-    let arrived = reader.rest(Duration::from_secs(1)).await;
+    let arrived = reader.arrivals(1, Duration::from_secs(1)).await;
     assert_eq!(arrived, [one]);
 }
 
@@ -122,7 +122,7 @@ pub async fn the_same_id_from_another_source_is_stored(h: &dyn Harness) {
     let other = Message { source: "another/source".into(), ..one.clone() };
     publish(&*broker, &binding.topic, std::slice::from_ref(&one)).await;
     publish(&*broker, &binding.topic, std::slice::from_ref(&other)).await;
-    assert_eq!(reader.rest(Duration::from_secs(1)).await, [one, other]);
+    assert_eq!(reader.arrivals(2, Duration::from_secs(1)).await, [one, other]);
 }
 
 /// After the window an id is new again: the declared window is the one that is observed.
@@ -139,7 +139,7 @@ pub async fn the_same_id_after_the_window_is_stored_again(h: &dyn Harness) {
     publish(&*broker, &binding.topic, std::slice::from_ref(&one)).await;
     tokio::time::sleep(window + Duration::from_secs(1)).await;
     publish(&*broker, &binding.topic, std::slice::from_ref(&one)).await;
-    assert_eq!(reader.rest(Duration::from_secs(1)).await, [one.clone(), one]);
+    assert_eq!(reader.arrivals(2, Duration::from_secs(1)).await, [one.clone(), one]);
 }
 
 /// Without dedupe a message that is published again with its id is stored again.
@@ -151,7 +151,7 @@ pub async fn without_dedupe_the_same_id_is_stored_twice(h: &dyn Harness) {
     let one = message("k", 1);
     publish(&*broker, &binding.topic, &[one.clone(), message("other", 2)]).await;
     publish(&*broker, &binding.topic, std::slice::from_ref(&one)).await;
-    let arrived = reader.rest(Duration::from_secs(1)).await;
+    let arrived = reader.arrivals(3, Duration::from_secs(1)).await;
     assert_eq!(arrived.iter().filter(|message| **message == one).count(), 2);
     assert_eq!(distinct(&arrived), 2);
 }

@@ -23,18 +23,22 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Subscribes.
+    /// Subscribes. A busy server may need longer than the adapter waits: the call is repeated for a minute.
     pub(super) async fn new(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
-        Self { consumer: bounded(broker.subscribe(binding)).await.unwrap(), deliveries: 0 }
+        Self::subscribed(broker, binding, |error| matches!(error, BrokerError::TimedOut { .. })).await
     }
 
     /// Subscribes, and tries for a minute while the server can't be reached.
     pub(super) async fn patient(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
+        Self::subscribed(broker, binding, BrokerError::is_transient).await
+    }
+
+    async fn subscribed(broker: &Arc<dyn Broker>, binding: &Binding, passes: impl Fn(&BrokerError) -> bool) -> Self {
         let deadline = Instant::now() + ARRIVAL;
         loop {
             match bounded(broker.subscribe(binding)).await {
                 Ok(consumer) => return Self { consumer, deliveries: 0 },
-                Err(error) => assert!(error.is_transient() && Instant::now() < deadline, "{error:?}"),
+                Err(error) => assert!(passes(&error) && Instant::now() < deadline, "{error:?}"),
             }
             sleep(Duration::from_millis(200)).await;
         }
@@ -136,10 +140,12 @@ impl Reader {
         }
     }
 
-    /// Takes and acknowledges deliveries, until none has come for this long.
-    pub(super) async fn rest(&mut self, quiet: Duration) -> Vec<Message> {
-        let (mut arrived, mut last) = (Vec::new(), Instant::now());
-        while last.elapsed() < quiet {
+    /// Takes and acknowledges deliveries: this many at least, and then until none has come for this long.
+    pub(super) async fn arrivals(&mut self, at_least: usize, quiet: Duration) -> Vec<Message> {
+        let (mut arrived, start) = (Vec::new(), Instant::now());
+        let mut last = start;
+        while arrived.len() < at_least || last.elapsed() < quiet {
+            assert!(start.elapsed() < ARRIVAL, "{} of {at_least} deliveries came within {ARRIVAL:?}", arrived.len());
             for delivery in self.poll(&Room::of(100)).await {
                 arrived.push(delivery.message.unwrap());
                 self.settle(vec![(delivery.ticket, Settle::Ack)]).await;

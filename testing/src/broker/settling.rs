@@ -193,7 +193,8 @@ pub async fn each_outcome_belongs_to_its_mark(h: &dyn Harness) {
     let outcomes = reader.settle(marks).await;
     assert!(matches!(outcomes[1], Settled::Stale | Settled::Unsupported), "{outcomes:?}");
     assert!([0, 2, 3].iter().all(|index: &usize| outcomes[*index].is_done()), "{outcomes:?}");
-    let again: Vec<_> = reader.rest(Duration::from_secs(3)).await.iter().map(number).collect();
+    let returning = if numbers.contains(&odd_number) { 1 } else { 2 };
+    let again: Vec<_> = reader.arrivals(returning, Duration::from_secs(3)).await.iter().map(number).collect();
     assert!(again.contains(&numbers[1]), "{} was released, but only {again:?} came again", numbers[1]);
     assert!(numbers.contains(&odd_number) || again.contains(&odd_number), "{odd_number} is lost: {again:?}");
     assert!(!again.contains(&numbers[0]) && !again.contains(&numbers[2]), "of {numbers:?} came again {again:?}");

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_messaging::{Binding, Broker, Change, Fate, Group, Message, MessageId, Order, Outgoing, Plan, Topic};
+use recount_messaging::{
+    Binding, Broker, Change, Fate, Group, Message, MessageId, Order, Outgoing, Plan, SmolStr, Topic,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Harness, Reader};
@@ -121,7 +123,7 @@ pub(super) async fn relay(broker: &dyn Broker, topic: &Topic, messages: &[Messag
 
 /// The messages that are still to be published: of each key from the first one that was not stored.
 fn first_open_of_each_key(batch: Vec<Message>, fates: &[Fate]) -> Vec<Message> {
-    let mut stopped: BTreeMap<Option<Arc<str>>, ()> = BTreeMap::new();
+    let mut stopped: BTreeMap<Option<SmolStr>, ()> = BTreeMap::new();
     let pairs = batch.into_iter().zip(fates);
     pairs
         .filter_map(|(message, fate)| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use recount_core::{BoxError, Consumers, Event, Recount, Status, Store, TransientError};
 use recount_messaging::{
     AskError, Asked, Asker, Binding, Broker, Capabilities, Group, Order, PermanentError, Question, QuestionHandler,
-    ReplySender, RequestReply, Responder, Service, Topic,
+    ReplySender, RequestReply, Responder, Service, SmolStr, Topic,
 };
 use tokio::time::{sleep, timeout};
 
@@ -66,8 +66,8 @@ struct Log {
     begun: Vec<String>,
     dropped: usize,
     replies: u32,
-    address: Option<Arc<str>>,
-    key: Option<Arc<str>>,
+    address: Option<SmolStr>,
+    key: Option<SmolStr>,
     left: Option<Duration>,
 }
 
@@ -89,7 +89,7 @@ impl Calls {
     }
 
     /// The address and key of the last question.
-    pub(super) fn last(&self) -> (Arc<str>, Arc<str>) {
+    pub(super) fn last(&self) -> (SmolStr, SmolStr) {
         let log = self.0.lock().unwrap();
         (log.address.clone().unwrap(), log.key.clone().unwrap())
     }
