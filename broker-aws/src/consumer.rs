@@ -70,7 +70,7 @@ pub(crate) struct AwsConsumer {
     pub(crate) open: HashMap<u64, Held>,
     /// The tag of the delivery of each message group that is out.
     out: HashMap<Arc<str>, u64>,
-    returns: Returns,
+    pub(crate) returns: Returns,
     /// The deliveries of dropped tickets.
     releasing: Vec<Held>,
     next_tag: u64,

@@ -35,7 +35,7 @@ impl AwsConsumer {
         let mut outcomes: Vec<Settled> = marks.iter().map(|_| Settled::Stale).collect();
         let mut changes = Vec::with_capacity(marks.len());
         for (index, (ticket, settle)) in marks.into_iter().enumerate() {
-            let Some(held) = ticket.redeem().and_then(|parts| self.take_back(parts.tag)) else { continue };
+            let Some(held) = ticket.redeem(&self.returns).and_then(|parts| self.take_back(parts.tag)) else { continue };
             let now = Instant::now();
             // A standard queue takes late settlements. By then another member may have the message.
             if now >= held.until {
@@ -80,7 +80,7 @@ impl AwsConsumer {
         let (mut changes, mut places) = (Vec::new(), Vec::new());
         let mut groups: HashSet<Arc<str>> = HashSet::new();
         for ticket in tickets {
-            let tag = ticket.parts().map(|parts| parts.tag);
+            let tag = ticket.parts(&self.returns).map(|parts| parts.tag);
             let open = tag.and_then(|tag| Some((tag, self.open.get(&tag)?))).filter(|(_, held)| now < held.until);
             let Some((tag, held)) = open else {
                 outcomes.push(Settled::Stale);

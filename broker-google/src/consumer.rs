@@ -122,7 +122,7 @@ impl GoogleConsumer {
     }
 
     fn settle_one(&mut self, ticket: Ticket, settle: &Settle) -> Settled {
-        let open = ticket.redeem().and_then(|parts| self.open.remove(&parts.tag));
+        let open = ticket.redeem(&self.returns).and_then(|parts| self.open.remove(&parts.tag));
         let Some(open) = open.filter(|open| Instant::now() < open.until) else { return Settled::Stale };
         match settle {
             Settle::Ack | Settle::Reject(_) => open.handler.ack(),
@@ -176,12 +176,12 @@ impl BrokerConsumer for GoogleConsumer {
     }
 
     async fn extend(&mut self, held: &[Ticket], by: Duration) -> Vec<Settled> {
-        let until = Instant::now() + by;
+        let until = Instant::now().checked_add(by);
         let extended = held.iter().map(|ticket| {
-            let open = ticket.parts().and_then(|parts| self.open.get(&parts.tag));
+            let open = ticket.parts(&self.returns).and_then(|parts| self.open.get(&parts.tag));
             match open.filter(|open| Instant::now() < open.until) {
                 // The client library extends it.
-                Some(open) if until <= open.until => Settled::Sent,
+                Some(open) if until.is_some_and(|until| until <= open.until) => Settled::Sent,
                 Some(_) => Settled::Unsupported,
                 None => Settled::Stale,
             }

@@ -148,7 +148,7 @@ impl BrokerConsumer for KafkaConsumer {
 
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
         let mut member = self.called();
-        let settled = marks.into_iter().map(|(ticket, settle)| match ticket.redeem() {
+        let settled = marks.into_iter().map(|(ticket, settle)| match ticket.redeem(&member.returns) {
             Some(parts) => member.take_back(&parts, settle),
             None => Settled::Stale,
         });
@@ -161,7 +161,7 @@ impl BrokerConsumer for KafkaConsumer {
     async fn extend(&mut self, held: &[Ticket], _by: Duration) -> Vec<Settled> {
         let member = self.called();
         let outcome = |ticket: &Ticket| {
-            let parts = ticket.parts()?;
+            let parts = ticket.parts(&member.returns)?;
             let lane = member.lanes.get(&parts.lane).filter(|lane| lane.generation == parts.generation)?;
             lane.is_out(i64::try_from(parts.tag).ok()?).then_some(Settled::Sent)
         };

@@ -53,7 +53,7 @@ pub(crate) struct NatsConsumer {
     pub(crate) ready: VecDeque<Arrival>,
     /// Deliveries that were handed out, by the ticket's tag.
     pub(crate) open: HashMap<u64, Open>,
-    returns: Returns,
+    pub(crate) returns: Returns,
     /// The subjects of deliveries that are to be released.
     releases: VecDeque<Bytes>,
     next_tag: u64,

@@ -19,7 +19,9 @@ impl NatsConsumer {
         let mut outcomes: Vec<Settled> = marks.iter().map(|_| Settled::Stale).collect();
         let mut requests = Vec::with_capacity(marks.len());
         for (index, (ticket, settle)) in marks.into_iter().enumerate() {
-            let Some(open) = ticket.redeem().and_then(|parts| self.open.remove(&parts.tag)) else { continue };
+            let Some(open) = ticket.redeem(&self.returns).and_then(|parts| self.open.remove(&parts.tag)) else {
+                continue;
+            };
             // The server takes late acknowledgements, too. By then another member may have the message.
             if open.generation == self.lanes[open.lane].generation && Instant::now() < open.until {
                 let is_final = matches!(settle, Settle::Ack | Settle::Reject(_));
@@ -47,7 +49,7 @@ impl NatsConsumer {
         let lease = self.binding.lease;
         let connection = &self.connection;
         let extended = held.iter().map(|ticket| {
-            let parts = ticket.parts();
+            let parts = ticket.parts(&self.returns);
             let open = parts.and_then(|parts| Some((parts.tag, self.open.get(&parts.tag)?)));
             let open = open.filter(|(_, open)| open.generation == self.lanes[open.lane].generation);
             async move {

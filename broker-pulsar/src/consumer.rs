@@ -105,7 +105,7 @@ impl PulsarConsumer {
             // The ticket is not used up, so the delivery is released.
             return Settled::Unsupported;
         }
-        let Some(parts) = ticket.redeem() else { return Settled::Stale };
+        let Some(parts) = ticket.redeem(&self.returns) else { return Settled::Stale };
         match settle {
             Settle::Release | Settle::Retry { .. } => self.release(&parts),
             Settle::Ack | Settle::Reject(_) => {
@@ -218,7 +218,8 @@ impl BrokerConsumer for PulsarConsumer {
     }
 
     async fn extend(&mut self, held: &[Ticket], _: Duration) -> Vec<Settled> {
-        let mut of = |ticket: &Ticket| match ticket.parts().is_some_and(|parts| self.lane_of(parts).is_some()) {
+        let returns = self.returns.clone();
+        let mut of = |ticket: &Ticket| match ticket.parts(&returns).is_some_and(|parts| self.lane_of(parts).is_some()) {
             true => Settled::Unsupported,
             false => Settled::Stale,
         };

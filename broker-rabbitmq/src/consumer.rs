@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
 use lapin::message::Delivery as Native;
 use recount_messaging::{
     Binding, BrokerConsumer, BrokerError, Delivery, Drained, LaneId, Order, Returns, Room, Seek, Settle, Settled,
@@ -31,6 +31,8 @@ pub(crate) struct RabbitConsumer {
     binding: Binding,
     /// `None` after the connection was lost.
     session: Option<Session>,
+    /// The session that is being opened. Dropped calls leave it: others that come soon after it would never let it be ready.
+    opening: Option<BoxFuture<'static, Result<Session, BrokerError>>>,
     /// The generation of the lanes of the next connection. A lane raises its own by one with each channel.
     next_generation: u32,
     returns: Returns,
@@ -64,27 +66,43 @@ impl RabbitConsumer {
     pub(crate) async fn subscribe(options: RabbitOptions, binding: Binding) -> Result<Self, BrokerError> {
         let session = Session::open(&options, &binding, 0).await?;
         let next_generation = CHANNELS;
-        Ok(Self { options, binding, session: Some(session), next_generation, returns: Returns::default() })
+        Ok(Self {
+            options,
+            binding,
+            session: Some(session),
+            opening: None,
+            next_generation,
+            returns: Returns::default(),
+        })
     }
 
     /// Connects if the connection was lost, and lets messages come.
     ///
-    /// Cancel-safe: a connection that is not ready is dropped as a whole, with all that was sent to it.
+    /// Cancel-safe: the next call goes on with the connection that is not ready.
     async fn start(&mut self) -> Result<(), BrokerError> {
         if self.session.as_ref().is_some_and(|session| session.started) {
             return Ok(());
         }
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let session = Session::open(&self.options, &self.binding, self.next_generation).await?;
-                self.next_generation = self.next_generation.wrapping_add(CHANNELS);
-                session
+        let opening = match &mut self.opening {
+            Some(opening) => opening,
+            none => {
+                let (options, binding, generation) = (self.options.clone(), self.binding.clone(), self.next_generation);
+                let session = self.session.take();
+                self.next_generation = generation.wrapping_add(CHANNELS);
+                none.insert(Box::pin(async move {
+                    let mut session = match session {
+                        Some(session) => session,
+                        None => Session::open(&options, &binding, generation).await?,
+                    };
+                    try_join_all(session.lanes.iter_mut().map(Lane::start)).await?;
+                    session.started = true;
+                    Ok(session)
+                }))
             }
         };
-        try_join_all(session.lanes.iter_mut().map(Lane::start)).await?;
-        session.started = true;
-        self.session = Some(session);
+        let opened = opening.await;
+        self.opening = None;
+        self.session = Some(opened?);
         Ok(())
     }
 
@@ -157,7 +175,7 @@ impl BrokerConsumer for RabbitConsumer {
                 lanes.push(Err(Settled::Unsupported));
                 continue;
             }
-            let lane = ticket.redeem().and_then(|parts| Some((self.lane_of(&parts)?.0, parts.tag)));
+            let lane = ticket.redeem(&self.returns).and_then(|parts| Some((self.lane_of(&parts)?.0, parts.tag)));
             lanes.push(
                 lane.map(|(index, tag)| {
                     sheets.of(index).note(tag, &settle);
@@ -181,7 +199,8 @@ impl BrokerConsumer for RabbitConsumer {
     }
 
     async fn extend(&mut self, held: &[Ticket], _: Duration) -> Vec<Settled> {
-        let mut of = |ticket: &Ticket| match ticket.parts().is_some_and(|parts| self.lane_of(parts).is_some()) {
+        let returns = self.returns.clone();
+        let mut of = |ticket: &Ticket| match ticket.parts(&returns).is_some_and(|parts| self.lane_of(parts).is_some()) {
             true => Settled::Unsupported,
             false => Settled::Stale,
         };

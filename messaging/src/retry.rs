@@ -58,7 +58,7 @@ impl RetryPlan {
 }
 
 /// A time below the bound of this failure, which counts from 1.
-fn jitter(first: Duration, failures: u32, longest: Duration) -> Duration {
+pub(crate) fn jitter(first: Duration, failures: u32, longest: Duration) -> Duration {
     let bound = first.saturating_mul(1 << (failures.max(1) - 1).min(20)).min(longest);
     bound.mul_f64(fastrand::f64())
 }

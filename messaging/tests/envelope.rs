@@ -105,6 +105,31 @@ fn bad_values_are_refused_with_their_reason() {
     assert!(matches!(read(&[("ce-specversion", b"0.3")]), Err(Malformed::SpecVersion { .. })));
 }
 
+/// A message that is stored and that no service can read would be a dead letter in every group.
+#[test]
+fn a_message_that_no_reader_would_take_is_not_written() {
+    let long = "x".repeat(1025);
+    type Spoil = fn(&mut Message, &str);
+    let cases: [(&str, Spoil); 9] = [
+        ("source", |message, _| message.source = "".into()),
+        ("type", |message, _| message.message_type = "a\nb".into()),
+        ("schemaversion", |message, _| message.schema_version = 0),
+        ("subject", |message, long| message.subject = Some(long.into())),
+        ("partitionkey", |message, long| message.key = Some(long.into())),
+        ("dataschema", |message, _| message.data_schema = Some("a\u{85}b".into())),
+        ("datacontenttype", |message, _| message.content_type = "text/plain\r\n".into()),
+        ("actor", |message, _| message.metadata.actor = Some("ada\nlovelace".into())),
+        ("correlationid", |message, long| message.metadata.correlation_id = Some(long.into())),
+    ];
+    for (attribute, spoil) in cases {
+        let mut bad = message();
+        spoil(&mut bad, &long);
+        for reason in [to_headers(&bad, HeaderForm::KAFKA).unwrap_err(), to_json(&bad).unwrap_err()] {
+            assert!(reason.starts_with(attribute) && reason.len() < 100, "{attribute}: {reason}");
+        }
+    }
+}
+
 #[test]
 fn ten_thousand_headers_are_refused() {
     let names: Vec<String> = (0..10_000).map(|number| format!("h{number}")).collect();

@@ -48,7 +48,6 @@ async fn kafka_tells_members_what_they_gain_will_lose_and_have_lost() {
     // What was not settled in time comes again at the new member, and the old ticket is stale.
     let again = deliveries(&mut *two, 10).await;
     assert_eq!(numbers(&again), [1]);
-    assert!(again[0].ticket.parts().unwrap().generation > held[0].ticket.parts().unwrap().generation);
     let late = held.remove(0);
     assert!(matches!(settle(&mut *one, late, Settle::Ack).await, Settled::Stale));
 }

@@ -31,6 +31,8 @@ pub struct TicketParts {
 
 /// The right to settle one delivery. It can't be copied, and settling uses it up.
 ///
+/// It is a ticket of the consumer that gave out the delivery. For any other consumer it is stale.
+///
 /// A ticket that is dropped goes back to its adapter, which releases the delivery: it comes again, and is never
 /// acknowledged.
 pub struct Ticket {
@@ -53,16 +55,16 @@ impl Ticket {
         self.lane
     }
 
-    /// The parts, for adapters that extend a lease.
+    /// The parts, for adapters that extend a lease. `None` if it is the ticket of another consumer.
     #[must_use]
-    pub fn parts(&self) -> Option<&TicketParts> {
-        self.parts.as_ref()
+    pub fn parts(&self, of: &Returns) -> Option<&TicketParts> {
+        self.parts.as_ref().filter(|_| self.returns.is(of))
     }
 
-    /// Uses up the ticket, for adapters that settle.
+    /// Uses up the ticket, for adapters that settle. `None` if it is the ticket of another consumer, to which it goes back.
     #[must_use]
-    pub fn redeem(mut self) -> Option<TicketParts> {
-        self.parts.take()
+    pub fn redeem(mut self, of: &Returns) -> Option<TicketParts> {
+        self.returns.is(of).then(|| self.parts.take()).flatten()
     }
 }
 
@@ -85,6 +87,10 @@ impl Drop for Ticket {
 pub struct Returns(Arc<Mutex<Vec<TicketParts>>>);
 
 impl Returns {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     fn push(&self, parts: TicketParts) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(parts);
     }

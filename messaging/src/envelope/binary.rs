@@ -6,7 +6,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::attribute::{self, Attribute, Names};
-use super::fields::{Attributes, each_attribute};
+use super::fields::{Attributes, checked_attributes};
 use super::{Malformed, Message, STRUCTURED_TYPE, from_json};
 
 /// The name of the header with the media type of the data, where a broker has no property for it.
@@ -49,12 +49,12 @@ pub type Header<'m> = (Cow<'static, str>, Cow<'m, str>);
 /// the property that the broker has for it. Headers of the application come last, under their own names.
 ///
 /// # Errors
-/// The reason if the message has a header that can't be told from an attribute, or can't be written.
+/// The reason if the message has a header that can't be told from an attribute, or a part that a reader would not take.
 pub fn to_headers(message: &Message, form: HeaderForm) -> Result<Vec<Header<'_>>, String> {
     let mut headers = Vec::with_capacity(16 + message.metadata.headers.len());
-    each_attribute(message, |attribute, value| {
+    checked_attributes(message, |attribute, value| {
         headers.push((attribute.name_in(form.names).into(), escape(value, form)));
-    });
+    })?;
     for (name, value) in &message.metadata.headers {
         check_name(name, form)?;
         headers.push((name.clone().into(), escape(value.as_str().into(), form)));

@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 1024;
 const SPEC_VERSION: &str = "1.0";
 
 /// Calls `each` with every attribute except for the media type of the data, in a fixed order.
-pub(super) fn each_attribute<'m>(message: &'m Message, mut each: impl FnMut(Attribute, Cow<'m, str>)) {
+fn each_attribute<'m>(message: &'m Message, mut each: impl FnMut(Attribute, Cow<'m, str>)) {
     let Metadata { correlation_id, causation_id, actor, traceparent, headers: _ } = &message.metadata;
     let version = match message.schema_version {
         1 => "1".into(),
@@ -86,22 +86,11 @@ impl<'e> Attributes<'e> {
         self.known[attribute as usize].take()
     }
 
-    /// A text of any characters: the name of a stream is data, and may hold any.
-    fn any_text<T: From<Cow<'e, str>>>(&mut self, attribute: Attribute) -> Result<Option<T>, Malformed> {
-        let Some(value) = self.take(attribute).filter(|value| !value.is_empty()) else { return Ok(None) };
-        if value.len() > MAX_TEXT {
-            let reason = format!("it has {} bytes, the limit is {MAX_TEXT}", value.len());
-            return Err(Malformed::attribute(attribute.name(), &value, reason));
-        }
-        Ok(Some(value.into()))
-    }
-
     fn text<T: From<Cow<'e, str>>>(&mut self, attribute: Attribute) -> Result<Option<T>, Malformed> {
-        match self.any_text::<Cow<'e, str>>(attribute)? {
-            Some(value) if has_control(&value) => {
-                Err(Malformed::attribute(attribute.name(), &value, "it has a control character"))
-            }
-            value => Ok(value.map(T::from)),
+        let Some(value) = self.take(attribute).filter(|value| !value.is_empty()) else { return Ok(None) };
+        match fault(attribute, &value) {
+            Some(reason) => Err(Malformed::attribute(attribute.name(), &value, reason)),
+            None => Ok(Some(value.into())),
         }
     }
 
@@ -135,11 +124,11 @@ impl<'e> Attributes<'e> {
             source: self.required(Attribute::Source)?,
             message_type: self.required(Attribute::Type)?,
             schema_version,
-            subject: self.any_text(Attribute::Subject)?,
+            subject: self.text(Attribute::Subject)?,
             time: self.time(Attribute::Time)?,
             data_schema: self.text(Attribute::DataSchema)?,
             content_type: self.text(Attribute::DataContentType)?.unwrap_or(SmolStr::new_static(JSON)),
-            key: self.any_text(Attribute::PartitionKey)?,
+            key: self.text(Attribute::PartitionKey)?,
             metadata: Metadata {
                 correlation_id: self.text(Attribute::CorrelationId)?,
                 causation_id: self.text(Attribute::CausationId)?,
@@ -153,14 +142,44 @@ impl<'e> Attributes<'e> {
                 headers: std::mem::take(&mut self.headers),
             },
             expires: self.time(Attribute::ExpiryTime)?,
-            idempotency_key: self.any_text(Attribute::IdempotencyKey)?,
+            idempotency_key: self.text(Attribute::IdempotencyKey)?,
             reply_to: self.text(Attribute::ReplyTo)?,
             data,
         })
     }
 }
 
-pub(super) fn has_control(text: &str) -> bool {
+/// The reason for which the value of an attribute is not read, and so not written either.
+pub(super) fn fault(attribute: Attribute, value: &str) -> Option<String> {
+    // The name of a stream is data, and may hold any character.
+    let is_data = matches!(attribute, Attribute::Subject | Attribute::PartitionKey | Attribute::IdempotencyKey);
+    match attribute {
+        _ if value.len() > MAX_TEXT => Some(format!("it has {} bytes, the limit is {MAX_TEXT}", value.len())),
+        _ if !is_data && has_control(value) => Some("it has a control character".to_owned()),
+        Attribute::Source | Attribute::Type if value.is_empty() => Some("it is empty".to_owned()),
+        Attribute::SchemaVersion if value == "0" => Some("it is no number from 1".to_owned()),
+        _ => None,
+    }
+}
+
+/// Calls `each` with every attribute except for the media type of the data, all of which a reader takes.
+///
+/// # Errors
+/// The reason if a reader would not take one of them, or the media type.
+pub(super) fn checked_attributes<'m>(
+    message: &'m Message,
+    mut each: impl FnMut(Attribute, Cow<'m, str>),
+) -> Result<(), String> {
+    let named = |attribute: Attribute| move |reason: String| format!("{}: {reason}", attribute.name());
+    let mut refused = fault(Attribute::DataContentType, &message.content_type).map(named(Attribute::DataContentType));
+    each_attribute(message, |attribute, value| {
+        refused = refused.take().or_else(|| fault(attribute, &value).map(named(attribute)));
+        each(attribute, value);
+    });
+    refused.map_or(Ok(()), Err)
+}
+
+fn has_control(text: &str) -> bool {
     // Nearly all texts are of one byte a character, and need no decoding.
     if text.is_ascii() { text.bytes().any(|b| b.is_ascii_control()) } else { text.contains(char::is_control) }
 }

@@ -7,8 +7,6 @@ use recount_core::{EventId, Metadata, NameError, Timestamp};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::fields::has_control;
-
 /// The greatest length of an id, in bytes.
 const MAX_ID: usize = 512;
 
@@ -31,12 +29,10 @@ impl MessageId {
             let start = id.chars().take(32).collect();
             return Err(NameError::TooLong { kind, length: id.len(), limit: MAX_ID, start });
         }
-        if has_control(id)
-            && let Some(character) = id.chars().find(|c| c.is_control())
-        {
-            return Err(NameError::Forbidden { kind, character, name: id.to_owned() });
+        match id.chars().find(|c| c.is_control()) {
+            Some(character) => Err(NameError::Forbidden { kind, character, name: id.to_owned() }),
+            None => Ok(Self(SmolStr::new(id))),
         }
-        Ok(Self(SmolStr::new(id)))
     }
 
     /// The text.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::fields::{Attributes, each_attribute};
+use super::fields::{Attributes, checked_attributes};
 use super::{Malformed, Message};
 
 /// The media type of a structured message.
@@ -20,12 +20,12 @@ const HEADERS: &str = "recountheaders";
 /// The message as a JSON document. Data that is JSON stands in `data` as it is, other data in `data_base64`.
 ///
 /// # Errors
-/// The reason if a part has no JSON form.
+/// The reason if a part has no JSON form, or is none that a reader would take.
 pub fn to_json(message: &Message) -> Result<Vec<u8>, String> {
     let mut document = Map::new();
-    each_attribute(message, |attribute, value| {
+    checked_attributes(message, |attribute, value| {
         document.insert(attribute.name().to_owned(), Value::from(value));
-    });
+    })?;
     document.insert("datacontenttype".to_owned(), Value::from(&*message.content_type));
     let headers = &message.metadata.headers;
     if !headers.is_empty() {

@@ -242,7 +242,7 @@ impl BrokerConsumer for Consumer {
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
         let count = marks.len();
         let mut marks: Vec<Option<(u64, Settle)>> =
-            marks.into_iter().map(|(ticket, settle)| Some((ticket.redeem()?.tag, settle))).collect();
+            marks.into_iter().map(|(ticket, settle)| Some((ticket.redeem(&self.returns)?.tag, settle))).collect();
         self.each("settle", count, |group, index, now| match marks[index].take() {
             Some((tag, settle)) => group.settle(tag, settle, now),
             None => Settled::Stale,
@@ -251,7 +251,7 @@ impl BrokerConsumer for Consumer {
     }
 
     async fn extend(&mut self, held: &[Ticket], by: Duration) -> Vec<Settled> {
-        let tags: Vec<_> = held.iter().map(|ticket| ticket.parts().map(|parts| parts.tag)).collect();
+        let tags: Vec<_> = held.iter().map(|ticket| ticket.parts(&self.returns).map(|parts| parts.tag)).collect();
         let extended = |group: &mut super::group::Group, index: usize, now| match tags[index] {
             Some(tag) => group.extend(tag, by, now),
             None => Settled::Stale,

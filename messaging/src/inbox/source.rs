@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recount_core::{BoxError, Delivered as CoreDelivered, Source};
+use tokio::time::{Instant, sleep_until};
 
 use super::early::Early;
 use super::item::{Delivered, Item};
 use crate::parking::Parking;
+use crate::retry::jitter;
 use crate::{
     Attempts, Binding, Broker, BrokerConsumer, BrokerError, Delivery, LaneId, Plan, Room, Settle, Settled, Signal,
     Ticket, Topic,
@@ -18,6 +20,9 @@ use crate::{
 const BATCH: usize = 256;
 /// How long the messages of a consumer that ends are given back.
 const DRAIN: Duration = Duration::from_secs(5);
+/// The bounds of the first and the longest pause after a call to the broker that failed.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The deliveries of a binding.
 pub(crate) struct InboxSource {
@@ -36,6 +41,21 @@ pub(crate) struct InboxSource {
     /// The queues must be read before the buffer is handed on: another program may have set aside an earlier message.
     unread: bool,
     caught_up: bool,
+    outage: Option<Outage>,
+}
+
+/// Calls to the broker that failed, since the last one that did not.
+struct Outage {
+    failures: u32,
+    /// When the broker is called again. Parked messages are handled meanwhile.
+    again: Instant,
+}
+
+impl Outage {
+    fn after(earlier: Option<&Self>) -> Self {
+        let failures = earlier.map_or(1, |outage| outage.failures.saturating_add(1));
+        Self { failures, again: Instant::now() + jitter(FIRST_PAUSE, failures, LONGEST_PAUSE) }
+    }
 }
 
 impl InboxSource {
@@ -52,6 +72,7 @@ impl InboxSource {
             early: Early::default(),
             unread: false,
             caught_up: false,
+            outage: None,
         }
     }
 
@@ -121,11 +142,12 @@ impl Source for InboxSource {
     }
 
     async fn next(&mut self) -> Result<CoreDelivered<Self>, BoxError> {
-        if !std::mem::replace(&mut self.caught_up, true) {
-            return Ok(CoreDelivered::CaughtUp { mark: None });
-        }
         self.parking.look().await?;
         loop {
+            // A broker that failed has to answer first.
+            if self.outage.is_none() && !std::mem::replace(&mut self.caught_up, true) {
+                return Ok(CoreDelivered::CaughtUp { mark: None });
+            }
             if self.unread {
                 self.parking.refresh().await?;
                 self.unread = false;
@@ -134,21 +156,31 @@ impl Source for InboxSource {
                 return Ok(self.hand_on(delivery));
             }
             let Some(consumer) = &mut self.consumer else { return Err("the source was not opened".into()) };
-            let room = Room::of(BATCH);
+            let (room, again) = (Room::of(BATCH), self.outage.as_ref().map(|outage| outage.again));
+            let signal = async {
+                if let Some(again) = again {
+                    sleep_until(again).await;
+                }
+                consumer.next(&room).await
+            };
             let signal = tokio::select! {
                 biased;
                 due = self.parking.next_due() => {
                     let queue = due?;
                     return Ok(CoreDelivered::Item { lane: queue.lane(), item: Item::Due(queue), ticket: None, mark: None });
                 }
-                signal = consumer.next(&room) => signal,
+                signal = signal => signal,
             };
             match signal {
-                Ok(signal) => self.take_note(signal),
+                Ok(signal) => {
+                    self.outage = None;
+                    self.take_note(signal);
+                }
                 Err(error) => {
+                    self.outage = Some(Outage::after(self.outage.as_ref()));
                     if !error.is_transient() {
                         // It is made anew, with its objects at the broker.
-                        self.consumer = None;
+                        (self.consumer, self.outage) = (None, None);
                     }
                     return Err(error.into_boxed());
                 }

@@ -144,6 +144,7 @@ macro_rules! broker_suite {
                 a_native_retry_keeps_the_order_as_declared
                 without_native_retry_it_is_unsupported
                 each_outcome_belongs_to_its_mark
+                a_ticket_of_another_consumer_settles_nothing
             }
             leases {
                 a_delivery_says_when_its_lease_ends
@@ -181,6 +182,7 @@ macro_rules! broker_suite {
                 drain_and_close_return_while_the_server_is_down
                 cut_connections_lose_no_message
                 a_consumer_goes_on_after_its_connection_was_cut
+                a_consumer_connects_again_though_its_calls_are_dropped
                 health_follows_the_server
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use recount_messaging::{AckSupport, Binding, Broker, BrokerError, Dedupe, Fate, Message, Order, Room, Settle};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::harness::declared;
 use super::support::{
@@ -216,6 +216,26 @@ pub async fn a_consumer_goes_on_after_its_connection_was_cut(h: &dyn Harness) {
     reader.consume_until(&mut arrived, CATCH_UP, |seen| seen.len() >= published.len()).await;
     assert_complete(&arrived, &published);
     drop(held);
+}
+
+/// A consumer connects again though each of its calls is dropped after some milliseconds, as by a caller with other work.
+pub async fn a_consumer_connects_again_though_its_calls_are_dropped(h: &dyn Harness) {
+    if !declared(h.abilities().cut, "connections are cut") {
+        return;
+    }
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let published = messages(2, 1);
+    publish(&*broker, &binding.topic, &published[..1]).await;
+    let mut arrived = reader.consume(1).await;
+    h.cut_connections().await;
+    relay(&*broker, &binding.topic, &published[1..]).await;
+    let deadline = Instant::now() + CATCH_UP;
+    while arrived.last() != published.last() {
+        assert!(Instant::now() < deadline, "no message came within {CATCH_UP:?}");
+        for delivery in reader.poll_briefly(Duration::from_millis(10)).await {
+            arrived.push(reader.mark(delivery, Settle::Ack).await);
+        }
+    }
 }
 
 /// A server that ends says so: `health` fails with a transient error, and succeeds when it is back.

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 /// Forwards connections to a server, until they are cut.
 #[derive(Debug)]
@@ -26,7 +28,12 @@ impl Proxy {
         let connections: Arc<Mutex<JoinSet<()>>> = Arc::default();
         let (of_task, server) = (Arc::clone(&connections), server.to_owned());
         let accepting = tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
+            loop {
+                let Ok((mut client, _)) = listener.accept().await else {
+                    // A failure of that connection alone, or for want of handles, which other connections will free.
+                    sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
                 let server = server.clone();
                 of_task.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
                     if let Ok(mut server) = TcpStream::connect(server).await {

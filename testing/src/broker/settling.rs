@@ -6,7 +6,7 @@ use recount_messaging::{AttemptCount, Attempts, NativeRetry, Order, Release, Set
 use tokio::time::{Instant, sleep};
 
 use super::harness::{can_wait, declared};
-use super::support::{consumed, ensure, messages, number, publish, unique};
+use super::support::{consumed, ensure, message, messages, number, other_group, publish, unique};
 use super::{Harness, Reader};
 
 /// A released message goes to the declared end of its lane.
@@ -198,4 +198,18 @@ pub async fn each_outcome_belongs_to_its_mark(h: &dyn Harness) {
     assert!(again.contains(&numbers[1]), "{} was released, but only {again:?} came again", numbers[1]);
     assert!(numbers.contains(&odd_number) || again.contains(&odd_number), "{odd_number} is lost: {again:?}");
     assert!(!again.contains(&numbers[0]) && !again.contains(&numbers[2]), "of {numbers:?} came again {again:?}");
+}
+
+/// The ticket of one consumer settles nothing at another one: its delivery comes again, and the other's stays open.
+pub async fn a_ticket_of_another_consumer_settles_nothing(h: &dyn Harness) {
+    let (broker, binding, mut first) = consumed(h, Order::PerKey).await;
+    let other = other_group(&binding);
+    ensure(&*broker, &[&other]).await;
+    let mut second = Reader::new(&broker, &other).await;
+    publish(&*broker, &binding.topic, &[message("k", 1)]).await;
+    let (of_first, of_second) = (first.one().await, second.one().await);
+    let settled = second.settle(vec![(of_first.ticket, Settle::Ack)]).await;
+    assert!(matches!(settled[..], [Settled::Stale]), "{settled:?}");
+    second.mark(of_second, Settle::Ack).await;
+    assert_eq!(first.consume(1).await.len(), 1);
 }
