@@ -87,9 +87,9 @@ impl Publisher {
             Ok(ready) => ready,
             Err(error) => return not_sent(count, error),
         };
-        let sending = by_key(batch).into_iter().map(|(key, chain)| {
-            let lane = &lanes[usize::from(topic.lane_of(&key))];
-            self.send_chain(&session, lane, chain)
+        let sending = by_key(batch).into_iter().filter_map(|(key, chain)| {
+            let lane = lanes.get(usize::from(topic.lane_of(&key)))?;
+            Some(self.send_chain(&session, lane, chain))
         });
         let mut fates: Vec<Fate> = (0..count).map(|_| Fate::NotSent(None)).collect();
         let mut sending = stream::iter(sending).buffer_unordered(MAX_KEYS);
@@ -219,7 +219,9 @@ impl Session {
     /// The producers of a topic, which must exist with its lanes.
     async fn lanes(&self, options: &PulsarOptions, topic: &Topic) -> Result<Lanes, BrokerError> {
         let mut topics = self.topics.lock().await;
-        if let Some(lanes) = topics.get(topic.name()) {
+        // With another number of lanes the caller is wrong, or the topic was declared anew: the server knows.
+        let fits = |lanes: &&Lanes| lanes.len() == usize::from(topic.lanes().get());
+        if let Some(lanes) = topics.get(topic.name()).filter(fits) {
             return Ok(Arc::clone(lanes));
         }
         let limit = options.call_timeout;

@@ -309,6 +309,23 @@ async fn another_order_or_number_of_lanes_is_a_mismatch() {
     }
 }
 
+/// The lane of a key follows from the number of lanes: with another one its messages would lie in two partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_number_of_lanes_is_a_mismatch_also_after_a_publish() {
+    let server = Server::shared().await;
+    let (broker, binding) = (server.broker().await, unique());
+    ensure(&broker, &binding).await;
+    let many: Vec<_> = (0..40).map(|number| message(&format!("key-{number}"), number)).collect();
+    assert!(publish(&broker, &binding.topic, &many).await.iter().all(Fate::is_stored));
+    for lanes in [3, 16] {
+        let other = binding.topic.clone().with_lanes(std::num::NonZeroU16::new(lanes).unwrap());
+        let fates = publish(&broker, &other, &many).await;
+        assert!(matches!(fates[0], Fate::NotSent(Some(BrokerError::Mismatch { .. }))), "{fates:?}");
+        assert!(!fates.iter().any(Fate::is_stored), "{fates:?}");
+    }
+    assert!(publish(&broker, &binding.topic, &many).await.iter().all(Fate::is_stored));
+}
+
 /// Groups of instances that never come back are removed by the next one that is declared.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_group_goes_when_another_one_is_declared() {
