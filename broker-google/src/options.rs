@@ -46,20 +46,22 @@ impl GoogleOptions {
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] or [`BrokerError::TimedOut`] if the service does not answer,
-    /// [`BrokerError::NotAllowed`] if it refuses the credentials, [`BrokerError::Invalid`] if the file of the credentials can't be used.
+    /// [`BrokerError::NotAllowed`] if it refuses the credentials, [`BrokerError::Invalid`] if the file of the credentials
+    /// can't be used, or its credentials would be sent without encryption.
     pub async fn connect(self) -> Result<GoogleBroker, BrokerError> {
         GoogleBroker::open(self).await
     }
 
     /// Sets where messages are published and pulled, over gRPC: a regional endpoint such as
     /// `https://europe-west1-pubsub.googleapis.com`, or a server for tests. Publishers of one key must use the same region.
-    /// Without `https://` no credentials are sent.
+    /// Without `https://` those of the environment are not sent, and a file with credentials is refused.
     #[must_use]
     pub fn endpoint(self, endpoint: impl Into<String>) -> Self {
         Self { endpoint: Some(endpoint.into()), ..self }
     }
 
-    /// Sets where topics and subscriptions are managed, over HTTP, if that is not the [endpoint](Self::endpoint).
+    /// Sets where topics and subscriptions are managed, over HTTP, if that is not the [endpoint](Self::endpoint). The same
+    /// holds for its credentials.
     #[must_use]
     pub fn admin_endpoint(self, endpoint: impl Into<String>) -> Self {
         Self { admin: Some(endpoint.into()), ..self }

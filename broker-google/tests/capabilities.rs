@@ -5,10 +5,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Server, ensure, unique};
+use common::{PROJECT, Server, ensure, unique};
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_pubsub::client::SubscriptionAdmin;
 use google_cloud_pubsub::model::DeadLetterPolicy;
+use recount_broker_google::GoogleBroker;
 use recount_messaging::{BrokerError, Order, Plan};
 use recount_testing::broker::documented;
 
@@ -36,7 +37,7 @@ async fn a_subscription_never_expires_unless_its_binding_says_so() {
     ensure(&*broker, &expiring).await;
     let admin = admin(&server).await;
     for (binding, ttl) in [(binding, None), (expiring, Some(24 * 60 * 60))] {
-        let path = format!("projects/{}/subscriptions/recount-{}.{}", common::PROJECT, binding.topic, binding.group);
+        let path = format!("projects/{}/subscriptions/recount-{}.{}", PROJECT, binding.topic, binding.group);
         let found = admin.get_subscription().set_subscription(path).send().await.unwrap();
         // Without a policy the service removes a subscription after 31 days without use.
         let policy = found.expiration_policy.expect("a policy");
@@ -52,11 +53,11 @@ async fn settings_that_lose_messages_or_their_order_are_refused() {
     let topics = Plan { topics: vec![unique().topic, unique().topic], ..Plan::default() };
     broker.ensure(&topics, false).await.unwrap();
     let [topic, dead] =
-        [0, 1].map(|index: usize| format!("projects/{}/topics/recount-{}", common::PROJECT, topics.topics[index]));
+        [0, 1].map(|index: usize| format!("projects/{}/topics/recount-{}", PROJECT, topics.topics[index]));
     for setting in ["dead letters", "a filter", "exactly once", "without order"] {
         let mut binding = unique();
         binding.topic = topics.topics[0].clone();
-        let path = format!("projects/{}/subscriptions/recount-{}.{}", common::PROJECT, binding.topic, binding.group);
+        let path = format!("projects/{}/subscriptions/recount-{}.{}", PROJECT, binding.topic, binding.group);
         let mut create = admin.create_subscription().set_name(path).set_topic(&topic);
         create = create.set_enable_message_ordering(setting != "without order");
         create = match setting {
@@ -72,4 +73,24 @@ async fn settings_that_lose_messages_or_their_order_are_refused() {
         assert!(error.to_string().contains(binding.group.name()), "{error}");
         assert!(broker.subscribe(&binding).await.is_err(), "{setting}");
     }
+}
+
+/// Both endpoints count: the admin interface gets the credentials as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_of_a_file_are_not_sent_without_encryption() {
+    let mut openssl = std::process::Command::new("openssl");
+    let key = openssl.args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]).output().unwrap();
+    let account = serde_json::json!({
+        "type": "service_account", "project_id": "p", "private_key_id": "1", "client_id": "1",
+        "private_key": String::from_utf8(key.stdout).unwrap(), "client_email": "a@p.iam.gserviceaccount.com",
+        "token_uri": "https://127.0.0.1:1/token",
+    });
+    let file = std::env::temp_dir().join(format!("recount-google-key-{}.json", uuid::Uuid::new_v4()));
+    std::fs::write(&file, account.to_string()).unwrap();
+    for places in ["endpoint=http://127.0.0.1:1", "endpoint=https://127.0.0.1:1&admin=http://127.0.0.1:1"] {
+        let url = format!("pubsub://{PROJECT}?{places}&credentials={}&timeout=5", file.display());
+        let error = GoogleBroker::connect(&url).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Invalid { kind: "address for credentials", .. }), "{places}: {error:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
 }
