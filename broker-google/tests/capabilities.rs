@@ -85,7 +85,7 @@ async fn credentials_of_a_file_are_not_sent_without_encryption() {
         "private_key": String::from_utf8(key.stdout).unwrap(), "client_email": "a@p.iam.gserviceaccount.com",
         "token_uri": "https://127.0.0.1:1/token",
     });
-    let file = std::env::temp_dir().join(format!("recount-google-key-{}.json", uuid::Uuid::new_v4()));
+    let file = std::env::temp_dir().join(format!("recount-google-key-{}.json", uuid::Uuid::now_v7()));
     std::fs::write(&file, account.to_string()).unwrap();
     for places in ["endpoint=http://127.0.0.1:1", "endpoint=https://127.0.0.1:1&admin=http://127.0.0.1:1"] {
         let url = format!("pubsub://{PROJECT}?{places}&credentials={}&timeout=5", file.display());

@@ -46,10 +46,11 @@ impl PulsarConsumer {
         let options = broker.options_of();
         ensure::check(&options, binding).await?;
         let member: Arc<str> = format!("recount-{}", EventId::new().0.simple()).into();
-        let session = Session::open(Arc::clone(&options), binding.clone(), Arc::clone(&member), 0).await?;
+        let opening = Session::open(Arc::clone(&options), binding.clone(), Arc::clone(&member), 0, broker.closed());
+        let session = opening.await?;
         Ok(Self {
             member,
-            heartbeat: Heartbeat::start(&options, binding),
+            heartbeat: Heartbeat::start(&options, binding, broker.closed()),
             broker,
             options,
             binding: binding.clone(),
@@ -71,7 +72,7 @@ impl PulsarConsumer {
         let opening = self.opening.get_or_insert_with(|| {
             self.generation = self.generation.wrapping_add(1);
             let (options, member) = (Arc::clone(&self.options), Arc::clone(&self.member));
-            Session::open(options, self.binding.clone(), member, self.generation).boxed()
+            Session::open(options, self.binding.clone(), member, self.generation, self.broker.closed()).boxed()
         });
         let opened = opening.await;
         self.opening = None;
@@ -214,10 +215,16 @@ impl BrokerConsumer for PulsarConsumer {
     }
 
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
+        if self.broker.check_open().is_err() {
+            return marks.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
+        }
         marks.into_iter().map(|(ticket, settle)| self.settle_one(ticket, &settle)).collect()
     }
 
     async fn extend(&mut self, held: &[Ticket], _: Duration) -> Vec<Settled> {
+        if self.broker.check_open().is_err() {
+            return held.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
+        }
         let mut of = |ticket: &Ticket| match ticket.parts().is_some_and(|parts| self.lane_of(parts).is_some()) {
             true => Settled::Unsupported,
             false => Settled::Stale,
@@ -226,6 +233,7 @@ impl BrokerConsumer for PulsarConsumer {
     }
 
     async fn seek(&mut self, to: Seek) -> Result<(), BrokerError> {
+        self.broker.check_open()?;
         match to {
             // The places before all, and behind all.
             Seek::Start => self.seek_lanes(None, SeekTo::Entry(u64::MAX, u64::MAX)).await,
