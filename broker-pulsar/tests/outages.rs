@@ -188,6 +188,22 @@ async fn every_call_ends_in_time_and_works_again_after_three_outages() {
     server.call(|server| server.resume()).await;
 }
 
+/// A thousand keys are under way at once. The others do not wait for the time of a call in turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_many_keys_ends_in_the_time_of_a_call_towards_a_frozen_server() {
+    let server = Server::private().await;
+    let (broker, binding) = (connect(&server).await, unique());
+    ensure(&broker, &binding).await;
+    assert!(publish(&broker, &binding.topic, &[message("k", 0)]).await[0].is_stored());
+    server.call(|server| server.freeze()).await;
+    let messages: Vec<_> = (0..8000).map(|number| message(&format!("key-{number}"), number)).collect();
+    let fates = in_time("publish", publish(&broker, &binding.topic, &messages)).await;
+    let unknown = fates.iter().filter(|fate| matches!(fate, Fate::Unknown(_))).count();
+    let not_sent = fates.iter().filter(|fate| matches!(fate, Fate::NotSent(Some(_)))).count();
+    assert!(unknown >= 1 && unknown + not_sent == 8000, "{unknown} unknown, {not_sent} not sent");
+    server.call(|server| server.resume()).await;
+}
+
 /// An acknowledgement lives in the server's memory for about a second, unless the server is told otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledgements_survive_a_killed_server_that_writes_them_at_once() {
