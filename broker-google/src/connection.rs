@@ -13,8 +13,8 @@ use recount_messaging::BrokerError;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
-use crate::GoogleOptions;
 use crate::error::{about, building, is_missing};
+use crate::{GoogleOptions, address};
 
 /// The greatest number of publishes under way.
 const PUBLISHES: u32 = 1 << 16;
@@ -53,6 +53,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(options: GoogleOptions) -> Result<Self, BrokerError> {
+        address::check(&options)?;
         // The client library uses the provider of the process. If there is one, it stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (mut topics, mut subscriptions) = (TopicAdmin::builder(), SubscriptionAdmin::builder());

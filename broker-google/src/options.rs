@@ -1,8 +1,10 @@
 //! How to reach the service, and the settings of new subscriptions.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use recount_core::redacted;
 use recount_messaging::BrokerError;
 
 use crate::{GoogleBroker, address};
@@ -16,7 +18,7 @@ const OUTSTANDING: u16 = 1000;
 
 /// How to reach Pub/Sub, and the settings of subscriptions that [`ensure`](recount_messaging::Broker::ensure) declares.
 /// [`GoogleBroker::options`] makes one from an address.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GoogleOptions {
     pub(crate) project: String,
     pub(crate) endpoint: Option<String>,
@@ -47,7 +49,7 @@ impl GoogleOptions {
     /// # Errors
     /// [`BrokerError::Unavailable`] or [`BrokerError::TimedOut`] if the service does not answer,
     /// [`BrokerError::NotAllowed`] if it refuses the credentials, [`BrokerError::Invalid`] if the file of the credentials
-    /// can't be used, or its credentials would be sent without encryption.
+    /// can't be used, or its credentials would be sent without encryption, and if an endpoint is none.
     pub async fn connect(self) -> Result<GoogleBroker, BrokerError> {
         GoogleBroker::open(self).await
     }
@@ -60,8 +62,8 @@ impl GoogleOptions {
         Self { endpoint: Some(endpoint.into()), ..self }
     }
 
-    /// Sets where topics and subscriptions are managed, over HTTP, if that is not the [endpoint](Self::endpoint). The same
-    /// holds for its credentials.
+    /// Sets where topics and subscriptions are managed, over HTTP, if that is not the [endpoint](Self::endpoint), which must
+    /// be set then. The same holds for its credentials.
     #[must_use]
     pub fn admin_endpoint(self, endpoint: impl Into<String>) -> Self {
         Self { admin: Some(endpoint.into()), ..self }
@@ -91,5 +93,19 @@ impl GoogleOptions {
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
         Self { call_timeout, ..self }
+    }
+}
+
+impl fmt::Debug for GoogleOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GoogleOptions")
+            .field("project", &self.project)
+            .field("endpoint", &self.endpoint.as_deref().map(redacted))
+            .field("admin", &self.admin.as_deref().map(redacted))
+            .field("credentials", &self.credentials)
+            .field("retention", &self.retention)
+            .field("outstanding", &self.outstanding)
+            .field("call_timeout", &self.call_timeout)
+            .finish()
     }
 }

@@ -94,3 +94,25 @@ async fn credentials_of_a_file_are_not_sent_without_encryption() {
     }
     std::fs::remove_file(&file).unwrap();
 }
+
+/// The parts of an address are checked as those of a URL, also if they are set one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn places_that_are_none_are_refused_without_their_secrets() {
+    let options = || GoogleBroker::options(&format!("pubsub://{PROJECT}")).unwrap();
+    for options in [
+        options().endpoint("https://ada:hunter2@host"),
+        options().endpoint("https://host").admin_endpoint("https://ada:hunter2@host"),
+        options().endpoint("host:8085"),
+        options().admin_endpoint("http://127.0.0.1:1"),
+    ] {
+        let shown = format!("{options:?}");
+        let error = options.connect().await.unwrap_err();
+        assert!(matches!(error, BrokerError::Invalid { .. }), "{shown}: {error:?}");
+        assert!(!format!("{shown} {error} {error:?}").contains("hunter2"), "{shown}: {error:?}");
+    }
+    for url in ["pubsub://localhost:8085", "pubsub://127.0.0.1", "pubsub://127.0.0.1:8085"] {
+        let error = GoogleBroker::options(url).unwrap_err().to_string();
+        assert!(error.contains("?endpoint=http://HOST:PORT"), "{error}");
+    }
+    assert!(GoogleBroker::options("pubsub://example.com:my-project").is_ok());
+}
