@@ -189,8 +189,12 @@ fn compare_subscription(connection: &Connection, binding: &Binding, found: &Subs
     };
     let topic = names::topic_path(&connection.options.project, &binding.topic);
     let ordering = ordering(binding.order);
-    if found.detached || found.topic != topic {
-        return mismatch(&topic, found.topic.clone(), "delete it, if no other program needs it");
+    let delete = "delete it, if no other program needs it";
+    if found.detached {
+        return mismatch("an attached topic", "a detached topic".to_owned(), delete);
+    }
+    if found.topic != topic {
+        return mismatch(&topic, found.topic.clone(), delete);
     }
     if found.enable_message_ordering != (binding.order == Order::PerKey) {
         let cure = "it can't be changed: bind another group, or delete it when it is empty";
@@ -209,6 +213,12 @@ fn compare_subscription(connection: &Connection, binding: &Binding, found: &Subs
     if found.enable_exactly_once_delivery {
         let cure = "turn it off: messages take effect once by recount's inbox";
         return mismatch("no exactly-once delivery", "it".to_owned(), cure);
+    }
+    let (needed, actual) = (expiration(binding).ttl, found.expiration_policy.as_ref().and_then(|policy| policy.ttl));
+    if let Some(actual) = actual.filter(|actual| needed.is_none_or(|needed| *actual < needed)) {
+        let expected = needed.map_or("no expiry".to_owned(), |needed| format!("an expiry of {} s", needed.seconds()));
+        let cure = "change it: the service removes an unused subscription with its messages";
+        return mismatch(&expected, format!("an expiry of {} s", actual.seconds()), cure);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{PROJECT, Server, ensure, unique};
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_pubsub::client::SubscriptionAdmin;
-use google_cloud_pubsub::model::DeadLetterPolicy;
+use google_cloud_pubsub::model::{DeadLetterPolicy, ExpirationPolicy};
 use recount_broker_google::GoogleBroker;
 use recount_messaging::{BrokerError, Order, Plan};
 use recount_testing::broker::documented;
@@ -54,15 +54,17 @@ async fn settings_that_lose_messages_or_their_order_are_refused() {
     broker.ensure(&topics, false).await.unwrap();
     let [topic, dead] =
         [0, 1].map(|index: usize| format!("projects/{}/topics/recount-{}", PROJECT, topics.topics[index]));
-    for setting in ["dead letters", "a filter", "exactly once", "without order"] {
+    for setting in ["dead letters", "a filter", "exactly once", "without order", "an expiry"] {
         let mut binding = unique();
         binding.topic = topics.topics[0].clone();
         let path = format!("projects/{}/subscriptions/recount-{}.{}", PROJECT, binding.topic, binding.group);
+        let day = google_cloud_wkt::Duration::clamp(24 * 60 * 60, 0);
         let mut create = admin.create_subscription().set_name(path).set_topic(&topic);
         create = create.set_enable_message_ordering(setting != "without order");
         create = match setting {
             "dead letters" => create.set_dead_letter_policy(DeadLetterPolicy::new().set_dead_letter_topic(&dead)),
             "a filter" => create.set_filter("attributes.tenant = \"north\""),
+            "an expiry" => create.set_expiration_policy(ExpirationPolicy::new().set_ttl(day)),
             "exactly once" => create.set_enable_exactly_once_delivery(true),
             _ => create,
         };
