@@ -23,6 +23,8 @@ use crate::{PulsarOptions, ensure};
 
 /// After so long without news a call returns.
 const IDLE: Duration = Duration::from_secs(1);
+/// The greatest ledger and entry: the server's numbers are signed, and greater ones stand for the start.
+const BEHIND_ALL: u64 = i64::MAX.unsigned_abs();
 
 /// The consumer of a binding.
 pub(crate) struct PulsarConsumer {
@@ -235,15 +237,19 @@ impl BrokerConsumer for PulsarConsumer {
     async fn seek(&mut self, to: Seek) -> Result<(), BrokerError> {
         self.broker.check_open()?;
         match to {
-            // The places before all, and behind all.
+            // The place before all.
             Seek::Start => self.seek_lanes(None, SeekTo::Entry(u64::MAX, u64::MAX)).await,
-            Seek::End => self.seek_lanes(None, SeekTo::Entry(i64::MAX as u64, i64::MAX as u64)).await,
+            Seek::End => self.seek_lanes(None, SeekTo::Entry(BEHIND_ALL, BEHIND_ALL)).await,
             Seek::Time(time) => {
                 let time = u64::try_from(time.as_millisecond()).unwrap_or_default();
                 self.seek_lanes(None, SeekTo::Time(time)).await
             }
+            Seek::After(lane, _) if lane.0 >= u32::from(self.binding.topic.lanes().get()) => {
+                Err(BrokerError::Missing { object: format!("lane {} of topic {}", lane.0, self.binding.topic) })
+            }
             Seek::After(lane, BrokerPosition(ledger, entry)) => {
-                self.seek_lanes(Some(lane), SeekTo::Entry(ledger, entry.saturating_add(1))).await
+                let next = entry.saturating_add(1).min(BEHIND_ALL);
+                self.seek_lanes(Some(lane), SeekTo::Entry(ledger.min(BEHIND_ALL), next)).await
             }
         }
     }

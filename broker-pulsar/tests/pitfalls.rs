@@ -12,7 +12,8 @@ use pulsar::{ProducerOptions, producer};
 use recount_broker_pulsar::PulsarBroker;
 use recount_messaging::envelope::{HeaderForm, to_headers};
 use recount_messaging::{
-    Binding, Broker, BrokerError, Fate, LaneId, Message, Order, Plan, Room, Seek, Settle, Settled, Signal,
+    Binding, Broker, BrokerError, BrokerPosition, Fate, LaneId, Message, Order, Plan, Room, Seek, Settle, Settled,
+    Signal,
 };
 use recount_servers::PulsarSettings;
 use tokio::time::Instant;
@@ -248,6 +249,23 @@ async fn messages_are_read_again_from_a_place_a_time_and_the_ends() {
         publish(&broker, &binding.topic, &[of(22)]).await;
         assert_eq!(rest(&mut consumer, Duration::from_secs(1)).await, [22]);
     }
+}
+
+/// The server takes a place with negative numbers for the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_behind_all_messages_rewinds_nothing_and_one_in_a_missing_lane_is_refused() {
+    let server = Server::shared().await;
+    let (broker, binding) = (server.broker().await, single());
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &messages(10)).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let place = take(&mut consumer, 10).await[4].position.unwrap();
+    let sought = consumer.seek(Seek::After(LaneId(7), place)).await;
+    assert!(matches!(sought, Err(BrokerError::Missing { .. })), "{sought:?}");
+    consumer.seek(Seek::After(LaneId(0), BrokerPosition(u64::MAX, u64::MAX))).await.unwrap();
+    assert_eq!(rest(&mut consumer, Duration::from_secs(2)).await, Vec::<usize>::new());
+    consumer.seek(Seek::After(LaneId(0), place)).await.unwrap();
+    assert_eq!(rest(&mut consumer, Duration::from_secs(2)).await, [5, 6, 7, 8, 9]);
 }
 
 /// The client library answers that a consumer is closed, and drops its acknowledgements.
