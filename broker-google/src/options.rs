@@ -9,7 +9,7 @@ use recount_messaging::BrokerError;
 
 use crate::{GoogleBroker, address};
 
-/// How long a call may take unless set. A call within a region takes some 30 milliseconds.
+/// How long a request may take unless set. A request within a region takes some 30 milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new subscription keeps messages unless set: the default of the service.
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -76,8 +76,8 @@ impl GoogleOptions {
         Self { credentials: Some(file.into()), ..self }
     }
 
-    /// Sets how long a new subscription keeps unacknowledged messages: 10 minutes to 31 days. 7 days unless set. Then
-    /// they are gone.
+    /// Sets how long a new subscription keeps unacknowledged messages: 7 days unless set. Then they are gone. Less
+    /// than 10 minutes counts as 10 minutes, more than 31 days as 31 days.
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         Self { retention, ..self }
@@ -89,7 +89,7 @@ impl GoogleOptions {
         Self { outstanding: messages.max(1), ..self }
     }
 
-    /// Sets how long a call may take. 10 seconds unless set.
+    /// Sets how long a request may take. 10 seconds unless set.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
         Self { call_timeout, ..self }
