@@ -26,20 +26,45 @@ fn parse(url: &str, mut options: GoogleOptions) -> Result<GoogleOptions, String>
     if project.contains('@') {
         return Err("a login can't be part of it: name the file of the credentials as `credentials=FILE`".to_owned());
     }
-    // A project of an organisation with a domain has the form `example.com:name`.
+    // A project of an organisation with a domain has the form `example.com:name`. The name of a project begins with a
+    // letter; a digit begins a port or an IP address.
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-.:".contains(&b);
-    if project.is_empty() || !project.bytes().all(allowed) {
-        return Err("write the id of the project as pubsub://PROJECT: letters, digits and `-`".to_owned());
+    let name = project.rsplit(':').next().unwrap_or_default();
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !project.bytes().all(allowed) {
+        let cure = "write the id of the project as pubsub://PROJECT, and a server as ?endpoint=http://HOST:PORT";
+        return Err(cure.to_owned());
     }
     project.clone_into(&mut options.project);
     for parameter in parameters(values) {
         let (name, value) = parameter?;
         options = set(options, name, &value)?;
     }
-    if options.admin.is_some() && options.endpoint.is_none() {
-        return Err("admin needs an endpoint".to_owned());
-    }
+    check_places(&options)?;
     Ok(options)
+}
+
+/// Checks the places of the options, which their setters take as they are.
+///
+/// # Errors
+/// [`BrokerError::Invalid`] names the problem and its cure; it shows no login.
+pub(crate) fn check(options: &GoogleOptions) -> Result<(), BrokerError> {
+    let shown = |place: &Option<String>| place.as_deref().map(redacted).unwrap_or_default();
+    check_places(options).map_err(|cure| BrokerError::Invalid {
+        kind: "address of Pub/Sub",
+        value: format!("{} {}", shown(&options.endpoint), shown(&options.admin)).trim().to_owned(),
+        cure,
+    })
+}
+
+fn check_places(options: &GoogleOptions) -> Result<(), String> {
+    for (name, place) in [("endpoint", &options.endpoint), ("admin", &options.admin)] {
+        place.as_ref().map_or(Ok(()), |place| check_web_address(name, place))?;
+    }
+    if options.admin.is_some() && options.endpoint.is_none() {
+        Err("admin needs an endpoint".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 fn set(options: GoogleOptions, name: &str, value: &str) -> Result<GoogleOptions, String> {
@@ -48,8 +73,8 @@ fn set(options: GoogleOptions, name: &str, value: &str) -> Result<GoogleOptions,
         _ => Err(format!("{name} is a number of seconds, from {from} to {to}")),
     };
     Ok(match name {
-        "endpoint" => options.endpoint(web_address(name, value)?),
-        "admin" => options.admin_endpoint(web_address(name, value)?),
+        "endpoint" => options.endpoint(value),
+        "admin" => options.admin_endpoint(value),
         "credentials" if value.is_empty() => return Err("credentials is the name of a file".to_owned()),
         "credentials" => options.credentials(value),
         "outstanding" => match value.parse() {
@@ -64,11 +89,11 @@ fn set(options: GoogleOptions, name: &str, value: &str) -> Result<GoogleOptions,
 }
 
 /// Checks `http://HOST:PORT` or `https://HOST`.
-fn web_address<'v>(name: &str, value: &'v str) -> Result<&'v str, String> {
+fn check_web_address(name: &str, value: &str) -> Result<(), String> {
     let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
     match host {
-        Some(host) if !host.is_empty() && host.bytes().all(allowed) => Ok(value),
+        Some(host) if !host.is_empty() && host.bytes().all(allowed) => Ok(()),
         _ => Err(format!("{name} is https://HOST or http://HOST:PORT")),
     }
 }
@@ -96,6 +121,8 @@ mod tests {
             "pubsub://",
             "pubsub://ada:hunter2@project",
             "pubsub://project/other",
+            "pubsub://localhost:8085",
+            "pubsub://127.0.0.1",
             "pubsub://project?hunter2",
             "pubsub://project?other=hunter2",
             "pubsub://project?endpoint=hunter2",

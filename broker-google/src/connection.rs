@@ -8,12 +8,13 @@ use google_cloud_gax::retry_policy::RetryPolicyExt;
 use google_cloud_pubsub::Error;
 use google_cloud_pubsub::client::{BasePublisher, Subscriber, SubscriptionAdmin, TopicAdmin};
 use google_cloud_pubsub::retry_policy::RetryableErrors;
+use recount_core::redacted;
 use recount_messaging::BrokerError;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
-use crate::GoogleOptions;
 use crate::error::{about, building, is_missing};
+use crate::{GoogleOptions, address};
 
 /// The greatest number of publishes under way.
 const PUBLISHES: u32 = 1 << 16;
@@ -52,20 +53,27 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(options: GoogleOptions) -> Result<Self, BrokerError> {
+        address::check(&options)?;
         // The client library uses the provider of the process. If there is one, it stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (mut topics, mut subscriptions) = (TopicAdmin::builder(), SubscriptionAdmin::builder());
         let retry = RetryableErrors.with_time_limit(options.call_timeout);
         let mut publisher = BasePublisher::builder().with_retry_policy(retry).with_grpc_subchannel_count(CONNECTIONS);
         let mut subscriber = Subscriber::builder().with_grpc_subchannel_count(CONNECTIONS);
-        if let Some(endpoint) = &options.endpoint {
-            let admin = options.admin.as_ref().unwrap_or(endpoint);
+        let file = credentials(&options)?;
+        let endpoint = options.endpoint.as_ref();
+        let admin = options.admin.as_ref().or(endpoint);
+        if let Some(admin) = admin {
             (topics, subscriptions) = (topics.with_endpoint(admin), subscriptions.with_endpoint(admin));
+        }
+        if let Some(endpoint) = endpoint {
             (publisher, subscriber) = (publisher.with_endpoint(endpoint), subscriber.with_endpoint(endpoint));
         }
-        if let Some(credentials) = credentials(&options)? {
+        if let Some(credentials) = credentials_for(admin, file.as_ref())? {
             topics = topics.with_credentials(credentials.clone());
-            subscriptions = subscriptions.with_credentials(credentials.clone());
+            subscriptions = subscriptions.with_credentials(credentials);
+        }
+        if let Some(credentials) = credentials_for(endpoint, file.as_ref())? {
             publisher = publisher.with_credentials(credentials.clone());
             subscriber = subscriber.with_credentials(credentials);
         }
@@ -134,12 +142,26 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// The credentials of the options; `None`: those of the environment.
+/// The credentials for the clients of an address, of which `None` is Google's. `None`: those of the environment.
+///
+/// # Errors
+/// [`BrokerError::Invalid`] if the credentials of a file would be sent without encryption.
+fn credentials_for(address: Option<&String>, file: Option<&Credentials>) -> Result<Option<Credentials>, BrokerError> {
+    match (address, file) {
+        (Some(address), Some(_)) if !address.starts_with("https://") => Err(BrokerError::Invalid {
+            kind: "address for credentials",
+            value: redacted(address),
+            cure: "credentials are sent over https:// only: leave out the file with the key, or use https://"
+                .to_owned(),
+        }),
+        (Some(address), None) if !address.starts_with("https://") => Ok(Some(anonymous::Builder::new().build())),
+        (_, file) => Ok(file.cloned()),
+    }
+}
+
+/// The credentials of the file that the options name.
 fn credentials(options: &GoogleOptions) -> Result<Option<Credentials>, BrokerError> {
-    let Some(file) = &options.credentials else {
-        let is_plain = options.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-        return Ok(is_plain.then(|| anonymous::Builder::new().build()));
-    };
+    let Some(file) = &options.credentials else { return Ok(None) };
     let invalid = |cure: String| BrokerError::Invalid {
         kind: "file with the key of a service account",
         value: file.display().to_string(),

@@ -68,6 +68,15 @@ impl GoogleConsumer {
         })
     }
 
+    /// Gives all messages back if the connection is closed: the client library would extend their leases.
+    fn check_open(&mut self) -> Result<(), BrokerError> {
+        self.connection.check_open().inspect_err(|_| {
+            self.intake = None;
+            self.ready.clear();
+            self.open.clear();
+        })
+    }
+
     /// The stream of messages, a new one after a failure.
     fn intake(&mut self) -> &mut Intake {
         self.intake.get_or_insert_with(|| Intake::open(&self.connection, &self.subscription))
@@ -143,7 +152,7 @@ impl BrokerConsumer for GoogleConsumer {
     async fn next(&mut self, room: &Room) -> Result<Signal, BrokerError> {
         let until = Instant::now() + IDLE;
         loop {
-            self.connection.check_open()?;
+            self.check_open()?;
             for parts in self.returns.take() {
                 // A dropped handler releases its message.
                 self.open.remove(&parts.tag);
@@ -169,13 +178,16 @@ impl BrokerConsumer for GoogleConsumer {
     }
 
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
-        if self.connection.check_open().is_err() {
+        if self.check_open().is_err() {
             return marks.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
         }
         marks.into_iter().map(|(ticket, settle)| self.settle_one(ticket, &settle)).collect()
     }
 
     async fn extend(&mut self, held: &[Ticket], by: Duration) -> Vec<Settled> {
+        if self.check_open().is_err() {
+            return held.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
+        }
         let until = Instant::now().checked_add(by);
         let extended = held.iter().map(|ticket| {
             let open = ticket.parts(&self.returns).and_then(|parts| self.open.get(&parts.tag));

@@ -3,7 +3,6 @@
 use google_cloud_pubsub::model::{ExpirationPolicy, Subscription, Topic as NativeTopic};
 use google_cloud_wkt::Duration as NativeDuration;
 use recount_messaging::{Binding, BrokerError, Change, Order, Plan, Topic};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::capabilities::{LEASE, MIN_EXPIRY};
@@ -19,19 +18,60 @@ const MIN_RETENTION: Duration = Duration::from_secs(10 * 60);
 const MAX_RETENTION: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 pub(crate) async fn ensure(connection: &Connection, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
-    let (mut changes, mut seen) = (Vec::new(), BTreeSet::new());
-    let bound = plan.bindings.iter().map(|binding| &binding.topic);
-    for topic in plan.topics.iter().chain(bound) {
-        if seen.insert((topic.name(), topic.lanes())) && ensure_topic(connection, topic, dry_run).await? {
+    let mut changes = Vec::new();
+    let (topics, bindings) = distinct(plan)?;
+    for topic in topics {
+        if ensure_topic(connection, topic, dry_run).await? {
             changes.push(Change { object: format!("topic {}", names::topic(topic)) });
         }
     }
-    for binding in &plan.bindings {
+    for binding in bindings {
         if ensure_subscription(connection, binding, dry_run).await? {
             changes.push(Change { object: format!("subscription {}", names::subscription(binding)) });
         }
     }
     Ok(changes)
+}
+
+/// The topics and bindings of a plan, each once.
+///
+/// # Errors
+/// [`BrokerError::Mismatch`] if the plan names one of them with two numbers of lanes, or with two orders.
+fn distinct(plan: &Plan) -> Result<(Vec<&Topic>, Vec<&Binding>), BrokerError> {
+    let contradiction = |object: String, expected: String, actual: &str| BrokerError::Mismatch {
+        object,
+        expected,
+        actual: format!("{actual} in the same plan"),
+        cure: "name it with the same settings everywhere".to_owned(),
+    };
+    let mut topics: Vec<&Topic> = Vec::new();
+    for topic in plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic)) {
+        match topics.iter().find(|first| first.name() == topic.name()) {
+            None => topics.push(topic),
+            Some(first) if first.lanes() == topic.lanes() => {}
+            Some(first) => {
+                let (expected, actual) = (format!("{} lanes", topic.lanes()), format!("{} lanes", first.lanes()));
+                return Err(contradiction(format!("topic {}", names::topic(topic)), expected, &actual));
+            }
+        }
+    }
+    let mut bindings: Vec<&Binding> = Vec::new();
+    for binding in &plan.bindings {
+        let is_same = |first: &&&Binding| first.topic.name() == binding.topic.name() && first.group == binding.group;
+        match bindings.iter().find(is_same) {
+            None => bindings.push(binding),
+            Some(first) if first.order == binding.order => {}
+            Some(first) => {
+                let (expected, actual) = (ordering(binding.order), ordering(first.order));
+                return Err(contradiction(
+                    format!("subscription {}", names::subscription(binding)),
+                    expected.to_owned(),
+                    actual,
+                ));
+            }
+        }
+    }
+    Ok((topics, bindings))
 }
 
 /// Checks that the subscription of a binding exists.
@@ -131,6 +171,13 @@ fn expiration(binding: &Binding) -> ExpirationPolicy {
     ExpirationPolicy::new().set_or_clear_ttl(ttl)
 }
 
+fn ordering(order: Order) -> &'static str {
+    match order {
+        Order::PerKey => "message ordering",
+        Order::Unordered => "no message ordering",
+    }
+}
+
 fn native(time: Duration) -> NativeDuration {
     NativeDuration::clamp(i64::try_from(time.as_secs()).unwrap_or(i64::MAX), 0)
 }
@@ -141,9 +188,13 @@ fn compare_subscription(connection: &Connection, binding: &Binding, found: &Subs
         Err(BrokerError::Mismatch { object, expected: expected.to_owned(), actual, cure: cure.to_owned() })
     };
     let topic = names::topic_path(&connection.options.project, &binding.topic);
-    let ordering = if binding.order == Order::PerKey { "message ordering" } else { "no message ordering" };
-    if found.detached || found.topic != topic {
-        return mismatch(&topic, found.topic.clone(), "delete it, if no other program needs it");
+    let ordering = ordering(binding.order);
+    let delete = "delete it, if no other program needs it";
+    if found.detached {
+        return mismatch("an attached topic", "a detached topic".to_owned(), delete);
+    }
+    if found.topic != topic {
+        return mismatch(&topic, found.topic.clone(), delete);
     }
     if found.enable_message_ordering != (binding.order == Order::PerKey) {
         let cure = "it can't be changed: bind another group, or delete it when it is empty";
@@ -162,6 +213,12 @@ fn compare_subscription(connection: &Connection, binding: &Binding, found: &Subs
     if found.enable_exactly_once_delivery {
         let cure = "turn it off: messages take effect once by recount's inbox";
         return mismatch("no exactly-once delivery", "it".to_owned(), cure);
+    }
+    let (needed, actual) = (expiration(binding).ttl, found.expiration_policy.as_ref().and_then(|policy| policy.ttl));
+    if let Some(actual) = actual.filter(|actual| needed.is_none_or(|needed| *actual < needed)) {
+        let expected = needed.map_or("no expiry".to_owned(), |needed| format!("an expiry of {} s", needed.seconds()));
+        let cure = "change it: the service removes an unused subscription with its messages";
+        return mismatch(&expected, format!("an expiry of {} s", actual.seconds()), cure);
     }
     Ok(())
 }

@@ -25,7 +25,8 @@
 //!   at all.
 //! * A message is out until it is settled: the client extends its lease each few seconds, for an hour at most. When the
 //!   program dies, another member gets it within some ten seconds.
-//! * Every call ends within the call timeout (10 seconds unless set), also towards a service that does not answer.
+//! * Every request ends within the call timeout (10 seconds unless set), also towards a service that does not answer. A call
+//!   ends after its requests: `ensure` makes one or two for each topic and group.
 //!
 //! # Not guaranteed
 //!

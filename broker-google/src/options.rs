@@ -1,13 +1,15 @@
 //! How to reach the service, and the settings of new subscriptions.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use recount_core::redacted;
 use recount_messaging::BrokerError;
 
 use crate::{GoogleBroker, address};
 
-/// How long a call may take unless set. A call within a region takes some 30 milliseconds.
+/// How long a request may take unless set. A request within a region takes some 30 milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new subscription keeps messages unless set: the default of the service.
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -16,7 +18,7 @@ const OUTSTANDING: u16 = 1000;
 
 /// How to reach Pub/Sub, and the settings of subscriptions that [`ensure`](recount_messaging::Broker::ensure) declares.
 /// [`GoogleBroker::options`] makes one from an address.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GoogleOptions {
     pub(crate) project: String,
     pub(crate) endpoint: Option<String>,
@@ -46,20 +48,22 @@ impl GoogleOptions {
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] or [`BrokerError::TimedOut`] if the service does not answer,
-    /// [`BrokerError::NotAllowed`] if it refuses the credentials, [`BrokerError::Invalid`] if the file of the credentials can't be used.
+    /// [`BrokerError::NotAllowed`] if it refuses the credentials, [`BrokerError::Invalid`] if the file of the credentials
+    /// can't be used, or its credentials would be sent without encryption, and if an endpoint is none.
     pub async fn connect(self) -> Result<GoogleBroker, BrokerError> {
         GoogleBroker::open(self).await
     }
 
     /// Sets where messages are published and pulled, over gRPC: a regional endpoint such as
     /// `https://europe-west1-pubsub.googleapis.com`, or a server for tests. Publishers of one key must use the same region.
-    /// Without `https://` no credentials are sent.
+    /// Without `https://` those of the environment are not sent, and a file with credentials is refused.
     #[must_use]
     pub fn endpoint(self, endpoint: impl Into<String>) -> Self {
         Self { endpoint: Some(endpoint.into()), ..self }
     }
 
-    /// Sets where topics and subscriptions are managed, over HTTP, if that is not the [endpoint](Self::endpoint).
+    /// Sets where topics and subscriptions are managed, over HTTP, if that is not the [endpoint](Self::endpoint), which must
+    /// be set then. The same holds for its credentials.
     #[must_use]
     pub fn admin_endpoint(self, endpoint: impl Into<String>) -> Self {
         Self { admin: Some(endpoint.into()), ..self }
@@ -72,8 +76,8 @@ impl GoogleOptions {
         Self { credentials: Some(file.into()), ..self }
     }
 
-    /// Sets how long a new subscription keeps unacknowledged messages: 10 minutes to 31 days. 7 days unless set. Then
-    /// they are gone.
+    /// Sets how long a new subscription keeps unacknowledged messages: 7 days unless set. Then they are gone. Less
+    /// than 10 minutes counts as 10 minutes, more than 31 days as 31 days.
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         Self { retention, ..self }
@@ -85,9 +89,23 @@ impl GoogleOptions {
         Self { outstanding: messages.max(1), ..self }
     }
 
-    /// Sets how long a call may take. 10 seconds unless set.
+    /// Sets how long a request may take. 10 seconds unless set.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
         Self { call_timeout, ..self }
+    }
+}
+
+impl fmt::Debug for GoogleOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GoogleOptions")
+            .field("project", &self.project)
+            .field("endpoint", &self.endpoint.as_deref().map(redacted))
+            .field("admin", &self.admin.as_deref().map(redacted))
+            .field("credentials", &self.credentials)
+            .field("retention", &self.retention)
+            .field("outstanding", &self.outstanding)
+            .field("call_timeout", &self.call_timeout)
+            .finish()
     }
 }

@@ -328,3 +328,23 @@ async fn any_text_arrives_equal() {
     };
     assert_eq!((arrived.data, arrived.key, arrived.metadata.headers), (sent.data, sent.key, sent.metadata.headers));
 }
+
+/// The client library extends the leases of messages in hand, so they would stay with the closed program for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_broker_gives_back_the_messages_that_its_consumer_holds() {
+    let server = Server::start().await;
+    let (broker, binding) = declared(&server).await;
+    let mut closed = broker.subscribe(&binding).await.unwrap();
+    let messages: Vec<_> = (0..40).map(|number| message(&format!("key-{number}"), number)).collect();
+    assert!(fates(&*broker, &binding.topic, &messages).await.iter().all(Fate::is_stored));
+    let mut held = Vec::new();
+    while held.is_empty() {
+        held = take(&mut *closed).await;
+    }
+    broker.close(Duration::from_secs(5)).await;
+    assert!(matches!(closed.next(&Room::of(1)).await, Err(BrokerError::Closed)));
+    let mut other = server.connect().await.subscribe(&binding).await.unwrap();
+    let came = timeout(SOON, consume(&mut *other, 40)).await.unwrap();
+    assert_eq!(came.len(), 40, "one of each key");
+    drop((held, closed));
+}

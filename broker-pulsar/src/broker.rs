@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_messaging::{
     Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic,
 };
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::consumer::PulsarConsumer;
@@ -23,7 +22,8 @@ pub struct PulsarBroker(Arc<Inner>);
 struct Inner {
     options: Arc<PulsarOptions>,
     publisher: Publisher,
-    closed: AtomicBool,
+    /// Becomes true when the connection is closed.
+    closed: watch::Sender<bool>,
     /// Read by calls under way, written by the one that closes.
     under_way: RwLock<()>,
 }
@@ -57,7 +57,7 @@ impl PulsarBroker {
         }
         let options = Arc::new(options);
         let publisher = Publisher::open(Arc::clone(&options)).await?;
-        let (closed, under_way) = (AtomicBool::new(false), RwLock::new(()));
+        let (closed, under_way) = (watch::Sender::new(false), RwLock::new(()));
         Ok(Self(Arc::new(Inner { options, publisher, closed, under_way })))
     }
 
@@ -66,7 +66,12 @@ impl PulsarBroker {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), BrokerError> {
-        if self.0.closed.load(Ordering::Acquire) { Err(BrokerError::Closed) } else { Ok(()) }
+        if *self.0.closed.borrow() { Err(BrokerError::Closed) } else { Ok(()) }
+    }
+
+    /// Becomes true when the connection is closed.
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.0.closed.subscribe()
     }
 }
 
@@ -112,7 +117,7 @@ impl Broker for PulsarBroker {
 
     async fn close(&self, within: Duration) {
         let until = Instant::now() + within;
-        self.0.closed.store(true, Ordering::Release);
+        self.0.closed.send_replace(true);
         // Calls that are still under way end with the time of a call.
         let idle = timeout_at(until, self.0.under_way.write()).await;
         self.0.publisher.close(until.max(Instant::now() + Duration::from_millis(100))).await;

@@ -23,6 +23,8 @@ use crate::{PulsarOptions, ensure};
 
 /// After so long without news a call returns.
 const IDLE: Duration = Duration::from_secs(1);
+/// The greatest ledger and entry: the server's numbers are signed, and greater ones stand for the start.
+const BEHIND_ALL: u64 = i64::MAX.unsigned_abs();
 
 /// The consumer of a binding.
 pub(crate) struct PulsarConsumer {
@@ -46,10 +48,11 @@ impl PulsarConsumer {
         let options = broker.options_of();
         ensure::check(&options, binding).await?;
         let member: Arc<str> = format!("recount-{}", EventId::new().0.simple()).into();
-        let session = Session::open(Arc::clone(&options), binding.clone(), Arc::clone(&member), 0).await?;
+        let opening = Session::open(Arc::clone(&options), binding.clone(), Arc::clone(&member), 0, broker.closed());
+        let session = opening.await?;
         Ok(Self {
             member,
-            heartbeat: Heartbeat::start(&options, binding),
+            heartbeat: Heartbeat::start(&options, binding, broker.closed()),
             broker,
             options,
             binding: binding.clone(),
@@ -71,7 +74,7 @@ impl PulsarConsumer {
         let opening = self.opening.get_or_insert_with(|| {
             self.generation = self.generation.wrapping_add(1);
             let (options, member) = (Arc::clone(&self.options), Arc::clone(&self.member));
-            Session::open(options, self.binding.clone(), member, self.generation).boxed()
+            Session::open(options, self.binding.clone(), member, self.generation, self.broker.closed()).boxed()
         });
         let opened = opening.await;
         self.opening = None;
@@ -214,10 +217,16 @@ impl BrokerConsumer for PulsarConsumer {
     }
 
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
+        if self.broker.check_open().is_err() {
+            return marks.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
+        }
         marks.into_iter().map(|(ticket, settle)| self.settle_one(ticket, &settle)).collect()
     }
 
     async fn extend(&mut self, held: &[Ticket], _: Duration) -> Vec<Settled> {
+        if self.broker.check_open().is_err() {
+            return held.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
+        }
         let returns = self.returns.clone();
         let mut of = |ticket: &Ticket| match ticket.parts(&returns).is_some_and(|parts| self.lane_of(parts).is_some()) {
             true => Settled::Unsupported,
@@ -227,16 +236,21 @@ impl BrokerConsumer for PulsarConsumer {
     }
 
     async fn seek(&mut self, to: Seek) -> Result<(), BrokerError> {
+        self.broker.check_open()?;
         match to {
-            // The places before all, and behind all.
+            // The place before all.
             Seek::Start => self.seek_lanes(None, SeekTo::Entry(u64::MAX, u64::MAX)).await,
-            Seek::End => self.seek_lanes(None, SeekTo::Entry(i64::MAX as u64, i64::MAX as u64)).await,
+            Seek::End => self.seek_lanes(None, SeekTo::Entry(BEHIND_ALL, BEHIND_ALL)).await,
             Seek::Time(time) => {
                 let time = u64::try_from(time.as_millisecond()).unwrap_or_default();
                 self.seek_lanes(None, SeekTo::Time(time)).await
             }
+            Seek::After(lane, _) if lane.0 >= u32::from(self.binding.topic.lanes().get()) => {
+                Err(BrokerError::Missing { object: format!("lane {} of topic {}", lane.0, self.binding.topic) })
+            }
             Seek::After(lane, BrokerPosition(ledger, entry)) => {
-                self.seek_lanes(Some(lane), SeekTo::Entry(ledger, entry.saturating_add(1))).await
+                let next = entry.saturating_add(1).min(BEHIND_ALL);
+                self.seek_lanes(Some(lane), SeekTo::Entry(ledger.min(BEHIND_ALL), next)).await
             }
         }
     }

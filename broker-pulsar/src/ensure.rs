@@ -25,10 +25,8 @@ pub(crate) const EXPIRES: &str = "recount-expires";
 /// Declares the missing objects of a plan, and compares the others.
 pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
     let (mut changes, mut patience) = (Vec::new(), Patience(ATTEMPTS));
-    let mut topics: Vec<&Topic> =
-        plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic)).collect();
+    let (mut topics, bindings) = distinct(plan)?;
     topics.sort_by_key(|topic| topic.name());
-    topics.dedup();
     for topic in topics {
         let declared = loop {
             match ensure_topic(options, topic, dry_run).await {
@@ -38,7 +36,7 @@ pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) 
         };
         changes.extend(declared.then(|| Change { object: topic_name(topic) }));
     }
-    for binding in &plan.bindings {
+    for binding in bindings {
         let declared = loop {
             match ensure_subscription(options, binding, dry_run).await {
                 Ok(declared) => break declared,
@@ -48,6 +46,47 @@ pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) 
         changes.extend(declared.then(|| Change { object: subscription_name(binding) }));
     }
     Ok(changes)
+}
+
+/// The topics and bindings of a plan, each once.
+///
+/// # Errors
+/// [`BrokerError::Mismatch`] if the plan names one of them with two numbers of lanes, or with two orders.
+fn distinct(plan: &Plan) -> Result<(Vec<&Topic>, Vec<&Binding>), BrokerError> {
+    let contradiction = |object: String, expected: String, actual: &str| BrokerError::Mismatch {
+        object,
+        expected,
+        actual: format!("{actual} in the same plan"),
+        cure: "name it with the same settings everywhere".to_owned(),
+    };
+    let mut topics: Vec<&Topic> = Vec::new();
+    for topic in plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic)) {
+        match topics.iter().find(|first| first.name() == topic.name()) {
+            None => topics.push(topic),
+            Some(first) if first.lanes() == topic.lanes() => {}
+            Some(first) => {
+                let (expected, actual) = (format!("{} lanes", topic.lanes()), format!("{} lanes", first.lanes()));
+                return Err(contradiction(topic_name(topic), expected, &actual));
+            }
+        }
+    }
+    let mut bindings: Vec<&Binding> = Vec::new();
+    for binding in &plan.bindings {
+        let is_same = |first: &&&Binding| first.topic.name() == binding.topic.name() && first.group == binding.group;
+        match bindings.iter().find(is_same) {
+            None => bindings.push(binding),
+            Some(first) if first.order == binding.order => {}
+            Some(first) => {
+                let (expected, actual) = (names::order(binding.order), names::order(first.order));
+                return Err(contradiction(
+                    subscription_name(binding),
+                    format!("order {expected}"),
+                    &format!("order {actual}"),
+                ));
+            }
+        }
+    }
+    Ok((topics, bindings))
 }
 
 /// How often something may still be declared again.

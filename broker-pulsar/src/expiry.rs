@@ -9,7 +9,9 @@ use hyper::{Method, StatusCode};
 use recount_core::Timestamp;
 use recount_messaging::{Binding, BrokerError, Group, Topic};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::admin::request;
 use crate::ensure::{EXPIRES, properties};
@@ -82,13 +84,18 @@ fn heartbeat(expiry: Duration) -> Duration {
     (expiry / 3).clamp(Duration::from_millis(500), Duration::from_secs(600))
 }
 
-/// The task that notes again and again that a group has a consumer. It ends with this value.
+/// The task that notes again and again that a group has a consumer. It ends with this value,
+/// and when the broker is closed.
 #[derive(Debug)]
 pub(crate) struct Heartbeat(JoinHandle<()>);
 
 impl Heartbeat {
     /// `None` for groups that do not expire.
-    pub(crate) fn start(options: &Arc<PulsarOptions>, binding: &Binding) -> Option<Self> {
+    pub(crate) fn start(
+        options: &Arc<PulsarOptions>,
+        binding: &Binding,
+        mut closed: watch::Receiver<bool>,
+    ) -> Option<Self> {
         let every = heartbeat(binding.expires_after?);
         let (options, binding) = (Arc::clone(options), binding.clone());
         Some(Self(tokio::spawn(async move {
@@ -96,7 +103,9 @@ impl Heartbeat {
                 if let Err(error) = note_seen(&options, &binding).await {
                     tracing::debug!(%binding, error = &error as &dyn std::error::Error, "a group could not be noted as used");
                 }
-                tokio::time::sleep(every).await;
+                if timeout(every, closed.wait_for(|closed| *closed)).await.is_ok() {
+                    return;
+                }
             }
         })))
     }

@@ -39,7 +39,9 @@
 //! * An acknowledgement is sent and not confirmed. The server writes acknowledgements about once a second: its sudden end brings
 //!   back the messages that were acknowledged since, unless it runs with `managedLedgerDefaultMarkDeleteRateLimit=0`.
 //! * A batch of a foreign producer is acknowledged when all its messages are settled.
-//! * Every call ends within a few times the call timeout (5 seconds unless set), also towards a server that is frozen.
+//! * Every request ends within the call timeout (5 seconds unless set), a declaration within four times as long, also towards a
+//!   server that is frozen. A call ends after its requests: `ensure` makes some for each topic and group, and a batch one for
+//!   each message of a key. After a message that has timed out it sends no more.
 //!
 //! # Not guaranteed
 //!

@@ -12,7 +12,7 @@ use crate::error::bounded;
 use crate::tasks::{Client, Tasks};
 use crate::{PulsarBroker, admin};
 
-/// How long a call may take unless set.
+/// How long a request may take unless set.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many messages of a lane are fetched ahead unless set.
 const PREFETCH: u32 = 500;
@@ -95,12 +95,13 @@ impl PulsarOptions {
     }
 
     /// Sets how many messages of a lane are fetched ahead: 500 unless set. After a crash so many may come again.
+    /// Fewer than 4 count as 4.
     #[must_use]
     pub fn prefetch(self, messages: u32) -> Self {
         Self { prefetch: messages.max(4), ..self }
     }
 
-    /// Sets how long a call may take. 5 seconds unless set.
+    /// Sets how long a request may take. 5 seconds unless set. A declaration may take four times as long.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
         Self { call_timeout, ..self }

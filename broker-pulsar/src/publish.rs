@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
@@ -36,6 +37,8 @@ pub(crate) struct Publisher {
 struct Session {
     client: Client,
     topics: Mutex<HashMap<Arc<str>, Lanes>>,
+    /// Whether the server has left a message without a receipt for the time of a call.
+    timed_out: AtomicBool,
 }
 
 impl Publisher {
@@ -87,9 +90,9 @@ impl Publisher {
             Ok(ready) => ready,
             Err(error) => return not_sent(count, error),
         };
-        let sending = by_key(batch).into_iter().map(|(key, chain)| {
-            let lane = &lanes[usize::from(topic.lane_of(&key))];
-            self.send_chain(&session, lane, chain)
+        let sending = by_key(batch).into_iter().filter_map(|(key, chain)| {
+            let lane = lanes.get(usize::from(topic.lane_of(&key)))?;
+            Some(self.send_chain(&session, lane, chain))
         });
         let mut fates: Vec<Fate> = (0..count).map(|_| Fate::NotSent(None)).collect();
         let mut sending = stream::iter(sending).buffer_unordered(MAX_KEYS);
@@ -111,9 +114,14 @@ impl Publisher {
         let mut fates = Vec::with_capacity(chain.len());
         for (index, outgoing) in chain {
             let fate = match envelope::encode(outgoing, self.options.limit().0) {
+                // Else a batch takes the time of a call for each thousand keys.
+                Ok(_) if session.timed_out.load(Ordering::Relaxed) => Fate::NotSent(Some(lost(OPERATION))),
                 Ok(message) => self.send(lane, message).await,
                 Err(refusal) => Fate::Refused(refusal),
             };
+            if matches!(fate, Fate::Unknown(BrokerError::TimedOut { .. })) {
+                session.timed_out.store(true, Ordering::Relaxed);
+            }
             if matches!(fate, Fate::Unknown(_) | Fate::NotSent(_)) {
                 self.give_up(session).await;
             }
@@ -213,13 +221,16 @@ fn stored(receipt: &CommandSendReceipt) -> Fate {
 
 impl Session {
     async fn open(options: &PulsarOptions, operation: &'static str) -> Result<Arc<Self>, BrokerError> {
-        Ok(Arc::new(Self { client: options.client(operation, Tasks::single()).await?, topics: Mutex::default() }))
+        let client = options.client(operation, Tasks::single()).await?;
+        Ok(Arc::new(Self { client, topics: Mutex::default(), timed_out: AtomicBool::new(false) }))
     }
 
     /// The producers of a topic, which must exist with its lanes.
     async fn lanes(&self, options: &PulsarOptions, topic: &Topic) -> Result<Lanes, BrokerError> {
         let mut topics = self.topics.lock().await;
-        if let Some(lanes) = topics.get(topic.name()) {
+        // With another number of lanes the caller is wrong, or the topic was declared anew: the server knows.
+        let fits = |lanes: &&Lanes| lanes.len() == usize::from(topic.lanes().get());
+        if let Some(lanes) = topics.get(topic.name()).filter(fits) {
             return Ok(Arc::clone(lanes));
         }
         let limit = options.call_timeout;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
+use pulsar::Executor;
 use recount_core::Timestamp;
 use recount_messaging::{
     Attempts, Binding, BrokerError, BrokerPosition, Delivery, LaneId, Returns, Settled, Ticket, TicketParts,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::envelope::{decode, raw};
@@ -37,17 +38,21 @@ pub(crate) struct Lane {
 }
 
 impl Session {
-    /// Opens all lanes, within the time of a call.
+    /// Opens all lanes, within the time of a call. They end when the broker is closed.
     pub(crate) async fn open(
         options: Arc<PulsarOptions>,
         binding: Binding,
         member: Arc<str>,
         generation: u32,
+        mut closed: watch::Receiver<bool>,
     ) -> Result<Self, BrokerError> {
         const OPERATION: &str = "subscribing";
         let limit = options.call_timeout;
         let opening = async {
             let client = options.client(OPERATION, Tasks::joined()).await?;
+            // The first of the client's tasks that ends, as this one does with the broker, ends all of them.
+            let closing = async move { drop(closed.wait_for(|closed| *closed).await) };
+            client.tasks.spawn(Box::pin(closing)).map_err(|()| lost(OPERATION))?;
             let (news_sender, news) = mpsc::unbounded_channel();
             let (options, binding, member, news_sender) = (&options, &binding, &*member, &news_sender);
             let lane = Opening { options, client: &client.pulsar, binding, member, news: news_sender };

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use common::{Server, Suite, ensure, message, number, publish, take, unique};
 use recount_broker_pulsar::PulsarBroker;
-use recount_messaging::{Broker, BrokerConsumer, Fate, MessageId, Plan, Room, Settle, Signal};
+use recount_messaging::{
+    Broker, BrokerConsumer, BrokerError, Fate, MessageId, Order, Plan, Room, Seek, Settle, Settled, Signal,
+};
 use recount_testing::broker::by_hand::{self, relay_each};
 use tokio::time::{Instant, sleep};
 
@@ -186,6 +188,22 @@ async fn every_call_ends_in_time_and_works_again_after_three_outages() {
     server.call(|server| server.resume()).await;
 }
 
+/// A thousand keys are under way at once. The others do not wait for the time of a call in turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_many_keys_ends_in_the_time_of_a_call_towards_a_frozen_server() {
+    let server = Server::private().await;
+    let (broker, binding) = (connect(&server).await, unique());
+    ensure(&broker, &binding).await;
+    assert!(publish(&broker, &binding.topic, &[message("k", 0)]).await[0].is_stored());
+    server.call(|server| server.freeze()).await;
+    let messages: Vec<_> = (0..8000).map(|number| message(&format!("key-{number}"), number)).collect();
+    let fates = in_time("publish", publish(&broker, &binding.topic, &messages)).await;
+    let unknown = fates.iter().filter(|fate| matches!(fate, Fate::Unknown(_))).count();
+    let not_sent = fates.iter().filter(|fate| matches!(fate, Fate::NotSent(Some(_)))).count();
+    assert!(unknown >= 1 && unknown + not_sent == 8000, "{unknown} unknown, {not_sent} not sent");
+    server.call(|server| server.resume()).await;
+}
+
 /// An acknowledgement lives in the server's memory for about a second, unless the server is told otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledgements_survive_a_killed_server_that_writes_them_at_once() {
@@ -214,4 +232,33 @@ async fn acknowledgements_survive_a_killed_server_that_writes_them_at_once() {
     };
     let again = common::rest(&mut next, Duration::from_secs(4)).await;
     assert!(again.is_empty(), "{} came again", again.len());
+}
+
+/// Its lanes would wait for a program that has no connection any more, and a seek by it would rewind the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_of_a_closed_broker_keeps_no_lane_and_moves_no_group() {
+    let server = Server::shared().await;
+    for order in [Order::PerKey, Order::Unordered] {
+        let (first, second, binding) = (connect(&server).await, connect(&server).await, unique().order(order));
+        ensure(&first, &binding).await;
+        let mut closed = first.subscribe(&binding).await.unwrap();
+        publish(&first, &binding.topic, &[message("k", 80)]).await;
+        let held = take(&mut closed, 1).await.remove(0);
+        first.close(Duration::from_secs(5)).await;
+        let extended = closed.extend(std::slice::from_ref(&held.ticket), TIMEOUT).await;
+        let settled = closed.settle(vec![(held.ticket, Settle::Ack)]).await;
+        for settled in [&extended[0], &settled[0]] {
+            assert!(matches!(settled, Settled::Failed(BrokerError::Closed)), "{settled:?}");
+        }
+        let mut consumer = second.subscribe(&binding).await.unwrap();
+        let messages: Vec<_> = (0..80).map(|number| message(&format!("key-{number}"), number)).collect();
+        publish(&second, &binding.topic, &messages).await;
+        let came: BTreeSet<_> = common::rest(&mut consumer, Duration::from_secs(3)).await.into_iter().collect();
+        assert_eq!(came, (0..=80).collect(), "{order:?}");
+        let sought = closed.seek(Seek::Start).await;
+        assert!(matches!(sought, Err(BrokerError::Closed)), "{sought:?}");
+        let again = common::rest(&mut consumer, Duration::from_secs(2)).await;
+        assert!(again.is_empty(), "{order:?}: {} came again", again.len());
+        in_time("drain", closed.drain(TIMEOUT)).await;
+    }
 }

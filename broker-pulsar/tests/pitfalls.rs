@@ -12,7 +12,8 @@ use pulsar::{ProducerOptions, producer};
 use recount_broker_pulsar::PulsarBroker;
 use recount_messaging::envelope::{HeaderForm, to_headers};
 use recount_messaging::{
-    Binding, Broker, BrokerError, Fate, LaneId, Message, Order, Plan, Room, Seek, Settle, Settled, Signal,
+    Binding, Broker, BrokerError, BrokerPosition, Fate, LaneId, Message, Order, Plan, Room, Seek, Settle, Settled,
+    Signal,
 };
 use recount_servers::PulsarSettings;
 use tokio::time::Instant;
@@ -250,6 +251,23 @@ async fn messages_are_read_again_from_a_place_a_time_and_the_ends() {
     }
 }
 
+/// The server takes a place with negative numbers for the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_behind_all_messages_rewinds_nothing_and_one_in_a_missing_lane_is_refused() {
+    let server = Server::shared().await;
+    let (broker, binding) = (server.broker().await, single());
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &messages(10)).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let place = take(&mut consumer, 10).await[4].position.unwrap();
+    let sought = consumer.seek(Seek::After(LaneId(7), place)).await;
+    assert!(matches!(sought, Err(BrokerError::Missing { .. })), "{sought:?}");
+    consumer.seek(Seek::After(LaneId(0), BrokerPosition(u64::MAX, u64::MAX))).await.unwrap();
+    assert_eq!(rest(&mut consumer, Duration::from_secs(2)).await, Vec::<usize>::new());
+    consumer.seek(Seek::After(LaneId(0), place)).await.unwrap();
+    assert_eq!(rest(&mut consumer, Duration::from_secs(2)).await, [5, 6, 7, 8, 9]);
+}
+
 /// The client library answers that a consumer is closed, and drops its acknowledgements.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledgements_before_a_drain_reach_the_server_also_before_a_long_queue() {
@@ -307,6 +325,23 @@ async fn another_order_or_number_of_lanes_is_a_mismatch() {
         let Fate::NotSent(Some(error)) = &fates[0] else { panic!("{fates:?}") };
         assert!(error.to_string().contains("8 partitions"), "{error}");
     }
+}
+
+/// The lane of a key follows from the number of lanes: with another one its messages would lie in two partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_number_of_lanes_is_a_mismatch_also_after_a_publish() {
+    let server = Server::shared().await;
+    let (broker, binding) = (server.broker().await, unique());
+    ensure(&broker, &binding).await;
+    let many: Vec<_> = (0..40).map(|number| message(&format!("key-{number}"), number)).collect();
+    assert!(publish(&broker, &binding.topic, &many).await.iter().all(Fate::is_stored));
+    for lanes in [3, 16] {
+        let other = binding.topic.clone().with_lanes(std::num::NonZeroU16::new(lanes).unwrap());
+        let fates = publish(&broker, &other, &many).await;
+        assert!(matches!(fates[0], Fate::NotSent(Some(BrokerError::Mismatch { .. }))), "{fates:?}");
+        assert!(!fates.iter().any(Fate::is_stored), "{fates:?}");
+    }
+    assert!(publish(&broker, &binding.topic, &many).await.iter().all(Fate::is_stored));
 }
 
 /// Groups of instances that never come back are removed by the next one that is declared.
@@ -388,4 +423,27 @@ async fn many_programs_declare_the_same_at_once() {
         }
         assert_eq!(brokers[0].ensure(&plan, true).await.unwrap(), []);
     }
+}
+
+/// A plan of several services may name a group twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_names_a_group_twice_declares_it_once_and_one_that_contradicts_itself_declares_nothing() {
+    let server = Server::shared().await;
+    let (broker, binding) = (server.broker().await, unique());
+    let plan = Plan { topics: vec![binding.topic.clone(); 2], bindings: vec![binding.clone(); 2] };
+    let planned = broker.ensure(&plan, true).await.unwrap();
+    assert_eq!(planned.len(), 2, "{planned:?}");
+    assert_eq!(broker.ensure(&plan, false).await.unwrap(), planned);
+    let (fresh, other) = (unique(), unique());
+    let fewer = other.topic.clone().with_lanes(std::num::NonZeroU16::new(3).unwrap());
+    let unordered = other.clone().order(Order::Unordered);
+    for (topics, bindings) in [(vec![fewer], vec![other.clone()]), (Vec::new(), vec![other.clone(), unordered])] {
+        let plan = Plan { topics, bindings: [vec![fresh.clone()], bindings].concat() };
+        for dry_run in [true, false] {
+            let declared = broker.ensure(&plan, dry_run).await;
+            assert!(matches!(declared, Err(BrokerError::Mismatch { .. })), "{declared:?}");
+        }
+    }
+    let plan = Plan { bindings: vec![fresh, other], ..Plan::default() };
+    assert_eq!(broker.ensure(&plan, true).await.unwrap().len(), 4, "all is still missing");
 }
