@@ -74,8 +74,8 @@ pub(crate) struct AwsConsumer {
     /// The deliveries of dropped tickets.
     releasing: Vec<Held>,
     next_tag: u64,
-    /// Unless the group does not expire.
-    heartbeat: Option<Heartbeat>,
+    /// Keeps a group that expires in use.
+    _heartbeat: Option<Heartbeat>,
 }
 
 impl AwsConsumer {
@@ -85,7 +85,7 @@ impl AwsConsumer {
         let quarter = Duration::from_secs((lease / 4).as_secs().max(1));
         Ok(Self {
             wait: connection.options.wait.clamp(Duration::from_secs(1), quarter),
-            heartbeat: Heartbeat::of(binding),
+            _heartbeat: Heartbeat::start(&connection, binding, &url),
             connection,
             binding: binding.clone(),
             url,
@@ -236,9 +236,6 @@ impl BrokerConsumer for AwsConsumer {
         loop {
             self.connection.check_open().map_err(|error| error.about(OPERATION, ""))?;
             self.release_returned().await;
-            if let Some(heartbeat) = &mut self.heartbeat {
-                heartbeat.beat(&self.connection, &self.url).await;
-            }
             let deliveries = self.take(room);
             if !deliveries.is_empty() {
                 return Ok(Signal::Deliveries(deliveries));

@@ -419,3 +419,23 @@ async fn a_topic_without_groups_takes_no_message() {
         }
     }
 }
+
+/// A consumer that handles one message for long makes no calls, and its group is in use all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_a_busy_consumer_does_not_expire() {
+    let server = Server::shared(Kind::Sqs).await;
+    let expires = Duration::from_secs(1);
+    let (broker, binding) = (server.connect().await, unique().expires_after(expires));
+    ensure(&*broker, &binding).await;
+    publish(&*broker, &binding.topic, &[message("a", 0)]).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let held = take(&mut *consumer, 1).await.remove(0);
+    // Clocks may differ by ten seconds, so an unused group is removed after eleven.
+    sleep(Duration::from_secs(13)).await;
+    let other = Binding::new(binding.topic.clone(), unique().group).expires_after(expires);
+    ensure(&*server.connect().await, &other).await;
+    let outcome = consumer.settle(vec![(held.ticket, Settle::Ack)]).await.remove(0);
+    assert!(matches!(outcome, Settled::Confirmed), "{outcome:?}");
+    publish(&*broker, &binding.topic, &[message("a", 1)]).await;
+    assert_eq!(numbers(&take_all(&mut *consumer, QUIET).await), [1]);
+}
