@@ -276,12 +276,18 @@ impl BrokerConsumer for AwsConsumer {
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
         let until = Instant::now() + within;
+        let timed_out = || BrokerError::TimedOut { operation: OPERATION, limit: within };
         let mut failed = None;
         // A receive request in flight would take the messages that are released here.
         while !self.receiving.is_empty() {
             match timeout_at(until, self.receiving.next()).await {
                 Ok(Some(answered)) => failed = self.receive(answered).err().or(failed),
-                Ok(None) | Err(_) => break,
+                Ok(None) => break,
+                Err(_) => {
+                    // The messages that answer the request are hidden until their lease ends.
+                    failed = Some(timed_out());
+                    break;
+                }
             }
         }
         let mut held = std::mem::take(&mut self.releasing);
@@ -289,9 +295,7 @@ impl BrokerConsumer for AwsConsumer {
         held.extend(self.ready.drain(..).map(|arrival| arrival.held));
         match timeout_at(until, release(&self.connection, &self.url, held)).await {
             Ok(drained) => Drained { error: drained.error.or(failed), ..drained },
-            Err(_) => {
-                Drained { released: 0, error: Some(BrokerError::TimedOut { operation: OPERATION, limit: within }) }
-            }
+            Err(_) => Drained { released: 0, error: Some(timed_out()) },
         }
     }
 }

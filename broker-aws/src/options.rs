@@ -113,8 +113,9 @@ impl AwsOptions {
     }
 
     /// Sets how long a request for messages waits at the server, from 1 to 20 seconds, 5 unless set, and not longer than a
-    /// quarter of the lease. A longer wait costs fewer requests; a consumer needs so long to
-    /// [drain](recount_messaging::BrokerConsumer::drain).
+    /// quarter of the lease. A longer wait costs fewer requests. A
+    /// [drain](recount_messaging::BrokerConsumer::drain) needs a little longer than the wait; a shorter one times out, and
+    /// hides the messages that answer the open request until their lease ends. Services drain for 5 seconds.
     #[must_use]
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait: wait.min(MAX_WAIT), ..self }

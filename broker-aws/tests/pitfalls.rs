@@ -400,6 +400,24 @@ async fn a_request_that_waits_survives_the_end_of_its_call() {
     }
 }
 
+/// A drain that ends before the open request would hide the messages that answer it: it says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_is_too_short_for_the_open_request_times_out() {
+    for kind in [Kind::Sqs, Kind::Sns] {
+        let server = Server::shared(kind).await;
+        let (broker, binding) = (server.connect().await, unique());
+        ensure(&*broker, &binding).await;
+        for (within, is_long_enough) in [(Duration::from_millis(100), false), (Duration::from_secs(4), true)] {
+            let mut consumer = broker.subscribe(&binding).await.unwrap();
+            // Its request waits a second at the server.
+            assert!(timeout(Duration::from_millis(200), consumer.next(&Room::of(10))).await.is_err(), "nothing came");
+            let error = consumer.drain(within).await.error;
+            assert_eq!(error.is_none(), is_long_enough, "{kind:?}: {error:?}");
+            assert!(error.is_none_or(|error| matches!(error, BrokerError::TimedOut { .. })), "{kind:?}");
+        }
+    }
+}
+
 /// A topic without groups would lose its messages in silence: they are refused as unroutable, and the relay waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_without_groups_takes_no_message() {
