@@ -121,7 +121,7 @@ impl AwsOptions {
         Self { wait: wait.min(MAX_WAIT), ..self }
     }
 
-    /// Sets how long a call may take. 5 seconds unless set.
+    /// Sets how long each request of a call may take. 5 seconds unless set.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
         Self { call_timeout, ..self }
