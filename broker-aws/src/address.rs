@@ -6,7 +6,7 @@ use recount_core::redacted;
 use recount_messaging::BrokerError;
 use recount_messaging::address::{decoded, parameters, server, split};
 
-use crate::options::Keys;
+use crate::options::{Keys, MAX_CALL_TIMEOUT};
 use crate::{AwsOptions, Fanout};
 
 /// The parameters of an address.
@@ -72,7 +72,7 @@ fn set(mut options: AwsOptions, name: &str, value: String) -> Result<AwsOptions,
             "sqs" => options.fanout(Fanout::Sqs),
             _ => return Err("fanout is sns or sqs".to_owned()),
         },
-        "timeout" => options.call_timeout(seconds(3600)?),
+        "timeout" => options.call_timeout(seconds(MAX_CALL_TIMEOUT.as_secs())?),
         "wait" => options.wait(seconds(20)?),
         "ca" => options.root_certificates(value),
         // An unknown name may be a part of a secret.

@@ -15,7 +15,7 @@ use recount_messaging::{
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::capabilities::lease;
+use crate::capabilities::{MAX_LEASE, lease};
 use crate::connection::Connection;
 use crate::envelope::decode;
 use crate::expiry::Heartbeat;
@@ -48,6 +48,13 @@ pub(crate) struct Held {
     pub(crate) until: Instant,
     /// When its lease began: at this moment at the earliest.
     pub(crate) since: Instant,
+}
+
+impl Held {
+    /// Whether the server takes an extension by this time: the whole lease stays below its limit.
+    pub(crate) fn can_wait(&self, time: Duration, now: Instant) -> bool {
+        time < MAX_LEASE.saturating_sub(now.saturating_duration_since(self.since))
+    }
 }
 
 /// The consumer of a binding.
@@ -275,7 +282,8 @@ impl BrokerConsumer for AwsConsumer {
     }
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
-        let until = Instant::now() + within;
+        // No lease is longer than this, so the sum does not overflow.
+        let until = Instant::now() + within.min(MAX_LEASE);
         let timed_out = || BrokerError::TimedOut { operation: OPERATION, limit: within };
         let mut failed = None;
         // A receive request in flight would take the messages that are released here.

@@ -14,6 +14,8 @@ use crate::address::check_endpoint;
 
 /// How long a call may take unless set.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The greatest call timeout.
+pub(crate) const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long a request for messages waits at the server unless set.
 const WAIT: Duration = Duration::from_secs(5);
 /// The greatest time that the server takes.
@@ -124,10 +126,10 @@ impl AwsOptions {
         Self { wait: wait.min(MAX_WAIT), ..self }
     }
 
-    /// Sets how long each request of a call may take. 5 seconds unless set.
+    /// Sets how long each request of a call may take, an hour at most. 5 seconds unless set.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
-        Self { call_timeout, ..self }
+        Self { call_timeout: call_timeout.min(MAX_CALL_TIMEOUT), ..self }
     }
 
     /// Gives a group only the messages that a filter policy of SNS selects, by the attributes `type`,
@@ -225,5 +227,11 @@ mod tests {
         for url in ["http://127.0.0.1:1", "https://a-b.example/", "http://[::1]:1/path"] {
             assert!(options().endpoint(url).check().is_ok(), "{url}");
         }
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        let options = AwsOptions::of_region("us-east-1").wait(Duration::MAX).call_timeout(Duration::MAX);
+        assert_eq!((options.wait, options.call_timeout), (MAX_WAIT, MAX_CALL_TIMEOUT));
     }
 }

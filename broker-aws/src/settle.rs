@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use recount_messaging::{Drained, Settle, Settled, Ticket};
 use tokio::time::Instant;
 
-use crate::capabilities::{MAX_LEASE, whole_seconds};
+use crate::capabilities::whole_seconds;
 use crate::connection::Connection;
 use crate::consumer::{AwsConsumer, Held};
 use crate::error::{Answer, CallError};
@@ -47,7 +47,7 @@ impl AwsConsumer {
             let change = match settle {
                 Settle::Ack | Settle::Reject(_) => Change::Delete { handle },
                 Settle::Release => Change::Hide { handle, time: Duration::ZERO },
-                Settle::Retry { after } if now + whole_seconds(after) < held.since + MAX_LEASE => {
+                Settle::Retry { after } if held.can_wait(whole_seconds(after), now) => {
                     Change::Hide { handle, time: whole_seconds(after) }
                 }
                 Settle::Retry { .. } => {
@@ -86,7 +86,7 @@ impl AwsConsumer {
                 outcomes.push(Settled::Stale);
                 continue;
             };
-            if now + time >= held.since + MAX_LEASE {
+            if !held.can_wait(time, now) {
                 outcomes.push(Settled::Unsupported);
                 continue;
             }
