@@ -34,6 +34,8 @@ pub(crate) struct Lane {
     pub(crate) committed: Option<i64>,
     /// Whether it goes to another member.
     pub(crate) leaves: bool,
+    /// Whether a seek is under way, and no record is given out.
+    pub(crate) seeking: bool,
     max_gap: i64,
     gap_told: bool,
 }
@@ -49,6 +51,7 @@ impl Lane {
             position: None,
             committed: None,
             leaves: false,
+            seeking: false,
             max_gap: max_gap.into(),
             gap_told: false,
         }
@@ -56,6 +59,9 @@ impl Lane {
 
     /// The next record, if one is there.
     pub(crate) fn next(&mut self) -> Option<Held> {
+        if self.seeking {
+            return None;
+        }
         if let Some((_, held)) = self.waiting.pop_first() {
             return Some(held);
         }
@@ -137,7 +143,7 @@ impl Lane {
     }
 
     /// The offset below which every record that came is finished.
-    fn finished(&self) -> Option<i64> {
+    pub(crate) fn finished(&self) -> Option<i64> {
         let open = [&self.out, &self.waiting].into_iter().filter_map(|records| records.first_key_value());
         open.map(|(offset, _)| *offset).chain(self.position).min()
     }
