@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 use recount_messaging::LaneId;
 
@@ -58,12 +59,12 @@ impl Lane {
     }
 
     /// The next record, if one is there.
-    pub(crate) fn next(&mut self) -> Option<Held> {
+    pub(crate) fn next(&mut self) -> Option<KafkaResult<Held>> {
         if self.seeking {
             return None;
         }
         if let Some((_, held)) = self.waiting.pop_first() {
-            return Some(held);
+            return Some(Ok(held));
         }
         if self.is_stuck() {
             return None;
@@ -72,12 +73,9 @@ impl Lane {
             Ok(native) => {
                 let record = Record::read(&native);
                 drop(native);
-                self.accept(record)
+                self.accept(record).map(Ok)
             }
-            Err(error) => {
-                tracing::debug!(lane = %self.id, %error, "the Kafka consumer reports");
-                None
-            }
+            Err(error) => Some(Err(error)),
         }
     }
 
