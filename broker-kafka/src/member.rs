@@ -74,7 +74,9 @@ impl Member {
                 None => {}
                 Some(Ok(stray)) => {
                     let lane = u32::try_from(stray.partition()).ok().and_then(|id| self.lanes.get_mut(&LaneId(id)));
-                    lane.into_iter().for_each(|lane| lane.receive(&stray));
+                    if let Some(lane) = lane {
+                        lane.receive(&stray, &mut self.generation);
+                    }
                 }
                 Some(Err(error)) => self.note(error),
             }
@@ -110,7 +112,7 @@ impl Member {
                 continue;
             };
             while taken.len() < room.messages {
-                let held = match lane.next() {
+                let held = match lane.next(&mut self.generation) {
                     Some(Ok(held)) => held,
                     Some(Err(error)) => {
                         self.note(error);
