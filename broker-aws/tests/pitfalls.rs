@@ -199,6 +199,23 @@ async fn a_topic_that_was_deleted_is_missing_and_refuses_no_message() {
     }
 }
 
+/// A settlement at a queue that was deleted fails, and names the queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_names_the_queue_that_is_missing() {
+    for kind in [Kind::Sqs, Kind::Sns] {
+        let server = Server::shared(kind).await;
+        let binding = unique();
+        of_one_key(&server, &binding, 1).await;
+        let mut consumer = server.connect().await.subscribe(&binding).await.unwrap();
+        let held = take(&mut *consumer, 1).await.remove(0);
+        let url = queue(&server, &binding).await;
+        server.native().sqs.delete_queue().queue_url(&url).send().await.unwrap();
+        let outcome = consumer.settle(vec![(held.ticket, Settle::Ack)]).await.remove(0);
+        let Settled::Failed(BrokerError::Missing { object }) = outcome else { panic!("{kind:?}: {outcome:?}") };
+        assert_eq!(object, format!("queue {}", url.rsplit('/').next().unwrap()), "{kind:?}");
+    }
+}
+
 /// The redrive policy is a backstop: far above the attempts of a handler, and the server follows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_redrive_policy_allows_a_thousand_deliveries() {
