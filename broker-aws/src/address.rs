@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use recount_core::redacted;
 use recount_messaging::BrokerError;
-use recount_messaging::address::{decoded, parameters, split};
+use recount_messaging::address::{decoded, parameters, server, split};
 
-use crate::options::Keys;
+use crate::options::{Keys, MAX_CALL_TIMEOUT};
 use crate::{AwsOptions, Fanout};
 
 /// The parameters of an address.
@@ -54,8 +54,14 @@ fn set(mut options: AwsOptions, name: &str, value: String) -> Result<AwsOptions,
         _ => Err(format!("{name} is a number of seconds, from 1 to {most}")),
     };
     Ok(match name {
-        "endpoint" => options.endpoint(endpoint(value)?),
-        "sns_endpoint" => options.sns_endpoint(endpoint(value)?),
+        "endpoint" => {
+            check_endpoint(&value)?;
+            options.endpoint(value)
+        }
+        "sns_endpoint" => {
+            check_endpoint(&value)?;
+            options.sns_endpoint(value)
+        }
         "session_token" => {
             let keys = options.keys.as_mut().ok_or("session_token needs an access key and a secret")?;
             keys.session_token = Some(value);
@@ -66,7 +72,7 @@ fn set(mut options: AwsOptions, name: &str, value: String) -> Result<AwsOptions,
             "sqs" => options.fanout(Fanout::Sqs),
             _ => return Err("fanout is sns or sqs".to_owned()),
         },
-        "timeout" => options.call_timeout(seconds(3600)?),
+        "timeout" => options.call_timeout(seconds(MAX_CALL_TIMEOUT.as_secs())?),
         "wait" => options.wait(seconds(20)?),
         "ca" => options.root_certificates(value),
         // An unknown name may be a part of a secret.
@@ -74,15 +80,18 @@ fn set(mut options: AwsOptions, name: &str, value: String) -> Result<AwsOptions,
     })
 }
 
-/// Checks `http://HOST:PORT` or `https://HOST:PORT`.
-fn endpoint(value: String) -> Result<String, String> {
-    let host = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://")).unwrap_or_default();
-    let host = host.strip_suffix('/').unwrap_or(host);
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]/".contains(&b);
-    if host.is_empty() || !host.bytes().all(fits) {
+/// Checks `http://HOST:PORT` or `https://HOST:PORT`, with or without a path.
+///
+/// # Errors
+/// The cure.
+pub(crate) fn check_endpoint(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._/".contains(&b);
+    if server(host).is_none() || !path.bytes().all(fits) {
         return Err("write endpoints as http://HOST:PORT or https://HOST".to_owned());
     }
-    Ok(value)
+    Ok(())
 }
 
 fn read_login(login: &str) -> Result<Keys, String> {
@@ -130,6 +139,7 @@ mod tests {
             assert!(!text.contains("hunt") && !text.contains("er2"), "{url}: {text}");
         }
         let options = read("sqs://AKIA:hunter2@eu-central-1/123456789012?session_token=hunter2").unwrap();
+        let options = options.endpoint("http://user:hunter2@127.0.0.1").sns_endpoint("https://:hunter2@127.0.0.1");
         assert!(!format!("{options:?}").contains("hunter2"), "{options:?}");
     }
 }

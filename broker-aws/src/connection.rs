@@ -38,6 +38,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(options: AwsOptions) -> Result<Self, BrokerError> {
+        options.check()?;
         let (http, credentials) = (http_client(&options)?, options.provider()?);
         let region = Region::new(options.region.clone());
         // A retry by the SDK would store a message of a standard queue twice, and report one success.

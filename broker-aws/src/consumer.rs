@@ -15,7 +15,7 @@ use recount_messaging::{
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::capabilities::lease;
+use crate::capabilities::{MAX_LEASE, lease};
 use crate::connection::Connection;
 use crate::envelope::decode;
 use crate::expiry::Heartbeat;
@@ -50,6 +50,13 @@ pub(crate) struct Held {
     pub(crate) since: Instant,
 }
 
+impl Held {
+    /// Whether the server takes an extension by this time: the whole lease stays below its limit.
+    pub(crate) fn can_wait(&self, time: Duration, now: Instant) -> bool {
+        time < MAX_LEASE.saturating_sub(now.saturating_duration_since(self.since))
+    }
+}
+
 /// The consumer of a binding.
 pub(crate) struct AwsConsumer {
     pub(crate) connection: Arc<Connection>,
@@ -74,8 +81,8 @@ pub(crate) struct AwsConsumer {
     /// The deliveries of dropped tickets.
     releasing: Vec<Held>,
     next_tag: u64,
-    /// Unless the group does not expire.
-    heartbeat: Option<Heartbeat>,
+    /// Keeps a group that expires in use.
+    _heartbeat: Option<Heartbeat>,
 }
 
 impl AwsConsumer {
@@ -85,7 +92,7 @@ impl AwsConsumer {
         let quarter = Duration::from_secs((lease / 4).as_secs().max(1));
         Ok(Self {
             wait: connection.options.wait.clamp(Duration::from_secs(1), quarter),
-            heartbeat: Heartbeat::of(binding),
+            _heartbeat: Heartbeat::start(&connection, binding, &url),
             connection,
             binding: binding.clone(),
             url,
@@ -236,9 +243,6 @@ impl BrokerConsumer for AwsConsumer {
         loop {
             self.connection.check_open().map_err(|error| error.about(OPERATION, ""))?;
             self.release_returned().await;
-            if let Some(heartbeat) = &mut self.heartbeat {
-                heartbeat.beat(&self.connection, &self.url).await;
-            }
             let deliveries = self.take(room);
             if !deliveries.is_empty() {
                 return Ok(Signal::Deliveries(deliveries));
@@ -278,13 +282,20 @@ impl BrokerConsumer for AwsConsumer {
     }
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
-        let until = Instant::now() + within;
+        // No lease is longer than this, so the sum does not overflow.
+        let until = Instant::now() + within.min(MAX_LEASE);
+        let timed_out = || BrokerError::TimedOut { operation: OPERATION, limit: within };
         let mut failed = None;
         // A receive request in flight would take the messages that are released here.
         while !self.receiving.is_empty() {
             match timeout_at(until, self.receiving.next()).await {
                 Ok(Some(answered)) => failed = self.receive(answered).err().or(failed),
-                Ok(None) | Err(_) => break,
+                Ok(None) => break,
+                Err(_) => {
+                    // The messages that answer the request are hidden until their lease ends.
+                    failed = Some(timed_out());
+                    break;
+                }
             }
         }
         let mut held = std::mem::take(&mut self.releasing);
@@ -292,9 +303,7 @@ impl BrokerConsumer for AwsConsumer {
         held.extend(self.ready.drain(..).map(|arrival| arrival.held));
         match timeout_at(until, release(&self.connection, &self.url, held)).await {
             Ok(drained) => Drained { error: drained.error.or(failed), ..drained },
-            Err(_) => {
-                Drained { released: 0, error: Some(BrokerError::TimedOut { operation: OPERATION, limit: within }) }
-            }
+            Err(_) => Drained { released: 0, error: Some(timed_out()) },
         }
     }
 }

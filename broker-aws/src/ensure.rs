@@ -104,7 +104,7 @@ pub(crate) fn topic_object(connection: &Connection, topic: &Topic) -> String {
     }
 }
 
-fn queue_object(name: &str) -> String {
+pub(crate) fn queue_object(name: &str) -> String {
     format!("queue {name}")
 }
 

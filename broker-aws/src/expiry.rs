@@ -1,10 +1,12 @@
 //! Groups that expire. The server removes no queue by itself: a consumer tags the queue from time to time, and a service
 //! that declares a group of the same topic removes the queues with old tags.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use recount_messaging::{Binding, BrokerError};
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::ensure::{self, OPERATION, Tags};
@@ -50,29 +52,30 @@ pub(crate) async fn revive(connection: &Connection, url: &str) -> Result<(), Bro
     ensure::tag(connection, url, USED, &now().as_millis().to_string()).await.map_err(failed)
 }
 
-/// Tags the queue of a consumer.
+/// The task that tags the queue of a consumer again and again. It ends when this value is dropped.
 #[derive(Debug)]
-pub(crate) struct Heartbeat {
-    pause: Duration,
-    next: Instant,
-}
+pub(crate) struct Heartbeat(JoinHandle<()>);
 
 impl Heartbeat {
-    /// The heartbeat of a group that expires.
-    pub(crate) fn of(binding: &Binding) -> Option<Self> {
+    /// `None` for groups that do not expire.
+    pub(crate) fn start(connection: &Arc<Connection>, binding: &Binding, url: &Arc<str>) -> Option<Self> {
         let pause = (binding.expires_after? / 3).max(LEAST_PAUSE);
-        Some(Self { pause, next: Instant::now() })
+        let (connection, url) = (Arc::clone(connection), Arc::clone(url));
+        // A task: a consumer that handles a message for long makes no calls meanwhile.
+        Some(Self(tokio::spawn(async move {
+            loop {
+                if let Err(error) = ensure::tag(&connection, &url, USED, &now().as_millis().to_string()).await {
+                    tracing::debug!(?error, url = &*url, "the queue can't be tagged as used");
+                }
+                sleep(pause).await;
+            }
+        })))
     }
+}
 
-    /// Tags the queue, if it is time to.
-    pub(crate) async fn beat(&mut self, connection: &Connection, url: &str) {
-        if Instant::now() < self.next {
-            return;
-        }
-        self.next = Instant::now() + self.pause;
-        if let Err(error) = ensure::tag(connection, url, USED, &now().as_millis().to_string()).await {
-            tracing::debug!(?error, url, "the queue can't be tagged as used");
-        }
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

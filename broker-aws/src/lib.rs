@@ -31,7 +31,9 @@
 //! * A message that is published again within five minutes is delivered once to groups with order. The server does not
 //!   tell: its fate is *stored* again.
 //! * An acknowledgement that is *confirmed* was answered by the server, within the lease.
-//! * Every call ends within the call timeout (5 seconds unless set), also towards a server that has stopped to answer.
+//! * Every request ends within the call timeout (5 seconds unless set), also towards a server that has stopped to answer.
+//!   A call may need several. A publish sends no further request after one that timed out; while the server answers,
+//!   a large batch may take longer. An `ensure` takes several requests for each binding.
 //!
 //! # Not guaranteed
 //!

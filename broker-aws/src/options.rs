@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_sqs::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
+use recount_core::redacted;
 use recount_messaging::{BrokerError, Group, Topic};
 
 use crate::AwsBroker;
+use crate::address::check_endpoint;
 
 /// How long a call may take unless set.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The greatest call timeout.
+pub(crate) const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long a request for messages waits at the server unless set.
 const WAIT: Duration = Duration::from_secs(5);
 /// The greatest time that the server takes.
@@ -73,8 +77,9 @@ impl AwsOptions {
     /// Connects: the services must answer.
     ///
     /// # Errors
-    /// [`BrokerError::Invalid`] without credentials, [`BrokerError::Unavailable`] or [`BrokerError::TimedOut`] if a
-    /// service can't be reached, [`BrokerError::NotAllowed`] if it refuses the credentials.
+    /// [`BrokerError::Invalid`] without credentials, or if they or an endpoint are malformed,
+    /// [`BrokerError::Unavailable`] or [`BrokerError::TimedOut`] if a service can't be reached,
+    /// [`BrokerError::NotAllowed`] if it refuses the credentials.
     pub async fn connect(self) -> Result<AwsBroker, BrokerError> {
         AwsBroker::open(self).await
     }
@@ -113,17 +118,18 @@ impl AwsOptions {
     }
 
     /// Sets how long a request for messages waits at the server, from 1 to 20 seconds, 5 unless set, and not longer than a
-    /// quarter of the lease. A longer wait costs fewer requests; a consumer needs so long to
-    /// [drain](recount_messaging::BrokerConsumer::drain).
+    /// quarter of the lease. A longer wait costs fewer requests. A
+    /// [drain](recount_messaging::BrokerConsumer::drain) needs a little longer than the wait; a shorter one times out, and
+    /// hides the messages that answer the open request until their lease ends. Services drain for 5 seconds.
     #[must_use]
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait: wait.min(MAX_WAIT), ..self }
     }
 
-    /// Sets how long a call may take. 5 seconds unless set.
+    /// Sets how long each request of a call may take, an hour at most. 5 seconds unless set.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
-        Self { call_timeout, ..self }
+        Self { call_timeout: call_timeout.min(MAX_CALL_TIMEOUT), ..self }
     }
 
     /// Gives a group only the messages that a filter policy of SNS selects, by the attributes `type`,
@@ -132,6 +138,15 @@ impl AwsOptions {
     pub fn filter(mut self, topic: &Topic, group: &Group, policy: impl Into<String>) -> Self {
         self.filters.insert((topic.name().to_owned(), group.name().to_owned()), policy.into());
         self
+    }
+
+    /// Checks the endpoints: the setters take any text.
+    pub(crate) fn check(&self) -> Result<(), BrokerError> {
+        for url in [&self.endpoint, &self.sns_endpoint].into_iter().flatten() {
+            let invalid = |cure| BrokerError::Invalid { kind: "endpoint of AWS", value: redacted(url), cure };
+            check_endpoint(url).map_err(invalid)?;
+        }
+        Ok(())
     }
 
     /// The credentials: of the provider, the address, or the environment.
@@ -144,15 +159,22 @@ impl AwsOptions {
             let (access_key, secret) = (variable("AWS_ACCESS_KEY_ID")?, variable("AWS_SECRET_ACCESS_KEY")?);
             Some(Keys { access_key, secret, session_token: variable("AWS_SESSION_TOKEN") })
         };
+        let invalid =
+            |cure: &str| BrokerError::Invalid { kind: "login of SQS", value: String::new(), cure: cure.to_owned() };
         let Some(keys) = self.keys.clone().or_else(of_environment) else {
-            return Err(BrokerError::Invalid {
-                kind: "login of SQS",
-                value: String::new(),
-                cure: "write sqs://ACCESS_KEY:SECRET@REGION/ACCOUNT, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give \
-                       `AwsOptions::credentials` a provider"
-                    .to_owned(),
-            });
+            return Err(invalid(
+                "write sqs://ACCESS_KEY:SECRET@REGION/ACCOUNT, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give \
+                 `AwsOptions::credentials` a provider",
+            ));
         };
+        // The SDK panics at an access key with a line break, as the end of a file may have it.
+        let fits = |text: &str| !text.is_empty() && !text.contains(char::is_control);
+        if !fits(&keys.access_key) || !fits(&keys.secret) || !keys.session_token.as_deref().is_none_or(fits) {
+            return Err(invalid(
+                "give an access key, a secret and a session token that are not empty, without line breaks and other control \
+                 characters",
+            ));
+        }
         Ok(SharedCredentialsProvider::new(Credentials::new(
             keys.access_key,
             keys.secret,
@@ -169,11 +191,47 @@ impl fmt::Debug for AwsOptions {
             .field("region", &self.region)
             .field("account", &self.account)
             .field("keys", &self.keys.as_ref().map(|_| "***"))
-            .field("endpoint", &self.endpoint)
-            .field("sns_endpoint", &self.sns_endpoint)
+            .field("endpoint", &self.endpoint.as_deref().map(redacted))
+            .field("sns_endpoint", &self.sns_endpoint.as_deref().map(redacted))
             .field("fanout", &self.fanout)
             .field("wait", &self.wait)
             .field("call_timeout", &self.call_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn malformed_endpoints_and_keys_are_invalid() {
+        let of = |login: &str| format!("sqs://{login}@us-east-1?endpoint=http://127.0.0.1:1");
+        let options = || AwsBroker::options(&of("AK:SK")).unwrap();
+        let mut all: Vec<AwsOptions> = [":", "AK%0A:SK", "AK:SK%0A", ":SK", "AK:"]
+            .into_iter()
+            .map(|login| AwsBroker::options(&of(login)).unwrap())
+            .collect();
+        all.push(AwsBroker::options(&(of("AK:SK") + "&session_token=t%0A")).unwrap());
+        for url in
+            ["", "nonsense", "http://[", "http://a:70000", "http://a b", "http://user:hunter2@a", "http://a?hunter2"]
+        {
+            all.extend([options().endpoint(url), options().sns_endpoint(url)]);
+        }
+        for options in all {
+            let shown = format!("{options:?}");
+            let error = options.connect().await.unwrap_err();
+            assert!(matches!(error, BrokerError::Invalid { .. }), "{shown}: {error:?}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        for url in ["http://127.0.0.1:1", "https://a-b.example/", "http://[::1]:1/path"] {
+            assert!(options().endpoint(url).check().is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        let options = AwsOptions::of_region("us-east-1").wait(Duration::MAX).call_timeout(Duration::MAX);
+        assert_eq!((options.wait, options.call_timeout), (MAX_WAIT, MAX_CALL_TIMEOUT));
     }
 }

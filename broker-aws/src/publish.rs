@@ -52,8 +52,11 @@ pub(crate) async fn publish(connection: &Connection, topic: &Topic, batch: Vec<O
     }
     let mut run = Run::new(batch, max_bytes(connection));
     let mut sending = FuturesUnordered::new();
+    // The limit of a request that timed out. Each further request would take as long, so none is sent.
+    let mut timed_out = None;
     loop {
-        while sending.len() < PARALLEL
+        while timed_out.is_none()
+            && sending.len() < PARALLEL
             && let Some((keys, messages)) = run.next_batch()
         {
             let targets = &targets;
@@ -68,10 +71,16 @@ pub(crate) async fn publish(connection: &Connection, topic: &Topic, batch: Vec<O
         let mut outcomes: Vec<_> = outcomes.into_iter().map(Vec::into_iter).collect();
         for (key, message) in keys.into_iter().zip(&messages) {
             let of_message: Vec<Outcome> = outcomes.iter_mut().filter_map(Iterator::next).collect();
+            timed_out = timed_out.or_else(|| of_message.iter().find_map(time_limit));
             run.done(key, fate(message, of_message, &object));
         }
     }
-    run.fates
+    run.fates(timed_out)
+}
+
+/// The limit of a request that timed out.
+fn time_limit(outcome: &Outcome) -> Option<Duration> {
+    if let Err(CallError::TimedOut(limit)) = outcome { Some(*limit) } else { None }
 }
 
 /// Where the messages of a topic go: nowhere if it has no group.
@@ -193,6 +202,16 @@ impl Run {
             self.ready.push_back(key);
         }
         self.fates[self.sent[key]] = fate;
+    }
+
+    /// The fates of all messages. After a request that timed out, those that were not sent have its error.
+    fn fates(mut self, timed_out: Option<Duration>) -> Vec<Fate> {
+        if let Some(limit) = timed_out {
+            for fate in self.fates.iter_mut().filter(|fate| matches!(fate, Fate::NotSent(None))) {
+                *fate = Fate::NotSent(Some(BrokerError::TimedOut { operation: OPERATION, limit }));
+            }
+        }
+        self.fates
     }
 }
 

@@ -11,9 +11,10 @@ use futures_util::future::join_all;
 use recount_messaging::{Drained, Settle, Settled, Ticket};
 use tokio::time::Instant;
 
-use crate::capabilities::{MAX_LEASE, whole_seconds};
+use crate::capabilities::whole_seconds;
 use crate::connection::Connection;
 use crate::consumer::{AwsConsumer, Held};
+use crate::ensure::queue_object;
 use crate::error::{Answer, CallError};
 use crate::receive::number;
 
@@ -47,7 +48,7 @@ impl AwsConsumer {
             let change = match settle {
                 Settle::Ack | Settle::Reject(_) => Change::Delete { handle },
                 Settle::Release => Change::Hide { handle, time: Duration::ZERO },
-                Settle::Retry { after } if now + whole_seconds(after) < held.since + MAX_LEASE => {
+                Settle::Retry { after } if held.can_wait(whole_seconds(after), now) => {
                     Change::Hide { handle, time: whole_seconds(after) }
                 }
                 Settle::Retry { .. } => {
@@ -68,7 +69,7 @@ impl AwsConsumer {
             if !is_deleted {
                 behind.extend(self.take_later(&held));
             }
-            outcomes[index] = settled(answer);
+            outcomes[index] = settled(answer, &self.url);
         }
         release(&self.connection, &self.url, behind).await;
         outcomes
@@ -86,7 +87,7 @@ impl AwsConsumer {
                 outcomes.push(Settled::Stale);
                 continue;
             };
-            if now + time >= held.since + MAX_LEASE {
+            if !held.can_wait(time, now) {
                 outcomes.push(Settled::Unsupported);
                 continue;
             }
@@ -109,7 +110,7 @@ impl AwsConsumer {
             if let Some(held) = self.open.get_mut(&tag).filter(|_| answer.is_ok()) {
                 held.until = now + time;
             }
-            outcomes[place] = settled(answer);
+            outcomes[place] = settled(answer, &self.url);
         }
         let extended: HashMap<String, bool> = behind.into_iter().zip(answers.map(|answer| answer.is_ok())).collect();
         for arrival in &mut self.ready {
@@ -138,7 +139,7 @@ pub(crate) async fn release(connection: &Connection, url: &str, mut held: Vec<He
     let changes = held.into_iter().rev().map(|held| Change::Hide { handle: held.handle, time: Duration::ZERO });
     let mut drained = Drained::default();
     for answer in apply(connection, url, changes.collect()).await {
-        match settled(answer) {
+        match settled(answer, url) {
             Settled::Failed(error) => drained.error = Some(error),
             outcome => drained.released += usize::from(outcome.is_done()),
         }
@@ -146,11 +147,15 @@ pub(crate) async fn release(connection: &Connection, url: &str, mut held: Vec<He
     drained
 }
 
-fn settled(answer: Result<(), CallError>) -> Settled {
+/// The outcome of a change at the queue with this URL.
+fn settled(answer: Result<(), CallError>, url: &str) -> Settled {
     match answer {
         Ok(()) => Settled::Confirmed,
         Err(CallError::Answer(answer)) if answer.is_stale() => Settled::Stale,
-        Err(error) => Settled::Failed(error.about(OPERATION, "the queue")),
+        Err(error) => {
+            let name = url.rsplit('/').next().unwrap_or(url);
+            Settled::Failed(error.about(OPERATION, &queue_object(name)))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::{Kind, Server, ensure, message, number, take_all, unique};
-use recount_messaging::{Binding, Broker, Fate, Message, Outgoing, Room};
+use recount_messaging::{Binding, Broker, BrokerError, Fate, Message, Outgoing, Room};
 use recount_testing::broker::Harness;
 use recount_testing::broker::by_hand::Load;
 use tokio::time::{Instant, sleep};
@@ -140,4 +140,27 @@ async fn every_call_ends_in_its_time_while_the_server_is_frozen() {
     broker.close(Duration::from_secs(1)).await;
     assert!(call.elapsed() < CALL * 3 + Duration::from_secs(5), "{:?}", call.elapsed());
     server.thaw().await;
+}
+
+/// A batch of many requests ends with the first that has no answer: the messages behind it are not sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_batch_ends_in_the_time_of_one_call_while_the_server_is_frozen() {
+    for kind in [Kind::Sns, Kind::Sqs] {
+        let server = Server::private(kind).await;
+        let (broker, binding) = (server.connect().await, unique());
+        ensure(&*broker, &binding).await;
+        // So that the queues are known.
+        common::publish(&*broker, &binding.topic, &[message("key", 0)]).await;
+        server.freeze().await;
+        let batch = (0..1000).map(|n| message(&format!("key-{n}"), n).into()).collect();
+        let call = Instant::now();
+        let fates = broker.publish(&binding.topic, batch).await;
+        assert!(call.elapsed() < CALL * 2, "{kind:?}: {:?}", call.elapsed());
+        for fate in &fates {
+            let (Fate::Unknown(error) | Fate::NotSent(Some(error))) = fate else { panic!("{kind:?}: {fate:?}") };
+            assert!(matches!(error, BrokerError::TimedOut { .. }), "{kind:?}: {error:?}");
+        }
+        assert!(matches!(fates[999], Fate::NotSent(_)), "{kind:?}: {:?}", fates[999]);
+        server.thaw().await;
+    }
 }

@@ -199,6 +199,23 @@ async fn a_topic_that_was_deleted_is_missing_and_refuses_no_message() {
     }
 }
 
+/// A settlement at a queue that was deleted fails, and names the queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_names_the_queue_that_is_missing() {
+    for kind in [Kind::Sqs, Kind::Sns] {
+        let server = Server::shared(kind).await;
+        let binding = unique();
+        of_one_key(&server, &binding, 1).await;
+        let mut consumer = server.connect().await.subscribe(&binding).await.unwrap();
+        let held = take(&mut *consumer, 1).await.remove(0);
+        let url = queue(&server, &binding).await;
+        server.native().sqs.delete_queue().queue_url(&url).send().await.unwrap();
+        let outcome = consumer.settle(vec![(held.ticket, Settle::Ack)]).await.remove(0);
+        let Settled::Failed(BrokerError::Missing { object }) = outcome else { panic!("{kind:?}: {outcome:?}") };
+        assert_eq!(object, format!("queue {}", url.rsplit('/').next().unwrap()), "{kind:?}");
+    }
+}
+
 /// The redrive policy is a backstop: far above the attempts of a handler, and the server follows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_redrive_policy_allows_a_thousand_deliveries() {
@@ -235,14 +252,21 @@ async fn a_delay_of_more_than_twelve_hours_is_unsupported() {
     let server = Server::shared(Kind::Sqs).await;
     let (broker, binding) = (server.connect().await, unique());
     ensure(&*broker, &binding).await;
-    publish(&*broker, &binding.topic, &[message("key", 0)]).await;
+    publish(&*broker, &binding.topic, &[message("a", 0), message("b", 1)]).await;
     let mut consumer = broker.subscribe(&binding).await.unwrap();
-    let held = vec![take(&mut *consumer, 1).await.remove(0).ticket];
+    let mut held = Vec::new();
+    while held.len() < 2 {
+        held.extend(take(&mut *consumer, 2).await.into_iter().map(|delivery| delivery.ticket));
+    }
     let half_a_day = Duration::from_secs(12 * 3600);
-    assert!(matches!(consumer.extend(&held, half_a_day).await[..], [Settled::Unsupported]));
+    for time in [half_a_day, Duration::MAX] {
+        let outcomes = consumer.extend(&held, time).await;
+        assert!(matches!(outcomes[..], [Settled::Unsupported, Settled::Unsupported]), "{time:?}: {outcomes:?}");
+    }
     assert!(consumer.extend(&held, half_a_day - Duration::from_secs(60)).await[0].is_done());
-    let marks = held.into_iter().map(|ticket| (ticket, Settle::Retry { after: half_a_day })).collect();
-    assert!(matches!(consumer.settle(marks).await[..], [Settled::Unsupported]));
+    let marks = held.into_iter().zip([half_a_day, Duration::MAX]);
+    let outcomes = consumer.settle(marks.map(|(ticket, after)| (ticket, Settle::Retry { after })).collect()).await;
+    assert!(matches!(outcomes[..], [Settled::Unsupported, Settled::Unsupported]), "{outcomes:?}");
 }
 
 /// Emoji, and the two characters that JSON allows and SQS does not, arrive in keys and data. `ElasticMQ` checks characters as
@@ -400,6 +424,24 @@ async fn a_request_that_waits_survives_the_end_of_its_call() {
     }
 }
 
+/// A drain that ends before the open request would hide the messages that answer it: it says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_is_too_short_for_the_open_request_times_out() {
+    for kind in [Kind::Sqs, Kind::Sns] {
+        let server = Server::shared(kind).await;
+        let (broker, binding) = (server.connect().await, unique());
+        ensure(&*broker, &binding).await;
+        for (within, is_long_enough) in [(Duration::from_millis(100), false), (Duration::MAX, true)] {
+            let mut consumer = broker.subscribe(&binding).await.unwrap();
+            // Its request waits a second at the server.
+            assert!(timeout(Duration::from_millis(200), consumer.next(&Room::of(10))).await.is_err(), "nothing came");
+            let error = consumer.drain(within).await.error;
+            assert_eq!(error.is_none(), is_long_enough, "{kind:?}: {error:?}");
+            assert!(error.is_none_or(|error| matches!(error, BrokerError::TimedOut { .. })), "{kind:?}");
+        }
+    }
+}
+
 /// A topic without groups would lose its messages in silence: they are refused as unroutable, and the relay waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_without_groups_takes_no_message() {
@@ -418,4 +460,24 @@ async fn a_topic_without_groups_takes_no_message() {
             sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// A consumer that handles one message for long makes no calls, and its group is in use all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_a_busy_consumer_does_not_expire() {
+    let server = Server::shared(Kind::Sqs).await;
+    let expires = Duration::from_secs(1);
+    let (broker, binding) = (server.connect().await, unique().expires_after(expires));
+    ensure(&*broker, &binding).await;
+    publish(&*broker, &binding.topic, &[message("a", 0)]).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let held = take(&mut *consumer, 1).await.remove(0);
+    // Clocks may differ by ten seconds, so an unused group is removed after eleven.
+    sleep(Duration::from_secs(13)).await;
+    let other = Binding::new(binding.topic.clone(), unique().group).expires_after(expires);
+    ensure(&*server.connect().await, &other).await;
+    let outcome = consumer.settle(vec![(held.ticket, Settle::Ack)]).await.remove(0);
+    assert!(matches!(outcome, Settled::Confirmed), "{outcome:?}");
+    publish(&*broker, &binding.topic, &[message("a", 1)]).await;
+    assert_eq!(numbers(&take_all(&mut *consumer, QUIET).await), [1]);
 }

@@ -28,7 +28,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// The consumer of a binding.
 pub(crate) struct KafkaConsumer {
-    member: Arc<Mutex<Member>>,
+    pub(crate) member: Arc<Mutex<Member>>,
     pub(crate) options: KafkaOptions,
     closed: Arc<AtomicBool>,
     news: Arc<Notify>,

@@ -68,6 +68,22 @@ pub(crate) fn is_refusal(code: Code) -> bool {
     )
 }
 
+/// Whether a consumer can't join its group, or can't read a batch, until its settings or those of the server are changed.
+pub(crate) fn is_lasting(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NotImplemented
+            | Code::BadMessage
+            | Code::BadCompression
+            | Code::UnsupportedCompressionType
+            | Code::UnsupportedVersion
+            | Code::InvalidSessionTimeout
+            | Code::InvalidGroupId
+            | Code::InconsistentGroupProtocol
+            | Code::GroupMaxSizeReached
+    )
+}
+
 /// Whether the server that keeps a group is not known yet.
 pub(crate) fn is_about_coordinator(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 use recount_messaging::LaneId;
 
@@ -30,10 +31,14 @@ pub(crate) struct Lane {
     out: BTreeMap<i64, Held>,
     /// The offset behind the last record that came. `None`: the position of the group must not be touched.
     position: Option<i64>,
+    /// The greatest timestamp of the records that came, in milliseconds.
+    latest: Option<i64>,
     /// The position that the server has.
     pub(crate) committed: Option<i64>,
     /// Whether it goes to another member.
     pub(crate) leaves: bool,
+    /// Whether a seek is under way, and no record is given out.
+    pub(crate) seeking: bool,
     max_gap: i64,
     gap_told: bool,
 }
@@ -47,17 +52,22 @@ impl Lane {
             waiting: BTreeMap::new(),
             out: BTreeMap::new(),
             position: None,
+            latest: None,
             committed: None,
             leaves: false,
+            seeking: false,
             max_gap: max_gap.into(),
             gap_told: false,
         }
     }
 
-    /// The next record, if one is there.
-    pub(crate) fn next(&mut self) -> Option<Held> {
+    /// The next record, if one is there. The lane starts over in a new generation if its log is another one.
+    pub(crate) fn next(&mut self, generations: &mut u32) -> Option<KafkaResult<Held>> {
+        if self.seeking {
+            return None;
+        }
         if let Some((_, held)) = self.waiting.pop_first() {
-            return Some(held);
+            return Some(Ok(held));
         }
         if self.is_stuck() {
             return None;
@@ -66,27 +76,30 @@ impl Lane {
             Ok(native) => {
                 let record = Record::read(&native);
                 drop(native);
-                self.accept(record)
+                self.accept(record, generations).map(Ok)
             }
-            Err(error) => {
-                tracing::debug!(lane = %self.id, %error, "the Kafka consumer reports");
-                None
-            }
+            Err(error) => Some(Err(error)),
         }
     }
 
-    fn accept(&mut self, record: Record) -> Option<Held> {
-        // The library may repeat records after it has connected anew.
-        if self.position.is_some_and(|position| record.offset < position) {
-            return None;
+    fn accept(&mut self, record: Record, generations: &mut u32) -> Option<Held> {
+        if let Some(position) = self.position.filter(|position| record.offset < *position) {
+            // The library may repeat records after it has connected anew.
+            if record.timestamp <= self.latest {
+                return None;
+            }
+            tracing::warn!(lane = %self.id, position, offset = record.offset, "the partition has new messages before its position: its topic was created anew, or its log was cut");
+            *generations = generations.wrapping_add(1);
+            self.start_over(*generations);
         }
         self.position = Some(record.offset + 1);
+        self.latest = self.latest.max(record.timestamp);
         Some(Held { record, repeated: false })
     }
 
     /// Keeps a record that came by another queue.
-    pub(crate) fn receive(&mut self, native: &BorrowedMessage<'_>) {
-        if let Some(held) = self.accept(Record::read(native)) {
+    pub(crate) fn receive(&mut self, native: &BorrowedMessage<'_>, generations: &mut u32) {
+        if let Some(held) = self.accept(Record::read(native), generations) {
             self.put_back(held);
         }
     }
@@ -137,7 +150,7 @@ impl Lane {
     }
 
     /// The offset below which every record that came is finished.
-    fn finished(&self) -> Option<i64> {
+    pub(crate) fn finished(&self) -> Option<i64> {
         let open = [&self.out, &self.waiting].into_iter().filter_map(|records| records.first_key_value());
         open.map(|(offset, _)| *offset).chain(self.position).min()
     }
@@ -152,6 +165,6 @@ impl Lane {
         self.generation = generation;
         self.waiting.clear();
         self.out.clear();
-        (self.position, self.committed) = (None, None);
+        (self.position, self.latest, self.committed) = (None, None, None);
     }
 }

@@ -16,7 +16,7 @@ use crate::KafkaOptions;
 use crate::client::{DropElsewhere, spawn};
 use crate::commit::Commits;
 use crate::ensure::topic_name;
-use crate::error::{is_missing, is_refusal, meaning};
+use crate::error::{is_lasting, is_missing, is_refusal, meaning};
 use crate::lane::{Held, Lane};
 use crate::rebalance::{self, Events, Leaving};
 
@@ -74,7 +74,9 @@ impl Member {
                 None => {}
                 Some(Ok(stray)) => {
                     let lane = u32::try_from(stray.partition()).ok().and_then(|id| self.lanes.get_mut(&LaneId(id)));
-                    lane.into_iter().for_each(|lane| lane.receive(&stray));
+                    if let Some(lane) = lane {
+                        lane.receive(&stray, &mut self.generation);
+                    }
                 }
                 Some(Err(error)) => self.note(error),
             }
@@ -86,14 +88,14 @@ impl Member {
         self.commit_settled();
     }
 
-    /// Keeps an error of the client that the caller must hear.
+    /// Keeps an error of the client or a lane that the caller must hear. The client has logged it.
     fn note(&mut self, error: KafkaError) {
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         match error.rdkafka_error_code() {
             Some(code) if is_missing(code) => {
                 self.trouble = Some(BrokerError::Missing { object: topic_name(&self.topic) });
             }
-            Some(code) if fatal || is_refusal(code) || code == Code::AllBrokersDown => {
+            Some(code) if fatal || is_refusal(code) || is_lasting(code) || code == Code::AllBrokersDown => {
                 self.trouble = Some(meaning(OPERATION, self.options.call_timeout, error));
             }
             _ => {}
@@ -110,7 +112,14 @@ impl Member {
                 continue;
             };
             while taken.len() < room.messages {
-                let Some(held) = lane.next() else { continue 'lanes };
+                let held = match lane.next(&mut self.generation) {
+                    Some(Ok(held)) => held,
+                    Some(Err(error)) => {
+                        self.note(error);
+                        continue 'lanes;
+                    }
+                    None => continue 'lanes,
+                };
                 let size = held.record.size();
                 if !taken.is_empty() && bytes + size > room.bytes {
                     lane.put_back(held);

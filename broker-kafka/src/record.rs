@@ -59,6 +59,8 @@ impl Outbound {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) offset: i64,
+    /// Of the server or of the program that published, in milliseconds.
+    pub(crate) timestamp: Option<i64>,
     /// When the server stored it, if it says.
     stored: Option<Timestamp>,
     /// The key, if the envelope has none: of another program.
@@ -84,7 +86,8 @@ impl Record {
         let has_key = headers.get(KEY).is_some_and(|key| !key.is_empty());
         let foreign_key = || std::str::from_utf8(native.key()?).ok().filter(|key| !key.is_empty());
         let key = if has_key { None } else { foreign_key().map(Into::into) };
-        Self { offset: native.offset(), stored, key, body, headers }
+        let timestamp = native.timestamp().to_millis();
+        Self { offset: native.offset(), timestamp, stored, key, body, headers }
     }
 
     /// The size of the body.

@@ -6,9 +6,9 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::{Server, ensure, number, unique};
+use common::{Server, ensure, message, number, publish, take, take_all, unique};
 use recount_broker_kafka::KafkaBroker;
-use recount_messaging::{Binding, Broker, BrokerConsumer, Room, Settle, Signal};
+use recount_messaging::{Binding, Broker, BrokerConsumer, Message, Room, Seek, Settle, Settled, Signal};
 use recount_testing::broker::Harness;
 use recount_testing::broker::by_hand::Load;
 use tokio::time::{Instant, sleep};
@@ -101,4 +101,24 @@ async fn a_server_that_is_frozen_for_twenty_seconds_under_load_loses_nothing_and
     };
     let twice = under_load(&server, &broker, &binding, outage).await;
     println!("{twice} messages were stored twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_that_fails_loses_no_open_message() {
+    let server = Server::private().await;
+    let broker = KafkaBroker::connect(&format!("{}?timeout=2", server.url())).await.unwrap();
+    let binding = unique(1);
+    ensure(&broker, &binding).await;
+    let messages: Vec<Message> = (0..10).map(|n| message("key", n)).collect();
+    publish(&broker, &binding.topic, &messages).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let held = take(&mut *consumer, 5).await;
+    server.freeze().await;
+    consumer.seek(Seek::Time(recount_core::Timestamp::now())).await.unwrap_err();
+    server.thaw().await;
+    let releases = held.into_iter().map(|delivery| (delivery.ticket, Settle::Release)).collect();
+    assert!(consumer.settle(releases).await.iter().all(Settled::is_done));
+    let arrived = take_all(&mut *consumer, Duration::from_secs(4)).await;
+    let arrived: BTreeSet<usize> = arrived.iter().map(|one| number(one.message.as_ref().unwrap())).collect();
+    assert_eq!(arrived, (0..10).collect());
 }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Server, ensure, message, number, publish, raw, take, take_all, unique};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use recount_broker_kafka::KafkaBroker;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, Fate, LaneId, Message, Outgoing, Room, Seek, Settle, Settled, Signal,
+    Binding, Broker, BrokerConsumer, Fate, LaneId, Message, Outgoing, Plan, Room, Seek, Settle, Settled, Signal,
 };
 use recount_testing::broker::Harness;
 use tokio::time::{Instant, sleep, timeout};
@@ -260,4 +262,27 @@ async fn a_consumer_seeks() {
     }
     let settled = consumer.settle(vec![(held.ticket, Settle::Ack)]).await.remove(0);
     assert!(matches!(settled, Settled::Stale), "{settled:?}");
+}
+
+/// The new topic has fewer messages than the consumer has read of the old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_topic_that_was_created_anew_come_to_its_members() {
+    let server = Server::any().await;
+    let (broker, binding) = (server.connect().await, unique(1));
+    ensure(&*broker, &binding).await;
+    publish(&*broker, &binding.topic, &(0..40).map(|n| message("key", n)).collect::<Vec<_>>()).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    assert_eq!(take_all(&mut *consumer, Duration::from_secs(2)).await.len(), 40);
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", server.hosts()).create().unwrap();
+    admin.delete_topics(&[binding.topic.name()], &AdminOptions::new()).await.unwrap();
+    let topics = Plan { topics: vec![binding.topic.clone()], ..Plan::default() };
+    sleep(Duration::from_secs(2)).await;
+    broker.ensure(&topics, false).await.unwrap();
+    publish(&*broker, &binding.topic, &(100..120).map(|n| message("key", n)).collect::<Vec<_>>()).await;
+    let arrived = take_all(&mut *consumer, Duration::from_secs(20)).await;
+    let arrived: Vec<usize> = arrived.iter().map(|one| number(one.message.as_ref().unwrap())).collect();
+    assert_eq!(arrived, (100..120).collect::<Vec<_>>());
+    assert!(consumer.drain(Duration::from_secs(5)).await.error.is_none());
+    assert_eq!(position(&server, &binding, 0), Some(20));
 }
