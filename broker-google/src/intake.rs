@@ -59,7 +59,7 @@ impl Intake {
     ///
     /// The stream ends first: otherwise the service could give a message back to it.
     pub(crate) async fn end(mut self, held: Vec<Handler>, within: Duration) -> bool {
-        let until = Instant::now() + within;
+        let until = recount_messaging::deadline_after(within);
         self.stop.send_replace(true);
         let mut rest = Vec::new();
         let came = async {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use recount_messaging::{Binding, BrokerConsumer, BrokerError, Drained, Room, Seek, Settle, Settled, Signal, Ticket};
+use recount_messaging::{
+    Binding, BrokerConsumer, BrokerError, Drained, Room, Seek, Settle, Settled, Signal, Ticket, deadline_after,
+};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -173,7 +175,7 @@ impl BrokerConsumer for KafkaConsumer {
     }
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
-        let until = Instant::now() + within;
+        let until = deadline_after(within);
         let released = {
             let mut member = self.called();
             // No ticket is settled any more.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use recount_core::Timestamp;
 use recount_messaging::{
     Binding, BrokerConsumer, BrokerError, Delivery, Drained, Returns, Room, Seek, Settle, Settled, Signal, Ticket,
-    TicketParts,
+    TicketParts, deadline_after,
 };
 use serde_json::json;
 use tokio::sync::watch;
@@ -298,7 +298,7 @@ impl BrokerConsumer for NatsConsumer {
     }
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
-        let until = Instant::now() + within;
+        let until = deadline_after(within);
         for (at, native) in self.intake.stop(within / 2).await {
             self.receive(at, native);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic,
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic, deadline_after,
 };
 use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, timeout_at};
@@ -116,7 +116,7 @@ impl Broker for PulsarBroker {
     }
 
     async fn close(&self, within: Duration) {
-        let until = Instant::now() + within;
+        let until = deadline_after(within);
         self.0.closed.send_replace(true);
         // Calls that are still under way end with the time of a call.
         let idle = timeout_at(until, self.0.under_way.write()).await;

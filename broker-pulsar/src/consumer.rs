@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use recount_core::EventId;
 use recount_messaging::{
     Binding, BrokerConsumer, BrokerError, BrokerPosition, Drained, LaneId, Order, Returns, Room, Seek, Settle, Settled,
-    Signal, Ticket, TicketParts,
+    Signal, Ticket, TicketParts, deadline_after,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -257,7 +257,7 @@ impl BrokerConsumer for PulsarConsumer {
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
         const OPERATION: &str = "ending a consumer";
-        let until = Instant::now() + within;
+        let until = deadline_after(within);
         self.heartbeat = None;
         let Some(mut session) = self.session.take() else { return Drained::default() };
         let released = session.lanes.iter_mut().map(|lane| lane.ledger.clear()).sum();

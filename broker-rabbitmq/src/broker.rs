@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use recount_messaging::{
     Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, NativeRequests, Outgoing, Plan, Topic,
+    deadline_after,
 };
 use tokio::sync::{RwLock, RwLockReadGuard};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::consumer::RabbitConsumer;
 use crate::envelope::Limits;
@@ -119,7 +120,7 @@ impl Broker for RabbitBroker {
     }
 
     async fn close(&self, within: Duration) {
-        let until = Instant::now() + within;
+        let until = deadline_after(within);
         self.0.closed.store(true, Ordering::Release);
         let idle = timeout_at(until, self.0.under_way.write()).await;
         // Calls that are still under way end with the connection.

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, join_all, try_join_all};
 use lapin::message::Delivery as Native;
 use recount_messaging::{
     Binding, BrokerConsumer, BrokerError, Delivery, Drained, LaneId, Order, Returns, Room, Seek, Settle, Settled,
-    Signal, Ticket, TicketParts,
+    Signal, Ticket, TicketParts, deadline_after,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -213,7 +213,7 @@ impl BrokerConsumer for RabbitConsumer {
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
         const OPERATION: &str = "ending a consumer";
-        let until = Instant::now() + within;
+        let until = deadline_after(within);
         let Some(session) = self.session.take() else { return Drained::default() };
         let released = session.lanes.iter().map(Lane::count_open).sum();
         // Closing the channels, without cancelling their consumers before, returns all in order. The server answers after

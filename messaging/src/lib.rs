@@ -63,6 +63,7 @@ pub use broker::{
     Undelivered,
 };
 pub use circuit::{Circuit, CircuitSettings, CircuitState, Permit};
+pub use deadline::deadline_after;
 pub use envelope::{Malformed, Message, MessageId};
 pub use handler::{HandledTwice, Incoming, MessageHandler, PermanentError, TakenBy, UnknownType};
 pub use in_process::{Faults, InProcess, Profile, PublishFault, Settings};

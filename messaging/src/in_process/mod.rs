@@ -261,7 +261,7 @@ impl Broker for InProcess {
     }
 
     async fn close(&self, within: Duration) {
-        let deadline = Instant::now() + within;
+        let deadline = crate::deadline_after(within);
         // A publish is on its way to the store, or stored; only a server that does not answer is waited for.
         let _ = timeout(within, self.connection.reach("close")).await;
         if self.connection.close() {

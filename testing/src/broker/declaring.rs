@@ -68,7 +68,7 @@ pub async fn a_closed_connection_says_so(h: &dyn Harness) {
     let (broker, binding) = bound(h, Order::PerKey).await;
     let other = h.broker().await;
     bounded(broker.close(Duration::from_secs(5))).await;
-    bounded(broker.close(Duration::from_secs(5))).await;
+    bounded(broker.close(Duration::MAX)).await;
     assert!(matches!(bounded(broker.health()).await, Err(BrokerError::Closed)));
     assert!(matches!(bounded(broker.subscribe(&binding)).await.err(), Some(BrokerError::Closed)));
     let fate = fates(&*broker, &binding.topic, &[message("k", 0)]).await.pop();
