@@ -140,22 +140,23 @@ impl Publisher {
         }
         let mut fates = std::mem::take(&mut *batch.fates.lock().unwrap_or_else(PoisonError::into_inner));
         // Reports that come later find no place.
-        let mut broken = false;
+        let (mut broken, mut unsent) = (false, false);
         let unknown = || Fate::Unknown(BrokerError::TimedOut { operation: OPERATION, limit });
         let fates = fates.drain(..).zip(ids).map(|(fate, id)| match fate.unwrap_or_else(unknown) {
             Fate::Refused(Refusal::Broker { reason, .. }) => {
                 Fate::Refused(Refusal::Broker { id: id.to_string(), reason })
             }
-            fate @ (Fate::Unknown(_) | Fate::NotSent(Some(_))) => {
+            fate => {
                 broken |= matches!(fate, Fate::Unknown(_));
-                if let Fate::NotSent(Some(BrokerError::Missing { .. })) = &fate {
-                    self.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(topic.name());
-                }
+                unsent |= matches!(fate, Fate::NotSent(Some(_)));
                 fate
             }
-            fate => fate,
         });
         let fates = fates.collect();
+        if broken || unsent {
+            // The topic may be deleted. The producer tells of that only after half a minute.
+            self.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(topic.name());
+        }
         if broken {
             // After an error that the library does not retry it may go on behind a gap.
             self.retire(&live).await;
@@ -251,6 +252,8 @@ impl Live {
             config.set(name, value);
         };
         set("enable.idempotence", "true");
+        // A deleted topic would be created anew with the settings of the server.
+        set("allow.auto.create.topics", "false");
         // A message that times out would be skipped, and the next ones of its key stored.
         set("message.timeout.ms", "0");
         set("partitioner", "murmur2_random");

@@ -11,7 +11,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use recount_broker_kafka::KafkaBroker;
-use recount_messaging::{Broker, BrokerConsumer, BrokerError, Room, Settle, Signal, Topic};
+use recount_messaging::{Broker, BrokerConsumer, BrokerError, Fate, Room, Settle, Signal, Topic};
 use tokio::time::{Instant, sleep};
 
 /// The client library tells of a missing topic after half a minute.
@@ -52,6 +52,27 @@ async fn error_of(consumer: &mut dyn BrokerConsumer) -> (BrokerError, Vec<usize>
             Err(error) => return (error, arrived),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_does_not_create_a_deleted_topic_anew() {
+    let server = Server::any().await;
+    let broker = KafkaBroker::connect(&format!("{}?timeout=3", server.url())).await.unwrap();
+    let binding = unique(8);
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &[message("key", 0)]).await;
+    delete(&server, &binding.topic).await;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < until, "the topic is not missing");
+        match broker.publish(&binding.topic, vec![message("key", 1).into()]).await.remove(0) {
+            Fate::NotSent(Some(BrokerError::Missing { .. })) => break,
+            fate => assert!(!fate.is_stored(), "{fate:?}"),
+        }
+    }
+    // With the declared number of partitions.
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &[message("key", 2)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
