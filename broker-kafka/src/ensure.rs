@@ -22,6 +22,7 @@ const OPERATION: &str = "declaring topics and groups";
 const PARALLEL: usize = 8;
 /// How often it is looked whether a new topic is known to the servers.
 const LOOK: Duration = Duration::from_millis(20);
+const HAS_MEMBERS: &str = "the group has no position and has members, so its start can't be declared: stop them first";
 
 pub(crate) fn topic_name(topic: &str) -> String {
     format!("topic {topic}")
@@ -271,13 +272,20 @@ fn commit_start(
     start: StartFrom,
 ) -> Result<(), BrokerError> {
     let failed = |error| meaning(OPERATION, limit, error);
-    let mut starts = TopicPartitionList::new();
+    let mut offsets = Vec::new();
     for partition in positions(client, OPERATION, limit, topic, lanes)? {
         let offset = match start {
             // If the server has forgotten this one, the group starts at the first message that it has.
             StartFrom::Earliest => 0,
             StartFrom::Latest => client.fetch_watermarks(topic, partition, limit).map_err(failed)?.1,
         };
+        offsets.push((partition, offset));
+    }
+    // Another program may declare the group at the same time, and the later commit replaces the earlier one. The offsets are older
+    // than this look, and so older than a commit that it does not see: they pass over no message that was published after that.
+    let missing = positions(client, OPERATION, limit, topic, lanes)?;
+    let mut starts = TopicPartitionList::new();
+    for (partition, offset) in offsets.into_iter().filter(|(partition, _)| missing.contains(partition)) {
         starts.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(failed)?;
     }
     if starts.count() == 0 {
@@ -288,7 +296,7 @@ fn commit_start(
         Err(error) if error.rdkafka_error_code() == Some(Code::UnknownMemberId) => {
             match positions(client, OPERATION, limit, topic, lanes)?.is_empty() {
                 true => Ok(()),
-                false => Err(failed(error)),
+                false => Err(BrokerError::Unavailable { operation: OPERATION, source: HAS_MEMBERS.into() }),
             }
         }
         committed => committed.map_err(failed),
