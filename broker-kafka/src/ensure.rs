@@ -160,7 +160,7 @@ impl<'o> Admin<'o> {
 
     /// The limit of the server, above ours by the size of a request without its messages.
     fn max_message(&self) -> usize {
-        self.options.max_message + OVERHEAD
+        self.options.max_message.saturating_add(OVERHEAD)
     }
 
     async fn create(&self, probe: &Probe, topic: &Topic) -> Result<(), BrokerError> {

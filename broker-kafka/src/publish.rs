@@ -258,7 +258,7 @@ impl Live {
         set("message.timeout.ms", "0");
         set("partitioner", "murmur2_random");
         set("linger.ms", "0");
-        set("message.max.bytes", &(options.max_message + OVERHEAD / 2).to_string());
+        set("message.max.bytes", &options.max_message.saturating_add(OVERHEAD / 2).to_string());
         set("retry.backoff.max.ms", "1000");
         Ok(Self { producer: DropElsewhere::new(create(&config, Reports)?), retired: RwLock::new(false) })
     }
