@@ -1,6 +1,6 @@
 //! Declares topics and groups, and compares existing ones with the declaration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -79,7 +79,8 @@ pub(crate) async fn ensure(
     let groups: Vec<Option<Binding>> =
         stream::iter(groups.collect::<Vec<_>>()).buffered(PARALLEL).try_collect().await?;
     let mut groups: Vec<Binding> = groups.into_iter().flatten().collect();
-    groups.dedup();
+    let mut named = HashSet::new();
+    groups.retain(|binding| named.insert(group(binding)));
     let changes = new.iter().map(|topic| topic_name(topic.name())).chain(groups.iter().map(group_name));
     let changes = changes.map(|object| Change { object }).collect();
     if !dry_run {
@@ -149,7 +150,7 @@ impl<'o> Admin<'o> {
             let actual = format!("max.message.bytes={actual}");
             return Err(mismatch(expected, actual, "raise it, or lower the greatest message of the adapter"));
         }
-        if let Some(kept) = topic.kept_for().map(|time| time.as_millis().to_string())
+        if let Some(kept) = topic.kept_for().map(retention)
             && actual("retention.ms") != kept
         {
             let actual = format!("retention.ms={}", actual("retention.ms"));
@@ -165,7 +166,7 @@ impl<'o> Admin<'o> {
 
     async fn create(&self, probe: &Probe, topic: &Topic) -> Result<(), BrokerError> {
         let kept = topic.kept_for().or(self.options.max_age);
-        let retention = kept.map_or_else(|| "-1".to_owned(), |time| time.as_millis().to_string());
+        let retention = kept.map_or_else(|| "-1".to_owned(), retention);
         let limit = self.max_message().to_string();
         let replicas = self.options.replicas.map_or(-1, i32::from);
         let new = NewTopic::new(topic.name(), topic.lanes().get().into(), TopicReplication::Fixed(replicas))
@@ -192,6 +193,11 @@ impl<'o> Admin<'o> {
         }
         Ok(())
     }
+}
+
+/// A retention time in milliseconds, of which the server takes 63 bits.
+fn retention(time: Duration) -> String {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX).to_string()
 }
 
 /// The settings of a client that speaks for a group.

@@ -1,7 +1,7 @@
 //! Publishing: the producer, and the fates of its messages.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(crate) struct Publisher {
     live: Mutex<Option<Arc<Live>>>,
     /// The topics that exist. The producer must not see another one: servers may create it then.
     topics: Mutex<HashSet<String>>,
+    closed: AtomicBool,
 }
 
 /// A producer.
@@ -89,7 +90,11 @@ fn failed(error: &KafkaError, topic: &str, limit: Duration) -> Fate {
     };
     let refused = || Fate::Refused(Refusal::Broker { id: String::new(), reason: error.to_string() });
     match code {
-        Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidRecord | Code::PolicyViolation => refused(),
+        Code::MessageSizeTooLarge
+        | Code::InvalidMessage
+        | Code::InvalidRecord
+        | Code::InvalidTopic
+        | Code::PolicyViolation => refused(),
         code if is_missing(code) => Fate::NotSent(Some(BrokerError::Missing { object: topic_name(topic) })),
         code if is_refusal(code) => Fate::NotSent(Some(answered(OPERATION, limit, code))),
         Code::PurgeQueue => Fate::NotSent(Some(BrokerError::TimedOut { operation: OPERATION, limit })),
@@ -115,7 +120,7 @@ impl Batch {
 impl Publisher {
     pub(crate) fn open(options: KafkaOptions) -> Result<Self, BrokerError> {
         let live = Mutex::new(Some(Arc::new(Live::open(&options)?)));
-        Ok(Self { options, live, topics: Mutex::default() })
+        Ok(Self { options, live, topics: Mutex::default(), closed: AtomicBool::new(false) })
     }
 
     pub(crate) async fn publish(&self, probe: &Probe, topic: &Topic, messages: Vec<Outgoing>) -> Vec<Fate> {
@@ -142,7 +147,12 @@ impl Publisher {
         // Reports that come later find no place.
         let (mut broken, mut unsent) = (false, false);
         let unknown = || Fate::Unknown(BrokerError::TimedOut { operation: OPERATION, limit });
+        let closed = self.closed.load(Ordering::Acquire);
         let fates = fates.drain(..).zip(ids).map(|(fate, id)| match fate.unwrap_or_else(unknown) {
+            Fate::Unknown(BrokerError::TimedOut { .. }) if closed => Fate::Unknown(BrokerError::Closed),
+            Fate::NotSent(Some(BrokerError::TimedOut { .. } | BrokerError::Unavailable { .. })) if closed => {
+                Fate::NotSent(Some(BrokerError::Closed))
+            }
             Fate::Refused(Refusal::Broker { reason, .. }) => {
                 Fate::Refused(Refusal::Broker { id: id.to_string(), reason })
             }
@@ -238,6 +248,7 @@ impl Publisher {
 
     /// Ends the producer. Its messages have their fates.
     pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(live) = live {
             self.retire(&live).await;

@@ -14,8 +14,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use recount_broker_kafka::KafkaBroker;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, Fate, LaneId, Message, Outgoing, Plan, Room, Seek, Settle, Settled, Signal,
-    StartFrom,
+    Binding, Broker, BrokerConsumer, BrokerError, Fate, LaneId, Message, Outgoing, Plan, Room, Seek, Settle, Settled,
+    Signal, StartFrom,
 };
 use recount_testing::broker::Harness;
 use tokio::time::{Instant, sleep, timeout};
@@ -179,7 +179,10 @@ async fn publishes_under_way_end_with_the_connection() {
     let fates = publishing.await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     assert_eq!(fates.len(), 100);
-    assert!(fates.iter().all(|fate| matches!(fate, Fate::Unknown(_) | Fate::NotSent(_))), "{fates:?}");
+    let closed = |fate: &Fate| {
+        matches!(fate, Fate::Unknown(BrokerError::Closed) | Fate::NotSent(None | Some(BrokerError::Closed)))
+    };
+    assert!(fates.iter().all(closed), "{fates:?}");
     server.thaw().await;
 }
 
