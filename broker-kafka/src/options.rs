@@ -140,7 +140,8 @@ impl KafkaOptions {
     }
 
     /// Sets after how long without a sign of life the server gives the partitions of a consumer to others. 10 seconds unless set;
-    /// the server takes 6 seconds at least.
+    /// the server takes 6 seconds to 30 minutes (`group.min.session.timeout.ms`, `group.max.session.timeout.ms`), and refuses other times
+    /// when the consumer joins.
     #[must_use]
     pub fn session_timeout(self, time: Duration) -> Self {
         Self { session_timeout: time, ..self }
