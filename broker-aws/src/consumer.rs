@@ -51,8 +51,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Whether the server takes an extension by this time: the whole lease stays below its limit.
-    pub(crate) fn can_wait(&self, time: Duration, now: Instant) -> bool {
+    /// Whether the message may be hidden for this time from now on: its whole lease stays below the server's limit.
+    pub(crate) fn can_hide_for(&self, time: Duration, now: Instant) -> bool {
         time < MAX_LEASE.saturating_sub(now.saturating_duration_since(self.since))
     }
 }
@@ -282,7 +282,7 @@ impl BrokerConsumer for AwsConsumer {
     }
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
-        // No lease is longer than this, so the sum does not overflow.
+        // Bounded: the longest duration would overflow. No lease is longer.
         let until = Instant::now() + within.min(MAX_LEASE);
         let timed_out = || BrokerError::TimedOut { operation: OPERATION, limit: within };
         let mut failed = None;

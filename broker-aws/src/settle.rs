@@ -48,7 +48,7 @@ impl AwsConsumer {
             let change = match settle {
                 Settle::Ack | Settle::Reject(_) => Change::Delete { handle },
                 Settle::Release => Change::Hide { handle, time: Duration::ZERO },
-                Settle::Retry { after } if held.can_wait(whole_seconds(after), now) => {
+                Settle::Retry { after } if held.can_hide_for(whole_seconds(after), now) => {
                     Change::Hide { handle, time: whole_seconds(after) }
                 }
                 Settle::Retry { .. } => {
@@ -87,7 +87,7 @@ impl AwsConsumer {
                 outcomes.push(Settled::Stale);
                 continue;
             };
-            if !held.can_wait(time, now) {
+            if !held.can_hide_for(time, now) {
                 outcomes.push(Settled::Unsupported);
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Declares topics and groups, and compares existing ones with the declaration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -22,6 +22,7 @@ const OPERATION: &str = "declaring topics and groups";
 const PARALLEL: usize = 8;
 /// How often it is looked whether a new topic is known to the servers.
 const LOOK: Duration = Duration::from_millis(20);
+const HAS_MEMBERS: &str = "the group has no position and has members, so its start can't be declared: stop them first";
 
 pub(crate) fn topic_name(topic: &str) -> String {
     format!("topic {topic}")
@@ -78,7 +79,8 @@ pub(crate) async fn ensure(
     let groups: Vec<Option<Binding>> =
         stream::iter(groups.collect::<Vec<_>>()).buffered(PARALLEL).try_collect().await?;
     let mut groups: Vec<Binding> = groups.into_iter().flatten().collect();
-    groups.dedup();
+    let mut named = HashSet::new();
+    groups.retain(|binding| named.insert(group(binding)));
     let changes = new.iter().map(|topic| topic_name(topic.name())).chain(groups.iter().map(group_name));
     let changes = changes.map(|object| Change { object }).collect();
     if !dry_run {
@@ -148,7 +150,7 @@ impl<'o> Admin<'o> {
             let actual = format!("max.message.bytes={actual}");
             return Err(mismatch(expected, actual, "raise it, or lower the greatest message of the adapter"));
         }
-        if let Some(kept) = topic.kept_for().map(|time| time.as_millis().to_string())
+        if let Some(kept) = topic.kept_for().map(retention)
             && actual("retention.ms") != kept
         {
             let actual = format!("retention.ms={}", actual("retention.ms"));
@@ -159,12 +161,12 @@ impl<'o> Admin<'o> {
 
     /// The limit of the server, above ours by the size of a request without its messages.
     fn max_message(&self) -> usize {
-        self.options.max_message + OVERHEAD
+        self.options.max_message.saturating_add(OVERHEAD)
     }
 
     async fn create(&self, probe: &Probe, topic: &Topic) -> Result<(), BrokerError> {
         let kept = topic.kept_for().or(self.options.max_age);
-        let retention = kept.map_or_else(|| "-1".to_owned(), |time| time.as_millis().to_string());
+        let retention = kept.map_or_else(|| "-1".to_owned(), retention);
         let limit = self.max_message().to_string();
         let replicas = self.options.replicas.map_or(-1, i32::from);
         let new = NewTopic::new(topic.name(), topic.lanes().get().into(), TopicReplication::Fixed(replicas))
@@ -191,6 +193,11 @@ impl<'o> Admin<'o> {
         }
         Ok(())
     }
+}
+
+/// A retention time in milliseconds, of which the server takes 63 bits.
+fn retention(time: Duration) -> String {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX).to_string()
 }
 
 /// The settings of a client that speaks for a group.
@@ -271,13 +278,20 @@ fn commit_start(
     start: StartFrom,
 ) -> Result<(), BrokerError> {
     let failed = |error| meaning(OPERATION, limit, error);
-    let mut starts = TopicPartitionList::new();
+    let mut offsets = Vec::new();
     for partition in positions(client, OPERATION, limit, topic, lanes)? {
         let offset = match start {
             // If the server has forgotten this one, the group starts at the first message that it has.
             StartFrom::Earliest => 0,
             StartFrom::Latest => client.fetch_watermarks(topic, partition, limit).map_err(failed)?.1,
         };
+        offsets.push((partition, offset));
+    }
+    // Another program may declare the group at the same time, and the later commit replaces the earlier one. The offsets are older
+    // than this look, and so older than a commit that it does not see: they pass over no message that was published after that.
+    let missing = positions(client, OPERATION, limit, topic, lanes)?;
+    let mut starts = TopicPartitionList::new();
+    for (partition, offset) in offsets.into_iter().filter(|(partition, _)| missing.contains(partition)) {
         starts.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(failed)?;
     }
     if starts.count() == 0 {
@@ -288,7 +302,7 @@ fn commit_start(
         Err(error) if error.rdkafka_error_code() == Some(Code::UnknownMemberId) => {
             match positions(client, OPERATION, limit, topic, lanes)?.is_empty() {
                 true => Ok(()),
-                false => Err(failed(error)),
+                false => Err(BrokerError::Unavailable { operation: OPERATION, source: HAS_MEMBERS.into() }),
             }
         }
         committed => committed.map_err(failed),

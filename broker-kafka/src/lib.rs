@@ -14,7 +14,7 @@
 //! The client is librdkafka, a C library that is built with this crate by its own configure script, in two to five minutes:
 //! gcc, g++, make, python3 and the headers of zlib must be there (Debian: `build-essential python3 zlib1g-dev`). The feature
 //! `tls`, for encrypted connections and SCRAM, also wants pkg-config and the headers of OpenSSL (`libssl-dev`). The feature
-//! `zstd` reads batches that other programs have compressed with zstd.
+//! `zstd` reads batches that are compressed with zstd: by other programs, or by the server if the topic's `compression.type` says so.
 //!
 //! # Objects at the server
 //!
@@ -36,7 +36,8 @@
 //!   open message. The sudden end of a member brings those of the last half second again, and those beyond an open message.
 //! * A member that ends suddenly keeps its partitions for the session timeout (10 seconds unless set). If the caller does not
 //!   call `next` for 5 minutes, the member loses them.
-//! * Every call ends within the call timeout (10 seconds unless set), also towards a server that has stopped to answer.
+//! * Every request ends within the call timeout (10 seconds unless set), also towards a server that has stopped to answer. `ensure` makes
+//!   several requests for each topic and group.
 //!
 //! # Not guaranteed
 //!

@@ -8,6 +8,9 @@ use recount_messaging::BrokerError;
 
 use crate::{KafkaBroker, address};
 
+/// The longest timeout that the client library takes.
+const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// A user and a password.
 #[derive(Clone)]
 pub(crate) struct Login {
@@ -137,17 +140,18 @@ impl KafkaOptions {
     }
 
     /// Sets after how long without a sign of life the server gives the partitions of a consumer to others. 10 seconds unless set;
-    /// the server takes 6 seconds at least.
+    /// the server takes 6 seconds to 30 minutes (`group.min.session.timeout.ms`, `group.max.session.timeout.ms`), and refuses other times
+    /// when the consumer joins.
     #[must_use]
     pub fn session_timeout(self, time: Duration) -> Self {
         Self { session_timeout: time, ..self }
     }
 
-    /// Sets how long a call may take. 10 seconds unless set. A publish that takes longer may store messages twice when it is
+    /// Sets how long a call may take, an hour at most. 10 seconds unless set. A publish that takes longer may store messages twice when it is
     /// repeated, so the time should be longer than the election of a partition's leader.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
-        Self { call_timeout, ..self }
+        Self { call_timeout: call_timeout.min(MAX_CALL_TIMEOUT), ..self }
     }
 }
 

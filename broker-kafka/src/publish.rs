@@ -1,7 +1,7 @@
 //! Publishing: the producer, and the fates of its messages.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(crate) struct Publisher {
     live: Mutex<Option<Arc<Live>>>,
     /// The topics that exist. The producer must not see another one: servers may create it then.
     topics: Mutex<HashSet<String>>,
+    closed: AtomicBool,
 }
 
 /// A producer.
@@ -89,7 +90,11 @@ fn failed(error: &KafkaError, topic: &str, limit: Duration) -> Fate {
     };
     let refused = || Fate::Refused(Refusal::Broker { id: String::new(), reason: error.to_string() });
     match code {
-        Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidRecord | Code::PolicyViolation => refused(),
+        Code::MessageSizeTooLarge
+        | Code::InvalidMessage
+        | Code::InvalidRecord
+        | Code::InvalidTopic
+        | Code::PolicyViolation => refused(),
         code if is_missing(code) => Fate::NotSent(Some(BrokerError::Missing { object: topic_name(topic) })),
         code if is_refusal(code) => Fate::NotSent(Some(answered(OPERATION, limit, code))),
         Code::PurgeQueue => Fate::NotSent(Some(BrokerError::TimedOut { operation: OPERATION, limit })),
@@ -115,7 +120,7 @@ impl Batch {
 impl Publisher {
     pub(crate) fn open(options: KafkaOptions) -> Result<Self, BrokerError> {
         let live = Mutex::new(Some(Arc::new(Live::open(&options)?)));
-        Ok(Self { options, live, topics: Mutex::default() })
+        Ok(Self { options, live, topics: Mutex::default(), closed: AtomicBool::new(false) })
     }
 
     pub(crate) async fn publish(&self, probe: &Probe, topic: &Topic, messages: Vec<Outgoing>) -> Vec<Fate> {
@@ -140,22 +145,28 @@ impl Publisher {
         }
         let mut fates = std::mem::take(&mut *batch.fates.lock().unwrap_or_else(PoisonError::into_inner));
         // Reports that come later find no place.
-        let mut broken = false;
+        let (mut broken, mut unsent) = (false, false);
         let unknown = || Fate::Unknown(BrokerError::TimedOut { operation: OPERATION, limit });
+        let closed = self.closed.load(Ordering::Acquire);
         let fates = fates.drain(..).zip(ids).map(|(fate, id)| match fate.unwrap_or_else(unknown) {
+            Fate::Unknown(BrokerError::TimedOut { .. }) if closed => Fate::Unknown(BrokerError::Closed),
+            Fate::NotSent(Some(BrokerError::TimedOut { .. } | BrokerError::Unavailable { .. })) if closed => {
+                Fate::NotSent(Some(BrokerError::Closed))
+            }
             Fate::Refused(Refusal::Broker { reason, .. }) => {
                 Fate::Refused(Refusal::Broker { id: id.to_string(), reason })
             }
-            fate @ (Fate::Unknown(_) | Fate::NotSent(Some(_))) => {
+            fate => {
                 broken |= matches!(fate, Fate::Unknown(_));
-                if let Fate::NotSent(Some(BrokerError::Missing { .. })) = &fate {
-                    self.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(topic.name());
-                }
+                unsent |= matches!(fate, Fate::NotSent(Some(_)));
                 fate
             }
-            fate => fate,
         });
         let fates = fates.collect();
+        if broken || unsent {
+            // The topic may be deleted. The producer tells of that only after half a minute.
+            self.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(topic.name());
+        }
         if broken {
             // After an error that the library does not retry it may go on behind a gap.
             self.retire(&live).await;
@@ -237,6 +248,7 @@ impl Publisher {
 
     /// Ends the producer. Its messages have their fates.
     pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(live) = live {
             self.retire(&live).await;
@@ -251,11 +263,13 @@ impl Live {
             config.set(name, value);
         };
         set("enable.idempotence", "true");
+        // A deleted topic would be created anew with the settings of the server.
+        set("allow.auto.create.topics", "false");
         // A message that times out would be skipped, and the next ones of its key stored.
         set("message.timeout.ms", "0");
         set("partitioner", "murmur2_random");
         set("linger.ms", "0");
-        set("message.max.bytes", &(options.max_message + OVERHEAD / 2).to_string());
+        set("message.max.bytes", &options.max_message.saturating_add(OVERHEAD / 2).to_string());
         set("retry.backoff.max.ms", "1000");
         Ok(Self { producer: DropElsewhere::new(create(&config, Reports)?), retired: RwLock::new(false) })
     }

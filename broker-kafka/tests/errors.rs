@@ -11,7 +11,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use recount_broker_kafka::KafkaBroker;
-use recount_messaging::{Broker, BrokerConsumer, BrokerError, Room, Settle, Signal, Topic};
+use recount_messaging::{
+    Binding, Broker, BrokerConsumer, BrokerError, BrokerPosition, Fate, LaneId, Plan, Refusal, Room, Seek, Settle,
+    Signal, Topic,
+};
 use tokio::time::{Instant, sleep};
 
 /// The client library tells of a missing topic after half a minute.
@@ -52,6 +55,27 @@ async fn error_of(consumer: &mut dyn BrokerConsumer) -> (BrokerError, Vec<usize>
             Err(error) => return (error, arrived),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_does_not_create_a_deleted_topic_anew() {
+    let server = Server::any().await;
+    let broker = KafkaBroker::connect(&format!("{}?timeout=3", server.url())).await.unwrap();
+    let binding = unique(8);
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &[message("key", 0)]).await;
+    delete(&server, &binding.topic).await;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < until, "the topic is not missing");
+        match broker.publish(&binding.topic, vec![message("key", 1).into()]).await.remove(0) {
+            Fate::NotSent(Some(BrokerError::Missing { .. })) => break,
+            fate => assert!(!fate.is_stored(), "{fate:?}"),
+        }
+    }
+    // With the declared number of partitions.
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &[message("key", 2)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,4 +142,65 @@ async fn a_group_with_another_assignment_strategy_is_an_error() {
     let mut consumer = broker.subscribe(&binding).await.unwrap();
     let (error, _) = error_of(&mut *consumer).await;
     assert!(matches!(error, BrokerError::Failed { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_behind_the_last_message_is_refused_and_one_after_the_close() {
+    let server = Server::any().await;
+    let (broker, binding) = (server.connect().await, unique(1));
+    ensure(&*broker, &binding).await;
+    publish(&*broker, &binding.topic, &[message("key", 0), message("key", 1)]).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let first = take(&mut *consumer, 1).await.remove(0);
+    for beyond in [2, u64::MAX] {
+        let error = consumer.seek(Seek::After(LaneId(0), BrokerPosition(beyond, 0))).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Invalid { .. }), "{error:?}");
+    }
+    assert!(consumer.settle(vec![(first.ticket, Settle::Ack)]).await[0].is_done());
+    assert_eq!(number(take(&mut *consumer, 1).await[0].message.as_ref().unwrap()), 1);
+    consumer.seek(Seek::After(LaneId(0), BrokerPosition(1, 0))).await.unwrap();
+    broker.close(Duration::from_secs(1)).await;
+    assert!(matches!(consumer.seek(Seek::Start).await, Err(BrokerError::Closed)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_at_their_limits_are_taken_or_refused() {
+    let server = Server::any().await;
+    let options = || KafkaBroker::options(&server.url()).unwrap();
+    let refused = options().max_message(usize::MAX).connect().await.unwrap_err();
+    assert!(matches!(refused, BrokerError::Failed { .. }), "{refused:?}");
+    let broker = options().call_timeout(Duration::MAX).max_poll(Duration::MAX).connect().await.unwrap();
+    let binding = unique(1);
+    let topic = binding.topic.clone().keep_for(Duration::MAX);
+    let plan = Plan { topics: vec![topic], ..Plan::default() };
+    broker.ensure(&plan, false).await.unwrap();
+    broker.ensure(&plan, false).await.unwrap();
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &[message("key", 0)]).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    take(&mut *consumer, 1).await;
+    consumer.seek(Seek::Start).await.unwrap();
+    take(&mut *consumer, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_to_a_topic_of_the_server_is_refused() {
+    let server = Server::any().await;
+    let (broker, binding) = (server.connect().await, unique(1));
+    // The server creates its topic with the first group.
+    ensure(&*broker, &binding).await;
+    let topic = Topic::new("__consumer_offsets").unwrap();
+    let fate = broker.publish(&topic, vec![message("key", 0).into()]).await.remove(0);
+    assert!(matches!(fate, Fate::Refused(Refusal::Broker { .. })), "{fate:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_a_plan_has_twice_is_declared_once() {
+    let server = Server::any().await;
+    let (broker, binding) = (server.connect().await, unique(1));
+    ensure(&*broker, &binding).await;
+    let twice = Binding::new(binding.topic.clone(), unique(1).group);
+    let bindings = vec![twice.clone(), unique(1), twice];
+    let changes = broker.ensure(&Plan { bindings, ..Plan::default() }, false).await.unwrap();
+    assert_eq!(changes.len(), 3, "{changes:?}");
 }

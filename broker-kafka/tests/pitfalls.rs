@@ -14,7 +14,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use recount_broker_kafka::KafkaBroker;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, Fate, LaneId, Message, Outgoing, Plan, Room, Seek, Settle, Settled, Signal,
+    Binding, Broker, BrokerConsumer, BrokerError, Fate, LaneId, Message, Outgoing, Plan, Room, Seek, Settle, Settled,
+    Signal, StartFrom,
 };
 use recount_testing::broker::Harness;
 use tokio::time::{Instant, sleep, timeout};
@@ -178,7 +179,10 @@ async fn publishes_under_way_end_with_the_connection() {
     let fates = publishing.await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     assert_eq!(fates.len(), 100);
-    assert!(fates.iter().all(|fate| matches!(fate, Fate::Unknown(_) | Fate::NotSent(_))), "{fates:?}");
+    let closed = |fate: &Fate| {
+        matches!(fate, Fate::Unknown(BrokerError::Closed) | Fate::NotSent(None | Some(BrokerError::Closed)))
+    };
+    assert!(fates.iter().all(closed), "{fates:?}");
     server.thaw().await;
 }
 
@@ -285,4 +289,27 @@ async fn messages_of_a_topic_that_was_created_anew_come_to_its_members() {
     assert_eq!(arrived, (100..120).collect::<Vec<_>>());
     assert!(consumer.drain(Duration::from_secs(5)).await.error.is_none());
     assert_eq!(position(&server, &binding, 0), Some(20));
+}
+
+/// The messages that the first program publishes behind its own declaration must come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_two_programs_declare_at_once_passes_over_no_message() {
+    const COUNT: usize = 6;
+    let server = Server::any().await;
+    let (one, two) = (server.connect().await, server.connect().await);
+    for round in 0..24 {
+        let binding = unique(2).start(StartFrom::Latest);
+        one.ensure(&Plan { topics: vec![binding.topic.clone()], ..Plan::default() }, false).await.unwrap();
+        let (second, plan) = (Arc::clone(&two), Plan { bindings: vec![binding.clone()], ..Plan::default() });
+        let second = tokio::spawn(async move {
+            sleep(Duration::from_millis(round % 12)).await;
+            second.ensure(&plan, false).await
+        });
+        ensure(&*one, &binding).await;
+        let messages: Vec<Message> = (0..COUNT).map(|n| message(&format!("key-{n}"), n)).collect();
+        publish(&*one, &binding.topic, &messages).await;
+        second.await.unwrap().unwrap();
+        let positions = [0, 1].map(|partition| position(&server, &binding, partition));
+        assert_eq!(positions, [Some(0), Some(0)], "round {round}");
+    }
 }
