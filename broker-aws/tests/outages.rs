@@ -121,6 +121,8 @@ async fn every_call_ends_in_its_time_while_the_server_is_frozen() {
     let mut consumer = broker.subscribe(&binding).await.unwrap();
     let held = common::take(&mut *consumer, 1).await;
     server.freeze().await;
+    // The threads of a process stop some time after the signal on a busy machine.
+    sleep(Duration::from_millis(500)).await;
     let frozen = Instant::now();
     while frozen.elapsed() < Duration::from_secs(20) {
         let call = Instant::now();
@@ -156,7 +158,8 @@ async fn a_large_batch_ends_in_the_time_of_one_call_while_the_server_is_frozen()
         let call = Instant::now();
         let fates = broker.publish(&binding.topic, batch).await;
         assert!(call.elapsed() < CALL * 2, "{kind:?}: {:?}", call.elapsed());
-        for fate in &fates {
+        // The threads of a process stop some time after the signal on a busy machine.
+        for fate in fates.iter().filter(|fate| !fate.is_stored()) {
             let (Fate::Unknown(error) | Fate::NotSent(Some(error))) = fate else { panic!("{kind:?}: {fate:?}") };
             assert!(matches!(error, BrokerError::TimedOut { .. }), "{kind:?}: {error:?}");
         }
