@@ -38,7 +38,8 @@ red! {
     a_release_that_lets_others_pass: BatchesAreShuffledAtRelease, RabbitMq =>
         order::order_survives_redelivery, settling::a_released_message_goes_where_it_is_declared;
     a_stale_settlement_that_is_hidden: StaleIsHidden, Own =>
-        leases::an_acknowledgement_after_the_lease_is_stale, leases::another_member_gets_a_message_whose_lease_ended;
+        leases::an_acknowledgement_after_the_lease_is_stale, leases::another_member_gets_a_message_whose_lease_ended,
+        settling::a_ticket_of_another_consumer_settles_nothing;
     a_stale_settlement_that_is_hidden_after_a_cut: StaleIsHidden, RabbitMq =>
         settling::the_count_after_a_reconnect_is_as_declared;
     a_lease_that_never_ends: LeasesNeverEnd, Nats =>
@@ -93,7 +94,7 @@ red! {
     subjects_that_are_lost: SubjectsAreLost, Own => envelope::every_attribute_arrives_equal;
     sources_that_are_lost: SourcesAreLost, Nats => publishing::the_same_id_from_another_source_is_stored;
     a_structured_message_that_is_not_read: StructuredIsMalformed, Own =>
-        envelope::a_structured_foreign_message_is_read;
+        envelope::a_structured_foreign_message_is_read, envelope::foreign_messages_arrive_in_the_lanes_of_their_keys;
     a_first_delivery_that_counts: FirstDeliveriesCount, Own => settling::a_first_delivery_has_no_earlier_ones;
     a_close_that_ends_others: CloseEndsTheServer, Kafka =>
         groups::the_end_of_one_connection_disturbs_no_other, declaring::a_closed_connection_says_so;
@@ -111,7 +112,8 @@ red! {
     unknown_fates_that_are_told_as_stored: UnknownIsReportedAsStored, Pulsar =>
         outages::cut_connections_lose_no_message;
     a_consumer_that_never_reconnects: NeverReconnects, Kafka =>
-        outages::a_consumer_goes_on_after_its_connection_was_cut;
+        outages::a_consumer_goes_on_after_its_connection_was_cut,
+        outages::a_consumer_connects_again_though_its_calls_are_dropped;
 }
 
 // What is declared and not done.

@@ -1,5 +1,6 @@
 //! Brokers with one deliberate defect each, around the in-process broker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use recount_messaging::{
     Attempts, Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Delivery, Drained, Fate, Group,
     InProcess, Malformed, Order, Outgoing, Plan, Profile, PublishFault, Refusal, Returns, Room, Seek, Settle, Settled,
-    Signal, StartFrom, Ticket, Topic,
+    Signal, StartFrom, Ticket, TicketParts, Topic,
 };
 use recount_testing::broker::Harness;
 
@@ -233,7 +234,13 @@ impl Broker for Broken {
             self.inner.ensure(&plan, false).await?;
         }
         let inner = self.inner.subscribe(&binding).await?;
-        Ok(Box::new(BrokenConsumer { inner, defect: self.defect, never_read: Returns::default(), lost: false }))
+        Ok(Box::new(BrokenConsumer {
+            inner,
+            defect: self.defect,
+            never_read: Returns::default(),
+            kept: BTreeMap::new(),
+            lost: false,
+        }))
     }
     async fn health(&self) -> Result<(), BrokerError> {
         if self.is(Defect::HealthLies) { Ok(()) } else { self.inner.health().await }
@@ -252,6 +259,8 @@ struct BrokenConsumer {
     inner: Box<dyn BrokerConsumer>,
     defect: Defect,
     never_read: Returns,
+    /// The tickets of the inner consumer for which others were handed out, by number.
+    kept: BTreeMap<u64, Ticket>,
     lost: bool,
 }
 
@@ -259,11 +268,12 @@ impl BrokenConsumer {
     async fn broken(&mut self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
         match self.defect {
             Defect::DeliveryAcknowledges => {
-                let tickets = deliveries.iter_mut().map(|delivery| self.take_ticket(delivery)).collect::<Vec<_>>();
-                self.inner.settle(tickets.into_iter().map(|ticket| (ticket, Settle::Ack)).collect()).await;
+                deliveries.iter_mut().for_each(|delivery| self.keep_ticket(delivery));
+                let kept = std::mem::take(&mut self.kept);
+                self.inner.settle(kept.into_values().map(|ticket| (ticket, Settle::Ack)).collect()).await;
             }
             Defect::DroppedTicketsAreForgotten => {
-                deliveries.iter_mut().for_each(|delivery| drop(self.take_ticket(delivery).redeem()));
+                deliveries.iter_mut().for_each(|delivery| self.keep_ticket(delivery));
             }
             Defect::MalformedIsSkipped => {
                 let (good, bad): (Vec<_>, _) = deliveries.into_iter().partition(|delivery| delivery.message.is_ok());
@@ -280,22 +290,26 @@ impl BrokenConsumer {
             Defect::RawBytesAreLost => deliveries.iter_mut().for_each(|delivery| delivery.raw.body = Bytes::new()),
             Defect::ADroppedNextLoses => {
                 // The messages are taken, but not handed out yet: if the call is dropped now, they stay out.
-                let tickets: Vec<_> = deliveries.iter_mut().map(|delivery| self.take_ticket(delivery)).collect();
-                let parts: Vec<_> = tickets.into_iter().filter_map(Ticket::redeem).collect();
+                deliveries.iter_mut().for_each(|delivery| self.keep_ticket(delivery));
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                for (delivery, parts) in deliveries.iter_mut().zip(parts) {
-                    drop(std::mem::replace(&mut delivery.ticket, Ticket::new(parts, &self.never_read)).redeem());
-                }
             }
             _ => {}
         }
         deliveries
     }
 
-    /// Takes the ticket of a delivery, and leaves one with the same parts whose drop is not noticed.
-    fn take_ticket(&self, delivery: &mut Delivery) -> Ticket {
-        let copy = Ticket::new(delivery.ticket.parts().unwrap().clone(), &self.never_read);
-        std::mem::replace(&mut delivery.ticket, copy)
+    /// Keeps the ticket of a delivery, and leaves one that stands for it and whose drop is not noticed.
+    fn keep_ticket(&mut self, delivery: &mut Delivery) {
+        let tag = self.kept.last_key_value().map_or(1, |(last, _)| last + 1);
+        let parts = TicketParts { lane: delivery.lane(), generation: 0, tag, handle: Bytes::new() };
+        let ticket = std::mem::replace(&mut delivery.ticket, Ticket::new(parts, &self.never_read));
+        self.kept.insert(tag, ticket);
+    }
+
+    /// The ticket that this one stands for, or itself.
+    fn own(&mut self, ticket: Ticket) -> Ticket {
+        let tag = ticket.parts(&self.never_read).map(|parts| parts.tag);
+        tag.and_then(|tag| self.kept.remove(&tag)).unwrap_or(ticket)
     }
 }
 
@@ -323,14 +337,15 @@ impl BrokerConsumer for BrokenConsumer {
         }
     }
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
-        let broken = |settle| match (self.defect, settle) {
+        let defect = self.defect;
+        let broken = |settle| match (defect, settle) {
             (Defect::AcknowledgementsAreLost, Settle::Ack) | (Defect::RejectsComeAgain, Settle::Reject(_)) => {
                 Settle::Release
             }
             (Defect::ReleasesLose, Settle::Release) => Settle::Ack,
             (_, settle) => settle,
         };
-        let marks = marks.into_iter().map(|(ticket, settle)| (ticket, broken(settle))).collect();
+        let marks = marks.into_iter().map(|(ticket, settle)| (self.own(ticket), broken(settle))).collect();
         let mut settled = self.inner.settle(marks).await;
         match self.defect {
             Defect::StaleIsHidden => settled.iter_mut().for_each(|outcome| {
