@@ -83,7 +83,7 @@ pub async fn each_fate_belongs_to_its_message(h: &dyn Harness) {
     let (mut stored, mut refused) = (Vec::new(), 0);
     for round in 0..scaled(h, 10) {
         let mut batch: Vec<_> = (0..random.usize(2..20)).map(|_| unpredictable(&mut random, too_large)).collect();
-        // One at least must be refused, whatever chance gives.
+        // One message at least must be refused in every run.
         batch.extend(too_large.filter(|_| round == 0).map(|bytes| sized("refused", bytes)));
         let fates = fates(&*broker, &binding.topic, &batch).await;
         for (message, fate) in batch.into_iter().zip(&fates) {
