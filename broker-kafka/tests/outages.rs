@@ -57,7 +57,7 @@ async fn under_load(
     let mut consumer = broker.subscribe(binding).await.unwrap();
     let ((stored, longest), ()) = tokio::join!(LOAD.publish(broker, &binding.topic), outage);
     assert!(longest < Duration::from_secs(5 * 2 + 5), "a call took {longest:?}");
-    assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
+    assert!(stored.len() > 200, "only {} messages were stored", stored.len());
     let ids = stored.iter().map(|message| message.id.to_string()).collect();
     let twice = consume(&mut *consumer, &ids, Duration::from_secs(120)).await;
     // Recovery without a restart of ours: the same broker goes on.
@@ -83,7 +83,7 @@ async fn a_server_that_is_killed_under_load_loses_nothing_and_keeps_the_order() 
     };
     let mut consumer = broker.subscribe(&binding).await.unwrap();
     let ((stored, _), ()) = tokio::join!(LOAD.publish(&broker, &binding.topic), outage);
-    assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
+    assert!(stored.len() > 200, "only {} messages were stored", stored.len());
     let ids = stored.iter().map(|message| message.id.to_string()).collect();
     consume(&mut *consumer, &ids, Duration::from_secs(120)).await;
 }
