@@ -57,7 +57,7 @@ async fn a_server_that_is_killed_under_publish_loses_and_doubles_nothing() {
     let ((stored, longest), ()) = tokio::join!(LOAD.publish(&*broker, &binding.topic), outage);
     // A batch has four messages of each key, one after the other.
     assert!(longest < CALL * 4 + Duration::from_secs(1), "a call took {longest:?}");
-    assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
+    assert!(stored.len() > 200, "only {} messages were stored", stored.len());
     assert_stored_once_in_order(&*broker, &binding, &stored).await;
 }
 
