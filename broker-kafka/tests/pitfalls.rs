@@ -233,7 +233,11 @@ async fn a_caller_that_is_gone_loses_its_lanes() {
             }
         }
     }
-    let _ = one.next(&Room::of(1)).await;
+    // It hears of its loss when it is called again.
+    let until = Instant::now() + Duration::from_secs(30);
+    while !matches!(one.next(&Room::of(1)).await, Ok(Signal::Lost(lane)) if lane == held.lane()) {
+        assert!(Instant::now() < until, "it does not hear of its loss");
+    }
     let settled = one.settle(vec![(held.ticket, Settle::Ack)]).await.remove(0);
     assert!(matches!(settled, Settled::Stale), "{settled:?}");
 }
