@@ -135,7 +135,7 @@ impl Server {
     }
 
     pub(super) async fn reach_within(&self, operation: &'static str, limit: Duration) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + limit;
+        let deadline = crate::deadline_after(limit);
         let latency = self.lock().latency;
         if !latency.is_zero() {
             sleep(latency.min(limit)).await;

@@ -194,6 +194,7 @@ impl Reader {
             Ok(Ok(_)) | Err(_) => Vec::new(),
             Ok(Err(error)) => {
                 assert!(error.is_transient(), "{error:?}");
+                sleep(Duration::from_millis(50)).await;
                 Vec::new()
             }
         }
