@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use recount_testing::broker::accept;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,7 +27,8 @@ impl Proxy {
         let connections: Arc<Mutex<JoinSet<()>>> = Arc::default();
         let of_task = Arc::clone(&connections);
         let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            loop {
+                let client = accept(&listener).await;
                 of_task.lock().unwrap().spawn(forward(client, target, from.clone(), to.clone()));
             }
         });

@@ -1,5 +1,6 @@
 //! A proxy before a server. Its connections can be cut, and clients stay behind it.
 
+use recount_testing::broker::accept;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -19,7 +20,8 @@ impl Proxy {
         assert_eq!(told.len(), own.len(), "ports of different lengths");
         let (cuts, cut) = watch::channel(0);
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            loop {
+                let client = accept(&listener).await;
                 let (mut cut, told, own) = (cut.clone(), told.clone(), own.clone());
                 cut.borrow_and_update();
                 tokio::spawn(async move {

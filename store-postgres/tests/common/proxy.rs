@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use recount_servers::Postgres;
+use recount_testing::broker::accept;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -36,7 +37,8 @@ impl Proxy {
         let swallowed = Arc::<Mutex<Option<&'static str>>>::default();
         let swallows = swallowed.clone();
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            loop {
+                let client = accept(&listener).await;
                 let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
                 let [(mut from_client, mut to_client), (mut from_server, mut to_server)] =
                     [client.into_split(), server.into_split()];

@@ -68,7 +68,7 @@ mod support;
 
 pub use documented::documented;
 pub use harness::{Abilities, Harness, check};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, accept};
 use reader::Reader;
 
 /// Lists the whole conformance suite as tests of the broker that the expression connects to, which must be a

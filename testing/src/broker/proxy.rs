@@ -29,11 +29,7 @@ impl Proxy {
         let (of_task, server) = (Arc::clone(&connections), server.to_owned());
         let accepting = tokio::spawn(async move {
             loop {
-                let Ok((mut client, _)) = listener.accept().await else {
-                    // A failure of that connection alone, or for want of handles, which other connections will free.
-                    sleep(Duration::from_millis(20)).await;
-                    continue;
-                };
+                let mut client = accept(&listener).await;
                 let server = server.clone();
                 of_task.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
                     if let Ok(mut server) = TcpStream::connect(server).await {
@@ -60,5 +56,16 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
+    }
+}
+
+/// The next connection of a listener. A failure to accept one ends no proxy: it is of that connection alone, or for want of
+/// handles, which other connections will free.
+pub async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => return client,
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
     }
 }

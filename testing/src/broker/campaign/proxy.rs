@@ -3,17 +3,14 @@
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
-/// How long a failure to accept a connection is waited out.
-const AGAIN: Duration = Duration::from_millis(20);
+use crate::broker::accept;
 
 /// Forwards connections. Some are cut in the middle of their bytes.
 pub(super) struct Proxy {
@@ -47,13 +44,8 @@ impl Proxy {
         let (of_task, orders) = (Arc::clone(&shared), all.clone());
         let accepting = tokio::spawn(async move {
             loop {
-                match listener.accept().await {
-                    Ok((client, _)) => {
-                        tokio::spawn(forward(Arc::clone(&of_task), client, server, orders.subscribe()));
-                    }
-                    // Of that connection alone, or for want of handles, which other connections will free.
-                    Err(_) => sleep(AGAIN).await,
-                }
+                let client = accept(&listener).await;
+                tokio::spawn(forward(Arc::clone(&of_task), client, server, orders.subscribe()));
             }
         });
         Ok(Self { port, shared, all, accepting })
