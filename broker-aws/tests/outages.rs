@@ -15,8 +15,13 @@ use tokio::time::{Instant, sleep};
 /// The time of a call in these tests: that of the common options.
 const CALL: Duration = Duration::from_secs(4);
 /// A batch has two messages of each key, one after the other.
-const LOAD: Load =
-    Load { time: Duration::from_secs(8), each: 2, patience: Duration::from_secs(90), pause: Duration::ZERO };
+const LOAD: Load = Load {
+    time: Duration::from_secs(8),
+    least: 101,
+    each: 2,
+    patience: Duration::from_secs(90),
+    pause: Duration::ZERO,
+};
 
 /// Every stored message is there, and the first arrivals of each key are in their order. Returns how many came twice.
 async fn assert_stored_in_order(broker: &dyn Broker, binding: &Binding, stored: &[Message]) -> usize {

@@ -14,8 +14,13 @@ use recount_testing::broker::by_hand::Load;
 use tokio::time::{Instant, sleep};
 
 /// A batch has four messages of each key, one after the other.
-const LOAD: Load =
-    Load { time: Duration::from_secs(12), each: 4, patience: Duration::from_secs(90), pause: Duration::from_millis(5) };
+const LOAD: Load = Load {
+    time: Duration::from_secs(12),
+    least: 1001,
+    each: 4,
+    patience: Duration::from_secs(90),
+    pause: Duration::from_millis(5),
+};
 
 /// Takes deliveries until all of these have come. The first copies of each key must come in order. Returns how many came twice.
 async fn consume(consumer: &mut dyn BrokerConsumer, stored: &BTreeSet<String>, limit: Duration) -> usize {
@@ -57,7 +62,7 @@ async fn under_load(
     let mut consumer = broker.subscribe(binding).await.unwrap();
     let ((stored, longest), ()) = tokio::join!(LOAD.publish(broker, &binding.topic), outage);
     assert!(longest < Duration::from_secs(5 * 2 + 5), "a call took {longest:?}");
-    assert!(stored.len() > 200, "only {} messages were stored", stored.len());
+    assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
     let ids = stored.iter().map(|message| message.id.to_string()).collect();
     let twice = consume(&mut *consumer, &ids, Duration::from_secs(120)).await;
     // Recovery without a restart of ours: the same broker goes on.
@@ -83,7 +88,7 @@ async fn a_server_that_is_killed_under_load_loses_nothing_and_keeps_the_order() 
     };
     let mut consumer = broker.subscribe(&binding).await.unwrap();
     let ((stored, _), ()) = tokio::join!(LOAD.publish(&broker, &binding.topic), outage);
-    assert!(stored.len() > 200, "only {} messages were stored", stored.len());
+    assert!(stored.len() > 1000, "only {} messages were stored", stored.len());
     let ids = stored.iter().map(|message| message.id.to_string()).collect();
     consume(&mut *consumer, &ids, Duration::from_secs(120)).await;
 }

@@ -127,6 +127,8 @@ pub async fn relay_each(broker: &dyn Broker, topic: &Topic, keys: usize, each: u
 pub struct Load {
     /// How long new batches are published.
     pub time: Duration,
+    /// How many messages must be stored: new batches are published until then on a busy machine.
+    pub least: usize,
     /// How many messages of each key are in a batch, one behind the other.
     pub each: usize,
     /// How long the messages of a batch may stay open after that time.
@@ -145,8 +147,13 @@ impl Load {
         const KEYS: usize = 16;
         let (started, mut longest, mut count) = (Instant::now(), Duration::ZERO, 0);
         let (mut stored, mut open): (Vec<Message>, Vec<Message>) = Default::default();
-        while started.elapsed() < self.time || !open.is_empty() {
-            assert!(started.elapsed() < self.time + self.patience, "{} messages stay open", open.len());
+        while started.elapsed() < self.time || stored.len() < self.least || !open.is_empty() {
+            assert!(
+                started.elapsed() < self.time + self.patience,
+                "{} messages are stored, {} stay open",
+                stored.len(),
+                open.len()
+            );
             if open.is_empty() {
                 open = (0..KEYS * self.each).map(|n| message(&format!("key-{}", n % KEYS), count + n)).collect();
                 count += open.len();
