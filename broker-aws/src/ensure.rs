@@ -33,14 +33,12 @@ pub(crate) type Tags = HashMap<String, String>;
 
 /// Declares the missing objects. Everything is compared before anything is declared.
 pub(crate) async fn ensure(connection: &Connection, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
-    let bound = plan.bindings.iter().map(|binding| &binding.topic);
-    let mut topics: Vec<Topic> = plan.topics.iter().chain(bound).cloned().collect();
-    topics.sort_by(|a, b| (a.name(), a.lanes()).cmp(&(b.name(), b.lanes())));
-    topics.dedup();
+    let (mut topics, bindings) = plan.distinct()?;
+    topics.sort_by_key(|topic| topic.name());
     let exist = all(topics.iter().map(|topic| has_topic(connection, topic).boxed())).await?;
     let missing_topics: Vec<&Topic> =
-        topics.iter().zip(exist).filter(|(_, exists)| !exists).map(|(topic, _)| topic).collect();
-    let groups = all(plan.bindings.iter().map(|binding| GroupState::read(connection, binding).boxed())).await?;
+        topics.iter().zip(exist).filter(|(_, exists)| !exists).map(|(topic, _)| *topic).collect();
+    let groups = all(bindings.into_iter().map(|binding| GroupState::read(connection, binding).boxed())).await?;
     let mut changes: Vec<Change> =
         missing_topics.iter().map(|topic| Change { object: topic_object(connection, topic) }).collect();
     changes.extend(groups.iter().flat_map(|group| group.missing(connection)).map(|object| Change { object }));
@@ -50,7 +48,7 @@ pub(crate) async fn ensure(connection: &Connection, plan: &Plan, dry_run: bool) 
     all(missing_topics.into_iter().map(|topic| create_topic(connection, topic).boxed())).await?;
     all(groups.into_iter().map(|group| group.declare(connection).boxed())).await?;
     for topic in topics {
-        connection.forget_queues(&topic);
+        connection.forget_queues(topic);
     }
     expiry::sweep(connection, &plan.bindings).await;
     Ok(changes)

@@ -1,4 +1,4 @@
-//! Declaring topics and subscriptions, and comparing those that exist.
+//! Declaring topics and subscriptions, and comparing existing ones with the declaration.
 
 use google_cloud_pubsub::model::{ExpirationPolicy, Subscription, Topic as NativeTopic};
 use google_cloud_wkt::Duration as NativeDuration;
@@ -19,7 +19,7 @@ const MAX_RETENTION: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 pub(crate) async fn ensure(connection: &Connection, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
     let mut changes = Vec::new();
-    let (topics, bindings) = distinct(plan)?;
+    let (topics, bindings) = plan.distinct()?;
     for topic in topics {
         if ensure_topic(connection, topic, dry_run).await? {
             changes.push(Change { object: format!("topic {}", names::topic(topic)) });
@@ -31,47 +31,6 @@ pub(crate) async fn ensure(connection: &Connection, plan: &Plan, dry_run: bool) 
         }
     }
     Ok(changes)
-}
-
-/// The topics and bindings of a plan, each once.
-///
-/// # Errors
-/// [`BrokerError::Mismatch`] if the plan names one of them with two numbers of lanes, or with two orders.
-fn distinct(plan: &Plan) -> Result<(Vec<&Topic>, Vec<&Binding>), BrokerError> {
-    let contradiction = |object: String, expected: String, actual: &str| BrokerError::Mismatch {
-        object,
-        expected,
-        actual: format!("{actual} in the same plan"),
-        cure: "name it with the same settings everywhere".to_owned(),
-    };
-    let mut topics: Vec<&Topic> = Vec::new();
-    for topic in plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic)) {
-        match topics.iter().find(|first| first.name() == topic.name()) {
-            None => topics.push(topic),
-            Some(first) if first.lanes() == topic.lanes() => {}
-            Some(first) => {
-                let (expected, actual) = (format!("{} lanes", topic.lanes()), format!("{} lanes", first.lanes()));
-                return Err(contradiction(format!("topic {}", names::topic(topic)), expected, &actual));
-            }
-        }
-    }
-    let mut bindings: Vec<&Binding> = Vec::new();
-    for binding in &plan.bindings {
-        let is_same = |first: &&&Binding| first.topic.name() == binding.topic.name() && first.group == binding.group;
-        match bindings.iter().find(is_same) {
-            None => bindings.push(binding),
-            Some(first) if first.order == binding.order => {}
-            Some(first) => {
-                let (expected, actual) = (ordering(binding.order), ordering(first.order));
-                return Err(contradiction(
-                    format!("subscription {}", names::subscription(binding)),
-                    expected.to_owned(),
-                    actual,
-                ));
-            }
-        }
-    }
-    Ok((topics, bindings))
 }
 
 /// Checks that the subscription of a binding exists.

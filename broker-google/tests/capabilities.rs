@@ -118,26 +118,3 @@ async fn places_that_are_none_are_refused_without_their_secrets() {
     }
     assert!(GoogleBroker::options("pubsub://example.com:my-project").is_ok());
 }
-
-/// A plan of several services may name a group twice.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_names_a_group_twice_declares_it_once_and_one_that_contradicts_itself_declares_nothing() {
-    let server = Server::start().await;
-    let (broker, binding) = (server.connect().await, unique());
-    let plan = Plan { topics: vec![binding.topic.clone(); 2], bindings: vec![binding.clone(); 2] };
-    let planned = broker.ensure(&plan, true).await.unwrap();
-    assert_eq!(planned.len(), 2, "{planned:?}");
-    assert_eq!(broker.ensure(&plan, false).await.unwrap(), planned);
-    let (fresh, other) = (unique(), unique());
-    let fewer = other.topic.clone().with_lanes(std::num::NonZeroU16::new(3).unwrap());
-    let unordered = other.clone().order(Order::Unordered);
-    for (topics, bindings) in [(vec![fewer], vec![other.clone()]), (Vec::new(), vec![other.clone(), unordered])] {
-        let plan = Plan { topics, bindings: [vec![fresh.clone()], bindings].concat() };
-        for dry_run in [true, false] {
-            let declared = broker.ensure(&plan, dry_run).await;
-            assert!(matches!(declared, Err(BrokerError::Mismatch { .. })), "{declared:?}");
-        }
-    }
-    let plan = Plan { bindings: vec![fresh, other], ..Plan::default() };
-    assert_eq!(broker.ensure(&plan, true).await.unwrap().len(), 4, "all is still missing");
-}

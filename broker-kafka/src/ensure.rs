@@ -1,6 +1,6 @@
 //! Declares topics and groups, and compares existing ones with the declaration.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -58,18 +58,16 @@ pub(crate) async fn ensure(
     plan: &Plan,
     dry_run: bool,
 ) -> Result<Vec<Change>, BrokerError> {
+    let (mut topics, bindings) = plan.distinct()?;
+    topics.sort_by_key(|topic| topic.name());
     let admin = Admin::open(options)?;
-    let bound = plan.bindings.iter().map(|binding| &binding.topic);
-    let mut topics: Vec<Topic> = plan.topics.iter().chain(bound).cloned().collect();
-    topics.sort_by(|a, b| (a.name(), a.lanes(), a.kept_for()).cmp(&(b.name(), b.lanes(), b.kept_for())));
-    topics.dedup();
     let mut new = Vec::new();
     for topic in topics {
-        if !admin.exists(probe, &topic).await? {
+        if !admin.exists(probe, topic).await? {
             new.push(topic);
         }
     }
-    let groups = plan.bindings.iter().cloned().map(|binding| {
+    let groups = bindings.into_iter().cloned().map(|binding| {
         let is_new = new.iter().any(|topic| topic.name() == binding.topic.name());
         async move {
             let missing = is_new || !uncommitted(options, &binding).await?.is_empty();
@@ -78,13 +76,11 @@ pub(crate) async fn ensure(
     });
     let groups: Vec<Option<Binding>> =
         stream::iter(groups.collect::<Vec<_>>()).buffered(PARALLEL).try_collect().await?;
-    let mut groups: Vec<Binding> = groups.into_iter().flatten().collect();
-    let mut named = HashSet::new();
-    groups.retain(|binding| named.insert(group(binding)));
+    let groups: Vec<Binding> = groups.into_iter().flatten().collect();
     let changes = new.iter().map(|topic| topic_name(topic.name())).chain(groups.iter().map(group_name));
     let changes = changes.map(|object| Change { object }).collect();
     if !dry_run {
-        for topic in &new {
+        for topic in new {
             admin.create(probe, topic).await?;
         }
         let declared = groups.into_iter().map(|binding| async move { declare(options, &binding).await });
@@ -233,7 +229,7 @@ pub(crate) fn positions<C: ConsumerContext>(
     loop {
         let left = until.saturating_duration_since(std::time::Instant::now());
         match missing_positions(client, left, topic, lanes) {
-            // The server may be about to find the one that keeps the group.
+            // The server may still look for the coordinator of the group.
             Err(error) if !left.is_zero() && is_about_coordinator(&error) => std::thread::sleep(LOOK),
             answer => return answer.map_err(|error| meaning(operation, limit, error)),
         }

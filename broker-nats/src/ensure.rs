@@ -23,16 +23,14 @@ const PARALLEL: usize = 16;
 
 /// Declares the missing streams and consumers. Everything is compared before anything is declared.
 pub(crate) async fn ensure(connection: &Connection, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
-    let bound = plan.bindings.iter().map(|binding| &binding.topic);
-    let mut topics: Vec<Topic> = plan.topics.iter().chain(bound).cloned().collect();
-    topics.sort_by(|a, b| (a.name(), a.lanes()).cmp(&(b.name(), b.lanes())));
-    topics.dedup();
-    let objects = topics.into_iter().map(|topic| vec![Object::Stream(topic)]);
-    let objects = objects.chain(plan.bindings.iter().map(|binding| {
+    let (mut topics, bindings) = plan.distinct()?;
+    topics.sort_by_key(|topic| topic.name());
+    let objects = topics.into_iter().map(|topic| vec![Object::Stream(topic.clone())]);
+    let objects = objects.chain(bindings.iter().map(|&binding| {
         names::durables(binding).into_iter().map(|durable| Object::Consumer(binding.clone(), durable)).collect()
     }));
     let mut missing = Vec::new();
-    for binding in &plan.bindings {
+    for &binding in &bindings {
         refuse_other_order(connection, binding).await?;
     }
     for objects in objects {

@@ -1,4 +1,4 @@
-//! Declaring topics and subscriptions, and comparing those that exist.
+//! Declaring topics and subscriptions, and comparing existing ones with the declaration.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) const EXPIRES: &str = "recount-expires";
 /// Declares the missing objects of a plan, and compares the others.
 pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
     let (mut changes, mut patience) = (Vec::new(), Patience(ATTEMPTS));
-    let (mut topics, bindings) = distinct(plan)?;
+    let (mut topics, bindings) = plan.distinct()?;
     topics.sort_by_key(|topic| topic.name());
     for topic in topics {
         let declared = loop {
@@ -46,47 +46,6 @@ pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) 
         changes.extend(declared.then(|| Change { object: subscription_name(binding) }));
     }
     Ok(changes)
-}
-
-/// The topics and bindings of a plan, each once.
-///
-/// # Errors
-/// [`BrokerError::Mismatch`] if the plan names one of them with two numbers of lanes, or with two orders.
-fn distinct(plan: &Plan) -> Result<(Vec<&Topic>, Vec<&Binding>), BrokerError> {
-    let contradiction = |object: String, expected: String, actual: &str| BrokerError::Mismatch {
-        object,
-        expected,
-        actual: format!("{actual} in the same plan"),
-        cure: "name it with the same settings everywhere".to_owned(),
-    };
-    let mut topics: Vec<&Topic> = Vec::new();
-    for topic in plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic)) {
-        match topics.iter().find(|first| first.name() == topic.name()) {
-            None => topics.push(topic),
-            Some(first) if first.lanes() == topic.lanes() => {}
-            Some(first) => {
-                let (expected, actual) = (format!("{} lanes", topic.lanes()), format!("{} lanes", first.lanes()));
-                return Err(contradiction(topic_name(topic), expected, &actual));
-            }
-        }
-    }
-    let mut bindings: Vec<&Binding> = Vec::new();
-    for binding in &plan.bindings {
-        let is_same = |first: &&&Binding| first.topic.name() == binding.topic.name() && first.group == binding.group;
-        match bindings.iter().find(is_same) {
-            None => bindings.push(binding),
-            Some(first) if first.order == binding.order => {}
-            Some(first) => {
-                let (expected, actual) = (names::order(binding.order), names::order(first.order));
-                return Err(contradiction(
-                    subscription_name(binding),
-                    format!("order {expected}"),
-                    &format!("order {actual}"),
-                ));
-            }
-        }
-    }
-    Ok((topics, bindings))
 }
 
 /// How often something may still be declared again.
@@ -198,7 +157,7 @@ async fn ensure_subscription(options: &PulsarOptions, binding: &Binding, dry_run
     Ok(true)
 }
 
-/// Lets a new group of a topic that keeps its messages for a time start behind those that are older: the server removes them
+/// Lets a new group of a topic that keeps its messages for a time start behind older messages: the server removes them
 /// later.
 async fn forget_old(options: &PulsarOptions, binding: &Binding, path: &str) -> Result<(), BrokerError> {
     let (Some(kept), StartFrom::Earliest) = (binding.topic.kept_for(), binding.start) else { return Ok(()) };

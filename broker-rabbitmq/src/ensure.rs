@@ -26,19 +26,17 @@ const MAX_EXPIRY: i64 = 0xFFFF_FFFF;
 
 /// Declares the missing objects. With `dry_run` they are only named.
 pub(crate) async fn ensure(options: &RabbitOptions, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
+    let (mut topics, bindings) = plan.distinct()?;
+    topics.sort_by_key(|topic| topic.name());
     // A connection of its own: some refusals end the whole connection.
     let link = Link::open(options, "declarations").await?;
     let channel = link.channel().await?;
     let mut declaring =
         Declaring { link, channel, limit: options.call_timeout, dry_run, changes: Vec::new(), declared_queue: false };
-    let mut topics: Vec<&Topic> =
-        plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic)).collect();
-    topics.sort_by_key(|topic| topic.name());
-    topics.dedup();
     for topic in topics {
         declaring.topic(topic).await?;
     }
-    for binding in &plan.bindings {
+    for binding in bindings {
         match binding.order {
             Order::PerKey => declaring.ordered(binding, options).await?,
             Order::Unordered => declaring.unordered(binding, options).await?,

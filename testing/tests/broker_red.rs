@@ -58,7 +58,8 @@ red! {
     topics_that_cross: TopicsCross, Own => publishing::topics_do_not_cross;
     changes_that_are_none: EnsureAlwaysChanges, Own => declaring::ensure_is_idempotent;
     a_dry_run_that_declares: DryRunsDeclare, Own => declaring::a_dry_run_changes_nothing;
-    a_mismatch_that_is_hidden: MismatchIsHidden, Own => declaring::another_number_of_lanes_is_a_mismatch;
+    a_mismatch_that_is_hidden: MismatchIsHidden, Own =>
+        declaring::another_number_of_lanes_is_a_mismatch, declaring::a_plan_may_repeat_itself_and_not_contradict_itself;
     a_binding_that_is_declared_by_itself: MissingIsDeclared, Own =>
         declaring::a_binding_that_was_not_ensured_is_missing;
     a_malformed_message_that_is_skipped: MalformedIsSkipped, Own =>

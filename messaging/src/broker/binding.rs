@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use recount_core::NameError;
 
+use super::BrokerError;
+
 /// The greatest length of the name of a topic or group, in bytes. The names of both fit into those of every broker.
 const MAX_NAME: usize = 64;
 /// How many lanes a topic has unless set.
@@ -219,4 +221,51 @@ pub struct Plan {
     pub topics: Vec<Topic>,
     /// The bindings that it consumes. Their topics need not be listed.
     pub bindings: Vec<Binding>,
+}
+
+impl Plan {
+    /// The topics, those of the bindings among them, and the bindings, each once, in the order of their first places. For
+    /// adapters. Of a topic that is named with and without a [time](Topic::keep_for), the time counts.
+    ///
+    /// # Errors
+    /// [`BrokerError::Mismatch`] if the plan contradicts itself: it names a topic with two numbers of lanes or two times, or a
+    /// group with two orders.
+    pub fn distinct(&self) -> Result<(Vec<&Topic>, Vec<&Binding>), BrokerError> {
+        let mut topics: Vec<&Topic> = Vec::new();
+        for topic in self.topics.iter().chain(self.bindings.iter().map(|binding| &binding.topic)) {
+            let Some(first) = topics.iter_mut().find(|first| first.name == topic.name) else {
+                topics.push(topic);
+                continue;
+            };
+            let named = || format!("topic {topic}");
+            if first.lanes != topic.lanes {
+                return Err(contradiction(named(), [topic, first].map(|topic| format!("{} lanes", topic.lanes))));
+            }
+            match (first.kept_for, topic.kept_for) {
+                (None, Some(_)) => *first = topic,
+                (Some(one), Some(other)) if one != other => {
+                    return Err(contradiction(named(), [other, one].map(|time| format!("messages kept for {time:?}"))));
+                }
+                _ => {}
+            }
+        }
+        let mut bindings: Vec<&Binding> = Vec::new();
+        for binding in &self.bindings {
+            let same = |first: &&&Binding| first.topic.name == binding.topic.name && first.group == binding.group;
+            match bindings.iter().find(same) {
+                None => bindings.push(binding),
+                Some(first) if first.order == binding.order => {}
+                Some(first) => {
+                    let orders = [binding.order, first.order].map(|order| format!("order {order:?}"));
+                    return Err(contradiction(binding.to_string(), orders));
+                }
+            }
+        }
+        Ok((topics, bindings))
+    }
+}
+
+fn contradiction(object: String, [expected, actual]: [String; 2]) -> BrokerError {
+    let (actual, cure) = (format!("{actual} in the same plan"), "name it with the same settings everywhere".to_owned());
+    BrokerError::Mismatch { object, expected, actual, cure }
 }

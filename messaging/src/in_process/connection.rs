@@ -1,6 +1,5 @@
 //! A connection to the server.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -63,23 +62,22 @@ impl Connection {
     /// Declares the missing objects. Nothing is changed if an object exists with other settings.
     /// The changes hold once they are stored.
     pub(super) fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<(Vec<Change>, Pending), BrokerError> {
+        let (topics, bindings) = plan.distinct()?;
         self.server.change(|state| {
-            let topics = plan.topics.iter().chain(plan.bindings.iter().map(|binding| &binding.topic));
-            topics.clone().try_for_each(|topic| same_topic(state, topic))?;
-            plan.bindings.iter().try_for_each(|binding| same_group(state, binding))?;
-            let (mut changes, mut seen) = (Vec::new(), BTreeSet::new());
-            for topic in topics.clone() {
-                if state.topic(topic).is_err() && seen.insert(topic.name()) {
+            topics.iter().try_for_each(|topic| same_topic(state, topic))?;
+            bindings.iter().try_for_each(|binding| same_group(state, binding))?;
+            let mut changes = Vec::new();
+            for &topic in &topics {
+                if state.topic(topic).is_err() {
                     changes.push(Change { object: format!("topic {topic} with {} lanes", topic.lanes()) });
                 }
                 if !dry_run {
                     self.declare_topic(state, topic);
                 }
             }
-            let mut seen = BTreeSet::new();
-            for binding in &plan.bindings {
+            for binding in bindings {
                 let missing = state.group(binding).is_err();
-                if missing && seen.insert((binding.topic.name(), binding.group.name())) {
+                if missing {
                     changes.push(Change { object: binding.to_string() });
                 }
                 if missing && !dry_run {

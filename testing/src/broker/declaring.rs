@@ -63,6 +63,33 @@ pub async fn a_topic_that_was_not_ensured_takes_no_message(h: &dyn Harness) {
     assert!(fates.iter().all(|fate| matches!(fate, Fate::Refused(_) | Fate::NotSent(Some(_)))), "{fates:?}");
 }
 
+/// A plan of several services may name an object twice: it is declared once. A plan that contradicts itself declares nothing.
+pub async fn a_plan_may_repeat_itself_and_not_contradict_itself(h: &dyn Harness) {
+    let (broker, binding) = (h.broker().await, unique());
+    let once = Plan { topics: Vec::new(), bindings: vec![binding.clone()] };
+    let twice = Plan { topics: vec![binding.topic.clone(); 2], bindings: vec![binding.clone(); 2] };
+    let planned = bounded(broker.ensure(&once, true)).await.unwrap();
+    assert!(!planned.is_empty());
+    assert_eq!(bounded(broker.ensure(&twice, true)).await.unwrap(), planned);
+    assert_eq!(bounded(broker.ensure(&twice, false)).await.unwrap(), planned);
+    let (fresh, other) = (unique(), unique());
+    let both = Plan { topics: Vec::new(), bindings: vec![fresh.clone(), other.clone()] };
+    let missing = bounded(broker.ensure(&both, true)).await.unwrap();
+    let fewer = other.topic.clone().with_lanes(NonZeroU16::new(3).unwrap());
+    let times = [60, 120].map(|seconds| other.topic.clone().keep_for(Duration::from_secs(seconds)));
+    let unordered = other.clone().order(Order::Unordered);
+    let contradictions =
+        [(vec![fewer], vec![other.clone()]), (Vec::from(times), Vec::new()), (Vec::new(), vec![other, unordered])];
+    for (topics, bindings) in contradictions {
+        let plan = Plan { topics, bindings: [vec![fresh.clone()], bindings].concat() };
+        for dry_run in [true, false] {
+            let declared = bounded(broker.ensure(&plan, dry_run)).await;
+            assert!(matches!(declared, Err(BrokerError::Mismatch { .. })), "{declared:?}");
+        }
+    }
+    assert_eq!(bounded(broker.ensure(&both, true)).await.unwrap(), missing);
+}
+
 /// After `close`, calls fail with `Closed`, and other connections go on. A second `close` returns.
 pub async fn a_closed_connection_says_so(h: &dyn Harness) {
     let (broker, binding) = bound(h, Order::PerKey).await;
