@@ -204,7 +204,7 @@ impl Run {
         self.fates[self.sent[key]] = fate;
     }
 
-    /// The fates of all messages. After a request that timed out, those that were not sent have its error.
+    /// The fates of all messages. After a request that timed out, the unsent messages have its error.
     fn fates(mut self, timed_out: Option<Duration>) -> Vec<Fate> {
         if let Some(limit) = timed_out {
             for fate in self.fates.iter_mut().filter(|fate| matches!(fate, Fate::NotSent(None))) {

@@ -334,7 +334,7 @@ async fn batches_of_a_foreign_program_arrive() {
     assert_eq!(numbers(&take_all(&mut *consumer, QUIET).await), (0..11).collect::<Vec<_>>());
 }
 
-/// SNS discards a message with more than ten attributes in silence: there are three at most, whatever the message has.
+/// SNS discards a message with more than ten attributes in silence: the adapter writes three at most.
 #[tokio::test(flavor = "multi_thread")]
 async fn attributes_are_few_and_headers_are_in_the_envelope() {
     let server = Server::shared(Kind::Sns).await;

@@ -54,7 +54,7 @@ impl Intake {
         self.arrivals.try_recv().ok()
     }
 
-    /// Ends the stream, gives back the messages that came and those that are held, and waits until all settlements are
+    /// Ends the stream, gives back all messages, new and held, and waits until all settlements are
     /// written. Returns whether they are.
     ///
     /// The stream ends first: otherwise the service could give a message back to it.

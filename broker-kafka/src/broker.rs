@@ -27,7 +27,7 @@ struct Inner {
     publisher: Publisher,
     /// Shared with the consumers.
     closed: Arc<AtomicBool>,
-    /// Read by calls under way, written by the one that closes.
+    /// Read by calls under way, written by `close`.
     under_way: RwLock<()>,
 }
 

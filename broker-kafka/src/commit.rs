@@ -100,7 +100,7 @@ impl Member {
 }
 
 impl KafkaConsumer {
-    /// Commits everything that is settled, before the consumer ends. While partitions move to other members, the server refuses
+    /// Commits all settled positions, before the consumer ends. While partitions move to other members, the server refuses
     /// commits for a moment.
     pub(crate) async fn commit_last(&mut self, until: Instant) -> Result<(), BrokerError> {
         loop {

@@ -38,7 +38,7 @@ pub(crate) struct Publisher {
 /// A producer.
 struct Live {
     producer: DropElsewhere<ThreadedProducer<Reports>>,
-    /// Whether it was given up. Messages are handed to it under the lock only, so none follows those that were taken back.
+    /// Whether it was given up. Messages are handed to it under the lock only, so no message follows the returned messages.
     retired: RwLock<bool>,
 }
 
@@ -229,7 +229,7 @@ impl Publisher {
     }
 
     /// Gives a producer up: takes its messages back, so that none is sent behind one of the next producer. The messages that it has sent
-    /// already are the first of those that will be sent again, so the first copies are in order.
+    /// already are the first messages to be sent again, so the first copies are in order.
     async fn retire(&self, live: &Arc<Live>) {
         {
             let mut current = self.live.lock().unwrap_or_else(PoisonError::into_inner);

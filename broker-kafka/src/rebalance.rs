@@ -110,7 +110,7 @@ impl Change {
     }
 }
 
-/// Prepares the end of a client: answers all changes from now on at once, and those that wait, until this commit is done.
+/// Prepares the end of a client: answers waiting and new changes at once, until this commit is done.
 ///
 /// A client that ends while it joins the group would leave a name there that the group waits for, until its session ends.
 pub(crate) fn end(

@@ -130,7 +130,7 @@ impl Member {
         (Arc::clone(&self.client), Arc::clone(&self.topic), lanes)
     }
 
-    /// Goes on in the lanes, and forgets the records of those that have moved.
+    /// Goes on in the lanes, and forgets the records of the moved lanes.
     fn end_seek(&mut self, lanes: &Lanes, moved: impl Fn(LaneId) -> bool) {
         for (id, generation) in lanes {
             let Some(lane) = self.lanes.get_mut(id).filter(|lane| lane.generation == *generation) else { continue };

@@ -148,7 +148,7 @@ impl Connection {
         sent.map_err(|error| BrokerError::Unavailable { operation, source: error.into() })
     }
 
-    /// Returns when the server has answered, and so has read everything that was sent before on this connection.
+    /// Returns when the server has answered, and so has read all earlier messages of this connection.
     pub(crate) async fn round_trip(&self, operation: &'static str) -> Result<(), BrokerError> {
         let answer = self.api(operation, "INFO", &Value::Null).await;
         answer.map(drop).map_err(|error| error.about(operation, || "JetStream".to_owned()))

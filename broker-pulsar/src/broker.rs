@@ -24,7 +24,7 @@ struct Inner {
     publisher: Publisher,
     /// Becomes true when the connection is closed.
     closed: watch::Sender<bool>,
-    /// Read by calls under way, written by the one that closes.
+    /// Read by calls under way, written by `close`.
     under_way: RwLock<()>,
 }
 

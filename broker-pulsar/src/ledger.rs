@@ -1,4 +1,4 @@
-//! The messages of a lane between the server and the caller: those that wait, those that are out, and entries of which a part is
+//! The messages of a lane between the server and the caller: waiting ones, those handed out, and entries of which a part is
 //! settled.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

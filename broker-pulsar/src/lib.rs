@@ -54,7 +54,7 @@
 //!   declared on the same topic; until then it only counts as removed. Its topic stays.
 //! * Messages that a foreign producer has split into chunks are not put together, and encrypted ones are not decrypted.
 //! * A message that can't be read (a broken batch) is logged as an error and stays at the server; later ones pass.
-//! * At the level `trace` the library logs all that it sends, with the token.
+//! * At the level `trace` the library logs each frame that it sends, with the token.
 
 mod address;
 mod admin;

@@ -28,7 +28,7 @@ struct Inner {
     frame_max: usize,
     publisher: Publisher,
     closed: AtomicBool,
-    /// Read by calls under way, written by the one that closes.
+    /// Read by calls under way, written by `close`.
     under_way: RwLock<()>,
 }
 

@@ -17,7 +17,7 @@ const OF_DEFINITION: &str = "#/$defs/";
 /// The definitions of all schemas.
 #[derive(Default)]
 pub(super) struct Schemas {
-    /// By name: the definition with those that it refers to, and the component made of it.
+    /// By name: the definition and the definitions that it refers to, and the component made of it.
     components: BTreeMap<String, (BTreeMap<String, Value>, Value)>,
 }
 
@@ -61,7 +61,7 @@ impl Schemas {
     }
 }
 
-/// A definition with all that it refers to.
+/// A definition and the definitions that it refers to.
 fn with_referred(name: &str, definitions: &Map<String, Value>) -> BTreeMap<String, Value> {
     let mut whole = BTreeMap::new();
     let mut open = vec![name.to_owned()];

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::java::Java;
 use crate::{apt, run, wheel};
 
-/// The jars of a Java program with all that they need.
+/// The jars of a Java program and their dependencies.
 #[derive(Clone, Copy, Debug)]
 pub struct Jars {
     /// The name of the directory beside the build: the program and its version.

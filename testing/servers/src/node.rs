@@ -41,7 +41,7 @@ impl Node {
         command
     }
 
-    /// The directory beside the build with the package, pinned as `NAME@VERSION`, and all that it needs.
+    /// The directory beside the build with the package, pinned as `NAME@VERSION`, and its dependencies.
     pub(crate) fn package(&self, pinned: &str) -> Result<PathBuf> {
         // The tests of a program fetch a package once. Other programs fetch it into a directory of their own.
         static FETCHING: Mutex<()> = Mutex::new(());

@@ -89,7 +89,7 @@ pub fn python_packages(pinned: &[&'static str]) -> Result<OsString> {
     Ok(std::env::join_paths(directories)?)
 }
 
-/// A directory for `PYTHONPATH` that holds a package, pinned as `NAME==VERSION`, and all that it needs.
+/// A directory for `PYTHONPATH` that holds a package, pinned as `NAME==VERSION`, and its dependencies.
 pub fn python_environment(pinned: &str) -> Result<PathBuf> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -227,7 +227,7 @@ impl<'c> World<'c> {
         let broker = self.carrier.broker().await;
         let native = broker.native_requests().is_some();
         let declared = self.capabilities(&*broker).request_reply != RequestReply::Emulated;
-        assert_eq!(native, declared, "the declared capability is the one that there is");
+        assert_eq!(native, declared, "native requests are declared as they are observed");
         native
     }
 
