@@ -29,6 +29,7 @@
 
 mod clock;
 mod index;
+mod keys;
 mod log;
 mod read;
 mod state;

@@ -1,18 +1,18 @@
 //! The events, stream by stream and all together.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashSet};
 use recount_core::{
     Direction, EventAt, EventId, IdempotencyKey, NamedAppend, Position, Query, RecordedEvent, StoreError, StreamId,
-    StreamVersion, Timestamp,
+    StreamVersion,
 };
 use tokio::sync::watch;
 
 use crate::clock;
 use crate::index::{Indexes, Places};
+use crate::keys::Keys;
 
 mod append;
 
@@ -25,9 +25,7 @@ pub(crate) struct Log {
     streams: HashMap<StreamId, Stream>,
     indexes: Indexes,
     ids: HashSet<EventId>,
-    appends: HashMap<IdempotencyKey, NamedAppend>,
-    /// The keys of the appends, and when they were recorded, in this order: a clock that is set back stands still.
-    recorded_keys: VecDeque<(Timestamp, IdempotencyKey)>,
+    keys: Keys,
     head: Head,
 }
 
@@ -83,8 +81,7 @@ impl Log {
             streams: self.streams.clone(),
             indexes: self.indexes.clone(),
             ids: self.ids.clone(),
-            appends: self.appends.clone(),
-            recorded_keys: self.recorded_keys.clone(),
+            keys: self.keys.clone(),
             head: Head::default(),
         }
     }
@@ -129,22 +126,13 @@ impl Log {
     }
 
     pub(crate) fn find_append(&self, key: &IdempotencyKey) -> Option<NamedAppend> {
-        self.appends.get(key).cloned()
+        self.keys.get(key)
     }
 
     /// Forgets the oldest keys, at most `limit`, of those that were recorded at least this long ago.
     pub(crate) fn forget_keys(&mut self, older_than: Duration, limit: usize) -> u64 {
         let Some(until) = clock::now().checked_sub(older_than).ok() else { return 0 };
-        let mut forgotten = 0;
-        while forgotten < limit as u64
-            && let Some((recorded_at, _)) = self.recorded_keys.front()
-            && *recorded_at <= until
-            && let Some((_, key)) = self.recorded_keys.pop_front()
-        {
-            self.appends.remove(&key);
-            forgotten += 1;
-        }
-        forgotten
+        self.keys.forget(until, limit as u64)
     }
 
     pub(crate) fn archive(&mut self, stream: &StreamId) -> Result<(), StoreError> {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use recount_core::{
     Append, AppendCondition, AppendError, Appended, CONFLICT_EVENTS, Conflict, Direction, ExpectedVersion, Idempotency,
-    IdempotencyKey, KeyedSlice, NamedAppend, Position, RecordedEvent, StreamAppend, StreamAppended, StreamId,
-    StreamVersion, Timestamp, Violation,
+    KeyedSlice, Position, RecordedEvent, StreamAppend, StreamAppended, StreamId, StreamVersion, Timestamp, Violation,
 };
 
 use super::{Log, Status, Stream};
@@ -42,12 +41,6 @@ impl Prepared {
 }
 
 impl Log {
-    fn record_key(&mut self, recorded_at: Timestamp, key: IdempotencyKey, outcome: NamedAppend) {
-        let newest = self.recorded_keys.back().map_or(recorded_at, |(newest, _)| recorded_at.max(*newest));
-        self.recorded_keys.push_back((newest, key.clone()));
-        self.appends.insert(key, outcome);
-    }
-
     /// Appends a valid request: first every check, of which that of the ids comes last and notes them, then the writes, none of which
     /// can fail.
     pub(crate) fn append(&mut self, append: Prepared) -> Result<Appended, AppendError> {
@@ -57,7 +50,7 @@ impl Log {
             return first.repeat(named);
         }
         let keys = append.slices.iter().map(|slice| &slice.idempotency.key);
-        let keys: Vec<_> = keys.filter(|key| self.appends.contains_key(*key)).cloned().collect();
+        let keys: Vec<_> = keys.filter(|key| self.keys.contains(key)).cloned().collect();
         if !keys.is_empty() {
             return Err(AppendError::KeysKnown { keys });
         }
@@ -76,12 +69,11 @@ impl Log {
         let position = if head > before { head } else { Position::START };
         let appended = Appended { position, streams, repeated: false };
         if let Some(named) = named {
-            let outcome = NamedAppend { digest: named.digest, appended: appended.clone() };
-            self.record_key(recorded_at, named.key, outcome);
+            self.keys.record(recorded_at, named.key, named.digest, &appended);
         }
         for slice in slices {
             if let Some(outcome) = slice.outcome(&appended) {
-                self.record_key(recorded_at, slice.idempotency.key, outcome);
+                self.keys.record(recorded_at, slice.idempotency.key, outcome.digest, &outcome.appended);
             }
         }
         if let Some(watchers) = &self.head.0
