@@ -45,6 +45,8 @@ pub(crate) struct Member {
     pub(crate) called: Instant,
     /// The lane that is read first.
     turn: usize,
+    /// How many messages were given out last.
+    usual: usize,
 }
 
 impl Member {
@@ -63,6 +65,7 @@ impl Member {
             news: Arc::default(),
             called: Instant::now(),
             turn: 0,
+            usual: 0,
         }
     }
 
@@ -104,7 +107,8 @@ impl Member {
 
     /// Gives out the records that there is room for.
     pub(crate) fn take(&mut self, room: &Room) -> Vec<Delivery> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
+        // A batch is often as great as the one before, and its deliveries are large to move.
+        let (mut taken, mut bytes) = (Vec::with_capacity(self.usual.min(room.messages)), 0);
         let count = self.lanes.len();
         let ids: Vec<LaneId> = self.lanes.keys().copied().cycle().skip(self.turn).take(count).collect();
         'lanes: for id in ids {
@@ -133,6 +137,7 @@ impl Member {
             }
             break;
         }
+        self.usual = taken.len();
         self.turn = if count == 0 { 0 } else { (self.turn + 1) % count };
         taken
     }

@@ -1,5 +1,6 @@
 //! Messages as records: the envelope in headers, the key as the record's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -67,27 +68,39 @@ pub(crate) struct Record {
     key: Option<Arc<str>>,
     body: Bytes,
     headers: RawHeaders,
+    /// Whether the library can read its headers.
+    is_readable: bool,
 }
 
 impl Record {
     pub(crate) fn read(native: &BorrowedMessage<'_>) -> Self {
-        let body = native.payload().unwrap_or_default();
-        let (headers, body) = match native.headers() {
-            Some(headers) => {
-                let all = headers.iter().map(|header| (header.key, header.value.unwrap_or_default()));
-                RawHeaders::with_body(all, body)
+        let (mut has_key, mut is_readable) = (false, true);
+        let payload = native.payload().unwrap_or_default();
+        let parts = native.headers().map(|headers| {
+            let all = (0..headers.count()).map(|index| {
+                let Header { key, value } = headers.get(index);
+                let value = value.unwrap_or_default();
+                has_key |= key == KEY && !value.is_empty();
+                (key, value)
+            });
+            // The library panics at a name that is not UTF-8.
+            catch_unwind(AssertUnwindSafe(|| RawHeaders::with_body(all, payload)))
+        });
+        let (headers, body) = match parts {
+            Some(Ok(parts)) => parts,
+            unread => {
+                is_readable = unread.is_none();
+                (RawHeaders::default(), Bytes::copy_from_slice(payload))
             }
-            None => (RawHeaders::default(), Bytes::copy_from_slice(body)),
         };
         let stored = match native.timestamp() {
             Stamp::LogAppendTime(time) => Timestamp::from_millisecond(time).ok(),
             Stamp::CreateTime(_) | Stamp::NotAvailable => None,
         };
-        let has_key = headers.get(KEY).is_some_and(|key| !key.is_empty());
         let foreign_key = || std::str::from_utf8(native.key()?).ok().filter(|key| !key.is_empty());
         let key = if has_key { None } else { foreign_key().map(Into::into) };
         let timestamp = native.timestamp().to_millis();
-        Self { offset: native.offset(), timestamp, stored, key, body, headers }
+        Self { offset: native.offset(), timestamp, stored, key, body, headers, is_readable }
     }
 
     /// The size of the body.
@@ -105,6 +118,9 @@ impl Record {
     }
 
     fn decode(&self) -> Result<Message, Malformed> {
+        if !self.is_readable {
+            return Err(Malformed::Headers { reason: "a name is not UTF-8" });
+        }
         let mut message = from_headers(self.headers.iter(), None, self.body.clone(), HeaderForm::KAFKA)?;
         // Other programs may give the key only as the record's.
         if message.key.is_none() {

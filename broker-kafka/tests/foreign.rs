@@ -9,20 +9,36 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{Server, ensure, message, publish, take_all, unique};
-use recount_messaging::{Attempts, Message};
+use recount_messaging::{Attempts, Malformed, Message};
 use recount_servers::python_package;
 use serde_json::Value;
 use tokio::task::block_in_place;
 
 const LANES: u16 = 8;
 
-/// Runs the Python program and returns its output.
-fn python(arguments: &[&str]) -> Value {
+/// Runs a Python program of this folder and returns its output.
+fn python(program: &str, arguments: &[&str]) -> Vec<u8> {
     let packages = python_package("confluent-kafka==2.12.1").unwrap();
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client.py");
+    let program = format!("{}/tests/{program}", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new("python3").arg(program).args(arguments).env("PYTHONPATH", packages).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output.stdout
+}
+
+/// A message of a client in C may have a header whose name is not UTF-8, at which rdkafka panics.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_with_unreadable_headers_is_malformed_and_the_next_one_is_delivered() {
+    let server = Server::any().await;
+    let (broker, binding) = (server.connect().await, unique(1));
+    ensure(&*broker, &binding).await;
+    block_in_place(|| python("headers.py", &[server.hosts(), binding.topic.name()]));
+    publish(&*broker, &binding.topic, &[message("key", 1)]).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let arrived = take_all(&mut *consumer, Duration::from_secs(2)).await;
+    let [unreadable, readable] = &arrived[..] else { panic!("{arrived:?}") };
+    assert!(matches!(unreadable.message, Err(Malformed::Headers { .. })), "{:?}", unreadable.message);
+    assert_eq!((&unreadable.raw.body[..], unreadable.raw.headers.len()), (&b"{}"[..], 0));
+    assert!(readable.message.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +50,8 @@ async fn a_python_client_reads_our_messages_and_we_read_its_and_keys_have_the_sa
     ours.subject = Some("order/17".into());
     ours.metadata.headers.insert("x-shop".to_owned(), "Zürich 100%".to_owned());
     publish(&*broker, &binding.topic, std::slice::from_ref(&ours)).await;
-    let said = block_in_place(|| python(&[server.hosts(), binding.topic.name(), &LANES.to_string()]));
+    let said = block_in_place(|| python("client.py", &[server.hosts(), binding.topic.name(), &LANES.to_string()]));
+    let said: Value = serde_json::from_slice(&said).unwrap();
     let read = &said["read"];
     let header = |name: &str| read["headers"][name].as_str().unwrap_or_else(|| panic!("no {name} in {read}"));
     assert_eq!((header("ce_specversion"), header("ce_id")), ("1.0", ours.id.as_str()));

@@ -104,7 +104,7 @@ impl<'e> Attributes<'e> {
     }
 
     /// The message of these attributes and this data.
-    pub(super) fn message(mut self, data: Bytes) -> Result<Message, Malformed> {
+    pub(super) fn message(&mut self, data: Bytes) -> Result<Message, Malformed> {
         let version = self.take(Attribute::SpecVersion).filter(|version| !version.is_empty());
         let version = version.ok_or(Malformed::Missing { attribute: Attribute::SpecVersion.name() })?;
         if !version.starts_with("1.") {

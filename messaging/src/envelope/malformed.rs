@@ -40,6 +40,12 @@ pub enum Malformed {
         /// The limit.
         limit: usize,
     },
+    /// The client library of the broker can't read the headers.
+    #[error("its headers can't be read: {reason}")]
+    Headers {
+        /// Why.
+        reason: &'static str,
+    },
     /// The body of a structured message is no JSON document of a CloudEvent.
     #[error("the body is no CloudEvent as JSON: {reason}")]
     Json {
