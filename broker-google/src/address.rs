@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use recount_core::redacted;
 use recount_messaging::BrokerError;
-use recount_messaging::address::parameters;
+use recount_messaging::address::{parameters, web};
 
 use crate::GoogleOptions;
 
@@ -90,12 +90,8 @@ fn set(options: GoogleOptions, name: &str, value: &str) -> Result<GoogleOptions,
 
 /// Checks `http://HOST:PORT` or `https://HOST`.
 fn check_web_address(name: &str, value: &str) -> Result<(), String> {
-    let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-    match host {
-        Some(host) if !host.is_empty() && host.bytes().all(allowed) => Ok(()),
-        _ => Err(format!("{name} is https://HOST or http://HOST:PORT")),
-    }
+    let fits = web(value).is_some_and(|address| address.path.is_empty());
+    fits.then_some(()).ok_or_else(|| format!("{name} is https://HOST or http://HOST:PORT"))
 }
 
 #[cfg(test)]

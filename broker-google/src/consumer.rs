@@ -14,6 +14,7 @@ use recount_messaging::{
     Attempts, Binding, BrokerConsumer, BrokerError, Delivery, Drained, LaneId, RawHeaders, RawMessage, Returns, Room,
     Seek, Settle, Settled, Signal, Ticket, TicketParts,
 };
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::capabilities::MAX_LEASE;
@@ -50,6 +51,8 @@ pub(crate) struct GoogleConsumer {
     next_tag: u64,
     /// When the service has last shown that it answers.
     heard: Instant,
+    /// The question whether it answers. It goes on when calls are dropped.
+    asking: JoinSet<Result<(), BrokerError>>,
 }
 
 impl GoogleConsumer {
@@ -65,6 +68,7 @@ impl GoogleConsumer {
             returns: Returns::default(),
             next_tag: 0,
             heard: Instant::now(),
+            asking: JoinSet::new(),
         })
     }
 
@@ -80,6 +84,29 @@ impl GoogleConsumer {
     /// The stream of messages, a new one after a failure.
     fn intake(&mut self) -> &mut Intake {
         self.intake.get_or_insert_with(|| Intake::open(&self.connection, &self.subscription))
+    }
+
+    /// Waits for a message, or for the answer of a service that was silent.
+    async fn wait(&mut self) -> Result<(), BrokerError> {
+        if self.heard.elapsed() > SILENCE && self.asking.is_empty() {
+            let connection = Arc::clone(&self.connection);
+            self.asking.spawn(async move { connection.round_trip(OPERATION).await });
+        }
+        let intake = self.intake.get_or_insert_with(|| Intake::open(&self.connection, &self.subscription));
+        tokio::select! {
+            biased;
+            arrival = intake.next() => match arrival {
+                Some(arrival) => self.receive(arrival),
+                None => {
+                    self.intake = None;
+                    Ok(())
+                }
+            },
+            Some(answered) = self.asking.join_next() => {
+                self.heard = Instant::now();
+                answered.unwrap_or(Ok(()))
+            }
+        }
     }
 
     fn receive(&mut self, arrival: Result<Arrival, google_cloud_pubsub::Error>) -> Result<(), BrokerError> {
@@ -164,14 +191,8 @@ impl BrokerConsumer for GoogleConsumer {
             if !deliveries.is_empty() {
                 return Ok(Signal::Deliveries(deliveries));
             }
-            match timeout_at(until, self.intake().next()).await {
-                Ok(Some(arrival)) => self.receive(arrival)?,
-                Ok(None) => self.intake = None,
-                Err(_) if self.heard.elapsed() > SILENCE => {
-                    self.connection.round_trip(OPERATION).await?;
-                    self.heard = Instant::now();
-                    return Ok(Signal::Idle);
-                }
+            match timeout_at(until, self.wait()).await {
+                Ok(waited) => waited?,
                 Err(_) => return Ok(Signal::Idle),
             }
         }

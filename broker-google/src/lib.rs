@@ -31,6 +31,8 @@
 //! # Not guaranteed
 //!
 //! * Acknowledgements are sent, and not confirmed: a message may come again.
+//! * A consumer of a closed broker gives its messages back at its next call, or when it is dropped. Until then the client extends their
+//!   leases, for an hour at most.
 //! * The service recognises no message that is published twice, counts no deliveries, and delays none.
 //! * A group gets no messages from before its first `ensure`. Unacknowledged messages are gone after the
 //!   retention (7 days unless set).

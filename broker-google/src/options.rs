@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use recount_core::redacted;
-use recount_messaging::BrokerError;
+use recount_messaging::{BrokerError, MAX_CALL_TIMEOUT};
 
 use crate::{GoogleBroker, address};
 
@@ -89,10 +89,10 @@ impl GoogleOptions {
         Self { outstanding: messages.max(1), ..self }
     }
 
-    /// Sets how long a request may take. 10 seconds unless set.
+    /// Sets how long a request may take, an hour at most. 10 seconds unless set.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
-        Self { call_timeout, ..self }
+        Self { call_timeout: call_timeout.min(MAX_CALL_TIMEOUT), ..self }
     }
 }
 

@@ -203,7 +203,20 @@ async fn a_frozen_service_does_not_look_idle_for_long() {
     let binding = unique();
     ensure(&broker, &binding).await;
     let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let mut impatient = broker.subscribe(&binding).await.unwrap();
     server.freeze().await;
+    let started = Instant::now();
+    // Neither does one whose calls are dropped.
+    let dropped = async {
+        loop {
+            assert!(started.elapsed() < SOON, "the consumer whose calls are dropped looks idle");
+            if let Ok(Err(error)) = timeout(Duration::from_millis(100), impatient.next(&Room::of(1))).await {
+                break error;
+            }
+        }
+    };
+    assert!(dropped.await.is_transient());
+    drop(impatient);
     let started = Instant::now();
     let error = loop {
         assert!(started.elapsed() < SOON, "the consumer looks idle");

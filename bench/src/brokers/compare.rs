@@ -27,6 +27,12 @@ pub struct Chain {
     pub messages: Vec<(String, Bytes)>,
 }
 
+/// The values of the attributes that the adapters write, for a raw client that does the same: `specversion`, `id`, `source`,
+/// `type`, `schemaversion`, `partitionkey`.
+pub fn envelope(id: &str) -> [&str; 6] {
+    ["1.0", id, "bench", "bench.sent", "1", "key-17"]
+}
+
 /// The raw client of a broker, written as one who knows it would.
 pub trait Raw {
     /// Publishes chains side by side, each message confirmed before the next one of its chain.

@@ -46,13 +46,18 @@ impl Client {
     }
 }
 
+/// The attributes that the adapter writes.
+const NAMES: [&str; 6] = ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-schemaversion", "ce-partitionkey"];
+
 impl Raw for Client {
     /// The library sends the messages of one key in requests of their own, one after the other.
     async fn publish(&mut self, chains: Vec<Chain>) -> Result<()> {
         let published = chains.into_iter().enumerate().flat_map(|(number, chain)| {
             let publisher = &self.publisher;
             chain.messages.into_iter().map(move |(id, body)| {
-                let message = Message::new().set_data(body).set_attributes([("id", id)]);
+                let attributes = NAMES.into_iter().zip(compare::envelope(&id));
+                let attributes = attributes.chain([("content-type", "application/json")]);
+                let message = Message::new().set_data(body).set_attributes(attributes);
                 publisher.publish(message.set_ordering_key(format!("key-{number}")))
             })
         });

@@ -1,6 +1,7 @@
 //! The adapter of NATS beside async-nats.
 
 use anyhow::{Context as _, Result, anyhow};
+use async_nats::header::{HeaderMap, HeaderName};
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, Context};
@@ -52,13 +53,31 @@ impl Client {
     }
 }
 
+/// The headers that the adapter writes.
+fn envelope(id: &str) -> HeaderMap {
+    const NAMES: [HeaderName; 6] = [
+        HeaderName::from_static("ce-specversion"),
+        HeaderName::from_static("ce-id"),
+        HeaderName::from_static("ce-source"),
+        HeaderName::from_static("ce-type"),
+        HeaderName::from_static("ce-schemaversion"),
+        HeaderName::from_static("ce-partitionkey"),
+    ];
+    let mut headers = HeaderMap::new();
+    for (name, value) in NAMES.into_iter().zip(compare::envelope(id)) {
+        headers.insert(name, value);
+    }
+    headers.insert(HeaderName::from_static("content-type"), "application/json");
+    headers
+}
+
 impl Raw for Client {
     async fn publish(&mut self, chains: Vec<Chain>) -> Result<()> {
         let (context, topic) = (&self.context, &self.topic);
         let publishing = chains.into_iter().map(|chain| async move {
             let subject = format!("{topic}.{}", chain.lane);
             for (id, body) in chain.messages {
-                let message = PublishMessage::build().message_id(id).payload(body);
+                let message = PublishMessage::build().headers(envelope(&id)).message_id(id).payload(body);
                 context.send_publish(subject.clone(), message).await?.await?;
             }
             anyhow::Ok(())

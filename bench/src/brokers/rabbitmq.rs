@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
 };
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use recount::messaging::Binding;
 use recount::rabbitmq::RabbitBroker;
@@ -64,6 +64,23 @@ impl Client {
     }
 }
 
+/// The properties and headers that the adapter writes.
+fn envelope(id: &str) -> BasicProperties {
+    const NAMES: [&str; 6] = [
+        "cloudEvents:specversion",
+        "cloudEvents:id",
+        "cloudEvents:source",
+        "cloudEvents:type",
+        "cloudEvents:schemaversion",
+        "cloudEvents:partitionkey",
+    ];
+    let mut headers = FieldTable::default();
+    for (name, value) in NAMES.into_iter().zip(compare::envelope(id)) {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    BasicProperties::default().with_content_type("application/json".into()).with_headers(headers)
+}
+
 impl Raw for Client {
     async fn publish(&mut self, chains: Vec<Chain>) -> Result<()> {
         let (exchange, channels) = (&self.exchange, &self.publishing);
@@ -72,7 +89,7 @@ impl Raw for Client {
             let channel = &channels[usize::from(chain.lane)];
             let options = BasicPublishOptions { mandatory: true, immediate: false };
             for (id, body) in chain.messages {
-                let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_message_id(id.into());
+                let properties = envelope(&id).with_delivery_mode(PERSISTENT).with_message_id(id.into());
                 let published = channel.basic_publish(exchange.clone(), lane.clone(), options, &body, properties);
                 let confirmation = published.await?.await?;
                 ensure!(matches!(confirmation, Confirmation::Ack(None)), "not stored: {confirmation:?}");
