@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use recount_core::redacted;
-use recount_messaging::BrokerError;
-use recount_messaging::address::{decoded, parameters, server, split};
+use recount_messaging::address::{decoded, parameters, split, web};
+use recount_messaging::{BrokerError, MAX_CALL_TIMEOUT};
 
-use crate::options::{Keys, MAX_CALL_TIMEOUT};
+use crate::options::Keys;
 use crate::{AwsOptions, Fanout};
 
 /// The parameters of an address.
@@ -85,13 +85,7 @@ fn set(mut options: AwsOptions, name: &str, value: String) -> Result<AwsOptions,
 /// # Errors
 /// The cure.
 pub(crate) fn check_endpoint(url: &str) -> Result<(), String> {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._/".contains(&b);
-    if server(host).is_none() || !path.bytes().all(fits) {
-        return Err("write endpoints as http://HOST:PORT or https://HOST".to_owned());
-    }
-    Ok(())
+    web(url).map(drop).ok_or_else(|| "write endpoints as http://HOST:PORT or https://HOST".to_owned())
 }
 
 fn read_login(login: &str) -> Result<Keys, String> {

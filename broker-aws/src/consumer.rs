@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use recount_messaging::{
     Attempts, Binding, BrokerConsumer, BrokerError, Delivery, Drained, LaneId, Order, Returns, Room, Seek, Settle,
-    Settled, Signal, Ticket, TicketParts,
+    Settled, Signal, Ticket, TicketParts, deadline_after,
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -282,8 +282,7 @@ impl BrokerConsumer for AwsConsumer {
     }
 
     async fn drain(mut self: Box<Self>, within: Duration) -> Drained {
-        // Bounded: the longest duration would overflow. No lease is longer.
-        let until = Instant::now() + within.min(MAX_LEASE);
+        let until = deadline_after(within);
         let timed_out = || BrokerError::TimedOut { operation: OPERATION, limit: within };
         let mut failed = None;
         // A receive request in flight would take the messages that are released here.

@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use aws_sdk_sqs::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use recount_core::redacted;
-use recount_messaging::{BrokerError, Group, Topic};
+use recount_messaging::{BrokerError, Group, MAX_CALL_TIMEOUT, Topic};
 
 use crate::AwsBroker;
 use crate::address::check_endpoint;
 
 /// How long a call may take unless set.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The greatest call timeout.
-pub(crate) const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long a request for messages waits at the server unless set.
 const WAIT: Duration = Duration::from_secs(5);
 /// The greatest time that the server takes.

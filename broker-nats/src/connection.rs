@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, Event, HeaderMap, Message, Request, RequestErrorKind};
 use bytes::Bytes;
-use recount_messaging::BrokerError;
+use recount_messaging::{BrokerError, read_certificates};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -32,6 +32,9 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(options: NatsOptions) -> Result<Self, BrokerError> {
+        if let Some(file) = &options.root_certificates {
+            read_certificates(file)?;
+        }
         let (lost, losses) = watch::channel(0_u32);
         let client = options.client().event_callback(move |event| {
             match event {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pulsar::{Authentication, ConnectionRetryOptions, OperationRetryOptions, Pulsar, PulsarBuilder};
-use recount_messaging::BrokerError;
+use recount_messaging::{BrokerError, MAX_CALL_TIMEOUT, read_certificates};
 
 use crate::address::{self, Admin};
 use crate::error::bounded;
@@ -101,10 +101,10 @@ impl PulsarOptions {
         Self { prefetch: messages.max(4), ..self }
     }
 
-    /// Sets how long a request may take. 5 seconds unless set. A declaration may take four times as long.
+    /// Sets how long a request may take, an hour at most. 5 seconds unless set. A declaration may take four times as long.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
-        Self { call_timeout, ..self }
+        Self { call_timeout: call_timeout.min(MAX_CALL_TIMEOUT), ..self }
     }
 
     /// The greatest message, and whether it was set.
@@ -160,14 +160,11 @@ impl PulsarOptions {
     /// The content of the file with certificates.
     pub(crate) async fn root_pem(&self) -> Result<Option<Vec<u8>>, BrokerError> {
         let Some(file) = &self.root_certificates else { return Ok(None) };
-        let invalid = |error: std::io::Error| BrokerError::Invalid {
-            kind: "file of certificates",
-            value: file.display().to_string(),
-            cure: format!("name a readable PEM file: {error}"),
-        };
         let file = file.clone();
-        let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await.map_err(std::io::Error::other);
-        read.and_then(|read| read).map(Some).map_err(invalid)
+        let read = tokio::task::spawn_blocking(move || read_certificates(&file)).await;
+        let failed =
+            |error: tokio::task::JoinError| BrokerError::Failed { operation: "connecting", source: error.into() };
+        read.map_err(failed)?.map(Some)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The address of a server and the settings of the adapter.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use percent_encoding::percent_decode_str;
 use recount_core::redacted;
-use recount_messaging::BrokerError;
+use recount_messaging::{BrokerError, MAX_CALL_TIMEOUT, address, read_certificates};
 
 use crate::RabbitBroker;
 
@@ -21,6 +22,7 @@ const CURE: &str = "write amqp://user:password@host:port/vhost, with %XX for spe
 pub struct RabbitOptions {
     pub(crate) uri: AMQPUri,
     pub(crate) tls: OwnedTLSConfig,
+    root_certificates: Option<PathBuf>,
     /// The address without secrets.
     pub(crate) shown: Arc<str>,
     pub(crate) call_timeout: Duration,
@@ -33,7 +35,8 @@ pub struct RabbitOptions {
 impl RabbitOptions {
     /// The options for an address: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. Without a user it is
     /// `guest`, without a virtual host `/`. The parameters `heartbeat` and `timeout` in seconds, `prefetch`,
-    /// `delivery-limit` and `max-message` do the same as the methods of these names.
+    /// `delivery-limit` and `max-message` do the same as the methods of these names, and `ca` as
+    /// [`root_certificates`](Self::root_certificates).
     ///
     /// # Errors
     /// [`BrokerError::Invalid`] if it is no address.
@@ -48,6 +51,7 @@ impl RabbitOptions {
         let mut this = Self {
             uri,
             tls: OwnedTLSConfig::default(),
+            root_certificates: None,
             shown: redacted(url).into(),
             call_timeout: Duration::from_secs(10),
             prefetch: 100,
@@ -55,11 +59,15 @@ impl RabbitOptions {
             max_message: None,
         }
         .heartbeat(Duration::from_secs(5));
-        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        for parameter in address::parameters(parameters) {
+            let (name, value) = parameter.map_err(|cure| invalid(&cure))?;
+            if name == "ca" {
+                this = this.root_certificates(value);
+                continue;
+            }
             let number: u32 = value.parse().map_err(|_| invalid("a parameter's value is a whole number"))?;
             this = this.parameter(name, number).ok_or_else(|| {
-                invalid("the parameters are heartbeat, timeout, prefetch, delivery-limit and max-message, all above 0")
+                invalid("the parameters are ca, heartbeat, timeout, prefetch, delivery-limit and max-message; numbers are above 0")
             })?;
         }
         Ok(this)
@@ -78,9 +86,9 @@ impl RabbitOptions {
         }
     }
 
-    /// Sets how long the server may take to answer one request. 10 seconds unless set.
+    /// Sets how long the server may take to answer one request, an hour at most. 10 seconds unless set.
     pub fn call_timeout(self, limit: Duration) -> Self {
-        Self { call_timeout: limit, ..self }
+        Self { call_timeout: limit.min(MAX_CALL_TIMEOUT), ..self }
     }
 
     /// Sets after how long without a sign of the server a connection is lost, in whole seconds. 5 seconds unless set.
@@ -106,17 +114,21 @@ impl RabbitOptions {
         Self { max_message: Some(bytes), ..self }
     }
 
-    /// Sets the certificates that an `amqps` server is checked against, as PEM. Without it they are the system's.
-    pub fn ca_certificates(mut self, pem: &str) -> Self {
-        self.tls.cert_chain = Some(pem.to_owned());
-        self
+    /// Trusts the certificates of this PEM file instead of the system's, for an `amqps` server.
+    pub fn root_certificates(self, file: impl Into<PathBuf>) -> Self {
+        Self { root_certificates: Some(file.into()), ..self }
     }
 
     /// Connects.
     ///
     /// # Errors
-    /// [`BrokerError`] if the server can't be reached or refuses the credentials.
-    pub async fn connect(self) -> Result<RabbitBroker, BrokerError> {
+    /// [`BrokerError::Invalid`] if the file of certificates has none; [`BrokerError`] if the server can't be reached or refuses
+    /// the credentials.
+    pub async fn connect(mut self) -> Result<RabbitBroker, BrokerError> {
+        if let Some(file) = &self.root_certificates {
+            let pem = read_certificates(file)?;
+            self.tls.cert_chain = Some(String::from_utf8_lossy(&pem).into_owned());
+        }
         RabbitBroker::open(self).await
     }
 }

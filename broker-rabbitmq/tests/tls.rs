@@ -3,36 +3,29 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
 use common::{ensure, message, publish, unique};
+use rcgen::{CertificateParams, KeyPair};
 use recount_broker_rabbitmq::RabbitOptions;
 use recount_messaging::{Broker, BrokerError, Room, Signal};
 use recount_servers::RabbitMq;
-
-/// A certificate for `localhost` and its key, as files of PEM.
-fn certificate(directory: &Path) -> (PathBuf, PathBuf) {
-    let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
-    let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    command.args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]);
-    command.arg("-keyout").arg(&key).arg("-out").arg(&certificate).stderr(Stdio::null());
-    assert!(command.status().unwrap().success(), "openssl is needed for a certificate");
-    (certificate, key)
-}
+use std::path::PathBuf;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_connection_needs_a_certificate_that_is_trusted() {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rabbitmq-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let (trusted, key) = certificate(&directory);
-    let pem = std::fs::read_to_string(&trusted).unwrap();
-    let server = tokio::task::spawn_blocking(move || RabbitMq::start_with_tls(&trusted, &key).unwrap()).await.unwrap();
-    let options = RabbitOptions::new(&server.tls_url().unwrap()).unwrap().call_timeout(Duration::from_secs(5));
+    let directory = tempfile::tempdir().unwrap();
+    let (trusted, key) = (directory.path().join("certificate.pem"), directory.path().join("key.pem"));
+    let of_server = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&of_server).unwrap();
+    std::fs::write(&trusted, certificate.pem()).unwrap();
+    std::fs::write(&key, of_server.serialize_pem()).unwrap();
+    let start = (trusted.clone(), key);
+    let server =
+        tokio::task::spawn_blocking(move || RabbitMq::start_with_tls(&start.0, &start.1).unwrap()).await.unwrap();
+    let url = format!("{}?timeout=5", server.tls_url().unwrap());
+    let options = RabbitOptions::new(&url).unwrap();
 
-    let broker = options.clone().ca_certificates(&pem).connect().await.unwrap();
+    let with_file = RabbitOptions::new(&format!("{url}&ca={}", trusted.display())).unwrap();
+    let broker = with_file.connect().await.unwrap();
     let binding = unique();
     ensure(&broker, &binding).await;
     let sent = message("k", 1);
@@ -45,9 +38,12 @@ async fn an_encrypted_connection_needs_a_certificate_that_is_trusted() {
     };
     assert_eq!(delivery.message.unwrap(), sent);
 
-    let error = options.connect().await.unwrap_err();
+    let error = options.clone().connect().await.unwrap_err();
     assert!(matches!(error, BrokerError::Unavailable { .. }), "{error:?}");
     let cause = format!("{:?}", std::error::Error::source(&error));
     assert!(cause.contains("ertificate") || cause.contains("Issuer"), "{cause}");
-    std::fs::remove_dir_all(&directory).unwrap();
+    for file in [directory.path().join("key.pem"), PathBuf::from("missing.pem")] {
+        let error = options.clone().root_certificates(&file).connect().await.unwrap_err();
+        assert!(matches!(error, BrokerError::Invalid { .. }), "{error:?}");
+    }
 }

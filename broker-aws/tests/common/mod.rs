@@ -119,6 +119,11 @@ impl Server {
         }
     }
 
+    /// The port of the server itself.
+    pub(crate) fn port(&self) -> u16 {
+        port(&self.direct).expect("a server of this machine")
+    }
+
     /// The clients of the SDK, without the proxy.
     pub(crate) fn native(&self) -> Native {
         Native::connect(&self.direct)
