@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic,
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic, TopicPattern,
 };
 use tokio::sync::RwLock;
 use tokio::time::timeout;
@@ -85,6 +85,11 @@ impl Broker for KafkaBroker {
         let _call = self.0.under_way.read().await;
         self.check_open()?;
         ensure::ensure(&self.0.options, &self.0.probe, plan, dry_run).await
+    }
+
+    async fn topics(&self, pattern: &TopicPattern) -> Result<Vec<Topic>, BrokerError> {
+        self.check_open()?;
+        self.0.probe.topics("listing topics", pattern).await
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {

@@ -30,6 +30,7 @@ pub(crate) fn of(options: &KafkaOptions, binding: &Binding) -> Capabilities {
     this.envelope = EnvelopeMode::Binary;
     this.replay = Replay::Both;
     this.late_group_gets_history = true;
+    this.lists_topics = true;
     this.parallelism = Parallelism::Lanes;
     this.request_reply = RequestReply::Emulated;
     this.idle_expiry = None;

@@ -1,6 +1,7 @@
 //! Clients of the library. Their calls block, and their end may take minutes while a server is frozen, so both happen on threads
 //! of their own.
 
+use std::num::NonZeroU16;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
-use recount_messaging::BrokerError;
+use recount_messaging::{BrokerError, Topic, TopicPattern, read_certificates};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -158,6 +159,7 @@ pub(crate) fn config(options: &KafkaOptions) -> Result<ClientConfig, BrokerError
         set("sasl.password", &login.password);
     }
     if let Some(file) = &options.root_certificates {
+        read_certificates(file)?;
         set("ssl.ca.location", &file.display().to_string());
     }
     if let Some((file, key)) = &options.client_certificate {
@@ -196,37 +198,56 @@ impl Probe {
 
     /// Waits for an answer of a server.
     pub(crate) async fn round_trip(&self, operation: &'static str) -> Result<(), BrokerError> {
-        self.ask(operation, ANY_TOPIC.to_owned()).await.map(drop)
+        self.ask(operation, Some(ANY_TOPIC.to_owned())).await.map(drop)
     }
 
     /// The number of partitions of a topic, if it exists.
     pub(crate) async fn partitions(&self, operation: &'static str, topic: &str) -> Result<Option<usize>, BrokerError> {
-        let metadata = self.ask(operation, topic.to_owned()).await?;
+        let metadata = self.ask(operation, Some(topic.to_owned())).await?;
         let found = metadata.topics().first().filter(|found| found.error().is_none());
         Ok(found.map(|found| found.partitions().len()).filter(|count| *count > 0))
     }
 
-    async fn ask(&self, operation: &'static str, topic: String) -> Result<Metadata, BrokerError> {
+    /// The topics that match a pattern, sorted by name.
+    pub(crate) async fn topics(
+        &self,
+        operation: &'static str,
+        pattern: &TopicPattern,
+    ) -> Result<Vec<Topic>, BrokerError> {
+        let metadata = self.ask(operation, None).await?;
+        let topics = metadata.topics().iter().filter(|found| found.error().is_none()).filter_map(|found| {
+            let lanes = NonZeroU16::new(u16::try_from(found.partitions().len()).ok()?)?;
+            Some(Topic::new(found.name()).ok()?.with_lanes(lanes))
+        });
+        // Those of the server and of its tools.
+        let is_internal = |topic: &Topic| topic.name().starts_with("__");
+        let mut topics: Vec<Topic> = topics.filter(|topic| !is_internal(topic) && pattern.matches(topic)).collect();
+        topics.sort_by(|a, b| a.name().cmp(b.name()));
+        Ok(topics)
+    }
+
+    /// Asks about a topic, or about all.
+    async fn ask(&self, operation: &'static str, topic: Option<String>) -> Result<Metadata, BrokerError> {
         let (client, limit) = (Arc::clone(&self.client), self.limit);
         // The call ends by itself a moment before.
         let grace = limit + ATTEMPT * 2;
-        blocking(operation, grace, move || metadata(&client, operation, limit, &topic)).await?
+        blocking(operation, grace, move || metadata(&client, operation, limit, topic.as_deref())).await?
     }
 }
 
-/// Asks about a topic, until an answer comes or the reason is known why none does.
+/// Asks about a topic, or about all, until an answer comes or the reason is known why none does.
 pub(crate) fn metadata(
     client: &BaseConsumer<Quiet>,
     operation: &'static str,
     limit: Duration,
-    topic: &str,
+    topic: Option<&str>,
 ) -> Result<Metadata, BrokerError> {
     let started = Instant::now();
     let (until, mut down) = (started + limit, false);
     client.context().take();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let error = match client.fetch_metadata(Some(topic), left.min(ATTEMPT)) {
+        let error = match client.fetch_metadata(topic, left.min(ATTEMPT)) {
             Ok(metadata) => return Ok(metadata),
             Err(error) => error,
         };

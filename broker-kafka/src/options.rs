@@ -4,12 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use recount_messaging::BrokerError;
+use recount_messaging::{BrokerError, MAX_CALL_TIMEOUT};
 
 use crate::{KafkaBroker, address};
-
-/// The longest timeout that the client library takes.
-const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A user and a password.
 #[derive(Clone)]

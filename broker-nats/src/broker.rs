@@ -6,12 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use recount_messaging::{
     Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, NativeRequests, Outgoing, Plan, Topic,
+    TopicPattern,
 };
 
 use crate::connection::Connection;
 use crate::consumer::NatsConsumer;
 use crate::requests::NatsRequests;
-use crate::{NatsOptions, capabilities, ensure, publish};
+use crate::{NatsOptions, capabilities, ensure, publish, topics};
 
 /// A connection to NATS with JetStream. Clones share it.
 #[derive(Clone, Debug)]
@@ -59,6 +60,10 @@ impl Broker for NatsBroker {
 
     async fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
         ensure::ensure(&self.connection, plan, dry_run).await
+    }
+
+    async fn topics(&self, pattern: &TopicPattern) -> Result<Vec<Topic>, BrokerError> {
+        topics::topics(&self.connection, pattern).await
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {

@@ -43,6 +43,7 @@ pub(crate) fn capabilities(connection: &Connection, binding: &Binding) -> Capabi
     this.envelope = EnvelopeMode::Binary;
     this.replay = Replay::Both;
     this.late_group_gets_history = true;
+    this.lists_topics = true;
     this.parallelism = if ordered { Parallelism::Lanes } else { Parallelism::Unbounded };
     this.request_reply = RequestReply::Native { buffered: false };
     this.idle_expiry = binding.expires_after;

@@ -13,7 +13,7 @@ use crate::names::{self, Durable};
 
 const OPERATION: &str = "declaring topics and groups";
 /// The key of the number of lanes in the metadata of a stream.
-const LANES: &str = "recount.lanes";
+pub(crate) const LANES: &str = "recount.lanes";
 /// The setting of a stream that says after how long it forgets messages, in nanoseconds.
 const MAX_AGE: &str = "max_age";
 /// The setting of a consumer that says after how long without use it is removed, in nanoseconds.

@@ -54,6 +54,7 @@ mod publish;
 mod remake;
 mod requests;
 mod settle;
+mod topics;
 
 pub use broker::NatsBroker;
 pub use options::NatsOptions;

@@ -2,9 +2,17 @@
 
 use recount_messaging::{Binding, Group, LaneId, Order, Topic};
 
+/// The start of the names of streams.
+const STREAM: &str = "recount-";
+
 /// The stream of a topic.
 pub(crate) fn stream(topic: &Topic) -> String {
-    format!("recount-{topic}")
+    format!("{STREAM}{topic}")
+}
+
+/// The name of the topic of a stream.
+pub(crate) fn topic_of(stream: &str) -> Option<&str> {
+    stream.strip_prefix(STREAM)
 }
 
 /// The subject of a lane.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
-use recount_messaging::BrokerError;
+use recount_messaging::{BrokerError, MAX_CALL_TIMEOUT};
 
 use crate::{NatsBroker, address};
 
@@ -114,10 +114,10 @@ impl NatsOptions {
         Self { max_age: Some(max_age), ..self }
     }
 
-    /// Sets how long a call may take. 5 seconds unless set.
+    /// Sets how long a call may take, an hour at most. 5 seconds unless set.
     #[must_use]
     pub fn call_timeout(self, call_timeout: Duration) -> Self {
-        Self { call_timeout, ..self }
+        Self { call_timeout: call_timeout.min(MAX_CALL_TIMEOUT), ..self }
     }
 
     /// The options of the client library. It gets the credentials by them, never in an address, which it would log.

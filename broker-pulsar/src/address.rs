@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use recount_core::redacted;
 use recount_messaging::BrokerError;
-use recount_messaging::address::{decoded, parameters, server, split};
+use recount_messaging::address::{decoded, parameters, server, split, web};
 
 use crate::PulsarOptions;
 
@@ -24,15 +24,8 @@ pub(crate) struct Admin {
 impl Admin {
     /// Reads `http://HOST:PORT` or `https://HOST:PORT`.
     pub(crate) fn read(url: &str) -> Option<Self> {
-        let (scheme, place) = url.split_once("://")?;
-        let tls = match scheme {
-            "http" => false,
-            "https" => true,
-            _ => return None,
-        };
-        let (name, port) = server(place.strip_suffix('/').unwrap_or(place))?;
-        let default = if tls { 443 } else { 80 };
-        Some(Self { tls, host: name.to_owned(), port: port.unwrap_or(default) })
+        let address = web(url).filter(|address| address.path.is_empty())?;
+        Some(Self { tls: address.tls, host: address.host.to_owned(), port: address.port })
     }
 }
 

@@ -17,8 +17,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-use crate::PulsarOptions;
 use crate::address::Admin;
+use crate::{PulsarOptions, names};
 
 /// How often a request follows a broker's hint at the broker that owns the topic.
 const REDIRECTS: usize = 5;
@@ -98,7 +98,7 @@ pub(crate) async fn request(
 
 /// The error that the token is refused, if it is.
 pub(crate) async fn refusal(options: &PulsarOptions, operation: &'static str) -> Option<BrokerError> {
-    let path = format!("/admin/v2/persistent/{}/{}/partitioned", options.tenant, options.namespace);
+    let path = format!("{}/partitioned", names::namespace_path(options));
     let answer = request(options, operation, Method::GET, &path, None).await.ok()?;
     Some(answer.error(operation)).filter(|error| matches!(error, BrokerError::NotAllowed { .. }))
 }

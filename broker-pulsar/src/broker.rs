@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic, deadline_after,
+    Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, Outgoing, Plan, Topic, TopicPattern,
+    deadline_after,
 };
 use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::consumer::PulsarConsumer;
 use crate::publish::Publisher;
-use crate::{PulsarOptions, capabilities, ensure};
+use crate::{PulsarOptions, capabilities, ensure, topics};
 
 /// A connection to Pulsar. Clones share the client for publishing; each consumer has its own.
 #[derive(Clone)]
@@ -95,6 +96,11 @@ impl Broker for PulsarBroker {
         let _call = self.0.under_way.read().await;
         self.check_open()?;
         ensure::ensure(&self.0.options, plan, dry_run).await
+    }
+
+    async fn topics(&self, pattern: &TopicPattern) -> Result<Vec<Topic>, BrokerError> {
+        self.check_open()?;
+        topics::topics(&self.0.options, pattern).await
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {

@@ -40,6 +40,7 @@ pub(crate) fn of(options: &PulsarOptions, binding: &Binding) -> Capabilities {
     this.envelope = EnvelopeMode::Binary;
     this.replay = Replay::Both;
     this.late_group_gets_history = true;
+    this.lists_topics = true;
     this.parallelism = if ordered { Parallelism::Lanes } else { Parallelism::Unbounded };
     this.request_reply = RequestReply::Emulated;
     this.idle_expiry = binding.expires_after;

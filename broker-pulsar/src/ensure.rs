@@ -71,7 +71,7 @@ async fn ensure_topic(options: &PulsarOptions, topic: &Topic, dry_run: bool) -> 
     let answer = request(options, OPERATION, Method::GET, &partitions, None).await?;
     let missing = match answer.status {
         StatusCode::OK => {
-            check_lanes(topic, partition_count(&answer)?)?;
+            check_lanes(topic, partition_count(OPERATION, &answer)?)?;
             false
         }
         StatusCode::NOT_FOUND => true,
@@ -86,7 +86,7 @@ async fn ensure_topic(options: &PulsarOptions, topic: &Topic, dry_run: bool) -> 
             // Another service was quicker.
             StatusCode::CONFLICT => {
                 let answer = request(options, OPERATION, Method::GET, &partitions, None).await?;
-                check_lanes(topic, partition_count(&answer)?)?;
+                check_lanes(topic, partition_count(OPERATION, &answer)?)?;
             }
             status if status.is_success() => {}
             _ => return Err(created.error(OPERATION)),
@@ -179,7 +179,7 @@ pub(crate) async fn check(options: &PulsarOptions, binding: &Binding) -> Result<
     }
     let partitions = format!("{}/partitions", names::path(options, &binding.topic));
     let answer = request(options, OPERATION, Method::GET, &partitions, None).await?;
-    check_lanes(&binding.topic, partition_count(&answer)?)
+    check_lanes(&binding.topic, partition_count(OPERATION, &answer)?)
 }
 
 /// The properties of the subscription of a binding, if there is one.
@@ -207,10 +207,10 @@ fn compare(binding: &Binding, properties: &Value) -> Result<(), BrokerError> {
     }
 }
 
-fn partition_count(answer: &Answer) -> Result<u32, BrokerError> {
+pub(crate) fn partition_count(operation: &'static str, answer: &Answer) -> Result<u32, BrokerError> {
     let count = serde_json::from_slice::<Value>(&answer.body).ok();
     let count = count.and_then(|metadata| metadata.get("partitions")?.as_u64());
-    count.and_then(|count| u32::try_from(count).ok()).ok_or_else(|| answer.error(OPERATION))
+    count.and_then(|count| u32::try_from(count).ok()).ok_or_else(|| answer.error(operation))
 }
 
 /// Compares the number of partitions with that of the lanes. A topic with none is missing, or not partitioned.

@@ -72,6 +72,7 @@ mod options;
 mod publish;
 mod session;
 mod tasks;
+mod topics;
 
 pub use broker::PulsarBroker;
 pub use options::PulsarOptions;

@@ -16,7 +16,12 @@ pub(crate) fn partition(options: &PulsarOptions, of: &Topic, lane: u16) -> Strin
 
 /// The path of a topic in the admin interface.
 pub(crate) fn path(options: &PulsarOptions, topic: &Topic) -> String {
-    format!("/admin/v2/persistent/{}/{}/{topic}", options.tenant, options.namespace)
+    format!("{}/{topic}", namespace_path(options))
+}
+
+/// The path of the namespace in the admin interface.
+pub(crate) fn namespace_path(options: &PulsarOptions) -> String {
+    format!("/admin/v2/persistent/{}/{}", options.tenant, options.namespace)
 }
 
 /// The path of a subscription in the admin interface.

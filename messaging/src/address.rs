@@ -86,6 +86,41 @@ pub fn server(text: &str) -> Option<(&str, Option<u16>)> {
     fits.then_some((name, port))
 }
 
+/// The parts of `http://HOST:PORT/PATH` or `https://HOST/PATH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebAddress<'u> {
+    /// Whether it is `https`.
+    pub tls: bool,
+    /// The host; an address of IP version 6 is in brackets.
+    pub host: &'u str,
+    /// The port: 80 or 443 unless named.
+    pub port: u16,
+    /// The text behind the first `/` after the host.
+    pub path: &'u str,
+}
+
+/// Takes a web address apart. Its path has ASCII letters, digits, `-`, `.`, `_` and `/`.
+///
+/// ```
+/// use recount_messaging::address::web;
+///
+/// let address = web("https://[::1]/a").unwrap();
+/// assert_eq!((address.tls, address.host, address.port, address.path), (true, "[::1]", 443, "a"));
+/// assert_eq!(web("http://a:70000"), None);
+/// ```
+#[must_use]
+pub fn web(text: &str) -> Option<WebAddress<'_>> {
+    let (tls, rest) = match text.split_once("://")? {
+        ("http", rest) => (false, rest),
+        ("https", rest) => (true, rest),
+        _ => return None,
+    };
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (host, port) = server(place)?;
+    let fits = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._/".contains(&b));
+    fits.then(|| WebAddress { tls, host, port: port.unwrap_or(if tls { 443 } else { 80 }), path })
+}
+
 /// The text without percent-encoding.
 ///
 /// # Errors

@@ -35,6 +35,7 @@
 
 pub mod address;
 pub mod broker;
+mod certificates;
 mod circuit;
 mod deadline;
 mod digest;
@@ -60,10 +61,11 @@ pub use broker::{
     HeaderLimits, InboxSignal, KeyLimits, LaneId, Lease, LimitSource, MessageLimit, NativeRequests, NativeRetry, Order,
     OrderSupport, Outgoing, Parallelism, Plan, RawHeaders, RawMessage, Refusal, Rejection, Release, Replay,
     RequestInbox, RequestReply, Returns, Room, Seek, Settle, Settled, Signal, StartFrom, Ticket, TicketParts, Topic,
-    Undelivered,
+    TopicPattern, Undelivered,
 };
+pub use certificates::read_certificates;
 pub use circuit::{Circuit, CircuitSettings, CircuitState, Permit};
-pub use deadline::deadline_after;
+pub use deadline::{MAX_CALL_TIMEOUT, deadline_after};
 pub use envelope::{Malformed, Message, MessageId};
 pub use handler::{HandledTwice, Incoming, MessageHandler, PermanentError, TakenBy, UnknownType};
 pub use in_process::{Faults, InProcess, Profile, PublishFault, Settings};

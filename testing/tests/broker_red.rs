@@ -73,7 +73,10 @@ red! {
     headers_that_are_trimmed: HeadersAreTrimmed, Own => envelope::headers_arrive_equal;
     outcomes_of_other_marks: OutcomesAreReversed, Kafka => settling::each_outcome_belongs_to_its_mark;
     a_rejected_message_that_comes_again: RejectsComeAgain, Own => consuming::what_is_rejected_does_not_come_again;
-    a_closed_connection_that_goes_on: ClosedGoesOn, Own => declaring::a_closed_connection_says_so;
+    a_closed_connection_that_goes_on: ClosedGoesOn, Own =>
+        declaring::a_closed_connection_says_so, declaring::topics_are_listed_as_declared;
+    a_pattern_that_is_ignored: PatternsAreIgnored, Own => declaring::topics_are_listed_as_declared;
+    lanes_that_are_not_listed: LanesAreNotListed, Nats => declaring::topics_are_listed_as_declared;
 }
 
 red! {
@@ -153,6 +156,10 @@ red! {
         publishing::a_late_group_gets_history_as_declared, publishing::a_topic_without_groups_keeps_history_as_declared;
     history_that_is_not_declared: Declares(|c| c.late_group_gets_history = false), Kafka =>
         publishing::a_late_group_gets_history_as_declared;
+    a_list_of_topics_that_is_declared: Declares(|c| c.lists_topics = true), RabbitMq =>
+        declaring::topics_are_listed_as_declared;
+    a_list_of_topics_that_is_not_declared: Declares(|c| c.lists_topics = false), Pulsar =>
+        declaring::topics_are_listed_as_declared;
     a_limit_of_sizes_that_is_lower: Declares(|c| c.max_message.bytes += 1), Nats =>
         limits::one_byte_over_the_limit_is_refused_and_its_neighbours_are_stored;
     a_limit_of_sizes_that_is_higher: Declares(|c| c.max_message.bytes -= 1), Nats =>

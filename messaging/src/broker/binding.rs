@@ -14,7 +14,8 @@ const MAX_NAME: usize = 64;
 /// How many lanes a topic has unless set.
 const LANES: NonZeroU16 = NonZeroU16::new(8).unwrap();
 
-fn name(kind: &'static str, name: &str) -> Result<Arc<str>, NameError> {
+/// Checks a name of ASCII letters, digits, `-`, `_` and further characters.
+pub(super) fn name(kind: &'static str, name: &str, further: &[char]) -> Result<Arc<str>, NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { kind });
     }
@@ -22,7 +23,7 @@ fn name(kind: &'static str, name: &str) -> Result<Arc<str>, NameError> {
         let start = name.chars().take(32).collect();
         return Err(NameError::TooLong { kind, length: name.len(), limit: MAX_NAME, start });
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_') || further.contains(&c);
     match name.chars().find(|c| !allowed(*c)) {
         Some(character) => Err(NameError::Forbidden { kind, character, name: name.to_owned() }),
         None => Ok(name.into()),
@@ -47,7 +48,7 @@ impl Topic {
     /// # Errors
     /// [`NameError`] if the name is none.
     pub fn new(topic: &str) -> Result<Self, NameError> {
-        Ok(Self { name: name("topic", topic)?, lanes: LANES, kept_for: None })
+        Ok(Self { name: name("topic", topic, &[])?, lanes: LANES, kept_for: None })
     }
 
     /// Sets the number of lanes: how many keys can be consumed at once in order, by all members of a group together.
@@ -114,7 +115,7 @@ impl Group {
     /// # Errors
     /// [`NameError`] if the name is none.
     pub fn new(group: &str) -> Result<Self, NameError> {
-        Ok(Self(name("consumer group", group)?))
+        Ok(Self(name("consumer group", group, &[])?))
     }
 
     /// The name.

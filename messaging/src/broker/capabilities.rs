@@ -41,6 +41,8 @@ pub struct Capabilities {
     pub replay: Replay,
     /// Whether a new group gets the messages from before.
     pub late_group_gets_history: bool,
+    /// Whether the broker [lists its topics](super::Broker::topics).
+    pub lists_topics: bool,
     /// How a binding is spread over consumers.
     pub parallelism: Parallelism,
     /// Whether the broker carries replies itself.
@@ -71,6 +73,7 @@ impl Capabilities {
             envelope: EnvelopeMode::Binary,
             replay: Replay::None,
             late_group_gets_history: false,
+            lists_topics: false,
             parallelism: Parallelism::Unbounded,
             request_reply: RequestReply::Emulated,
             idle_expiry: None,

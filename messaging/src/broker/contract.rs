@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Binding, BrokerConsumer, BrokerError, Capabilities, Fate, NativeRequests, Outgoing, Plan, Topic};
+use super::{
+    Binding, BrokerConsumer, BrokerError, Capabilities, Fate, NativeRequests, Outgoing, Plan, Topic, TopicPattern,
+};
 
 /// A connection to a message broker.
 ///
@@ -41,6 +43,16 @@ pub trait Broker: Send + Sync + 'static {
     /// # Errors
     /// [`BrokerError`] if the broker can't be reached or refuses.
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError>;
+
+    /// The topics at the broker that match a pattern, with their lanes, sorted by name.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unsupported`] without [`Capabilities::lists_topics`]; [`BrokerError`] if the broker can't be reached or
+    /// refuses.
+    async fn topics(&self, pattern: &TopicPattern) -> Result<Vec<Topic>, BrokerError> {
+        let _ = pattern;
+        Err(BrokerError::Unsupported { system: self.system(), ability: "list its topics" })
+    }
 
     /// Requests and replies that the broker carries itself, if [`Capabilities::request_reply`] is
     /// [native](super::RequestReply::Native). Else they go through topics.

@@ -31,6 +31,7 @@ impl Capabilities {
             ("envelope", envelope(self.envelope).to_owned()),
             ("read again", replay(self.replay).to_owned()),
             ("late group gets history", yes(self.late_group_gets_history).to_owned()),
+            ("lists its topics", yes(self.lists_topics).to_owned()),
             ("consumers of a group", parallelism(self.parallelism).to_owned()),
             ("replies", replies(self.request_reply).to_owned()),
             (

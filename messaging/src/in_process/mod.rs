@@ -43,7 +43,7 @@ pub use self::profile::Profile;
 use self::server::Server;
 use crate::{
     Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Fate, NativeRequests, Outgoing, Plan,
-    RequestReply, Topic,
+    RequestReply, Topic, TopicPattern,
 };
 
 const SYSTEM: &str = "in_process";
@@ -247,6 +247,16 @@ impl Broker for InProcess {
         self.connection.server.lock().group(binding)?;
         let declared = self.capabilities(binding);
         Ok(Box::new(Consumer::new(Arc::clone(&self.connection), binding.clone(), declared)))
+    }
+
+    async fn topics(&self, pattern: &TopicPattern) -> Result<Vec<Topic>, BrokerError> {
+        if !self.profile().lists_topics() {
+            return Err(BrokerError::Unsupported { system: SYSTEM, ability: "list its topics with this profile" });
+        }
+        self.connection.reach("listing topics").await?;
+        let state = self.connection.server.lock();
+        let topics = state.topics.values().map(|state| &state.topic);
+        Ok(topics.filter(|topic| pattern.matches(topic)).cloned().collect())
     }
 
     fn native_requests(&self) -> Option<&dyn NativeRequests> {

@@ -51,6 +51,10 @@ impl Profile {
         declared
     }
 
+    pub(super) fn lists_topics(self) -> bool {
+        matches!(self, Self::Own | Self::Kafka | Self::Pulsar | Self::Nats)
+    }
+
     /// The abilities that the profile declares for bindings of a topic.
     pub(super) fn declared(self, order: Order, topic: &Topic, lease: Duration) -> Capabilities {
         let (ordered, lanes) = (order == Order::PerKey, topic.lanes());
@@ -64,6 +68,7 @@ impl Profile {
             Self::PubSub => pubsub(lease),
         };
         declared.request_reply = super::requests::of_profile(self);
+        declared.lists_topics = self.lists_topics();
         if !ordered && self != Self::Kafka {
             declared.order = OrderSupport::None;
             declared.parallelism = Parallelism::Unbounded;

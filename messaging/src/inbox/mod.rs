@@ -12,4 +12,4 @@ mod source;
 
 pub use settings::{LaterMessages, Subscriber};
 pub(crate) use sink::InboxSink;
-pub(crate) use source::InboxSource;
+pub(crate) use source::{Declared, InboxSource};

@@ -13,7 +13,7 @@ use crate::parking::Parking;
 use crate::retry::jitter;
 use crate::{
     Attempts, Binding, Broker, BrokerConsumer, BrokerError, Delivery, LaneId, Plan, Room, Settle, Settled, Signal,
-    Ticket, Topic,
+    Ticket, Topic, TopicPattern,
 };
 
 /// How many messages are asked for at once.
@@ -27,9 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The deliveries of a binding.
 pub(crate) struct InboxSource {
     broker: Arc<dyn Broker>,
-    binding: Binding,
-    /// The topics to which its messages are forwarded.
-    topics: Vec<Topic>,
+    declared: Declared,
     parking: Parking,
     consumer: Option<Box<dyn BrokerConsumer>>,
     /// Deliveries that were not handed on yet.
@@ -42,6 +40,16 @@ pub(crate) struct InboxSource {
     unread: bool,
     caught_up: bool,
     outage: Option<Outage>,
+}
+
+/// The objects at the broker that an inbox needs.
+#[derive(Clone)]
+pub(crate) struct Declared {
+    pub(crate) binding: Binding,
+    /// The topics to which its messages are forwarded.
+    pub(crate) topics: Vec<Topic>,
+    /// The topic of the binding is not declared if it was deleted.
+    pub(crate) only_existing: bool,
 }
 
 /// Calls to the broker that failed, since the last one that did not.
@@ -59,11 +67,10 @@ impl Outage {
 }
 
 impl InboxSource {
-    pub(crate) fn new(broker: Arc<dyn Broker>, binding: Binding, topics: Vec<Topic>, parking: Parking) -> Self {
+    pub(crate) fn new(broker: Arc<dyn Broker>, declared: Declared, parking: Parking) -> Self {
         Self {
             broker,
-            binding,
-            topics,
+            declared,
             parking,
             consumer: None,
             buffer: VecDeque::new(),
@@ -83,7 +90,7 @@ impl InboxSource {
                 self.unread = true;
             }
             Signal::Gained(lane) => {
-                tracing::debug!(binding = %self.binding, %lane, "gained");
+                tracing::debug!(binding = %self.declared.binding, %lane, "gained");
                 self.early.gained(lane);
             }
             Signal::Losing(lane, _) | Signal::Lost(lane) => self.lose(lane),
@@ -94,13 +101,13 @@ impl InboxSource {
     /// Deliveries of a lane that were not handed on are another consumer's. Those being handled are settled if they end
     /// in time.
     fn lose(&mut self, lane: LaneId) {
-        tracing::debug!(binding = %self.binding, %lane, "lost");
+        tracing::debug!(binding = %self.declared.binding, %lane, "lost");
         self.buffer.retain(|delivery| delivery.lane() != lane);
     }
 
     fn hand_on(&mut self, delivery: Delivery) -> CoreDelivered<Self> {
         let early = delivery.attempts == Attempts::Unknown && self.early.note(delivery.lane());
-        let (delivered, ticket) = Delivered::new(delivery, self.binding.order, early);
+        let (delivered, ticket) = Delivered::new(delivery, self.declared.binding.order, early);
         self.next += 1;
         self.held.insert(self.next, ticket);
         let lane = delivered.queue.lane();
@@ -108,12 +115,12 @@ impl InboxSource {
     }
 }
 
-/// Declares a binding and further topics at the broker, and consumes the binding.
-async fn subscribe(
-    broker: Arc<dyn Broker>,
-    binding: Binding,
-    topics: Vec<Topic>,
-) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+/// Declares the objects at the broker, and consumes the binding.
+async fn subscribe(broker: Arc<dyn Broker>, declared: Declared) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+    let Declared { binding, topics, only_existing } = declared;
+    if only_existing && broker.topics(&TopicPattern::of(&binding.topic)).await?.is_empty() {
+        return Err(BrokerError::Missing { object: format!("topic {}", binding.topic) });
+    }
     let plan = Plan { topics, bindings: vec![binding.clone()] };
     for change in broker.ensure(&plan, false).await? {
         tracing::info!(%binding, %change, "declared at the broker");
@@ -134,7 +141,7 @@ impl Source for InboxSource {
         self.early.start_over();
         self.parking.open().await?;
         if self.consumer.is_none() {
-            let subscribed = subscribe(Arc::clone(&self.broker), self.binding.clone(), self.topics.clone());
+            let subscribed = subscribe(Arc::clone(&self.broker), self.declared.clone());
             self.consumer = Some(subscribed.await.map_err(BrokerError::into_boxed)?);
         }
         self.caught_up = false;
@@ -205,7 +212,7 @@ impl Source for InboxSource {
             }
         }
         if stale > 0 {
-            tracing::debug!(binding = %self.binding, stale, "acknowledged too late: the messages come again and are recognised");
+            tracing::debug!(binding = %self.declared.binding, stale, "acknowledged too late: the messages come again and are recognised");
         }
         match failed {
             // They come again after the lease, and are recognised.
@@ -218,7 +225,7 @@ impl Source for InboxSource {
     async fn maintain(&mut self) -> Result<(), BoxError> {
         let Some(consumer) = &mut self.consumer else { return Ok(()) };
         let (numbers, tickets): (Vec<u64>, Vec<Ticket>) = std::mem::take(&mut self.held).into_iter().unzip();
-        let extended = consumer.extend(&tickets, self.binding.lease).await;
+        let extended = consumer.extend(&tickets, self.declared.binding.lease).await;
         self.held = numbers.into_iter().zip(tickets).collect();
         match extended.into_iter().find_map(|settled| match settled {
             Settled::Failed(error) => Some(error),

@@ -11,6 +11,7 @@ use recount_core::{BoxError, Check, Condition, Delivered, Health, Lane, Recount,
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::announcement::{Announcement, topic};
+use super::found::Found;
 use super::manifest::Manifest;
 use crate::broker::{Unconfirmed, publish_one};
 use crate::{Broker, BrokerError, Message, Plan, Refusal};
@@ -27,6 +28,8 @@ struct Announcer {
     recount: Recount,
     broker: Arc<dyn Broker>,
     manifest: Manifest,
+    /// What the service has found since it was started.
+    found: Found,
     interval: Duration,
     sequence: AtomicU64,
     declared: AtomicBool,
@@ -38,11 +41,11 @@ struct Announcer {
 pub(crate) fn announcer(
     recount: Recount,
     broker: Arc<dyn Broker>,
-    manifest: Manifest,
+    (manifest, found): (Manifest, Found),
     interval: Duration,
 ) -> (Ticks, AnnouncerSink) {
     let (sequence, declared, failing) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
-    let announcer = Arc::new(Announcer { recount, broker, manifest, interval, sequence, declared, failing });
+    let announcer = Arc::new(Announcer { recount, broker, manifest, found, interval, sequence, declared, failing });
     let ticks = Ticks { announcer: Arc::clone(&announcer), next: Instant::now(), caught_up: false };
     (ticks, AnnouncerSink(announcer))
 }
@@ -52,7 +55,9 @@ impl Announcer {
     async fn announce(&self, goodbye: bool, limit: Duration) {
         let health = if goodbye { Health::of(Vec::new()) } else { self.health().await };
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let announcement = Announcement::new(self.manifest.clone(), health, sequence, self.interval, goodbye);
+        let mut manifest = self.manifest.clone();
+        self.found.add_to(&mut manifest);
+        let announcement = Announcement::new(manifest, health, sequence, self.interval, goodbye);
         let published = match announcement.message() {
             Ok(message) => timeout(limit, self.publish(message)).await,
             Err(error) => Ok(Err(error.into())),

@@ -1,6 +1,7 @@
 //! A service at a broker: its publications and subscribers, started together.
 
 mod asking;
+mod discovery;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use recount_core::{
     Check, Condition, ConsumerKind, Consumers, ConsumersBuilder, EventId, MessageMetrics, NameError, Recount, Timestamp,
 };
 
-use crate::inbox::{InboxSink, InboxSource};
+use crate::inbox::{Declared, InboxSink, InboxSource};
 use crate::parking::Parking;
-use crate::presence::{announcer, check_instance, clamped};
+use crate::presence::{Found, announcer, check_instance, clamped};
 use crate::question::Desk;
 use crate::relay::{PublicationParts, RelaySink, RelaySource};
 use crate::request::Replier;
@@ -55,6 +56,10 @@ pub struct Service {
     announced: Option<Duration>,
     /// The open questions, if the broker carries replies itself.
     desk: Option<Desk>,
+    /// The topics that were found by patterns.
+    found: Found,
+    /// It subscribes to topics that exist, and declares none.
+    only_existing: bool,
 }
 
 impl Service {
@@ -66,11 +71,22 @@ impl Service {
         // A name follows the rules of topics, so that a broker can hold it.
         let name: Arc<str> = Topic::new(name)?.name().into();
         let group = Group::new(&name)?;
-        let consumers = recount.consumers();
         let manifest = Manifest::new(&name, EventId::new().0.simple().to_string());
-        let (plan, publications, turns) = (Plan::default(), Vec::new(), Arc::default());
-        let announced = Some(ANNOUNCED);
-        Ok(Self { recount, broker, name, group, consumers, plan, publications, turns, desk: None, manifest, announced })
+        Ok(Self {
+            consumers: recount.consumers(),
+            recount,
+            broker,
+            name,
+            group,
+            plan: Plan::default(),
+            publications: Vec::new(),
+            turns: Arc::default(),
+            manifest,
+            announced: Some(ANNOUNCED),
+            desk: None,
+            found: Found::default(),
+            only_existing: false,
+        })
     }
 
     /// Publishes events. The relay is a consumer of kind [`Relay`](ConsumerKind::Relay).
@@ -128,8 +144,12 @@ impl Service {
         self.manifest.subscribes(&parts.binding, &parts.handlers, &self.recount);
         self.manifest.publishes(&name, &parts.topics, None);
         let parking = Parking::new(Arc::clone(self.recount.store()), &name);
-        let (binding, topics) = (parts.binding.clone(), parts.topics.clone());
-        let source = InboxSource::new(Arc::clone(&self.broker), binding, topics, parking.clone());
+        let declared = Declared {
+            binding: parts.binding.clone(),
+            topics: parts.topics.clone(),
+            only_existing: self.only_existing,
+        };
+        let source = InboxSource::new(Arc::clone(&self.broker), declared, parking.clone());
         let forwarder = self.forwarder(&parts.topics, &name);
         let metrics = self.metrics(parts.binding.topic.name(), &name);
         let (recount, own) = (self.recount.clone(), Arc::clone(&metrics));
@@ -216,9 +236,9 @@ impl Service {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(self) -> Consumers {
-        let Self { recount, broker, name, mut consumers, manifest, announced, .. } = self;
+        let Self { recount, broker, name, mut consumers, manifest, announced, found, .. } = self;
         if let Some(interval) = announced {
-            let (ticks, sink) = announcer(recount, broker, manifest, interval);
+            let (ticks, sink) = announcer(recount, broker, (manifest, found), interval);
             consumers = consumers.consumer_of_kind(ConsumerKind::Announcer, &name, ticks, sink);
         }
         consumers.start()

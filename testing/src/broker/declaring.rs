@@ -3,8 +3,9 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use recount_messaging::{BrokerError, Fate, Order, Plan, Topic};
+use recount_messaging::{BrokerError, Fate, Order, Plan, Topic, TopicPattern};
 
+use super::harness::capabilities;
 use super::support::{bound, bounded, ensure, fates, message, publish, unique};
 use super::{Harness, Reader};
 
@@ -88,6 +89,32 @@ pub async fn a_plan_may_repeat_itself_and_not_contradict_itself(h: &dyn Harness)
         }
     }
     assert_eq!(bounded(broker.ensure(&both, true)).await.unwrap(), missing);
+}
+
+/// A broker that declares that it lists its topics lists those of a pattern, with their lanes, in the order of their names. Any
+/// other refuses.
+pub async fn topics_are_listed_as_declared(h: &dyn Harness) {
+    let (broker, base) = (h.broker().await, unique());
+    let pattern = TopicPattern::new(&format!("*{}-l*", &base.topic.name()[1..])).unwrap();
+    if !capabilities(&*broker, Order::PerKey).lists_topics {
+        let listed = bounded(broker.topics(&pattern)).await;
+        assert!(matches!(listed, Err(BrokerError::Unsupported { .. })), "{listed:?}");
+        return;
+    }
+    assert_eq!(bounded(broker.topics(&pattern)).await.unwrap(), [], "nothing is declared yet");
+    let named = |end: &str, lanes| {
+        Topic::new(&format!("{}-{end}", base.topic)).unwrap().with_lanes(NonZeroU16::new(lanes).unwrap())
+    };
+    // The last one does not match.
+    let topics = [named("l2", 3), named("l10", 1), named("k", 2)];
+    let plan = Plan { topics: topics.to_vec(), bindings: Vec::new() };
+    bounded(broker.ensure(&plan, false)).await.unwrap();
+    let [second, first, other] = topics;
+    assert_eq!(bounded(broker.topics(&pattern)).await.unwrap(), [first, second]);
+    let exact = TopicPattern::new(other.name()).unwrap();
+    assert_eq!(bounded(h.broker().await.topics(&exact)).await.unwrap(), [other]);
+    bounded(broker.close(Duration::from_secs(5))).await;
+    assert!(matches!(bounded(broker.topics(&pattern)).await, Err(BrokerError::Closed)));
 }
 
 /// After `close`, calls fail with `Closed`, and other connections go on. A second `close` returns.

@@ -88,6 +88,7 @@ macro_rules! broker_suite {
                 a_binding_that_was_not_ensured_is_missing
                 a_topic_that_was_not_ensured_takes_no_message
                 a_closed_connection_says_so
+                topics_are_listed_as_declared
             }
             publishing {
                 a_hundred_messages_arrive_equal

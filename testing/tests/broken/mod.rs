@@ -9,7 +9,7 @@ use bytes::Bytes;
 use recount_messaging::{
     Attempts, Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Delivery, Drained, Fate, Group,
     InProcess, Malformed, Order, Outgoing, Plan, Profile, PublishFault, Refusal, Returns, Room, Seek, Settle, Settled,
-    Signal, StartFrom, Ticket, TicketParts, Topic,
+    Signal, StartFrom, Ticket, TicketParts, Topic, TopicPattern,
 };
 use recount_testing::broker::Harness;
 
@@ -62,6 +62,8 @@ pub(crate) enum Defect {
     NeverReconnects,
     ExpiryIsIgnored,
     EverythingIsKept,
+    PatternsAreIgnored,
+    LanesAreNotListed,
     /// The broker declares something else than it does.
     Declares(fn(&mut Capabilities)),
 }
@@ -165,6 +167,17 @@ impl Broker for Broken {
             (Defect::MismatchIsHidden, Err(BrokerError::Mismatch { .. })) => Ok(Vec::new()),
             (_, made) => made,
         }
+    }
+    async fn topics(&self, pattern: &TopicPattern) -> Result<Vec<Topic>, BrokerError> {
+        let pattern = match self.defect {
+            Defect::PatternsAreIgnored => &TopicPattern::new("*").unwrap(),
+            _ => pattern,
+        };
+        let mut topics = self.inner.topics(pattern).await?;
+        if self.is(Defect::LanesAreNotListed) {
+            topics.iter_mut().for_each(|topic| *topic = Topic::new(topic.name()).unwrap());
+        }
+        Ok(topics)
     }
     async fn publish(&self, topic: &Topic, mut batch: Vec<Outgoing>) -> Vec<Fate> {
         match self.defect {

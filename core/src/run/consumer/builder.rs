@@ -154,8 +154,12 @@ impl ConsumersBuilder {
             let (source, sink) = parts(&frame)?;
             Ok(Box::pin(supervise(frame.clone(), Concurrent::new(frame, source, sink, keeper))))
         });
-        // Announcers keep no checkpoint, so that several of a name do each other no harm.
-        let runners = if kind == ConsumerKind::Announcer { Runners::default() } else { self.registry.runners.clone() };
+        // These keep no checkpoint, so that several of a name do each other no harm.
+        let runners = if matches!(kind, ConsumerKind::Announcer | ConsumerKind::Discovery) {
+            Runners::default()
+        } else {
+            self.registry.runners.clone()
+        };
         let positions = Positions { of_store: S::FOLLOWS_STORE, any: S::HAS_POSITIONS };
         let on_change = FilterChange::Refuse;
         self.entries.push(Entry { kind, name, runners, on_change, waited_for: false, positions, start });

@@ -75,6 +75,8 @@ pub enum ConsumerKind {
     Inbox,
     /// Announces a service at a message broker. It keeps no checkpoint.
     Announcer,
+    /// Finds the topics of a pattern at a message broker, and starts an inbox for each. It keeps no checkpoint.
+    Discovery,
 }
 
 impl fmt::Display for ConsumerKind {
@@ -94,6 +96,7 @@ impl ConsumerKind {
             Self::Relay => "relay",
             Self::Inbox => "inbox",
             Self::Announcer => "announcer",
+            Self::Discovery => "discovery",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use recount_messaging::{
     Binding, Broker, BrokerConsumer, BrokerError, Capabilities, Change, Drained, Fate, Outgoing, Plan, Room, Seek,
-    Settle, Settled, Signal, Ticket, Topic,
+    Settle, Settled, Signal, Ticket, Topic, TopicPattern,
 };
 use tokio::sync::Notify;
 
@@ -57,6 +57,10 @@ impl Broker for Mortal {
 
     async fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError> {
         self.broker.ensure(plan, dry_run).await
+    }
+
+    async fn topics(&self, pattern: &TopicPattern) -> Result<Vec<Topic>, BrokerError> {
+        self.broker.topics(pattern).await
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
