@@ -10,6 +10,7 @@ use recount_messaging::LaneId;
 
 use crate::rebalance::Events;
 use crate::record::Record;
+use crate::window::Window;
 
 /// A record that is not finished.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(crate) struct Lane {
     /// Released, or without room. They come before the records of the queue.
     waiting: BTreeMap<i64, Held>,
     /// Given out and not settled.
-    out: BTreeMap<i64, Held>,
+    out: Window<Held>,
     /// The offset behind the last record that came. `None`: the position of the group must not be touched.
     position: Option<i64>,
     /// The greatest timestamp of the records that came, in milliseconds.
@@ -50,7 +51,7 @@ impl Lane {
             generation,
             queue,
             waiting: BTreeMap::new(),
-            out: BTreeMap::new(),
+            out: Window::new(),
             position: None,
             latest: None,
             committed: None,
@@ -127,16 +128,16 @@ impl Lane {
 
     /// Takes back a record that was given out in this generation.
     pub(crate) fn settle(&mut self, offset: i64) -> Option<Held> {
-        self.out.remove(&offset)
+        self.out.remove(offset)
     }
 
     /// Takes back all records that are given out.
     pub(crate) fn take_all_back(&mut self) {
-        self.waiting.append(&mut self.out);
+        self.waiting.extend(self.out.drain());
     }
 
     pub(crate) fn is_out(&self, offset: i64) -> bool {
-        self.out.contains_key(&offset)
+        self.out.contains(offset)
     }
 
     /// How many records are given out.
@@ -151,8 +152,8 @@ impl Lane {
 
     /// The offset below which every record that came is finished.
     pub(crate) fn finished(&self) -> Option<i64> {
-        let open = [&self.out, &self.waiting].into_iter().filter_map(|records| records.first_key_value());
-        open.map(|(offset, _)| *offset).chain(self.position).min()
+        let waiting = self.waiting.first_key_value().map(|(offset, _)| *offset);
+        [self.out.first(), waiting, self.position].into_iter().flatten().min()
     }
 
     /// The position to commit, if the server has another one.
@@ -164,7 +165,7 @@ impl Lane {
     pub(crate) fn start_over(&mut self, generation: u32) {
         self.generation = generation;
         self.waiting.clear();
-        self.out.clear();
+        self.out = Window::new();
         (self.position, self.latest, self.committed) = (None, None, None);
     }
 }

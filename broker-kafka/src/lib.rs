@@ -51,7 +51,8 @@
 //!
 //! *address*, *options*: where the servers are. *client*: clients of the library, and their end on threads of their own. *ensure*:
 //! declarations. *record*: messages as records. *publish*: the producer and fates. *consumer*: the calls of a consumer; *member*: the member of a
-//! group behind it; *rebalance*: its partitions come and go; *lane*: one partition; *commit*: positions; *settle*: settlements. *capabilities*, *error*.
+//! group behind it; *rebalance*: its partitions come and go; *lane*: one partition; *window*: its open records; *commit*: positions;
+//! *seek*: other ones. *capabilities*, *error*.
 
 mod address;
 mod broker;
@@ -68,6 +69,7 @@ mod publish;
 mod rebalance;
 mod record;
 mod seek;
+mod window;
 
 pub use broker::KafkaBroker;
 pub use ensure::channel_binding;

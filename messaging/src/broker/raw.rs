@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 /// A message in the broker's terms: for dead letters, and to find it with the broker's own tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl RawHeaders {
         let headers = headers.into_iter();
         let expected = headers.size_hint().0;
         let mut bytes = Vec::with_capacity(body.len() + expected * (USUAL + 2 * END));
-        let mut ends = Vec::with_capacity(expected * 2);
+        let mut ends = SmallVec::<[usize; 32]>::with_capacity(expected * 2);
         bytes.extend_from_slice(body);
         for (name, value) in headers {
             for part in [name.as_ref().as_bytes(), value.as_ref()] {

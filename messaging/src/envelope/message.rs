@@ -29,7 +29,9 @@ impl MessageId {
             let start = id.chars().take(32).collect();
             return Err(NameError::TooLong { kind, length: id.len(), limit: MAX_ID, start });
         }
-        match id.chars().find(|c| c.is_control()) {
+        // Nearly all ids are of one byte a character, and need no decoding.
+        let is_plain = id.bytes().all(|b| matches!(b, b' '..=b'~'));
+        match (!is_plain).then(|| id.chars().find(|c| c.is_control())).flatten() {
             Some(character) => Err(NameError::Forbidden { kind, character, name: id.to_owned() }),
             None => Ok(Self(SmolStr::new(id))),
         }
