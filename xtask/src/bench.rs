@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use recount_servers::{AwsKind, NatsSettings};
+use serde_json::{Map, Value, json};
 
 use crate::run::{cargo, cargo_with};
-use crate::test::Place;
+use crate::test::{Environment, Place};
 
 #[derive(Subcommand)]
 pub(crate) enum Bench {
@@ -51,17 +52,56 @@ impl Bench {
             }
             Self::Brokers { json, only } => {
                 cargo(&["build", "--release", "-p", "bench"])?;
-                let place = Place::new()?;
-                let mut environment = place.postgres(&["shared_buffers=2GB"])?;
-                // As servers are by default. A server that syncs each message hides the cost of the client.
-                environment.extend(place.nats(NatsSettings { lazy_sync: true, ..NatsSettings::default() })?);
-                environment.extend(place.rabbitmq()?);
-                environment.extend(place.aws(recount_servers::SNS, AwsKind::FauxqsInMemory)?);
-                environment.extend(place.pulsar()?);
-                environment.extend(place.kafka()?);
-                environment.extend(place.pubsub()?);
-                cargo_with(&borrowed(&arguments("brokers", json, only)), &environment)
+                brokers(json, only.as_deref())
             }
+        }
+    }
+}
+
+/// The parts that are measured by one program, beside the servers that they need and no others.
+const GROUPS: [&[&str]; 6] =
+    [&["nats", "latency", "inbox", "shop"], &["rabbitmq"], &["aws"], &["pulsar"], &["google"], &["kafka"]];
+
+fn brokers(json: Option<PathBuf>, only: Option<&str>) -> Result<()> {
+    let place = Place::new()?;
+    let wanted = |part: &&str| only.is_none_or(|only| only.split(',').any(|wanted| wanted == *part));
+    let known = GROUPS.concat();
+    if let Some(unknown) = only.and_then(|only| only.split(',').find(|part| !known.contains(part))) {
+        bail!("{unknown:?} is no part: there are {}", known.join(", "));
+    }
+    let mut ratios = Map::new();
+    for group in GROUPS {
+        let parts: Vec<&str> = group.iter().copied().filter(wanted).collect();
+        let Some(first) = parts.first() else { continue };
+        let environment = servers(&place, &parts)?;
+        let file = place.directory().join(format!("{first}.json"));
+        let measured = arguments("brokers", Some(file.clone()), Some(parts.join(",")));
+        cargo_with(&borrowed(&measured), &environment)?;
+        place.clear();
+        let mut figures: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+        ratios.extend(figures["ratios"].as_object_mut().map(std::mem::take).unwrap_or_default());
+    }
+    match json {
+        Some(json) => Ok(std::fs::write(json, serde_json::to_string_pretty(&json!({ "ratios": ratios }))? + "\n")?),
+        None => Ok(()),
+    }
+}
+
+/// Starts the servers of these parts. Returns their variables.
+fn servers(place: &Place, parts: &[&str]) -> Result<Environment> {
+    match parts[0] {
+        "rabbitmq" => place.rabbitmq(),
+        "aws" => place.aws(recount_servers::SNS, AwsKind::FauxqsInMemory),
+        "pulsar" => place.pulsar(),
+        "google" => place.pubsub(),
+        "kafka" => place.kafka(),
+        _ => {
+            // As servers are by default. A server that syncs each message hides the cost of the client.
+            let mut environment = place.nats(NatsSettings { lazy_sync: true, ..NatsSettings::default() })?;
+            if parts.contains(&"inbox") {
+                environment.extend(place.postgres(&["shared_buffers=2GB"])?);
+            }
+            Ok(environment)
         }
     }
 }

@@ -235,7 +235,13 @@ impl Place {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clear(&self) {
+    /// Where its servers keep their data.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Stops its servers.
+    pub(crate) fn clear(&self) {
         clear(&self.servers);
     }
 }
