@@ -76,7 +76,9 @@ pub fn parameters(text: &str) -> impl Iterator<Item = Result<(&str, String), Str
 #[must_use]
 pub fn server(text: &str) -> Option<(&str, Option<u16>)> {
     let (name, port) = match text.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port.parse().ok()?)),
+        Some((name, port)) if !port.contains(']') => {
+            (name, Some(port.parse().ok().filter(|_| !port.starts_with('+'))?))
+        }
         _ => (text, None),
     };
     let fits = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -153,12 +153,23 @@ async fn a_subscriber_that_fails_is_told_by_health_and_made_again() {
     world.place("b", [0]).await;
     let (recount, heals) = (world.ledgers(), Arc::new(AtomicBool::new(false)));
     let (healed, enters) = (Arc::clone(&heals), enters(&world));
+    let panics = Arc::new(AtomicBool::new(true));
+    let also = Arc::clone(&panics);
     let subscriber = move |topic: Topic| match (topic.name(), healed.load(Ordering::Relaxed)) {
+        ("orders-b", false) if also.load(Ordering::Relaxed) => panic!("boom"),
         ("orders-b", false) => Err("no handler for b".into()),
         _ => enters(topic),
     };
     let running = service(&world, &recount).subscribe_matching(orders_of(), subscriber).start();
     world.becomes("a", &[0]).await;
+    // Longer than a consumer that fails is tried again.
+    sleep(Duration::from_secs(120)).await;
+    world.place("a", [1]).await;
+    world.becomes("a", &[0, 1]).await;
+    let message = recount.health().await.checks.into_iter().find_map(|check| check.message).unwrap();
+    assert!(message.starts_with("topic orders-b has no inbox: ") && message.contains("panicked"), "{message}");
+    panics.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(15)).await;
     let health = recount.health().await;
     let check = health.checks.iter().find(|check| check.name == "discovery:orders-*:topics").unwrap();
     assert_eq!(
@@ -185,6 +196,41 @@ async fn a_subscriber_of_another_topic_is_refused() {
     assert_eq!(message, "topic orders-b has no inbox: the subscriber of topic orders-b is bound to topic orders-a");
     assert_eq!(inboxes(&recount).await, ["ledgers/orders-a"]);
     drop((running, relays));
+}
+
+#[tokio::test(start_paused = true)]
+async fn found_inboxes_end_when_their_service_is_dropped() {
+    let world = World::new(InProcess::new());
+    let (recount, relay) = (world.ledgers(), publish(&world, "a"));
+    live(&relay).await;
+    for round in 0..3 {
+        let running = service(&world, &recount).unannounced().subscribe_matching(orders_of(), enters(&world)).start();
+        sleep(Duration::from_secs(15)).await;
+        assert_eq!(inboxes(&recount).await, ["ledgers/orders-a"]);
+        assert_eq!(recount.health().await.status, Condition::Ok, "round {round}");
+        drop(running);
+        sleep(Duration::from_secs(1)).await;
+        assert!(inboxes(&recount).await.is_empty());
+    }
+    world.place("a", [0]).await;
+    sleep(Duration::from_secs(60)).await;
+    assert!(world.entered("a").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_with_other_lanes_is_refused() {
+    let world = World::new(InProcess::new());
+    let topic = Topic::new("orders-a").unwrap().with_lanes(std::num::NonZeroU16::new(3).unwrap());
+    world.broker.ensure(&Plan { topics: vec![topic], bindings: Vec::new() }, false).await.unwrap();
+    let (recount, enters) = (world.ledgers(), enters(&world));
+    let renamed = move |topic: Topic| enters(Topic::new(topic.name()).unwrap());
+    let running = service(&world, &recount).unannounced().subscribe_matching(orders_of(), renamed).start();
+    sleep(Duration::from_secs(15)).await;
+    let health = recount.health().await;
+    let message = health.checks.into_iter().find_map(|check| check.message).unwrap();
+    assert!(message.contains("8 lanes") && message.contains("it has 3"), "{message}");
+    assert_eq!(health.status, Condition::Degraded);
+    drop(running);
 }
 
 /// A broker whose topics can be hidden, and whose list can fail.
@@ -257,11 +303,19 @@ async fn the_inbox_of_a_deleted_topic_ends_and_does_not_declare_it_again() {
     world.becomes("b", &[0]).await;
     // A list that fails ends nothing, however long.
     fails.store(true, Ordering::Relaxed);
+    let other = world.ledgers();
+    let started_in_it = service(&world, &other)
+        .unannounced()
+        .subscribe_matching(TopicPattern::new("none-*").unwrap(), enters(&world))
+        .start();
     sleep(Duration::from_secs(600)).await;
     world.place("a", [1]).await;
     world.becomes("a", &[0, 1]).await;
     assert_eq!(inboxes(&recount).await.len(), 2);
+    assert!(!started_in_it.progress()[0].is_over());
     fails.store(false, Ordering::Relaxed);
+    live(&started_in_it).await;
+    drop(started_in_it);
     sleep(Duration::from_secs(60)).await;
     hidden.lock().unwrap().insert("orders-b".to_owned());
     broker.faults().cut_connections();
@@ -273,5 +327,25 @@ async fn the_inbox_of_a_deleted_topic_ends_and_does_not_declare_it_again() {
     hidden.lock().unwrap().clear();
     world.place("b", [1]).await;
     world.becomes("b", &[0, 1]).await;
+    // Messages that wait for an operator keep it in the health.
+    world.plan.fail("b", 2, common::Fail::Permanently);
+    world.place("b", [2, 3]).await;
+    world.parked(1).await;
+    hidden.lock().unwrap().insert("orders-b".to_owned());
+    broker.faults().cut_connections();
+    sleep(Duration::from_secs(600)).await;
+    let health = recount.health().await;
+    assert_ne!(health.status, Condition::Ok);
+    let told = health.checks.iter().filter_map(|check| check.message.as_deref());
+    assert!(
+        told.into_iter()
+            .any(|text| text.contains("orders-b is not at the broker any more, and 2 of its messages wait"))
+    );
+    hidden.lock().unwrap().clear();
+    world.plan.heal();
+    sleep(Duration::from_secs(30)).await;
+    world.dead().redrive_all(None, "").await.unwrap();
+    world.becomes("b", &[0, 1, 2, 3]).await;
+    assert_eq!(recount.health().await.status, Condition::Ok);
     drop((running, relays));
 }

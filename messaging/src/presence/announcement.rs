@@ -23,7 +23,7 @@ const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 /// After so many intervals an announcement expires.
 const MISSED: u32 = 3;
 /// The greatest announcement that is read, in bytes.
-const MAX_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 /// How many checks that are not ok an announcement has, and how many characters of each one's message.
 const MAX_CHECKS: usize = 32;
 const MAX_TEXT: usize = 300;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use recount_core::{BoxError, Check, Condition, Delivered, Health, Lane, Recount, Sink, Source, Timestamp};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::announcement::{Announcement, topic};
+use super::announcement::{Announcement, MAX_BYTES, topic};
 use super::found::Found;
 use super::manifest::Manifest;
 use crate::broker::{Unconfirmed, publish_one};
@@ -59,6 +59,13 @@ impl Announcer {
         self.found.add_to(&mut manifest);
         let announcement = Announcement::new(manifest, health, sequence, self.interval, goodbye);
         let published = match announcement.message() {
+            Ok(message) if message.data.len() > MAX_BYTES => {
+                let (bytes, topics) = (message.data.len(), announcement.manifest.subscriptions.len());
+                Ok(Err(format!(
+                    "the announcement has {bytes} bytes with {topics} subscriptions, the limit is {MAX_BYTES}"
+                )
+                .into()))
+            }
             Ok(message) => timeout(limit, self.publish(message)).await,
             Err(error) => Ok(Err(error.into())),
         };

@@ -1,22 +1,26 @@
 //! Topics that are found by a pattern, with an inbox for each.
 
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroU16;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use recount_core::{
-    BoxError, Check, Condition, ConsumerKind, Consumers, Delivered, Lane, Sink, Source, Timestamp, TransientError,
-    error_chain,
+    BoxError, Check, Condition, ConsumerKind, Consumers, Delivered, Lane, Progress, Sink, Source, Timestamp,
+    TransientError, error_chain,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Service;
 use crate::presence::Found;
-use crate::{Broker, BrokerError, Manifest, Plan, Subscriber, Topic, TopicPattern};
+use crate::{Broker, BrokerError, DeadLetters, Manifest, Plan, Subscriber, Topic, TopicPattern};
 
 /// How often the broker is asked for its topics.
 const EVERY: Duration = Duration::from_secs(10);
+/// How long a list may take: longer than an adapter's own limit.
+const LIST_LIMIT: Duration = Duration::from_secs(60);
 /// How many topics without an inbox its health names.
 const SHOWN: usize = 3;
 
@@ -53,17 +57,20 @@ impl Service {
         subscriber: impl Fn(Topic) -> Result<Subscriber, BoxError> + Send + Sync + 'static,
     ) -> Self {
         let name = pattern.to_string();
+        // The check holds no inboxes: it may live longer than they do.
+        let problems = Arc::new(Mutex::new(Problems { by_topic: BTreeMap::new(), since: Timestamp::now() }));
         let inboxes = Arc::new(Inboxes {
-            check: format!("discovery:{name}:topics"),
             service: self.of_found_topic(),
             subscriber: Box::new(subscriber),
+            letters: DeadLetters::new(Arc::clone(self.recount.store())),
             running: tokio::sync::Mutex::default(),
-            problems: Mutex::new(Problems { by_topic: BTreeMap::new(), since: Timestamp::now() }),
+            problems: Arc::clone(&problems),
             found: self.found.clone(),
         });
         let source = Search::new(Arc::clone(&self.broker), pattern, Arc::clone(&inboxes));
         let sink = OneForEach(Arc::clone(&inboxes));
-        let check = move || inboxes.check();
+        let of_check = format!("discovery:{name}:topics");
+        let check = move || locked(&problems).check(of_check.clone());
         self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Discovery, &name, source, sink).check(check);
         self
     }
@@ -92,13 +99,12 @@ impl Service {
 
 /// The inboxes of the topics that match a pattern.
 struct Inboxes {
-    /// The name of its check.
-    check: String,
     /// Makes the service of each inbox.
     service: Box<dyn Fn() -> Service + Send + Sync>,
     subscriber: Box<dyn Fn(Topic) -> Result<Subscriber, BoxError> + Send + Sync>,
+    letters: DeadLetters,
     running: tokio::sync::Mutex<BTreeMap<String, Inbox>>,
-    problems: Mutex<Problems>,
+    problems: Arc<Mutex<Problems>>,
     found: Found,
 }
 
@@ -117,10 +123,28 @@ impl Problems {
             self.since = Timestamp::now();
         }
     }
+
+    fn check(&self, name: String) -> Check {
+        let mut texts: Vec<String> =
+            self.by_topic.iter().take(SHOWN).map(|(topic, why)| format!("topic {topic} {why}")).collect();
+        if let Some(more) = self.by_topic.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            texts.push(format!("and {more} more"));
+        }
+        let (status, message) =
+            if texts.is_empty() { (Condition::Ok, None) } else { (Condition::Degraded, Some(texts.join("; "))) };
+        Check { name, status, since: self.since, message }
+    }
+}
+
+fn locked(problems: &Mutex<Problems>) -> MutexGuard<'_, Problems> {
+    problems.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Inbox {
     consumers: Consumers,
+    /// The name of its consumer.
+    name: String,
+    lanes: NonZeroU16,
     /// The topic was missing when the broker was asked last.
     missing: bool,
 }
@@ -130,41 +154,72 @@ impl Inboxes {
     async fn follow(&self, topics: &[Topic]) {
         let mut running = self.running.lock().await;
         let present: HashSet<&str> = topics.iter().map(Topic::name).collect();
-        self.problems().change(|problems| problems.retain(|name, _| present.contains(name.as_str())));
+        let kept = |name: &String| present.contains(name.as_str()) || running.contains_key(name);
+        locked(&self.problems).change(|problems| problems.retain(|name, _| kept(name)));
         for topic in topics {
-            match running.get_mut(topic.name()) {
-                Some(inbox) => inbox.missing = false,
-                None => match self.start(topic) {
-                    Ok(consumers) => {
-                        tracing::info!(%topic, "found at the broker");
-                        self.problems().change(|problems| drop(problems.remove(topic.name())));
-                        running.insert(topic.name().to_owned(), Inbox { consumers, missing: false });
+            if let Some(inbox) = running.get_mut(topic.name()) {
+                let was_missing = std::mem::replace(&mut inbox.missing, false);
+                let is_over = inbox.consumers.progress().iter().any(Progress::is_over);
+                if inbox.lanes == topic.lanes() && !(was_missing && is_over) {
+                    if was_missing {
+                        self.solved(topic);
                     }
-                    Err(error) => self.note(topic, &*error),
-                },
+                    continue;
+                }
+                // It was deleted and declared again.
+                if let Some(inbox) = running.remove(topic.name()) {
+                    inbox.consumers.shutdown().await;
+                }
+            }
+            match self.start(topic) {
+                Ok(inbox) => {
+                    tracing::info!(%topic, "found at the broker");
+                    self.solved(topic);
+                    running.insert(topic.name().to_owned(), inbox);
+                }
+                Err(error) => self.note(topic.name(), format!("has no inbox: {}", error_chain(&*error))),
             }
         }
         let mut ended = Vec::new();
         for (name, inbox) in running.iter_mut().filter(|(name, _)| !present.contains(name.as_str())) {
-            if std::mem::replace(&mut inbox.missing, true) {
-                ended.push(name.clone());
+            if !std::mem::replace(&mut inbox.missing, true) {
+                continue;
+            }
+            // An operator decides on the messages that wait.
+            match self.letters.list(Some(&inbox.name)).await {
+                Ok(letters) if letters.is_empty() => ended.push(name.clone()),
+                Ok(letters) => {
+                    let waiting = letters.len();
+                    self.note(name, format!("is not at the broker any more, and {waiting} of its messages wait in the store: declare it again, or discard them"));
+                }
+                Err(error) => tracing::debug!(topic = name, %error, "it is not known whether messages wait"),
             }
         }
         for name in ended {
             tracing::info!(topic = name, "is not at the broker any more");
             self.found.forget(&name);
+            locked(&self.problems).change(|problems| drop(problems.remove(&name)));
             if let Some(inbox) = running.remove(&name) {
                 inbox.consumers.shutdown().await;
             }
         }
     }
 
-    fn start(&self, topic: &Topic) -> Result<Consumers, BoxError> {
-        let subscriber = (self.subscriber)(topic.clone())?;
+    fn start(&self, topic: &Topic) -> Result<Inbox, BoxError> {
+        // A panic for one topic must not end the inboxes of the others.
+        let made = catch_unwind(AssertUnwindSafe(|| (self.subscriber)(topic.clone())));
+        let subscriber = made.unwrap_or_else(|_| Err("the function that makes its subscriber has panicked".into()))?;
         let service = (self.service)();
-        let binding = &subscriber.0.binding;
+        let (binding, name) = (&subscriber.0.binding, subscriber.0.name());
         if binding.topic.name() != topic.name() {
             return Err(format!("the subscriber of topic {topic} is bound to topic {}", binding.topic).into());
+        }
+        if binding.topic.lanes() != topic.lanes() {
+            let (bound, lanes) = (binding.topic.lanes(), topic.lanes());
+            return Err(format!(
+                "its subscriber is bound to {bound} lanes, and it has {lanes}: bind the topic that is given"
+            )
+            .into());
         }
         if !service.broker.capabilities(binding).late_group_gets_history {
             return Err(
@@ -173,33 +228,19 @@ impl Inboxes {
         }
         let service = service.subscribe(subscriber);
         self.found.announce(topic.name(), service.manifest.clone());
-        Ok(service.start())
+        Ok(Inbox { consumers: service.start(), name, lanes: topic.lanes(), missing: false })
     }
 
-    fn note(&self, topic: &Topic, error: &(dyn std::error::Error + 'static)) {
-        let text = error_chain(error);
-        let mut problems = self.problems();
-        if problems.by_topic.get(topic.name()) != Some(&text) {
-            tracing::warn!(%topic, error = text, "the topic has no inbox; trying again");
-            problems.change(|problems| drop(problems.insert(topic.name().to_owned(), text)));
+    fn solved(&self, topic: &Topic) {
+        locked(&self.problems).change(|problems| drop(problems.remove(topic.name())));
+    }
+
+    fn note(&self, topic: &str, problem: String) {
+        let mut problems = locked(&self.problems);
+        if problems.by_topic.get(topic) != Some(&problem) {
+            tracing::warn!(topic, problem, "a topic has no inbox that works");
+            problems.change(|problems| drop(problems.insert(topic.to_owned(), problem)));
         }
-    }
-
-    fn problems(&self) -> MutexGuard<'_, Problems> {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check(&self) -> Check {
-        let problems = self.problems();
-        let shown = problems.by_topic.iter().take(SHOWN);
-        let mut texts: Vec<String> =
-            shown.map(|(topic, problem)| format!("topic {topic} has no inbox: {problem}")).collect();
-        if let Some(more) = problems.by_topic.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            texts.push(format!("and {more} more"));
-        }
-        let (status, message) =
-            if texts.is_empty() { (Condition::Ok, None) } else { (Condition::Degraded, Some(texts.join("; "))) };
-        Check { name: self.check.clone(), status, since: problems.since, message }
     }
 }
 
@@ -209,19 +250,22 @@ struct Search {
     pattern: TopicPattern,
     inboxes: Arc<Inboxes>,
     next: Instant,
-    /// The broker has listed its topics before.
-    has_listed: bool,
     caught_up: bool,
 }
 
 impl Search {
     fn new(broker: Arc<dyn Broker>, pattern: TopicPattern, inboxes: Arc<Inboxes>) -> Self {
-        Self { broker, pattern, inboxes, next: Instant::now(), has_listed: false, caught_up: false }
+        Self { broker, pattern, inboxes, next: Instant::now(), caught_up: false }
     }
 
-    /// A broker that has listed its topics is asked without limit: the inboxes go on meanwhile.
-    fn failed(&self, error: BrokerError) -> BoxError {
-        if self.has_listed { TransientError::new(error).into() } else { error.into_boxed() }
+    /// A broker that can list its topics is asked without limit: the inboxes go on meanwhile.
+    async fn list(&self) -> Result<Vec<Topic>, BoxError> {
+        let (operation, limit) = ("listing topics", LIST_LIMIT);
+        let listed = timeout(limit, self.broker.topics(&self.pattern)).await;
+        listed.unwrap_or(Err(BrokerError::TimedOut { operation, limit })).map_err(|error| match error {
+            error @ BrokerError::Unsupported { .. } => error.into(),
+            error => TransientError::new(error).into(),
+        })
     }
 }
 
@@ -240,8 +284,8 @@ impl Source for Search {
             return Ok(Delivered::CaughtUp { mark: None });
         }
         sleep_until(self.next).await;
-        let topics = self.broker.topics(&self.pattern).await.map_err(|error| self.failed(error))?;
-        (self.has_listed, self.next) = (true, Instant::now() + EVERY);
+        let topics = self.list().await?;
+        self.next = Instant::now() + EVERY;
         Ok(Delivered::Item { item: topics, lane: Lane(0), ticket: (), mark: None })
     }
 
