@@ -13,7 +13,7 @@ const OWN: [&str; 3] = ["recount-", "replies-", "answers-"];
 
 /// A pattern of the names of topics, in which `*` stands for any text, also for none: `orders-*`.
 ///
-/// It does not match recount's own topics, whose names begin with `recount-`, `replies-` or `answers-`.
+/// It does not match recount's own topics: their names begin with `recount-`, `replies-` or `answers-`.
 ///
 /// ```
 /// # use recount_messaging::{Topic, TopicPattern};

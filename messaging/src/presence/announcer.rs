@@ -28,7 +28,7 @@ struct Announcer {
     recount: Recount,
     broker: Arc<dyn Broker>,
     manifest: Manifest,
-    /// What the service has found since it was started.
+    /// The topics that the service has found since it was started.
     found: Found,
     interval: Duration,
     sequence: AtomicU64,
