@@ -81,12 +81,7 @@ impl GoogleConsumer {
         })
     }
 
-    /// The stream of messages, a new one after a failure.
-    fn intake(&mut self) -> &mut Intake {
-        self.intake.get_or_insert_with(|| Intake::open(&self.connection, &self.subscription))
-    }
-
-    /// Waits for a message, or for the answer of a service that was silent.
+    /// Waits for a message, on a new stream after a failure, or for the answer of a service that was silent.
     async fn wait(&mut self) -> Result<(), BrokerError> {
         if self.heard.elapsed() > SILENCE && self.asking.is_empty() {
             let connection = Arc::clone(&self.connection);
@@ -184,7 +179,7 @@ impl BrokerConsumer for GoogleConsumer {
                 // A dropped handler releases its message.
                 self.open.remove(&parts.tag);
             }
-            while let Some(arrival) = self.intake().try_next() {
+            while let Some(arrival) = self.intake.as_mut().and_then(Intake::try_next) {
                 self.receive(arrival)?;
             }
             let deliveries = self.take(room);

@@ -140,9 +140,9 @@ impl Lane {
         self.out.contains(offset)
     }
 
-    /// How many records are given out.
-    pub(crate) fn count_out(&self) -> usize {
-        self.out.len()
+    /// Whether a record is given out.
+    pub(crate) fn is_any_out(&self) -> bool {
+        self.out.first().is_some()
     }
 
     /// How many records are not finished.

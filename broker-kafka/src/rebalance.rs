@@ -185,7 +185,7 @@ impl Member {
         let (ids, now) = (lanes_of(&leaving.partitions), Instant::now());
         let mut gone = self.client.assignment_lost();
         if !gone && leaving.commit.is_none() {
-            let open = ids.iter().filter_map(|id| self.lanes.get(id)).any(|lane| lane.count_out() > 0);
+            let open = ids.iter().filter_map(|id| self.lanes.get(id)).any(Lane::is_any_out);
             if open && now < leaving.until {
                 self.leaving = Some(leaving);
                 return;

@@ -7,12 +7,11 @@ use std::collections::VecDeque;
 pub(crate) struct Window<T> {
     /// By offset. The first one is there, later ones may be gone.
     places: VecDeque<(i64, Option<T>)>,
-    count: usize,
 }
 
 impl<T> Window<T> {
     pub(crate) fn new() -> Self {
-        Self { places: VecDeque::new(), count: 0 }
+        Self { places: VecDeque::new() }
     }
 
     pub(crate) fn insert(&mut self, offset: i64, value: T) {
@@ -20,20 +19,15 @@ impl<T> Window<T> {
             Some((last, _)) if *last >= offset => self.find(offset),
             _ => Err(self.places.len()),
         };
-        let replaced = match place {
-            Ok(place) => self.places[place].1.replace(value).is_some(),
-            Err(place) => {
-                self.places.insert(place, (offset, Some(value)));
-                false
-            }
-        };
-        self.count += usize::from(!replaced);
+        match place {
+            Ok(place) => self.places[place].1 = Some(value),
+            Err(place) => self.places.insert(place, (offset, Some(value))),
+        }
     }
 
     pub(crate) fn remove(&mut self, offset: i64) -> Option<T> {
         let place = self.find(offset).ok()?;
         let value = self.places[place].1.take()?;
-        self.count -= 1;
         while self.places.pop_front_if(|(_, value)| value.is_none()).is_some() {}
         Some(value)
     }
@@ -48,12 +42,11 @@ impl<T> Window<T> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.places.iter().filter(|(_, value)| value.is_some()).count()
     }
 
     /// Takes all values, in the order of their offsets.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (i64, T)> + '_ {
-        self.count = 0;
         self.places.drain(..).filter_map(|(offset, value)| Some((offset, value?)))
     }
 

@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::path::PathBuf;
+
 use common::{ensure, message, publish, unique};
 use rcgen::{CertificateParams, KeyPair};
 use recount_broker_rabbitmq::RabbitOptions;
 use recount_messaging::{Broker, BrokerError, Room, Signal};
 use recount_servers::RabbitMq;
-use std::path::PathBuf;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_connection_needs_a_certificate_that_is_trusted() {

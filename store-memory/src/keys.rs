@@ -67,7 +67,7 @@ impl Keys {
         self.recorded.push_back(Recorded { at, key, digest, position: appended.position, streams });
     }
 
-    /// Forgets the oldest keys, at most `limit`, of those that were recorded until this moment. Returns how many.
+    /// Forgets the oldest keys that were recorded until this moment, at most `limit`. Returns how many.
     pub(crate) fn forget(&mut self, until: Timestamp, limit: u64) -> u64 {
         let before = self.forgotten;
         while self.forgotten - before < limit

@@ -52,13 +52,7 @@ impl TopicPattern {
         let first = parts.next().unwrap_or_default();
         let Some(last) = parts.next_back() else { return topic == first };
         let Some(mut rest) = topic.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
-        parts.all(|part| {
-            let found = rest.split_once(part);
-            found.is_some_and(|(_, behind)| {
-                rest = behind;
-                true
-            })
-        })
+        parts.all(|part| rest.split_once(part).map(|(_, behind)| rest = behind).is_some())
     }
 }
 

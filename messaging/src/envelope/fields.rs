@@ -179,7 +179,8 @@ pub(super) fn checked_attributes<'m>(
     refused.map_or(Ok(()), Err)
 }
 
-fn has_control(text: &str) -> bool {
+/// Whether a text has a control character.
+pub(super) fn has_control(text: &str) -> bool {
     // Nearly all texts are of one byte a character, and need no decoding.
     if text.is_ascii() { text.bytes().any(|b| b.is_ascii_control()) } else { text.contains(char::is_control) }
 }

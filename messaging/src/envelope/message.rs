@@ -7,6 +7,8 @@ use recount_core::{EventId, Metadata, NameError, Timestamp};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::fields::has_control;
+
 /// The greatest length of an id, in bytes.
 const MAX_ID: usize = 512;
 
@@ -29,9 +31,7 @@ impl MessageId {
             let start = id.chars().take(32).collect();
             return Err(NameError::TooLong { kind, length: id.len(), limit: MAX_ID, start });
         }
-        // Nearly all ids are of one byte a character, and need no decoding.
-        let is_plain = id.bytes().all(|b| matches!(b, b' '..=b'~'));
-        match (!is_plain).then(|| id.chars().find(|c| c.is_control())).flatten() {
+        match has_control(id).then(|| id.chars().find(|c| c.is_control())).flatten() {
             Some(character) => Err(NameError::Forbidden { kind, character, name: id.to_owned() }),
             None => Ok(Self(SmolStr::new(id))),
         }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Service;
 use crate::presence::Found;
-use crate::{Broker, BrokerError, DeadLetters, Manifest, Plan, Subscriber, Topic, TopicPattern};
+use crate::{Broker, BrokerError, DeadLetters, Subscriber, Topic, TopicPattern};
 
 /// How often the broker is asked for its topics.
 const EVERY: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ const LIST_LIMIT: Duration = Duration::from_secs(60);
 const SHOWN: usize = 3;
 
 impl Service {
-    /// Handles the messages of all topics that match a pattern, also of those that are declared while the service runs: the
+    /// Handles the messages of all topics that match a pattern, also of topics that are declared while the service runs: the
     /// broker is asked for its topics every ten seconds. `subscriber` makes the subscriber of a topic, which must be bound to
     /// it. Each found topic has an [inbox](Self::subscribe) of its own, with its own checkpoint, circuit and dead letters; no
     /// order holds between topics. The inbox of a topic that was deleted ends.
@@ -80,19 +80,9 @@ impl Service {
         let (recount, broker, turns) = (self.recount.clone(), Arc::clone(&self.broker), Arc::clone(&self.turns));
         let (name, group) = (Arc::clone(&self.name), self.group.clone());
         Box::new(move || Self {
-            recount: recount.clone(),
-            broker: Arc::clone(&broker),
-            name: Arc::clone(&name),
-            group: group.clone(),
-            consumers: recount.consumers(),
-            plan: Plan::default(),
-            publications: Vec::new(),
             turns: Arc::clone(&turns),
-            manifest: Manifest::new(&name, String::new()),
-            announced: None,
-            desk: None,
-            found: Found::default(),
             only_existing: true,
+            ..Self::empty(recount.clone(), Arc::clone(&broker), Arc::clone(&name), group.clone())
         })
     }
 }
@@ -162,19 +152,17 @@ impl Inboxes {
                 let is_over = inbox.consumers.progress().iter().any(Progress::is_over);
                 if inbox.lanes == topic.lanes() && !(was_missing && is_over) {
                     if was_missing {
-                        self.solved(topic);
+                        self.solved(topic.name());
                     }
                     continue;
                 }
                 // It was deleted and declared again.
-                if let Some(inbox) = running.remove(topic.name()) {
-                    inbox.consumers.shutdown().await;
-                }
+                self.end(&mut running, topic.name()).await;
             }
             match self.start(topic) {
                 Ok(inbox) => {
                     tracing::info!(%topic, "found at the broker");
-                    self.solved(topic);
+                    self.solved(topic.name());
                     running.insert(topic.name().to_owned(), inbox);
                 }
                 Err(error) => self.note(topic.name(), format!("has no inbox: {}", error_chain(&*error))),
@@ -197,11 +185,8 @@ impl Inboxes {
         }
         for name in ended {
             tracing::info!(topic = name, "is not at the broker any more");
-            self.found.forget(&name);
-            locked(&self.problems).change(|problems| drop(problems.remove(&name)));
-            if let Some(inbox) = running.remove(&name) {
-                inbox.consumers.shutdown().await;
-            }
+            self.solved(&name);
+            self.end(&mut running, &name).await;
         }
     }
 
@@ -231,8 +216,15 @@ impl Inboxes {
         Ok(Inbox { consumers: service.start(), name, lanes: topic.lanes(), missing: false })
     }
 
-    fn solved(&self, topic: &Topic) {
-        locked(&self.problems).change(|problems| drop(problems.remove(topic.name())));
+    async fn end(&self, running: &mut BTreeMap<String, Inbox>, topic: &str) {
+        self.found.forget(topic);
+        if let Some(inbox) = running.remove(topic) {
+            inbox.consumers.shutdown().await;
+        }
+    }
+
+    fn solved(&self, topic: &str) {
+        locked(&self.problems).change(|problems| drop(problems.remove(topic)));
     }
 
     fn note(&self, topic: &str, problem: String) {

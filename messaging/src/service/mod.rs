@@ -72,8 +72,14 @@ impl Service {
         let name: Arc<str> = Topic::new(name)?.name().into();
         let group = Group::new(&name)?;
         let manifest = Manifest::new(&name, EventId::new().0.simple().to_string());
-        Ok(Self {
+        Ok(Self { manifest, announced: Some(ANNOUNCED), ..Self::empty(recount, broker, name, group) })
+    }
+
+    /// A service without an instance, not announced.
+    fn empty(recount: Recount, broker: Arc<dyn Broker>, name: Arc<str>, group: Group) -> Self {
+        Self {
             consumers: recount.consumers(),
+            manifest: Manifest::new(&name, String::new()),
             recount,
             broker,
             name,
@@ -81,12 +87,11 @@ impl Service {
             plan: Plan::default(),
             publications: Vec::new(),
             turns: Arc::default(),
-            manifest,
-            announced: Some(ANNOUNCED),
+            announced: None,
             desk: None,
             found: Found::default(),
             only_existing: false,
-        })
+        }
     }
 
     /// Publishes events. The relay is a consumer of kind [`Relay`](ConsumerKind::Relay).
