@@ -119,6 +119,8 @@ impl Drop for Program {
     }
 }
 
+/// confluentinc/librdkafka#2933: a commit that fails during a rebalance stalls the fetchers. Here rebalances and commits go on all
+/// the time, and the messages must all come.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_are_killed_under_rebalances_lose_nothing_and_do_nothing_twice() {
     let server = Server::any().await;

@@ -141,6 +141,47 @@ async fn a_stuck_message_stops_its_partition_at_the_gap() {
     assert_eq!(take_all(&mut *consumer, Duration::from_secs(2)).await.len(), 150);
 }
 
+/// Blizzard/node-rdkafka#1146: with the consumer protocol of KIP-848, fetches stall for minutes in silence. The adapter's groups
+/// are of the classic protocol: the server describes no other ones to such a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_of_the_classic_protocol() {
+    let server = Server::any().await;
+    let (broker, binding) = (server.connect().await, unique(2));
+    ensure(&*broker, &binding).await;
+    publish(&*broker, &binding.topic, &[message("key", 1)]).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    // It has joined.
+    let held = take(&mut *consumer, 1).await;
+    let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", server.hosts()).create().unwrap();
+    let name = format!("{}.{}", binding.group, binding.topic);
+    let listed = || client.fetch_group_list(Some(&name), Duration::from_secs(20)).unwrap();
+    let list = tokio::task::block_in_place(listed);
+    let group = &list.groups()[0];
+    assert_eq!((group.state(), group.protocol_type(), group.protocol()), ("Stable", "consumer", "cooperative-sticky"));
+    assert_eq!(group.members().len(), 1);
+    drop(held);
+}
+
+/// confluentinc/librdkafka#5282: some builds of the library never tell that all servers are down. A consumer must hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_of_a_killed_server_hears_of_it() {
+    let server = Server::private().await;
+    let (broker, binding) = (server.connect().await, unique(2));
+    ensure(&*broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    server.kill().await;
+    let told = async {
+        loop {
+            if let Err(error) = consumer.next(&Room::of(1)).await {
+                break error;
+            }
+        }
+    };
+    let error = timeout(Duration::from_secs(30), told).await.expect("the consumer looks idle");
+    assert!(error.is_transient(), "{error:?}");
+    assert!(broker.health().await.unwrap_err().is_transient());
+}
+
 /// fede1024/rust-rdkafka#509, #453, #611: the drop of a consumer hangs while a commit is outstanding at a frozen server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_of_a_frozen_server_is_dropped_at_once() {

@@ -30,6 +30,7 @@ fn numbers(deliveries: &[Delivery]) -> Vec<usize> {
     deliveries.iter().map(|delivery| number(delivery.message.as_ref().unwrap())).collect()
 }
 
+/// nats-io/nats-server#6093: messages that wait for a delay fill `max_ack_pending`, and the consumer stalls.
 #[tokio::test(flavor = "multi_thread")]
 async fn delayed_messages_do_not_stall_an_unordered_group() {
     let server = Server::any().await;

@@ -198,6 +198,7 @@ async fn what_is_rejected_or_exceeds_the_limit_is_kept_as_a_dead_letter() {
     assert_eq!(found, BTreeSet::from([b"0".to_vec(), b"1".to_vec()]));
 }
 
+/// Particular/NServiceBus.RabbitMQ#1550, #1688: a delivery limit of 20, or one by policy, loses messages that were only fetched.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_disconnects_lose_no_fetched_message_and_bury_none() {
     let server = Server::shared().await;

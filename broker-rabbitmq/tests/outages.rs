@@ -53,6 +53,7 @@ async fn consume_all(broker: &RabbitBroker, binding: &Binding, all: &[Message]) 
     }
 }
 
+/// amqp-rs/lapin#450, #409: recovery and publishing hang around restarts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_freezes_for_twenty_seconds_under_load_loses_and_reorders_nothing() {
     let server = Server::private().await;
@@ -87,6 +88,7 @@ async fn a_server_that_is_killed_under_load_loses_and_reorders_nothing() {
     consume_all(&broker, &binding, &all).await;
 }
 
+/// An alarm for memory hangs the publishes, the channel and the close of the client library.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_short_of_memory_holds_up_no_call_and_loses_nothing() {
     let server = Server::private().await;
