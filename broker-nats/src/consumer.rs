@@ -128,6 +128,11 @@ impl NatsConsumer {
         let Some(&lane) = self.places.get(ack.consumer) else { return };
         let sequence = ack.sequence;
         self.lanes[lane].delivered(at);
+        if ack.delivered > 1 {
+            // The server's lease of an earlier delivery has ended, also if it came late and ours has not.
+            self.open.retain(|_, open| (open.lane, open.sequence) != (lane, sequence));
+            self.ready.retain(|arrival| (arrival.lane, arrival.sequence) != (lane, sequence));
+        }
         self.ready.push_back(Arrival { lane, sequence, at, message });
     }
 

@@ -14,7 +14,8 @@ use recount_messaging::{
 };
 use recount_testing::broker::Harness;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep, timeout};
 
 async fn raw(server: &Server) -> async_nats::Client {
     async_nats::connect(&server.direct).await.unwrap()
@@ -50,6 +51,34 @@ async fn delayed_messages_do_not_stall_an_unordered_group() {
     }
     publish(&*broker, &binding.topic, &[message("key", 5000)]).await;
     assert_eq!(numbers(&take_all(&mut *consumer, Duration::from_secs(1)).await), [5000]);
+}
+
+/// The server counts the lease from when it sends a message, which may be long before the consumer reads it.
+#[test]
+fn a_delivery_that_came_late_is_stale_as_soon_as_its_message_comes_again() {
+    let (served, slow) = (Runtime::new().unwrap(), Builder::new_current_thread().enable_all().build().unwrap());
+    let server = served.block_on(Server::any());
+    let mut binding = unique(1);
+    binding.lease = Duration::from_secs(2);
+    let mut consumer = slow.block_on(async {
+        let broker = server.connect().await;
+        ensure(&*broker, &binding).await;
+        let mut consumer = broker.subscribe(&binding).await.unwrap();
+        let asked = timeout(Duration::from_millis(300), consumer.next(&Room::of(8))).await;
+        assert!(asked.is_err(), "the pull request waits at the server: {asked:?}");
+        consumer
+    });
+    // While the server sends the message nothing of the consumer runs.
+    served.block_on(async {
+        publish(&*server.connect().await, &binding.topic, &[message("key", 0)]).await;
+        sleep(Duration::from_secs(1)).await;
+    });
+    slow.block_on(async {
+        let held = take(&mut *consumer, 1).await.pop().unwrap();
+        let again = take(&mut *consumer, 1).await.pop().unwrap();
+        let outcomes = consumer.settle(vec![(held.ticket, Settle::Ack), (again.ticket, Settle::Ack)]).await;
+        assert!(matches!(outcomes[..], [Settled::Stale, Settled::Confirmed]), "{outcomes:?}");
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,7 @@ key                       any text, any size
 envelope                  attributes in headers
 read again                by position and time
 late group gets history   yes
+lists its topics          yes
 consumers of a group      any number
 replies                   by the broker, the requester must be there
 unused group is removed   never";
