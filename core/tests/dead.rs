@@ -122,23 +122,34 @@ async fn events_that_were_read_before_a_failure_are_handled() {
     assert!(matches!(running.progress()[0].status, Status::Waiting { .. }), "{:?}", running.progress());
 }
 
-/// An error that panics when it is shown, or asked for its source.
-#[derive(Clone, Copy, Debug)]
+/// An error that panics when it is shown, asked for its source, or dropped.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Nasty {
     Display,
     Source,
+    Drop,
 }
 
-impl std::fmt::Display for Nasty {
+/// The error of a handler.
+#[derive(Debug)]
+struct NastyError(Nasty);
+
+impl Drop for NastyError {
+    fn drop(&mut self) {
+        assert!(self.0 != Nasty::Drop, "boom in drop");
+    }
+}
+
+impl std::fmt::Display for NastyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        assert!(matches!(self, Self::Source), "boom in Display");
+        assert!(self.0 != Nasty::Display, "boom in Display");
         f.write_str("nasty")
     }
 }
 
-impl std::error::Error for Nasty {
+impl std::error::Error for NastyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        assert!(matches!(self, Self::Display), "boom in source");
+        assert!(self.0 != Nasty::Source, "boom in source");
         None
     }
 }
@@ -152,7 +163,7 @@ impl Projection for Nasty {
     }
 
     async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
-        Err(Box::new(*self))
+        Err(Box::new(NastyError(*self)))
     }
 }
 
@@ -164,14 +175,15 @@ impl Reaction for Nasty {
     }
 
     async fn on(&self, _: &AccountEvent, _: &RecordedEvent) -> Result<Commands, BoxError> {
-        Err(Box::new(*self))
+        Err(Box::new(NastyError(*self)))
     }
 }
 
 /// Such an error is a failure like any other: it is tried again, and the consumer stops with the panic's message.
 #[tokio::test(start_paused = true)]
-async fn an_error_that_panics_when_it_is_shown_is_a_failure() {
-    for (nasty, message) in [(Nasty::Display, "boom in Display"), (Nasty::Source, "boom in source")] {
+async fn an_error_that_panics_is_a_failure() {
+    let nasty = [(Nasty::Display, "boom in Display"), (Nasty::Source, "boom in source"), (Nasty::Drop, "nasty")];
+    for (nasty, message) in nasty {
         let (recount, _) = bank();
         let _ = recount.dispatch(deposit("ada", 5)).await.unwrap();
         let running = recount.consumers().projection(nasty, InMemory::new()).reaction(nasty).start();

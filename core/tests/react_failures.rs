@@ -12,8 +12,8 @@ use std::time::Duration;
 use common::saving::*;
 use common::*;
 use recount_core::{
-    BoxError, Commands, Event, ExpectedRevision, FilterChange, Namespace, Position, Progress, Reaction, RecordedEvent,
-    Recount, StateStore, Status,
+    Append, BoxError, Commands, Event, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion,
+    FilterChange, Namespace, Position, Progress, Reaction, RecordedEvent, Recount, StateStore, Status, StreamId,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
@@ -66,6 +66,27 @@ async fn an_outage_of_two_minutes_stops_nothing() {
     }
 }
 
+/// A store that takes a question about the checkpoint and never answers is an outage, too: it shows, and it ends.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_stops_nothing_and_shows() {
+    for operation in [Operation::Get, Operation::Put, Operation::Head, Operation::EventAt] {
+        let store = FaultyStore::new(MemoryStore::new());
+        let recount = Recount::new(store.clone());
+        // The last event is not selected, so the checkpoint's event is asked for.
+        let _ = recount.dispatch(deposit("a", 5)).await.unwrap();
+        store.fail_always(operation, Fault::PauseBefore);
+        let counting = Counting::<Deposits>(Arc::default(), std::marker::PhantomData);
+        let running = recount.consumers().reaction(counting).start();
+        elsewhere(&store, "b", &[AccountEvent::Withdrawn { cents: 1 }]).await;
+        let waiting = until(&running, |now| matches!(now.status, Status::Waiting { .. })).await;
+        let Status::Waiting { error, .. } = &waiting.status else { panic!("{waiting:?}") };
+        assert!(error.contains("within 30s") || error.contains("is unavailable"), "{operation:?}: {error}");
+        store.heal();
+        settled(&running, &store).await;
+        until(&running, |now| now.status == Status::Live).await;
+    }
+}
+
 /// An answer that was lost, of an append or of the checkpoint, repeats nothing.
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_repeats_nothing() {
@@ -102,6 +123,39 @@ async fn a_checkpoint_of_lost_events_stops_it() {
     let stopped = running.wait_for(Position::START).await.unwrap_err();
     let Status::Stopped { error } = stopped.status else { panic!("{stopped:?}") };
     assert!(error.contains("went back in time") && error.contains("reaction saving"), "{error}");
+}
+
+/// A backup that holds an older checkpoint doesn't look like another runner that has moved it back.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_went_back_with_its_checkpoint_stops_it() {
+    let pauses = [0, 300, 1500, 5000].map(Duration::from_millis);
+    // Before and after the checkpoint is stored and the store is compared.
+    let times = [0, 50, 120, 500, 950, 1000, 1050, 2000, 2300].map(Duration::from_millis);
+    for (time, pause) in times.into_iter().flat_map(|time| pauses.map(|pause| (time, pause))) {
+        let (recount, store) = bank();
+        let _ = recount.dispatch(deposit("a", 5)).await.unwrap();
+        let running = recount.consumers().reaction(Saving::default()).start();
+        settled(&running, &store).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let backup = store.backup().unwrap();
+        let _ = recount.dispatch(deposit("b", 5)).await.unwrap();
+        // Not selected: the reaction's last known event is not one that it has read.
+        let other = EventData::new(EventType::new("other.happened").unwrap(), &b"{}"[..]);
+        let other = Append::to(StreamId::new("other", "x").unwrap(), ExpectedVersion::Any, vec![other]);
+        store.append(other).await.unwrap();
+        settled(&running, &store).await;
+        tokio::time::sleep(time).await;
+        store.restore(&backup).unwrap();
+        tokio::time::sleep(pause).await;
+        for _ in 0..9 {
+            elsewhere(&store, "c", &[AccountEvent::Opened { owner: "C".into() }]).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let Status::Stopped { error } = running.progress().remove(0).status else {
+            panic!("after {time:?} and {pause:?}: {:?}", running.progress())
+        };
+        assert!(error.contains("went back in time") && error.contains("reaction saving"), "{error}");
+    }
 }
 
 /// Hears of deposits, or of everything.

@@ -5,15 +5,17 @@ extern crate recount_core as recount;
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::saving::*;
 use common::script::Unplaced;
 use common::*;
+use futures_util::FutureExt;
 use recount_core::{
-    BoxError, Check, Condition, EventStore, InMemory, Projection, RecordedEvent, Recount, RetryBudget, Sink, Status,
+    BoxError, Check, Commands, Condition, EventStore, InMemory, Projection, Reaction, RecordedEvent, Recount,
+    RetryBudget, Sink, Status, TransientError,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyReadModel, FaultyStore, Operation};
@@ -310,6 +312,93 @@ async fn a_handler_that_hangs_is_named_and_stopped_at_the_deadline() {
     assert_eq!(running.progress()[1].status, Status::ShutDown);
     assert_eq!(Arc::strong_count(&told), 1, "its task is gone");
     assert!(store.head().await.is_err(), "closed all the same");
+}
+
+/// An event that fails again and again is left for the next start.
+#[tokio::test]
+async fn a_consumer_that_only_retries_holds_up_no_shutdown() {
+    for (transient, whole) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (recount, _) = bank();
+        let failing = Retrying { transient, ..Retrying::default() };
+        let heard = Arc::clone(&failing.heard);
+        let running = recount.consumers().reaction(failing).start();
+        let _ = recount.dispatch(deposit("a", 1)).await.unwrap();
+        let last = recount.dispatch(deposit("a", 2)).await.unwrap().position.unwrap();
+        while heard.lock().unwrap().len() < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let started = Instant::now();
+        if whole {
+            recount.shutdown(Duration::from_secs(4)).await.unwrap();
+            assert_eq!(running.progress()[0].status, Status::ShutDown);
+        } else {
+            running.shutdown().await;
+        }
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(heard.lock().unwrap().iter().all(|cents| *cents == 1), "the next of the stream was not handled");
+        if !whole {
+            let well = Retrying { well: true, ..Retrying::default() };
+            let heard = Arc::clone(&well.heard);
+            recount.consumers().reaction(well).start().wait_for(last).await.unwrap();
+            assert_eq!(*heard.lock().unwrap(), [1, 2]);
+        }
+    }
+}
+
+/// A reaction that fails unless it is well.
+#[derive(Default)]
+struct Retrying {
+    well: bool,
+    transient: bool,
+    heard: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Reaction for Retrying {
+    type Event = AccountEvent;
+
+    fn name(&self) -> &str {
+        "retrying"
+    }
+
+    async fn on(&self, event: &AccountEvent, _: &RecordedEvent) -> Result<Commands, BoxError> {
+        let AccountEvent::Deposited { cents } = event else { return Ok(Commands::none()) };
+        self.heard.lock().unwrap().push(*cents);
+        match (self.well, self.transient) {
+            (true, _) => Ok(Commands::none()),
+            (false, true) => Err(TransientError::new("not now").into()),
+            (false, false) => Err("no".into()),
+        }
+    }
+}
+
+/// It takes neither the others along, nor the caller that asks for the health.
+#[tokio::test]
+async fn a_check_that_panics_fails_alone() {
+    let (recount, _) = bank();
+    let (panicking, told) = (Arc::new(AtomicU8::new(PANICS)), Arc::new(Told::default()));
+    let mode = Arc::clone(&panicking);
+    let asked = recount.clone();
+    let ok = move || {
+        // It asks what runs, too.
+        assert_eq!(asked.status().now_or_never().expect("at once").consumers.len(), 1);
+        Check { name: "fine".into(), status: Condition::Ok, since: recount_core::Timestamp::now(), message: None }
+    };
+    let same = ok.clone();
+    let running = recount.consumers().projection(told, model()).check(move || {
+        assert!(mode.load(Ordering::SeqCst) != PANICS, "secret panic");
+        same()
+    });
+    let _running = running.check(ok).start();
+    for _ in 0..2 {
+        let health = recount.health().await;
+        assert_eq!(health.status, Condition::Failing);
+        let failing: Vec<_> = health.checks.iter().filter(|check| check.status == Condition::Failing).collect();
+        assert_eq!(failing.len(), 1, "{health:?}");
+        assert_eq!(failing[0].message.as_deref(), Some("a health check panicked; see the program's log"));
+        assert!(health.checks.iter().any(|check| check.name == "fine"));
+    }
+    panicking.store(WELL, Ordering::SeqCst);
+    assert!(recount.health().await.checks.iter().all(|check| check.status != Condition::Failing));
 }
 
 /// The task that appends for several callers is waited for.

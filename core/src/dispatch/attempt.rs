@@ -7,7 +7,7 @@ use super::kept::{is_closed, nothing};
 use super::queue::Outcome;
 use super::turn::{PendingCommand, encode};
 use super::warm::Warm;
-use super::{DispatchError, Receipt, Refusal, snapshot};
+use super::{DispatchError, LoadError, Receipt, Refusal, snapshot};
 use crate::{
     Aggregate, Append, AppendError, Appended, Apply, Conflict, Context, ExpectedVersion, StreamVersion, Violation,
 };
@@ -76,7 +76,7 @@ impl Engine {
         pending: &PendingCommand<'_, A>,
         turn: &mut Option<Warm<A>>,
         mut loaded: Option<Warm<A>>,
-    ) -> Outcome<A, Warm<A>> {
+    ) -> Outcome<A, Result<Warm<A>, LoadError>> {
         let mut attempts = Attempts { number: 0, may_guess: true, backoff: None };
         loop {
             attempts.number += 1;
@@ -106,7 +106,7 @@ impl Engine {
                 }
             };
             if events.is_empty() && pending.idempotency.is_none() {
-                return Ok((Receipt::nothing(basis.warm.version), basis.warm));
+                return Ok((Receipt::nothing(basis.warm.version), Ok(basis.warm)));
             }
             let appended = self.append_events(pending, basis.warm.version, &events)?.await;
             let appended = match appended {
@@ -125,7 +125,7 @@ impl Engine {
                     pending.metrics.attempts(attempts.number);
                     snapshot::keep(&*self.store, pending.stream, &mut warm, pending.metrics).await;
                     let position = (!events.is_empty()).then_some(appended.position);
-                    return Ok((Receipt { version: warm.version, position, events, repeated: false }, warm));
+                    return Ok((Receipt { version: warm.version, position, events, repeated: false }, Ok(warm)));
                 }
                 (Err(error), _) => match Box::pin(self.resolve(pending, basis, error, &mut attempts)).await? {
                     Next::LoadIt => attempts.forbid_guesses(),
@@ -194,7 +194,11 @@ impl Engine {
     }
 
     /// The outcome of a refused command. A refusal that is kept may find an earlier outcome under its key.
-    async fn refuse<A: Apply>(&self, pending: &PendingCommand<'_, A>, error: A::Error) -> Outcome<A, Warm<A>> {
+    async fn refuse<A: Apply>(
+        &self,
+        pending: &PendingCommand<'_, A>,
+        error: A::Error,
+    ) -> Outcome<A, Result<Warm<A>, LoadError>> {
         if let Some(named) = pending.idempotency.as_ref().filter(|_| pending.keeps_refusal) {
             let request = format!("{} {}", A::NAME, pending.command.name());
             if let Some(first) = self

@@ -78,7 +78,13 @@ impl<'a, D: Decision> Decide<'a, D> {
         let recorded = (!span.is_disabled()).then(|| span.clone());
         // A decision has no aggregate.
         let metrics = engine.metrics.aggregate::<D>("");
-        let outcome = self.decide(traceparent.as_ref(), &metrics).instrument(span).await;
+        let decided = async {
+            match self.decide(traceparent.as_ref(), &metrics).await {
+                Err(DispatchError::Append(AppendError::KeyReused { key })) => Err(engine.key_taken(key).await),
+                outcome => outcome,
+            }
+        };
+        let outcome = decided.instrument(span).await;
         engine.record_end(&metrics, name, started, recorded, outcome.as_ref());
         outcome
     }

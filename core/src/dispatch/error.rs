@@ -55,6 +55,12 @@ pub enum DispatchError<E: Error + 'static> {
         /// The data of the domain's error.
         refusal: Box<Refusal>,
     },
+    /// The request with this idempotency key was [withdrawn](crate::Recount::withdraw): it never takes effect.
+    #[error("the request with idempotency key {key} was withdrawn and never takes effect")]
+    Withdrawn {
+        /// The key.
+        key: IdempotencyKey,
+    },
     /// The command creates an aggregate that is there already.
     #[error("stream {stream} exists already, at version {version}")]
     AlreadyExists {
@@ -145,6 +151,7 @@ impl<E: Error + 'static> DispatchError<E> {
         match self {
             Self::Rejected(error) => DispatchError::Rejected(map(error)),
             Self::RefusedEarlier { key, refusal } => DispatchError::RefusedEarlier { key, refusal },
+            Self::Withdrawn { key } => DispatchError::Withdrawn { key },
             Self::AlreadyExists { stream, version } => DispatchError::AlreadyExists { stream, version },
             Self::Contended { attempts, source } => DispatchError::Contended { attempts, source },
             Self::Load(error) => DispatchError::Load(error),

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::engine::Engine;
 use super::{DispatchError, LoadError, Refusal};
 use crate::{
-    Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, Metadata, NameError, ReadStream,
-    StoreError, StreamAppend, StreamId, StreamVersion, codec,
+    Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, InvalidAppend, Metadata,
+    ReadStream, StoreError, StreamAppend, StreamId, StreamVersion, codec,
 };
 
 /// The type of the event that keeps a refusal, and the category of its stream. The stream's id is the key.
@@ -42,8 +42,7 @@ impl Engine {
         let Refusal { kind, message, json, .. } = refusal;
         let refused = Refused { request: request.to_owned(), kind, message, json };
         let payload = codec::to_json(REFUSED, &refused)?;
-        let append = settling(REFUSED, payload, idempotency.clone(), metadata.clone()).map_err(LoadError::from)?;
-        let first = self.append(append).await?;
+        let first = self.settle(REFUSED, payload.into(), idempotency, metadata).await?;
         Ok(first.repeated.then_some(first))
     }
 
@@ -56,29 +55,45 @@ impl Engine {
         // A key that was forgotten can be refused again, so the stream may hold more than this event.
         let last = StreamVersion::new(kept.version.get().saturating_sub(1));
         let event = self.store.read_stream(ReadStream::new(kept.stream.clone()).after(last)).next().await;
-        let event = event.ok_or_else(|| damaged("there is no event".to_owned()))??;
+        let event = match event {
+            Some(Err(StoreError::StreamErased { .. })) => return Ok(Some(erased())),
+            event => event.ok_or_else(|| damaged("there is no event".to_owned()))??,
+        };
         let refused: Refused =
             codec::from_json(REFUSED, 1, &event.data.payload).map_err(|error| damaged(error.to_string()))?;
         let Refused { kind, message, json, .. } = refused;
         Ok(Some(Refusal::kept(kind, message, json)))
     }
+
+    /// Records one of the runtime's events as the outcome of a key. The event's type names the stream's category, and the
+    /// key its id; or the event's own id, if that stream was archived or erased.
+    pub(super) async fn settle(
+        &self,
+        event_type: &'static str,
+        payload: Bytes,
+        idempotency: &Idempotency,
+        metadata: &Metadata,
+    ) -> Result<Appended, AppendError> {
+        let event =
+            EventData { metadata: metadata.clone(), ..EventData::new(EventType::from_static(event_type), payload) };
+        let append = |id: &str| {
+            let stream = StreamId::new(event_type, id)?;
+            Ok::<_, InvalidAppend>(Append {
+                streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event.clone()] }],
+                idempotency: Some(idempotency.clone()),
+                ..Append::default()
+            })
+        };
+        match self.append(append(idempotency.key.as_str())?).await {
+            Err(closed) if is_closed(&closed) => self.append(append(&event.id.to_string())?).await,
+            settled => settled,
+        }
+    }
 }
 
-/// An append of one of the runtime's events, as the outcome of a key. The event's type names the stream's category, and the
-/// key its id.
-pub(super) fn settling(
-    event_type: &'static str,
-    payload: impl Into<Bytes>,
-    idempotency: Idempotency,
-    metadata: Metadata,
-) -> Result<Append, NameError> {
-    let stream = StreamId::new(event_type, idempotency.key.as_str())?;
-    let event = EventData { metadata, ..EventData::new(EventType::from_static(event_type), payload) };
-    Ok(Append {
-        streams: vec![StreamAppend { stream, expected: ExpectedVersion::Any, events: vec![event] }],
-        idempotency: Some(idempotency),
-        ..Append::default()
-    })
+/// A refusal of which nothing is left.
+fn erased() -> Refusal {
+    Refusal::kept("Erased".to_owned(), "the refusal was erased".to_owned(), None)
 }
 
 /// An append that records an outcome without events and names no stream: the stream is archived or erased.

@@ -35,6 +35,7 @@ pub use error::{DispatchError, LoadError};
 pub(crate) use kept::is_closed;
 pub use load::Load;
 pub use outcome::KeyOutcome;
+use queue::Finish;
 pub use receipt::Receipt;
 pub use refusal::Refusal;
 pub(crate) use request::Request;
@@ -73,14 +74,15 @@ where
     /// Dispatches, and returns the state after it too.
     ///
     /// # Errors
-    /// See [`DispatchError`].
+    /// See [`DispatchError`]. The repetition of a request whose aggregate was erased fails, as there is no state.
     pub async fn and_load(self) -> Result<(Receipt<A::Event>, A), DispatchError<A::Error>> {
-        self.run(A::clone).await
+        let (receipt, state) = self.run(|state| state.cloned()).await?;
+        Ok((receipt, state?))
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        finish: fn(&A) -> T,
+        finish: Finish<A, T>,
     ) -> Result<(Receipt<A::Event>, T), DispatchError<A::Error>> {
         self.engine.run::<A, T>(&self.command, &self.request, finish).await
     }

@@ -10,7 +10,7 @@ use tracing::{Instrument, Span};
 
 use super::cache::Slot;
 use super::engine::Engine;
-use super::queue::Outcome;
+use super::queue::{Finish, Outcome};
 use super::request::Request;
 use super::warm::Warm;
 use super::{DispatchError, LoadError, Receipt};
@@ -32,7 +32,7 @@ impl Engine {
         self: &Arc<Self>,
         command: &dyn AnyCommand<A>,
         request: &Request,
-        finish: fn(&A) -> T,
+        finish: Finish<A, T>,
     ) -> Outcome<A, T> {
         let started = self.metrics.commands.start();
         let stream = A::stream(command.aggregate_id()).map_err(LoadError::from)?;
@@ -155,7 +155,7 @@ pub(super) fn record_failed_load(span: Option<Span>, error: &LoadError) {
 impl<E: Error + 'static> DispatchError<E> {
     fn outcome(&self) -> CommandOutcome {
         match self {
-            Self::Rejected(_) | Self::RefusedEarlier { .. } => CommandOutcome::Rejected,
+            Self::Rejected(_) | Self::RefusedEarlier { .. } | Self::Withdrawn { .. } => CommandOutcome::Rejected,
             Self::AlreadyExists { .. } | Self::Contended { .. } | Self::Append(AppendError::Conflict(_)) => {
                 CommandOutcome::Conflict
             }
@@ -167,6 +167,7 @@ impl<E: Error + 'static> DispatchError<E> {
     fn kind(&self) -> &'static str {
         match self {
             Self::Rejected(_) | Self::RefusedEarlier { .. } => "rejected",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::AlreadyExists { .. } => "already_exists",
             Self::Contended { .. } => "contended",
             Self::Load(error) => error.kind(),

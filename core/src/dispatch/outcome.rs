@@ -1,14 +1,18 @@
 //! The outcome under an idempotency key, and withdrawing a request that has none.
 
+use std::error::Error;
+
+use bytes::Bytes;
+
 use super::engine::Engine;
-use super::kept::settling;
-use super::{LoadError, Refusal};
+use super::{DispatchError, LoadError, Refusal};
 use crate::{AppendError, Idempotency, IdempotencyKey, Metadata, NamedAppend, StoreError};
 
 /// The type of the event that withdraws a request, and the category of its stream. The stream's id is the key.
 const WITHDRAWN: &str = "recount.withdrawn";
 
-/// The outcome under an idempotency key. A key has one outcome for ever.
+/// The outcome under an idempotency key. A key has one outcome, for as long as the store
+/// [remembers](crate::KeyRetention) it.
 #[derive(Clone, Debug)]
 pub enum KeyOutcome {
     /// The request took effect: it recorded events.
@@ -35,8 +39,8 @@ impl Engine {
         if let Some(outcome) = self.outcome(key).await? {
             return Ok(outcome);
         }
-        let append = settling(WITHDRAWN, &b"{}"[..], Idempotency::new(key.clone(), b"withdrawn"), metadata)?;
-        match self.append(append).await {
+        let idempotency = Idempotency::new(key.clone(), b"withdrawn");
+        match self.settle(WITHDRAWN, Bytes::from_static(b"{}"), &idempotency, &metadata).await {
             Ok(_) => Ok(KeyOutcome::Withdrawn),
             Err(AppendError::KeyReused { .. }) => {
                 let lost = || StoreError::Damaged { what: format!("the outcome of idempotency key {key}") };
@@ -47,15 +51,28 @@ impl Engine {
         }
     }
 
+    /// Why a request has no effect whose key has an outcome that is not its own.
+    pub(super) async fn key_taken<E: Error + 'static>(&self, key: IdempotencyKey) -> DispatchError<E> {
+        match self.store.find_append(&key).await {
+            Ok(Some(first)) if is_withdrawn(&first) => DispatchError::Withdrawn { key },
+            Ok(_) => AppendError::KeyReused { key }.into(),
+            Err(error) => AppendError::from(error).into(),
+        }
+    }
+
     async fn read_outcome(&self, first: &NamedAppend) -> Result<KeyOutcome, LoadError> {
-        let streams = &first.appended.streams;
-        if streams.iter().any(|part| part.stream.category() == WITHDRAWN) {
+        if is_withdrawn(first) {
             return Ok(KeyOutcome::Withdrawn);
         }
+        let streams = &first.appended.streams;
         if let Some(refusal) = self.kept_refusal(&first.appended).await? {
             return Ok(KeyOutcome::Refused(refusal));
         }
         let events: u64 = streams.iter().map(|part| part.count).sum();
         Ok(if events > 0 { KeyOutcome::Effect } else { KeyOutcome::Nothing })
     }
+}
+
+fn is_withdrawn(first: &NamedAppend) -> bool {
+    first.appended.streams.iter().any(|part| part.stream.category() == WITHDRAWN)
 }

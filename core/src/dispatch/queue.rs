@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::{DispatchError, Receipt};
+use super::{DispatchError, LoadError, Receipt};
 use crate::{Aggregate, AnyCommand, Idempotency, Metadata};
 
 /// How many commands share an append at most.
@@ -13,6 +13,9 @@ const SHARE: usize = 256;
 
 /// The outcome of a command: its receipt and the value its caller takes from the state, or the error.
 pub(super) type Outcome<A, T> = Result<(Receipt<<A as Aggregate>::Event>, T), DispatchError<<A as Aggregate>::Error>>;
+
+/// Takes a value for the caller from the state after its command, or from the reason why it can't be loaded.
+pub(super) type Finish<A, T> = fn(Result<&A, LoadError>) -> T;
 
 /// A command that the holder of the turn may decide and record.
 pub(super) struct Job<A: Aggregate> {
@@ -33,7 +36,7 @@ pub(super) trait Caller<A: Aggregate>: Send + Sync {
 
 /// A [`Caller`] that waits at the other end of a channel; `None` is to go alone.
 pub(super) struct Waiting<A: Aggregate, T> {
-    pub(super) finish: fn(&A) -> T,
+    pub(super) finish: Finish<A, T>,
     pub(super) reply: oneshot::Sender<Option<Outcome<A, T>>>,
 }
 
@@ -44,7 +47,7 @@ impl<A: Aggregate, T: Send + 'static> Caller<A> for Waiting<A, T> {
 
     // A caller that went away meanwhile doesn't want to know.
     fn answer(self: Box<Self>, outcome: Outcome<A, &A>) {
-        drop(self.reply.send(Some(outcome.map(|(receipt, state)| (receipt, (self.finish)(state))))));
+        drop(self.reply.send(Some(outcome.map(|(receipt, state)| (receipt, (self.finish)(Ok(state)))))));
     }
 
     fn go_alone(self: Box<Self>) {

@@ -11,7 +11,7 @@ pub struct Receipt<E> {
     /// A projection that has reached this position has seen the events: wait for it there. It is the position of the
     /// last event of the append, which may belong to another command for the same aggregate. `None` without events.
     pub position: Option<Position>,
-    /// The events, in order.
+    /// The events, in order. A repetition is without those that were erased since.
     pub events: Vec<E>,
     /// Whether this happened before: the idempotency key was known, and nothing was added now.
     pub repeated: bool,

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::cache::Slot;
 use super::engine::Engine;
 use super::group::Group;
-use super::queue::{Job, Outcome, Waiting};
+use super::queue::{Finish, Job, Outcome, Waiting};
 use super::turn::PendingCommand;
 use super::warm::Warm;
 use super::{DispatchError, LoadError, snapshot};
@@ -28,7 +28,7 @@ impl Engine {
     pub(super) async fn run_queued<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
         pending: &PendingCommand<'_, A>,
-        finish: fn(&A) -> T,
+        finish: Finish<A, T>,
         slot: &Slot<A>,
     ) -> Outcome<A, T> {
         let shares = !pending.command.creates() && Handle::try_current().is_ok();
@@ -74,7 +74,7 @@ impl Engine {
         &self,
         reply: Result<Option<Outcome<A, T>>, oneshot::error::RecvError>,
         pending: &PendingCommand<'_, A>,
-        finish: fn(&A) -> T,
+        finish: Finish<A, T>,
         slot: &Slot<A>,
     ) -> Outcome<A, T> {
         match reply {

@@ -9,14 +9,14 @@ use futures_util::future::join;
 
 use super::engine::Engine;
 use super::observe::Observed;
-use super::queue::Outcome;
+use super::queue::{Finish, Outcome};
 use super::request::Request;
 use super::warm::Warm;
 use super::{DispatchError, LoadError, Receipt, snapshot};
 use crate::telemetry::AggregateMetrics;
 use crate::{
     AnyCommand, AppendError, Appended, Apply, Conflict, Event, EventData, Idempotency, Metadata, Position, ReadStream,
-    StreamAppended, StreamId, StreamVersion, Violation,
+    StoreError, StreamAppended, StreamId, StreamVersion, Violation,
 };
 
 /// A command with its stream, metadata and idempotency key.
@@ -31,13 +31,14 @@ pub(super) struct PendingCommand<'a, A> {
 }
 
 impl Engine {
-    /// Runs a command in its aggregate's turn. `finish` sees the state after it, before the turn ends.
+    /// Runs a command in its aggregate's turn. `finish` sees the state after it, before the turn ends, or why it can't be
+    /// loaded after a repetition.
     pub(super) async fn take_turn<A: Apply, T: Send + 'static>(
         self: &Arc<Self>,
         stream: StreamId,
         command: &dyn AnyCommand<A>,
         request: &Request,
-        finish: fn(&A) -> T,
+        finish: Finish<A, T>,
         observed: &Observed<A>,
     ) -> Outcome<A, T> {
         let Observed { metrics, known, traceparent } = observed;
@@ -54,7 +55,7 @@ impl Engine {
         let (loaded, (slot, turn, metadata)) = if met {
             // The store is asked first, and the rest is done while it answers.
             let (loaded, prepared) = join(Box::pin(self.load_uncached(&stream)), async { prepare() }).await;
-            (Some(loaded?), prepared)
+            (Some(loaded), prepared)
         } else {
             (None, prepare())
         };
@@ -66,10 +67,14 @@ impl Engine {
             keeps_refusal: request.keeps_refusal,
             metrics,
         };
-        match turn {
+        let outcome = match turn {
             Some(mut turn) => self.run_alone(&pending, finish, &mut turn, loaded).await,
             // Boxed, here and below: this future is seldom needed and would grow that of every command.
             None => Box::pin(self.run_queued(&pending, finish, &slot)).await,
+        };
+        match outcome {
+            Err(DispatchError::Append(AppendError::KeyReused { key })) => Err(Box::pin(self.key_taken(key)).await),
+            outcome => outcome,
         }
     }
 
@@ -77,11 +82,15 @@ impl Engine {
     pub(super) async fn run_alone<A: Apply, T>(
         &self,
         pending: &PendingCommand<'_, A>,
-        finish: fn(&A) -> T,
+        finish: Finish<A, T>,
         turn: &mut Option<Warm<A>>,
-        loaded: Option<Warm<A>>,
+        loaded: Option<Result<Warm<A>, LoadError>>,
     ) -> Outcome<A, T> {
-        let (receipt, warm) = match (self.decide_and_append(pending, turn, loaded).await, &pending.idempotency) {
+        let decided = match loaded.transpose() {
+            Ok(loaded) => self.decide_and_append(pending, turn, loaded).await,
+            Err(error) => Err(error.into()),
+        };
+        let (receipt, loaded) = match (decided, &pending.idempotency) {
             // The append of the refusal has checked the key: there was no earlier outcome.
             (Err(error @ DispatchError::Rejected(_)), Some(_)) if pending.keeps_refusal => return Err(error),
             // An earlier attempt may have succeeded. No append checks the key here, so look it up.
@@ -92,8 +101,11 @@ impl Engine {
             }
             (outcome, _) => outcome?,
         };
-        let finished = finish(&warm.state);
-        *turn = Some(warm);
+        let (finished, warm) = match loaded {
+            Ok(warm) => (finish(Ok(&warm.state)), Some(warm)),
+            Err(error) => (finish(Err(error)), None),
+        };
+        *turn = warm;
         Ok((receipt, finished))
     }
 
@@ -147,24 +159,28 @@ impl Engine {
         Ok(Some(warm))
     }
 
-    /// The first outcome under the request's key, and the current state.
+    /// The first outcome under the request's key, and the current state, or why there is none.
     pub(super) async fn repeated<A: Apply>(
         &self,
         stream: &StreamId,
         named: &Idempotency,
         first: Appended,
-    ) -> Outcome<A, Warm<A>> {
+    ) -> Outcome<A, Result<Warm<A>, LoadError>> {
         // The first outcome names no stream: it has no events, and the stream was closed to appends.
         let closed = first.streams.is_empty();
         let mut receipt = self.first_outcome(named, first).await?;
-        let warm = self.load(stream).await?;
-        if closed {
-            receipt.version = warm.version;
+        let loaded = match self.load(stream).await {
+            Err(LoadError::Store(error)) if error.is_transient() => return Err(LoadError::from(error).into()),
+            loaded => loaded,
+        };
+        if let (true, Ok(Warm { version, .. })) = (closed, &loaded) {
+            receipt.version = *version;
         }
-        Ok((receipt, warm))
+        Ok((receipt, loaded))
     }
 
-    /// The first outcome under the request's key. Fails with `RefusedEarlier` if it is a refusal.
+    /// The first outcome under the request's key, without events that were erased. Fails with `RefusedEarlier` if it is a
+    /// refusal.
     pub(super) async fn first_outcome<E: Event, R: Error + 'static>(
         &self,
         named: &Idempotency,
@@ -179,7 +195,10 @@ impl Engine {
             let read = ReadStream { to: *version, ..ReadStream::new(stream.clone()).after(before) };
             let mut recorded = self.store.read_stream(read);
             while let Some(event) = recorded.next().await {
-                let event = event.map_err(LoadError::from)?;
+                let event = match event {
+                    Err(StoreError::StreamErased { .. }) => break,
+                    event => event.map_err(LoadError::from)?,
+                };
                 events.push(E::from_recorded(&event).map_err(|source| LoadError::Decode {
                     stream: stream.clone(),
                     version: event.version,

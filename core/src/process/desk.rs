@@ -63,9 +63,10 @@ impl<P: Process> Desk<P> {
         let order = Order { instance: instance.clone(), kind };
         let request = Request { metadata: metadata.clone(), ..Request::new() };
         let run = async {
-            let outcome = self.engine.run::<Instance<P>, After>(&order, &request, after).await;
+            let outcome = self.engine.run::<Instance<P>, _>(&order, &request, |instance| instance.map(after)).await;
             match outcome {
-                Ok((_, after)) => Ok(Ok(after)),
+                Ok((_, Ok(after))) => Ok(Ok(after)),
+                Ok((_, Err(error))) => Ok(Err(NoStep::Failed(error_chain(&error)))),
                 Err(DispatchError::Rejected(no_step)) => Ok(Err(no_step)),
                 Err(error) if error.is_transient() => Err(TransientError::new(error).into()),
                 Err(error) if is_closed(&error) => Ok(Err(NoStep::Late)),

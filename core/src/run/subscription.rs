@@ -11,10 +11,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::run::history::compare;
-use crate::{Checkpoint, EventStream, Position, Query, ReadAll, RecordedEvent, Retry, Store, StoreError};
+use crate::{Checkpoint, EventId, EventStream, Position, Query, ReadAll, RecordedEvent, Retry, Store, StoreError};
 
 /// The interval at which a subscription polls the head and compares its checkpoint, without a wake-up by the store.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the store may take to tell its head, or the event at a position.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The events that a query selects, in the order of their positions: those recorded already, then each new one.
 /// A stream that ends only with an error that time won't heal, or when the store is closed.
@@ -160,7 +162,7 @@ impl Follower {
         if told > self.after && !first {
             return Ok(told);
         }
-        let head = self.store.head().await?;
+        let head = in_time("head", self.store.head()).await?;
         if head < self.after {
             self.compare().await?;
         }
@@ -174,16 +176,20 @@ impl Follower {
 
     /// Fails if the store lacks events that were read.
     async fn compare(&mut self) -> Result<(), StoreError> {
-        let id = compare(&*self.store, &self.reader, &self.known).await?;
+        let id = self.event_of(&self.known).await?;
         self.known.event = self.known.event.or(id);
         if self.known.position < self.after {
             let here = Checkpoint { position: self.after, event: None, ..self.known };
-            if let Some(id) = compare(&*self.store, &self.reader, &here).await? {
+            if let Some(id) = self.event_of(&here).await? {
                 (self.known, self.selected) = (Checkpoint { event: Some(id), ..here }, false);
             }
         }
         self.compared = Some(Instant::now());
         Ok(())
+    }
+
+    async fn event_of(&self, checkpoint: &Checkpoint) -> Result<Option<EventId>, StoreError> {
+        in_time("event_at", compare(&*self.store, &self.reader, checkpoint)).await
     }
 
     /// Whether a read can begin at the last delivered event, so that it compares the store without another request.
@@ -275,6 +281,15 @@ fn deliveries(mut follower: Follower, resumes: bool) -> impl Stream<Item = Resul
             waited = true;
         }
     }
+}
+
+/// The store's answer to a short question, or that it gave none in time.
+async fn in_time<T>(
+    operation: &'static str,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
+    answer.unwrap_or_else(|elapsed| Err(StoreError::Unavailable { operation, source: elapsed.into() }))
 }
 
 /// Waits for something to look for; false if the store is gone.

@@ -3,9 +3,7 @@
 //! The idempotency key of the command is the message's, so a message that comes again has the first outcome. A refusal is an
 //! outcome, and is kept under the key. A withdrawal is an outcome too: a command that comes later has no effect.
 
-use recount_core::{
-    AppendError, BoxError, DispatchError, IdempotencyKey, KeyOutcome, LoadError, Recount, Refusal, TransientError,
-};
+use recount_core::{AppendError, BoxError, DispatchError, KeyOutcome, Recount, Refusal, TransientError};
 
 use super::Incoming;
 use super::failure::PermanentError;
@@ -19,12 +17,12 @@ pub(super) async fn dispatch(recount: &Recount, incoming: &Incoming<'_>) -> Resu
     };
     let key = incoming.key(0)?;
     let dispatch = recount.dispatch_json(aggregate, command, &message.data);
-    match dispatch.metadata(incoming.metadata()).idempotency_key(key.clone()).keep_refusal().await {
+    match dispatch.metadata(incoming.metadata()).idempotency_key(key).keep_refusal().await {
         Ok(receipt) => Ok(if receipt.events.is_empty() { Answer::Nothing } else { Answer::Effect }),
         Err(DispatchError::Rejected(refusal)) => Ok(KeyOutcome::Refused(refusal).into()),
         Err(DispatchError::RefusedEarlier { refusal, .. }) => Ok(KeyOutcome::Refused(*refusal).into()),
         Err(error @ DispatchError::AlreadyExists { .. }) => Ok(refused("AlreadyExists", &error)),
-        Err(DispatchError::Append(error @ AppendError::KeyReused { .. })) => withdrawn(recount, &key, error).await,
+        Err(DispatchError::Withdrawn { .. }) => Ok(Answer::Withdrawn),
         Err(error) if error.is_transient() => Err(TransientError::new(error).into()),
         // An archived or erased aggregate takes no more commands.
         Err(error @ DispatchError::Append(AppendError::Conflict(_))) => Ok(refused("Closed", &error)),
@@ -35,21 +33,9 @@ pub(super) async fn dispatch(recount: &Recount, incoming: &Incoming<'_>) -> Resu
 /// Withdraws the command with the key of the message.
 pub(super) async fn withdraw(recount: &Recount, incoming: &Incoming<'_>) -> Result<Answer, BoxError> {
     let outcome = recount.withdraw(&incoming.key(0)?, incoming.metadata()).await;
-    outcome.map(Into::into).map_err(from_store)
+    Ok(outcome?.into())
 }
 
 fn refused(kind: &str, error: &DispatchError<Refusal>) -> Answer {
     Answer::Refused { kind: kind.to_owned(), message: error.to_string(), json: None }
-}
-
-/// The answer if the command was withdrawn. Any other outcome is that of another command with the same key.
-async fn withdrawn(recount: &Recount, key: &IdempotencyKey, error: AppendError) -> Result<Answer, BoxError> {
-    match recount.outcome(key).await.map_err(from_store)? {
-        Some(KeyOutcome::Withdrawn) => Ok(Answer::Withdrawn),
-        _ => Err(PermanentError::new(error).into()),
-    }
-}
-
-fn from_store(error: LoadError) -> BoxError {
-    error.into()
 }

@@ -6,7 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
-use super::failure::{Class, bounded, classify, describe, guarded};
+use super::failure::{Class, bounded, bounded_call, classify, describe, guarded};
 use super::item::handle;
 use super::keeper::Keeper;
 use super::policy::Attempts;
@@ -16,7 +16,7 @@ use super::sink::Sink;
 use super::source::{self, Source};
 use super::state::{Run, Storing};
 use super::supervise::{Frame, Work};
-use super::{GRACE, MAINTENANCE};
+use super::{GRACE, MAINTENANCE, TIME_LIMIT};
 use crate::{BoxError, Position};
 
 /// A source, a sink and the place of the marks.
@@ -35,7 +35,7 @@ impl<S: Source, K: Sink<Item = S::Item>> Work for Concurrent<S, K> {
         let Self { frame, source, sink, keeper, recovery, storing } = self;
         recovery.begin(frame.reporter.trouble(WHOLE));
         let filter = source.filter();
-        let kept = keeper.open::<S>(&filter).await?;
+        let kept = bounded_call("`StateStore::get`", TIME_LIMIT, keeper.open::<S>(&filter)).await?;
         if kept.reset {
             frame.reporter.start_over(Position::START);
         }

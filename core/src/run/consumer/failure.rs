@@ -199,6 +199,13 @@ pub(crate) fn unwound<T>(code: impl FnOnce() -> T) -> Result<T, BoxError> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Panicked(panic_message(&*panic).to_owned()).into())
 }
 
+/// Drops an error of the application's code, which may panic even then.
+pub(crate) fn discard(error: BoxError) {
+    if let Err(panic) = unwound(|| drop(error)) {
+        tracing::error!(%panic, "an error panicked when it was dropped");
+    }
+}
+
 /// Turns a panic into an error, and ends the handler after this time.
 pub(crate) async fn bounded<T>(
     limit: Duration,

@@ -2,7 +2,7 @@
 
 use tracing::Instrument;
 
-use super::failure::{GaveUp, bounded, classify, describe};
+use super::failure::{GaveUp, bounded, classify, describe, discard};
 use super::policy::Attempts;
 use super::sink::Sink;
 use super::source::{Lane, Source};
@@ -17,15 +17,16 @@ pub(crate) struct Open<S: Source> {
     pub(crate) ticket: S::Ticket,
 }
 
-/// An item that was handled, or given up.
+/// An item that was handled, given up, or left at a shutdown.
 pub(crate) struct Ended<S: Source> {
     pub(crate) lane: Lane,
     pub(crate) number: u64,
     pub(crate) ticket: S::Ticket,
-    pub(crate) outcome: Result<(), BoxError>,
+    /// `None`: it failed, and is not tried again before the next start.
+    pub(crate) outcome: Option<Result<(), BoxError>>,
 }
 
-/// Handles an item until it succeeds or its budget is used up.
+/// Handles an item until it succeeds, its budget is used up, or the consumer is shut down.
 pub(crate) async fn handle<S: Source, K: Sink<Item = S::Item>>(
     frame: &Frame,
     sink: &K,
@@ -41,20 +42,25 @@ pub(crate) async fn handle<S: Source, K: Sink<Item = S::Item>>(
         let taking = bounded(sink.time_limit(), async { sink.take(&item).await });
         let Err(error) = taking.instrument(span).await else {
             frame.metrics.batch(1, started);
-            break Ok(());
+            break Some(Ok(()));
         };
         let class = classify(&*error);
         frame.metrics.failure(class.name());
         failed(recorded, class);
         let attempts = attempts.get_or_insert_with(|| Attempts::new(frame.budget));
-        let Some(pause) = attempts.failed(class) else { break Err(GaveUp(error).into()) };
+        let Some(pause) = attempts.failed(class) else { break Some(Err(GaveUp(error).into())) };
         let text = describe(&*error);
         let failures = attempts.failures;
         tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, failures, ?pause, "item failed, trying again");
         frame.reporter.failing(number, class, failures, text);
-        tokio::time::sleep(pause).await;
+        discard(error);
+        tokio::select! {
+            biased;
+            () = frame.stopping() => break None,
+            () = tokio::time::sleep(pause) => {}
+        }
     };
-    if attempts.is_some() {
+    if attempts.is_some() && outcome.is_some() {
         frame.reporter.recovered(number);
     }
     Ended { lane, number, ticket, outcome }

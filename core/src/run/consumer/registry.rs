@@ -7,10 +7,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::check::Watched;
+use super::failure::unwound;
 use super::{Progress, Runners, Status};
 use crate::run::process_status::RunningProcess;
 use crate::telemetry::ConsumerMetrics;
-use crate::{Check, Position};
+use crate::{BoxError, Check, Condition, Position, Timestamp};
 
 /// The consumers held by their owner. One that has stopped stays until it is dropped.
 #[derive(Default)]
@@ -64,11 +65,13 @@ impl Registry {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((owner, check));
     }
 
-    /// The results of the checks held by their owner.
+    /// The results of the checks held by their owner. One that panics is a failing check.
     pub(crate) fn checks(&self) -> Vec<Check> {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         checks.retain(|(owner, _)| owner.strong_count() > 0);
-        checks.iter().map(|(_, check)| check()).collect()
+        // A check may ask for the health, or add another one.
+        let checks = checks.clone();
+        checks.iter().map(|(_, check)| unwound(|| check()).unwrap_or_else(|panic| panicked(&panic))).collect()
     }
 
     /// The processes held by their owner.
@@ -104,6 +107,16 @@ impl Registry {
             let _ = timeout_at(at_last, consumer.ended()).await;
         }
         late.iter().map(|consumer| consumer.title()).collect()
+    }
+}
+
+fn panicked(panic: &BoxError) -> Check {
+    tracing::error!(%panic, "a health check fails");
+    Check {
+        name: "check".to_owned(),
+        status: Condition::Failing,
+        since: Timestamp::now(),
+        message: Some("a health check panicked; see the program's log".to_owned()),
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::failure::{Class, GaveUp, MarkNotStored, classify, describe};
+use super::failure::{Class, GaveUp, MarkNotStored, bounded_call, classify, describe, discard};
 use super::filter::Filter;
 use super::item::{Ended, Open};
 use super::keeper::Keeper;
@@ -17,7 +17,7 @@ use super::recovery::Recovery;
 use super::reporter::{STORING, WHOLE};
 use super::source::{self, Delivered, Lane, Source};
 use super::supervise::Frame;
-use super::{GRACE, MAINTENANCE, STORE_INTERVAL};
+use super::{GRACE, MAINTENANCE, STORE_INTERVAL, TIME_LIMIT};
 use crate::{BoxError, ExpectedRevision};
 
 /// The state of one run.
@@ -140,10 +140,11 @@ impl<'c, S: Source> Run<'c, S> {
         self.patience = Instant::now() + GRACE;
     }
 
-    /// Takes note of an item that was handled or given up.
+    /// Takes note of an item that was handled, given up or left. The lane of an item that was left stays closed.
     pub(crate) fn end(&mut self, ended: Ended<S>) {
+        let Some(outcome) = ended.outcome else { return };
         self.lanes.finished(ended.lane);
-        if let Err(error) = ended.outcome {
+        if let Err(error) = outcome {
             self.failed.get_or_insert(error);
             return;
         }
@@ -238,7 +239,7 @@ impl<'c, S: Source> Run<'c, S> {
         let (keeper, filter, revision) = (keeper.clone(), self.filter.clone(), self.revision);
         Some(Box::pin(async move {
             let put = async { keeper.put::<S>(filter, Some(completing.await?), revision, repeated).await };
-            put.await.map_err(|error| (mark, error))
+            bounded_call("`StateStore::put`", TIME_LIMIT, put).await.map_err(|error| (mark, error))
         }))
     }
 
@@ -273,6 +274,7 @@ impl<'c, S: Source> Run<'c, S> {
         let (text, failures) = (describe(&*error), self.storing.failures);
         tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, failures, ?pause, "the checkpoint was not stored");
         frame.reporter.failing(STORING, class, failures, text);
+        discard(error);
     }
 
     /// The end: stores the last watermark, once.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::failure::{Class, GaveUp, describe, guarded, unwound};
+use super::failure::{Class, GaveUp, describe, discard, guarded, unwound};
 use super::policy::Attempts;
 use super::reporter::Reporter;
 use super::{ConsumerKind, RetryBudget};
@@ -76,11 +76,15 @@ pub(crate) async fn supervise(frame: Frame, mut work: impl Work) {
             // The consumer may have handled events that the store lacks, so its position satisfies no waiting caller.
             reporter.validate(false);
         }
-        let Some(pause) = attempts.failed(class) else { return frame.stop(&*error) };
+        let Some(pause) = attempts.failed(class) else {
+            frame.stop(&*error);
+            return discard(error);
+        };
         let text = describe(&*error);
         let failures = attempts.failures;
         tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, failures, ?pause, "consumer failed, trying again");
         reporter.run_failed(class, failures, text);
+        discard(error);
         tokio::select! {
             biased;
             () = tokio::time::sleep(pause) => {}
