@@ -13,7 +13,8 @@ use common::saving::*;
 use common::*;
 use recount_core::{
     Append, BoxError, Commands, Event, EventData, EventStore, EventType, ExpectedRevision, ExpectedVersion,
-    FilterChange, Namespace, Position, Progress, Reaction, RecordedEvent, Recount, StateStore, Status, StreamId,
+    FilterChange, IdempotencyKey, Metadata, Namespace, Position, Progress, Reaction, RecordedEvent, Recount,
+    StateStore, Status, StreamId,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
@@ -155,6 +156,38 @@ async fn a_store_that_went_back_with_its_checkpoint_stops_it() {
             panic!("after {time:?} and {pause:?}: {:?}", running.progress())
         };
         assert!(error.contains("went back in time") && error.contains("reaction saving"), "{error}");
+    }
+}
+
+/// The application withdraws the request of a reaction: it has no effect, and the reaction goes on.
+#[tokio::test]
+async fn a_withdrawn_command_stops_nothing() {
+    let (recount, _) = bank();
+    recount.withdraw(&IdempotencyKey::new("ship/17").unwrap(), Metadata::default()).await.unwrap();
+    let _ = recount.dispatch(deposit("a", 5)).await.unwrap();
+    let last = recount.dispatch(deposit("b", 5)).await.unwrap().position.unwrap();
+    let running = recount.consumers().reaction(Shipping).start();
+    running.wait_for(last).await.unwrap();
+    assert_eq!(balance(&recount, "shipped-b").await, 1);
+    assert!(recount.load::<Account>(&account("shipped-a")).await.is_err(), "it never took effect");
+}
+
+/// Notes each account with a deposit once; the one of `a` under a key that the application knows.
+struct Shipping;
+
+impl Reaction for Shipping {
+    type Event = AccountEvent;
+
+    fn name(&self) -> &str {
+        "shipping"
+    }
+
+    async fn on(&self, _: &AccountEvent, recorded: &RecordedEvent) -> Result<Commands, BoxError> {
+        Ok(match recorded.stream.id() {
+            "a" => Commands::send(deposit("shipped-a", 1)).idempotency_key(IdempotencyKey::new("ship/17")?),
+            "b" => Commands::send(deposit("shipped-b", 1)),
+            _ => Commands::none(),
+        })
     }
 }
 

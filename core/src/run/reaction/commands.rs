@@ -10,7 +10,8 @@ use crate::{Apply, BoxError, Command, DispatchError, HandleWith, IdempotencyKey,
 type Dispatching<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
 type DispatchFn = dyn Fn(&Arc<Engine>, Metadata, IdempotencyKey, Accepted) -> Dispatching<'static> + Send + Sync;
 
-/// Commands that follow from an event, sent one after the other.
+/// Commands that follow from an event, sent one after the other. A command whose key was
+/// [withdrawn](crate::Recount::withdraw) counts as sent.
 ///
 /// ```
 /// # use recount_core::{Apply, Command, Commands, HandleWith, IdempotencyKey};
@@ -65,6 +66,10 @@ impl Commands {
                 let outcome = Dispatch::new(&engine, command).metadata(metadata).idempotency_key(key).await;
                 match outcome {
                     Ok(_) => Ok(()),
+                    Err(DispatchError::Withdrawn { key }) => {
+                        tracing::info!(%key, "the command was withdrawn, so it is not sent");
+                        Ok(())
+                    }
                     Err(DispatchError::AlreadyExists { .. }) if accepted.existing => Ok(()),
                     Err(DispatchError::Rejected(_) | DispatchError::RefusedEarlier { .. }) if accepted.refusal => {
                         Ok(())
