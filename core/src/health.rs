@@ -34,7 +34,7 @@ struct Probed {
 impl Recount {
     /// The health of the store and the consumers, for a readiness endpoint. The store is asked whether it answers and
     /// can write, at most once a second and for at most some seconds. Each consumer is a check of its own: it fails if
-    /// the consumer gave up, or if it is behind and has not moved for 30 seconds.
+    /// the consumer gave up, or if it is behind and has not moved for 30 seconds in which this was called.
     ///
     /// Also updates the gauges of the store and of consumers; call it before metrics are exported.
     pub async fn health(&self) -> Health {

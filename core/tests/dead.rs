@@ -200,6 +200,19 @@ async fn an_error_that_panics_is_a_failure() {
     }
 }
 
+/// Two items fail for good at once: the consumer stops with the first error, whatever the drop of the second does.
+#[tokio::test(start_paused = true)]
+async fn two_errors_that_panic_when_they_are_dropped_stop_it() {
+    let (recount, _) = bank();
+    for name in ["a", "b", "c", "d"] {
+        let _ = recount.dispatch(deposit(name, 5)).await.unwrap();
+    }
+    let running = recount.consumers().reaction(Nasty::Drop).start();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let Status::Stopped { error } = running.progress().remove(0).status else { panic!("{:?}", running.progress()) };
+    assert!(error.contains("nasty"), "{error}");
+}
+
 /// Blocks its thread for a while, and counts how many do so at once.
 #[derive(Default)]
 struct Blocking {

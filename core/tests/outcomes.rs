@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use common::*;
 use recount_core::{
-    Apply, Command, Context, Decision, DispatchError, EventStore, IdempotencyKey, KeyOutcome, LoadError, Metadata,
-    NameError, Query, Recount, StoreError, StreamId,
+    Append, Apply, Command, Context, Decision, DispatchError, Event, EventData, EventStore, EventType, ExpectedVersion,
+    IdempotencyKey, KeyOutcome, LoadError, Metadata, NameError, Query, Recount, StoreError, StreamId, StreamVersion,
 };
 use recount_store_memory::MemoryStore;
+use recount_testing::{Fault, FaultyStore, Operation};
 use serde::Serialize;
 
 fn key(name: &str) -> IdempotencyKey {
@@ -24,9 +25,11 @@ fn forgetful(store: &MemoryStore) -> Recount {
     Recount::builder(store.clone()).register::<Account>().key_retention(Duration::ZERO).build()
 }
 
-/// Deposits a cent, as a decision.
+/// Deposits a cent for each of these accounts, as a decision.
 #[derive(Serialize)]
-struct Give;
+struct Give(&'static [&'static str]);
+
+const GIVE: Give = Give(&["ada"]);
 
 impl Decision for Give {
     type Event = AccountEvent;
@@ -41,12 +44,15 @@ impl Decision for Give {
         Apply::apply(state, event);
     }
 
-    fn decide(&self, _: &Account, _: &Context<'_>) -> Result<Vec<AccountEvent>, TooLittle> {
-        Ok(vec![AccountEvent::Deposited { cents: 1 }])
+    fn decide(&self, state: &Account, _: &Context<'_>) -> Result<Vec<AccountEvent>, TooLittle> {
+        Ok((1..).zip(self.0).map(|(n, _)| AccountEvent::Deposited { cents: state.balance * 10 + n }).collect())
     }
 
-    fn stream(&self, _: &recount_core::EventData) -> Result<StreamId, NameError> {
-        StreamId::new("account", "ada")
+    /// The account is the one at the place that the last digit names.
+    fn stream(&self, event: &EventData) -> Result<StreamId, NameError> {
+        let text = String::from_utf8_lossy(&event.payload).into_owned();
+        let digit = text.chars().filter_map(|c| c.to_digit(10)).next_back().unwrap();
+        StreamId::new("account", self.0.get(digit as usize - 1).copied().unwrap_or_default())
     }
 }
 
@@ -59,9 +65,9 @@ fn look(name: &str) -> Look {
 async fn an_erased_aggregate_does_not_take_the_outcomes_along() {
     let (recount, store) = bank();
     let effect = recount.dispatch(deposit("ada", 5)).idempotency_key(key("effect")).await.unwrap();
-    let decided = recount.decide(Give).idempotency_key(key("decided")).await.unwrap();
+    let decided = recount.decide(GIVE).idempotency_key(key("decided")).await.unwrap();
     let _ = recount.dispatch(look("ada")).idempotency_key(key("nothing")).await.unwrap();
-    let refused = recount.dispatch(withdraw("ada", 9)).idempotency_key(key("refused")).keep_refusal().await;
+    let refused = recount.dispatch(withdraw("ada", 900)).idempotency_key(key("refused")).keep_refusal().await;
     assert!(matches!(refused, Err(DispatchError::Rejected(_))), "{refused:?}");
     recount.erase::<Account>(&account("ada")).await.unwrap();
     for recount in [recount, Recount::new(store.clone()), Recount::new(store)] {
@@ -69,11 +75,11 @@ async fn an_erased_aggregate_does_not_take_the_outcomes_along() {
             let again = recount.dispatch(deposit("ada", 5)).idempotency_key(key("effect")).await.unwrap();
             assert_eq!((again.version, again.position), (effect.version, effect.position));
             assert!(again.repeated && again.events.is_empty(), "its events are erased: {again:?}");
-            let again = recount.decide(Give).idempotency_key(key("decided")).await.unwrap();
+            let again = recount.decide(GIVE).idempotency_key(key("decided")).await.unwrap();
             assert_eq!((again.version, again.events.len(), again.repeated), (decided.version, 0, true));
             let again = recount.dispatch(look("ada")).idempotency_key(key("nothing")).await.unwrap();
             assert_eq!((again.events.len(), again.repeated), (0, true));
-            let again = recount.dispatch(withdraw("ada", 9)).idempotency_key(key("refused")).await;
+            let again = recount.dispatch(withdraw("ada", 900)).idempotency_key(key("refused")).await;
             assert!(matches!(again, Err(DispatchError::RefusedEarlier { .. })), "{again:?}");
             let loaded = recount.dispatch(deposit("ada", 5)).idempotency_key(key("effect")).and_load().await;
             let Err(DispatchError::Load(LoadError::Store(StoreError::StreamErased { .. }))) = loaded else {
@@ -157,7 +163,7 @@ async fn a_withdrawn_request_says_so() {
         is_withdrawn(recount.dispatch(withdraw("ada", 9)).idempotency_key(key("w")).await.unwrap_err().to_string());
         let kept = recount.dispatch(withdraw("ada", 9)).idempotency_key(key("w")).keep_refusal().await;
         is_withdrawn(kept.unwrap_err().to_string());
-        is_withdrawn(recount.decide(Give).idempotency_key(key("w")).await.unwrap_err().to_string());
+        is_withdrawn(recount.decide(GIVE).idempotency_key(key("w")).await.unwrap_err().to_string());
         let json = br#"{"account":"ada","cents":5}"#;
         let by_name = recount.dispatch_json("account", Deposit::NAME, json).idempotency_key(key("w")).await;
         assert!(matches!(by_name, Err(DispatchError::Withdrawn { .. })), "{by_name:?}");
@@ -168,4 +174,69 @@ async fn a_withdrawn_request_says_so() {
     }
     assert_eq!(store.head().await.unwrap().get(), 1, "the withdrawal alone");
     let _ = recount.dispatch(deposit("ada", 5)).idempotency_key(key("other")).await.unwrap();
+}
+
+/// The events of a stream are recorded together, so the receipt has them in that order the first time, too.
+#[tokio::test]
+async fn a_repeated_decision_has_the_receipt_of_the_first() {
+    let (recount, store) = bank();
+    let _ = recount.dispatch(deposit("bob", 7)).await.unwrap();
+    let give = || Give(&["ada", "bob", "ada", "eve", "bob"]);
+    let first = recount.decide(give()).idempotency_key(key("k")).await.unwrap();
+    let again = Recount::new(store.clone()).decide(give()).idempotency_key(key("k")).await.unwrap();
+    assert!(again.repeated && !first.repeated);
+    assert_eq!((&again.events, again.version, again.position), (&first.events, first.version, first.position));
+    let recorded = saving::everything(&store).await.split_off(1);
+    let cents = |event: &AccountEvent| if let AccountEvent::Deposited { cents } = event { *cents } else { 0 };
+    let stored: Vec<_> = recorded.iter().map(|event| cents(&AccountEvent::from_recorded(event).unwrap())).collect();
+    assert_eq!(first.events.iter().map(cents).collect::<Vec<_>>(), stored);
+    assert_eq!(first.version, recorded.last().unwrap().version);
+}
+
+/// Nothing that has happened since takes the first outcome away: neither an event that the program can't read, nor a name that
+/// the events of another decision would have.
+#[tokio::test]
+async fn a_repetition_that_could_not_be_decided_has_the_first_outcome() {
+    let (recount, store) = bank();
+    let decided = recount.decide(GIVE).idempotency_key(key("decided")).await.unwrap();
+    let commanded = recount.dispatch(deposit("ada", 3)).idempotency_key(key("commanded")).await.unwrap();
+    for _ in 0..2 {
+        // The balance is 4 or more, so the next deposit names no account.
+        let again = recount.decide(GIVE).idempotency_key(key("decided")).await.unwrap();
+        assert_eq!((again.events, again.repeated), (decided.events.clone(), true));
+    }
+    let unread = EventData::new(EventType::new("account.deposited").unwrap(), &br#"{"cents":"x"}"#[..]);
+    store.append(Append::to(stream("ada"), ExpectedVersion::Any, vec![unread])).await.unwrap();
+    let recount = Recount::new(store);
+    let again = recount.dispatch(deposit("ada", 3)).idempotency_key(key("commanded")).await.unwrap();
+    assert_eq!((again.events, again.repeated), (commanded.events, true));
+    let again = recount.decide(GIVE).idempotency_key(key("decided")).await.unwrap();
+    assert_eq!((again.events, again.repeated), (decided.events, true));
+    let new = recount.decide(GIVE).idempotency_key(key("new")).await;
+    assert!(matches!(new, Err(DispatchError::Load(LoadError::Decode { .. }))), "{new:?}");
+}
+
+/// The handle that has the aggregate in its cache answers as one that finds it erased.
+#[tokio::test]
+async fn nothing_of_an_erased_aggregate_has_no_version() {
+    let (recount, store) = bank();
+    let _ = recount.dispatch(deposit("ada", 5)).await.unwrap();
+    let caching = Recount::new(store.clone());
+    let _ = caching.dispatch(look("ada")).await.unwrap();
+    let faulty = FaultyStore::new(store.clone());
+    let racing = Recount::new(faulty.clone());
+    let _ = racing.dispatch(deposit("ada", 1)).await.unwrap();
+    // It is erased after the look was decided, and before that is recorded.
+    faulty.fail(Operation::Append, 1, Fault::PauseBefore);
+    let asked = racing.clone();
+    let first = tokio::spawn(async move { asked.dispatch(look("ada")).idempotency_key(key("k")).await.unwrap() });
+    while faulty.pauses() == 0 {
+        tokio::task::yield_now().await;
+    }
+    store.erase(&stream("ada")).await.unwrap();
+    faulty.release();
+    let first = first.await.unwrap();
+    assert_eq!((first.version, first.repeated), (StreamVersion::EMPTY, false));
+    let again = racing.dispatch(look("ada")).idempotency_key(key("k")).await.unwrap();
+    assert_eq!((again.version, again.repeated), (StreamVersion::EMPTY, true));
 }

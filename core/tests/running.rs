@@ -401,6 +401,45 @@ async fn a_check_that_panics_fails_alone() {
     assert!(recount.health().await.checks.iter().all(|check| check.status != Condition::Failing));
 }
 
+/// It may ask for the health itself, start consumers, and take long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_may_do_anything() {
+    let (recount, _) = bank();
+    let fine =
+        || Check { name: "fine".into(), status: Condition::Ok, since: recount_core::Timestamp::now(), message: None };
+    let (asked, slow) = (recount.clone(), Arc::new(AtomicU8::new(SLOW)));
+    let (mode, is_asked) = (Arc::clone(&slow), Arc::new(AtomicU8::new(0)));
+    let asking = Arc::clone(&is_asked);
+    let _running = recount
+        .consumers()
+        .check(move || {
+            if is_asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                // The health of the health.
+                let _ = asked.health().now_or_never();
+                drop(asked.consumers().check(fine).start());
+            }
+            while mode.load(Ordering::SeqCst) == SLOW {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            fine()
+        })
+        .start();
+    let asked = recount.clone();
+    let health = tokio::spawn(async move { asked.health().await });
+    while asking.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // While the check takes its time, others start.
+    let (done, started) = std::sync::mpsc::channel();
+    let other = recount.clone();
+    tokio::task::spawn_blocking(move || done.send(other.consumers().check(fine).start()));
+    let started = tokio::task::block_in_place(|| started.recv_timeout(Duration::from_secs(30)));
+    slow.store(WELL, Ordering::SeqCst);
+    assert!(started.is_ok(), "a start waits for a check");
+    let health = tokio::time::timeout(Duration::from_secs(30), health).await.expect("it ends").unwrap();
+    assert_eq!(health.status, Condition::Ok);
+}
+
 /// The task that appends for several callers is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_share_an_append_end_before_the_store_closes() {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::kept::{is_closed, nothing};
+use super::kept::{is_closed, is_erased, nothing};
 use super::queue::Outcome;
 use super::turn::{PendingCommand, encode};
 use super::warm::Warm;
 use super::{DispatchError, LoadError, Receipt, Refusal, snapshot};
 use crate::{
-    Aggregate, Append, AppendError, Appended, Apply, Conflict, Context, ExpectedVersion, StreamVersion, Violation,
+    Aggregate, Append, AppendError, Appended, Apply, Conflict, Context, ExpectedVersion, Idempotency, StoreError,
+    StreamId, StreamVersion, Violation,
 };
 
 /// The state that an attempt decides on.
@@ -109,13 +110,11 @@ impl Engine {
                 return Ok((Receipt::nothing(basis.warm.version), Ok(basis.warm)));
             }
             let appended = self.append_events(pending, basis.warm.version, &events)?.await;
-            let appended = match appended {
-                Err(error) if events.is_empty() && is_closed(&error) => {
-                    Box::pin(self.append_nothing(pending, error)).await
-                }
-                appended => appended,
-            };
             match (appended, &pending.idempotency) {
+                (Err(closed), Some(named)) if events.is_empty() && is_closed(&closed) => {
+                    pending.metrics.attempts(attempts.number);
+                    return Box::pin(self.append_nothing(pending.stream, named, basis.warm, &closed)).await;
+                }
                 (Ok(first), Some(named)) if first.repeated => {
                     return Box::pin(self.repeated(pending.stream, named, first)).await;
                 }
@@ -184,13 +183,20 @@ impl Engine {
     /// Records an outcome without events for a stream that is closed to appends.
     async fn append_nothing<A: Apply>(
         &self,
-        pending: &PendingCommand<'_, A>,
-        closed: AppendError,
-    ) -> Result<Appended, AppendError> {
-        match &pending.idempotency {
-            Some(named) => self.append(nothing(named)).await,
-            None => Err(closed),
+        stream: &StreamId,
+        named: &Idempotency,
+        warm: Warm<A>,
+        closed: &AppendError,
+    ) -> Outcome<A, Result<Warm<A>, LoadError>> {
+        let first = self.append(nothing(named)).await?;
+        if first.repeated {
+            return self.repeated(stream, named, first).await;
         }
+        if is_erased(closed) {
+            let erased = StoreError::StreamErased { stream: stream.clone() };
+            return Ok((Receipt::nothing(StreamVersion::EMPTY), Err(erased.into())));
+        }
+        Ok((Receipt::nothing(warm.version), Ok(warm)))
     }
 
     /// The outcome of a refused command. A refusal that is kept may find an earlier outcome under its key.

@@ -17,8 +17,8 @@ use super::{DispatchError, LoadError, Receipt, Refusal};
 use crate::domain::trace::{Token, TokenSink, trace};
 use crate::telemetry::{AggregateMetrics, LoadSource, ReadKind};
 use crate::{
-    Append, AppendCondition, AppendError, Context, Decision, Event, ExpectedVersion, Idempotency, IdempotencyKey,
-    Metadata, Position, Query, ReadAll, StreamAppend, StreamId, StreamVersion, TRACE_TARGET,
+    Append, AppendCondition, AppendError, Context, Decision, Event, EventData, ExpectedVersion, Idempotency,
+    IdempotencyKey, Metadata, Position, Query, ReadAll, StreamAppend, StreamId, StreamVersion, TRACE_TARGET,
 };
 
 /// A decision that is made and recorded when it is awaited.
@@ -78,26 +78,53 @@ impl<'a, D: Decision> Decide<'a, D> {
         let recorded = (!span.is_disabled()).then(|| span.clone());
         // A decision has no aggregate.
         let metrics = engine.metrics.aggregate::<D>("");
-        let decided = async {
-            match self.decide(traceparent.as_ref(), &metrics).await {
-                Err(DispatchError::Append(AppendError::KeyReused { key })) => Err(engine.key_taken(key).await),
-                outcome => outcome,
-            }
-        };
-        let outcome = decided.instrument(span).await;
+        let outcome = self.decide_once(traceparent.as_ref(), &metrics).instrument(span).await;
         engine.record_end(&metrics, name, started, recorded, outcome.as_ref());
         outcome
     }
 
+    /// Makes the decision, unless its key has an outcome.
+    async fn decide_once(
+        &self,
+        traceparent: Option<&Arc<str>>,
+        metrics: &AggregateMetrics,
+    ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
+        let engine = self.engine;
+        let idempotency = self.name()?;
+        let decided = match (self.decide(idempotency.as_ref(), traceparent, metrics).await, &idempotency) {
+            // The append of the refusal has checked the key: there was no earlier outcome.
+            (Err(error @ DispatchError::Rejected(_)), Some(_)) if self.request.keeps_refusal => Err(error),
+            // An earlier attempt may have been recorded. No append checks the key here, so look it up.
+            (Err(error), Some(named)) if error.is_of_the_state() => {
+                match engine
+                    .store
+                    .find_append(&named.key)
+                    .await
+                    .map_err(AppendError::from)?
+                    .map(|first| first.repeat(named))
+                {
+                    Some(Ok(first)) => engine.first_outcome(named, first).await,
+                    Some(Err(reused)) => Err(reused.into()),
+                    None => Err(error),
+                }
+            }
+            (outcome, _) => outcome,
+        };
+        match decided {
+            Err(DispatchError::Append(AppendError::KeyReused { key })) => Err(engine.key_taken(key).await),
+            outcome => outcome,
+        }
+    }
+
     async fn decide(
         &self,
+        idempotency: Option<&Idempotency>,
         traceparent: Option<&Arc<str>>,
         metrics: &AggregateMetrics,
     ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
         let engine = self.engine;
         engine.names.claim_events::<D::Event>().map_err(LoadError::from)?;
         let boundary = self.decision.boundary().map_err(LoadError::from)?.within(&D::Event::query());
-        let idempotency = self.name()?;
         let metadata = self.request.metadata(traceparent);
         let mut backoff = engine.retry.backoff();
         let mut attempts = 0;
@@ -108,28 +135,16 @@ impl<'a, D: Decision> Decide<'a, D> {
                 Context { now: (engine.clock)(), stream: None, version: StreamVersion::EMPTY, metadata: &metadata };
             let events = match self.decision.decide(&state, &context) {
                 Ok(events) => events,
-                Err(refusal) => return self.refuse(refusal, idempotency.as_ref(), &metadata).await,
+                Err(refusal) => return self.refuse(refusal, idempotency, &metadata).await,
             };
             if events.is_empty() && idempotency.is_none() {
                 return Ok(Receipt::nothing(StreamVersion::EMPTY));
             }
             let condition = AppendCondition { fail_if: boundary.clone(), after };
-            let mut append =
-                Append { condition: Some(condition), idempotency: idempotency.clone(), ..Append::default() };
-            for event in encode(&events, &metadata)? {
-                let stream = self.decision.stream(&event).and_then(StreamId::unreserved).map_err(LoadError::from)?;
-                match append.streams.iter_mut().find(|append| append.stream == stream) {
-                    Some(append) => append.events.push(event),
-                    None => {
-                        append.streams.push(StreamAppend {
-                            stream,
-                            expected: ExpectedVersion::Any,
-                            events: vec![event],
-                        });
-                    }
-                }
-            }
-            match (engine.append(append).await, &idempotency) {
+            let (streams, events) = self.by_stream(encode(&events, &metadata)?, events)?;
+            let append =
+                Append { streams, condition: Some(condition), idempotency: idempotency.cloned(), ..Append::default() };
+            match (engine.append(append).await, idempotency) {
                 (Ok(first), Some(named)) if first.repeated => return engine.first_outcome(named, first).await,
                 (Ok(appended), _) => {
                     metrics.attempts(attempts);
@@ -154,6 +169,29 @@ impl<'a, D: Decision> Decide<'a, D> {
         }
     }
 
+    /// The appends of the events to their streams, and the events in the order in which they are recorded: those of a
+    /// stream together.
+    fn by_stream(
+        &self,
+        data: Vec<EventData>,
+        events: Vec<D::Event>,
+    ) -> Result<(Vec<StreamAppend>, Vec<D::Event>), LoadError> {
+        let mut streams: Vec<StreamAppend> = Vec::new();
+        let mut placed = Vec::with_capacity(events.len());
+        for (data, event) in data.into_iter().zip(events) {
+            let stream = self.decision.stream(&data).and_then(StreamId::unreserved)?;
+            let known = streams.iter().position(|append| append.stream == stream);
+            let place = known.unwrap_or_else(|| {
+                streams.push(StreamAppend { stream, expected: ExpectedVersion::Any, events: Vec::new() });
+                streams.len() - 1
+            });
+            streams[place].events.push(data);
+            placed.push((place, event));
+        }
+        placed.sort_by_key(|(place, _)| *place);
+        Ok((streams, placed.into_iter().map(|(_, event)| event).collect()))
+    }
+
     fn name(&self) -> Result<Option<Idempotency>, DispatchError<D::Error>> {
         match (&self.request.key, &self.content) {
             (Some(key), Some(Ok(content))) => Ok(Some(Idempotency::new(key.clone(), content))),
@@ -172,28 +210,14 @@ impl<'a, D: Decision> Decide<'a, D> {
         idempotency: Option<&Idempotency>,
         metadata: &Metadata,
     ) -> Result<Receipt<D::Event>, DispatchError<D::Error>> {
-        let engine = self.engine;
-        let first = match idempotency {
-            None => None,
-            Some(named) if self.request.keeps_refusal => engine
-                .keep_refusal(
-                    std::any::type_name::<D>(),
-                    named,
-                    Refusal::describe(&refusal, D::refusal_json(&refusal)),
-                    metadata,
-                )
-                .await?
-                .map(|first| (named, first)),
-            // An earlier attempt may have been recorded. No append checks the key here, so look it up.
-            Some(named) => match engine.store.find_append(&named.key).await.map_err(AppendError::from)? {
-                Some(first) => Some((named, first.repeat(named)?)),
-                None => None,
-            },
+        let Some(named) = idempotency.filter(|_| self.request.keeps_refusal) else {
+            return Err(DispatchError::Rejected(refusal));
         };
-        if let Some((named, first)) = first {
-            return engine.first_outcome(named, first).await;
+        let (decision, data) = (std::any::type_name::<D>(), Refusal::describe(&refusal, D::refusal_json(&refusal)));
+        match self.engine.keep_refusal(decision, named, data, metadata).await? {
+            Some(first) => self.engine.first_outcome(named, first).await,
+            None => Err(DispatchError::Rejected(refusal)),
         }
-        Err(DispatchError::Rejected(refusal))
     }
 
     /// Folds the events of the boundary into the decision's state. Also returns the position of the last one.

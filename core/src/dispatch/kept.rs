@@ -14,7 +14,7 @@ use super::engine::Engine;
 use super::{DispatchError, LoadError, Refusal};
 use crate::{
     Append, AppendError, Appended, EventData, EventType, ExpectedVersion, Idempotency, InvalidAppend, Metadata,
-    ReadStream, StoreError, StreamAppend, StreamId, StreamVersion, codec,
+    ReadStream, StoreError, StreamAppend, StreamId, StreamVersion, Violation, codec,
 };
 
 /// The type of the event that keeps a refusal, and the category of its stream. The stream's id is the key.
@@ -99,6 +99,12 @@ fn erased() -> Refusal {
 /// An append that records an outcome without events and names no stream: the stream is archived or erased.
 pub(super) fn nothing(idempotency: &Idempotency) -> Append {
     Append { idempotency: Some(idempotency.clone()), ..Append::default() }
+}
+
+/// Whether the append failed because one of its streams is erased.
+pub(super) fn is_erased(error: &AppendError) -> bool {
+    let AppendError::Conflict(conflict) = error else { return false };
+    conflict.violations.iter().any(|violation| matches!(violation, Violation::Erased { .. }))
 }
 
 /// Whether the append failed because one of its streams is archived or erased. Such a conflict is final.

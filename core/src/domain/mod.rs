@@ -21,5 +21,6 @@ pub use command::{AnyCommand, Command, CommandRoute};
 pub use decision::Decision;
 pub use event::{DecodeError, EncodeError, Event, EventVariant, ToTags};
 pub use panic::panic_message;
+pub(crate) use panic::panic_text;
 pub use published::Published;
 pub use shape::Shape;

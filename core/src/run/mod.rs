@@ -2,6 +2,7 @@
 
 mod consumer;
 mod fold;
+mod follower;
 mod history;
 mod in_memory;
 mod inline;

@@ -8,15 +8,15 @@ use std::time::Duration;
 use async_stream::stream;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
+use crate::run::follower::Follower;
 use crate::run::history::compare;
-use crate::{Checkpoint, EventId, EventStream, Position, Query, ReadAll, RecordedEvent, Retry, Store, StoreError};
+use crate::{Checkpoint, EventId, Position, Query, RecordedEvent, Retry, Store, StoreError};
 
 /// The interval at which a subscription polls the head and compares its checkpoint, without a wake-up by the store.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long the store may take to tell its head, or the event at a position.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+/// How long a read may go on without an event: the store may pass over many that are not selected.
+const READ: Duration = Duration::from_secs(300);
 
 /// The events that a query selects, in the order of their positions: those recorded already, then each new one.
 /// A stream that ends only with an error that time won't heal, or when the store is closed.
@@ -51,7 +51,16 @@ pub struct Subscription {
     reader: String,
     /// The checkpoint of a subscriber that has handled all deliveries so far.
     at: Checkpoint,
-    deliveries: Pin<Box<dyn Stream<Item = Result<Delivery, StoreError>> + Send>>,
+    proven: Checkpoint,
+    deliveries: Pin<Box<dyn Stream<Item = Result<Step, StoreError>> + Send>>,
+}
+
+/// A delivery, and what is known of the store.
+struct Step {
+    delivery: Delivery,
+    /// The event at its position, if there is one.
+    event: Option<EventId>,
+    proven: Checkpoint,
 }
 
 /// A delivery of a [`Subscription`].
@@ -90,7 +99,7 @@ impl Subscription {
     fn start(store: Arc<dyn Store>, reader: String, query: Query, after: Checkpoint, resumes: bool) -> Self {
         let at = Checkpoint { store: Some(store.identity()), filter: None, ..after };
         let follower = Follower::new(Arc::clone(&store), reader.clone(), query, after);
-        Self { store, reader, at, deliveries: Box::pin(deliveries(follower, resumes)) }
+        Self { store, reader, at, proven: at, deliveries: Box::pin(deliveries(follower, resumes)) }
     }
 
     /// The checkpoint of a subscriber that has handled all deliveries so far, as far as is known without the store.
@@ -98,10 +107,16 @@ impl Subscription {
         self.at
     }
 
+    /// The last checkpoint of which the store is known to have had all that was delivered before. It is at or before the
+    /// last delivery.
+    pub(crate) fn proven(&self) -> Checkpoint {
+        self.proven
+    }
+
     /// The checkpoint of a subscriber that has handled all deliveries so far. Store it, and subscribe with it after a
     /// restart. It names the store and the event at its position.
     ///
-    /// Asks the store only if the last delivery was [`Delivery::CaughtUp`] at an event that the query doesn't select.
+    /// Asks the store only if there were no deliveries, or if the position of the last one holds no event.
     ///
     /// # Errors
     /// [`StoreError::WentBack`] if the store has lost that position meanwhile, and the store's other failures.
@@ -117,110 +132,22 @@ impl Stream for Subscription {
     type Item = Result<Delivery, StoreError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.deliveries.poll_next_unpin(cx);
-        if let Poll::Ready(Some(Ok(delivery))) = &next {
-            match delivery {
-                Delivery::Event(event) => {
-                    (self.at.position, self.at.event) = (event.position, Some(event.data.id));
-                }
-                Delivery::CaughtUp(position) if *position == self.at.position => {}
-                Delivery::CaughtUp(position) => (self.at.position, self.at.event) = (*position, None),
-            }
-        }
-        next
+        self.deliveries.poll_next_unpin(cx).map(|next| {
+            next.map(|step| {
+                let Step { delivery, event, proven } = step?;
+                (self.at.position, self.at.event) = (delivery.position(), event);
+                (self.proven.position, self.proven.event) = (proven.position, proven.event);
+                Ok(delivery)
+            })
+        })
     }
 }
 
-/// Reads a store from a checkpoint on, and regularly checks that the store still has the events that were read.
-struct Follower {
-    store: Arc<dyn Store>,
-    reader: String,
-    query: Query,
-    /// Everything up to here was delivered, or is not selected.
-    after: Position,
-    /// The last position with a known event.
-    known: Checkpoint,
-    /// Whether the query selects the known event.
-    selected: bool,
-    /// The time of the last comparison. `None`: a comparison must precede the next read.
-    compared: Option<Instant>,
-}
-
-impl Follower {
-    fn new(store: Arc<dyn Store>, reader: String, query: Query, after: Checkpoint) -> Self {
-        Self { store, reader, query, after: after.position, known: after, selected: false, compared: None }
-    }
-
-    /// The head to read up to. Compares the store with the last known event at the start, after a failure, if the head
-    /// is behind, and each second.
-    async fn head(&mut self, told: Position) -> Result<Position, StoreError> {
-        let first = self.compared.is_none();
-        if self.is_due() {
-            self.compare().await?;
-        }
-        // The head of the wake-up is new enough, except at the start, where it may lag behind.
-        if told > self.after && !first {
-            return Ok(told);
-        }
-        let head = in_time("head", self.store.head()).await?;
-        if head < self.after {
-            self.compare().await?;
-        }
-        Ok(head)
-    }
-
-    /// Whether the next comparison with the store is due.
-    fn is_due(&self) -> bool {
-        self.compared.is_none_or(|last| last.elapsed() >= LOOK)
-    }
-
-    /// Fails if the store lacks events that were read.
-    async fn compare(&mut self) -> Result<(), StoreError> {
-        let id = self.event_of(&self.known).await?;
-        self.known.event = self.known.event.or(id);
-        if self.known.position < self.after {
-            let here = Checkpoint { position: self.after, event: None, ..self.known };
-            if let Some(id) = self.event_of(&here).await? {
-                (self.known, self.selected) = (Checkpoint { event: Some(id), ..here }, false);
-            }
-        }
-        self.compared = Some(Instant::now());
-        Ok(())
-    }
-
-    async fn event_of(&self, checkpoint: &Checkpoint) -> Result<Option<EventId>, StoreError> {
-        in_time("event_at", compare(&*self.store, &self.reader, checkpoint)).await
-    }
-
-    /// Whether a read can begin at the last delivered event, so that it compares the store without another request.
-    fn can_repeat(&self) -> bool {
-        self.selected && self.known.position == self.after
-    }
-
-    fn read(&self, to: Position, repeat: bool) -> EventStream {
-        let after = if repeat { Position::new(self.after.get() - 1) } else { self.after };
-        self.store.read_all(ReadAll { after, to, ..ReadAll::new(self.query.clone()) })
-    }
-
-    /// Expects the last delivered event again. Any other event makes it compare the store.
-    async fn expect_known(&mut self, event: &RecordedEvent) -> Result<(), StoreError> {
-        if event.position == self.after && Some(event.data.id) == self.known.event {
-            return Ok(());
-        }
-        self.compare().await
-    }
-
-    fn deliver(&mut self, event: &RecordedEvent) {
-        self.after = event.position;
-        (self.known.position, self.known.event, self.selected) = (event.position, Some(event.data.id), true);
-    }
-}
-
-fn deliveries(mut follower: Follower, resumes: bool) -> impl Stream<Item = Result<Delivery, StoreError>> + Send {
+fn deliveries(mut follower: Follower, resumes: bool) -> impl Stream<Item = Result<Step, StoreError>> + Send {
     stream! {
         let mut wake_ups = follower.store.watch();
         let mut pauses = None;
-        let (mut first, mut waited) = (true, false);
+        let mut first = true;
         loop {
             // Each append from here on wakes the wait below.
             let told = *wake_ups.borrow_and_update();
@@ -229,67 +156,66 @@ fn deliveries(mut follower: Follower, resumes: bool) -> impl Stream<Item = Resul
                 Ok(head) => head,
                 Err(error) => {
                     broken = Some(error);
-                    follower.after
+                    follower.at.position
                 }
             };
-            if head > follower.after {
-                let mut unproven = waited && follower.can_repeat();
-                let mut events = follower.read(head, unproven);
-                while let Some(event) = events.next().await {
-                    let event = match event {
-                        Ok(event) if unproven => follower.expect_known(&event).await.map(|()| event),
-                        // The store may have lost the events that were read ahead.
-                        Ok(event) if follower.is_due() => follower.compare().await.map(|()| event),
-                        event => event,
-                    };
-                    unproven = false;
-                    match event {
-                        Ok(event) if event.position > follower.after => {
-                            follower.deliver(&event);
-                            pauses = None;
-                            yield Ok(Delivery::Event(event));
+            if head > follower.at.position {
+                broken = follower.expect_newest(head).await.err();
+                while broken.is_none() {
+                    let mut events = follower.read(head);
+                    while let Some(event) = in_time(events.next()).await {
+                        match follower.accept(event).await {
+                            Ok(Some(event)) => {
+                                pauses = None;
+                                yield Ok(follower.step(Delivery::Event(event)));
+                            }
+                            Ok(None) => {}
+                            Err(error) => {
+                                broken = Some(error);
+                                break;
+                            }
                         }
-                        Ok(_) => {}
-                        Err(error) => {
-                            broken = Some(error);
-                            break;
+                    }
+                    if broken.is_none() {
+                        match follower.has_read_up_to(head).await {
+                            Ok(true) => break,
+                            Ok(false) => {}
+                            Err(error) => broken = Some(error),
                         }
                     }
                 }
-                if unproven && broken.is_none() {
-                    broken = follower.compare().await.err();
-                }
-                if broken.is_none() {
-                    follower.after = head;
-                }
             }
             if let Some(error) = broken {
-                // The next answer may come from another server, or from a restored backup.
-                follower.compared = None;
+                follower.was_interrupted();
                 match pause(&mut pauses, error, resumes).await {
                     Ok(()) => continue,
                     Err(error) => { yield Err(error); return },
                 }
             }
-            if head >= follower.after || first {
-                yield Ok(Delivery::CaughtUp(follower.after));
+            if head >= follower.at.position || first {
+                yield Ok(follower.step(Delivery::CaughtUp(follower.at.position)));
                 first = false;
             }
             if !woken(&mut wake_ups).await {
                 return;
             }
-            waited = true;
+            follower.has_waited();
         }
     }
 }
 
-/// The store's answer to a short question, or that it gave none in time.
-async fn in_time<T>(
-    operation: &'static str,
-    answer: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let answer = tokio::time::timeout(PATIENCE, answer).await;
-    answer.unwrap_or_else(|elapsed| Err(StoreError::Unavailable { operation, source: elapsed.into() }))
+impl Follower {
+    fn step(&self, delivery: Delivery) -> Step {
+        Step { delivery, event: self.at.event, proven: self.known }
+    }
+}
+
+/// The next event of a read, or that none came in time.
+async fn in_time(
+    next: impl Future<Output = Option<Result<RecordedEvent, StoreError>>>,
+) -> Option<Result<RecordedEvent, StoreError>> {
+    let next = tokio::time::timeout(READ, next).await;
+    next.unwrap_or_else(|elapsed| Some(Err(StoreError::Unavailable { operation: "read_all", source: elapsed.into() })))
 }
 
 /// Waits for something to look for; false if the store is gone.

@@ -6,7 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
-use super::failure::{Class, bounded, bounded_call, classify, describe, guarded};
+use super::failure::{Class, bounded, bounded_call, classify, describe, discard, guarded};
 use super::item::handle;
 use super::keeper::Keeper;
 use super::policy::Attempts;
@@ -139,8 +139,15 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
     if outcome.is_ok()
         && let Err(error) = source::close(source).await
     {
-        let error = describe(&*error);
-        tracing::warn!(kind = %frame.kind, name = %frame.name, %error, "the source was not closed");
+        let text = describe(&*error);
+        tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, "the source was not closed");
+        discard(error);
     }
-    outcome.and(finished)
+    match (outcome, finished) {
+        (Err(error), Err(another)) => {
+            discard(another);
+            Err(error)
+        }
+        (outcome, finished) => outcome.and(finished),
+    }
 }

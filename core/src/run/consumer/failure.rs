@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::filter::FilterChanged;
-use crate::domain::panic_message;
+use crate::domain::panic_text;
 use crate::store::transient::Known;
 use crate::{
     AppendError, BoxError, CheckpointError, LoadError, NameCollision, NameError, RebuildError, StoreError, Transient,
@@ -190,13 +190,13 @@ struct Panicked(String);
 pub(crate) async fn guarded<T>(work: impl Future<Output = Result<T, BoxError>>) -> Result<T, BoxError> {
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
-        Err(panic) => Err(Panicked(panic_message(&*panic).to_owned()).into()),
+        Err(panic) => Err(Panicked(panic_text(panic)).into()),
     }
 }
 
 /// Turns a panic of the application's code into an error.
 pub(crate) fn unwound<T>(code: impl FnOnce() -> T) -> Result<T, BoxError> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Panicked(panic_message(&*panic).to_owned()).into())
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| Panicked(panic_text(panic)).into())
 }
 
 /// Drops an error of the application's code, which may panic even then.

@@ -67,10 +67,12 @@ impl Registry {
 
     /// The results of the checks held by their owner. One that panics is a failing check.
     pub(crate) fn checks(&self) -> Vec<Check> {
-        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        checks.retain(|(owner, _)| owner.strong_count() > 0);
-        // A check may ask for the health, or add another one.
-        let checks = checks.clone();
+        let checks = {
+            let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+            checks.retain(|(owner, _)| owner.strong_count() > 0);
+            // Without the lock: a check may ask for the health, start consumers, or take long.
+            checks.clone()
+        };
         checks.iter().map(|(_, check)| unwound(|| check()).unwrap_or_else(|panic| panicked(&panic))).collect()
     }
 

@@ -136,7 +136,7 @@ impl<'c, S: Source> Run<'c, S> {
 
     fn source_failed(&mut self, error: BoxError) {
         self.frame.reporter.live(false);
-        self.broken.get_or_insert(error);
+        keep_first(&mut self.broken, error);
         self.patience = Instant::now() + GRACE;
     }
 
@@ -145,8 +145,7 @@ impl<'c, S: Source> Run<'c, S> {
         let Some(outcome) = ended.outcome else { return };
         self.lanes.finished(ended.lane);
         if let Err(error) = outcome {
-            self.failed.get_or_insert(error);
-            return;
+            return keep_first(&mut self.failed, error);
         }
         self.window.finish(ended.number);
         self.settled.push(ended.ticket);
@@ -261,13 +260,11 @@ impl<'c, S: Source> Run<'c, S> {
         };
         let class = classify(&*error);
         if !matches!(class, Class::Transient | Class::Bad) {
-            self.failed = Some(error);
-            return;
+            return keep_first(&mut self.failed, error);
         }
         frame.metrics.failure(class.name());
         let Some(pause) = self.storing.failed(class) else {
-            self.failed = Some(GaveUp(MarkNotStored::new(frame.title(), error).into()).into());
-            return;
+            return keep_first(&mut self.failed, GaveUp(MarkNotStored::new(frame.title(), error).into()).into());
         };
         self.due = Instant::now() + pause;
         self.again = Some(mark);
@@ -285,14 +282,26 @@ impl<'c, S: Source> Run<'c, S> {
             // A watermark that can't be stored is repeated work, no reason to hide why the consumer ends.
             match source::beside(source, storing).await {
                 Err((_, error)) if classify(&*error) != Class::Elsewhere => {
-                    let (frame, error) = (self.frame, describe(&*error));
-                    tracing::warn!(kind = %frame.kind, name = %frame.name, %error, "the last checkpoint was not stored");
+                    let (frame, text) = (self.frame, describe(&*error));
+                    tracing::warn!(kind = %frame.kind, name = %frame.name, error = %text, "the last checkpoint was not stored");
+                    discard(error);
                     break;
                 }
                 outcome => self.stored(outcome),
             }
         }
+        if let Some(error) = self.broken.take() {
+            discard(error);
+        }
         self.failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Keeps an error unless there is one.
+fn keep_first(kept: &mut Option<BoxError>, error: BoxError) {
+    match kept {
+        Some(_) => discard(error),
+        None => *kept = Some(error),
     }
 }
 

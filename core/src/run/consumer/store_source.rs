@@ -47,7 +47,7 @@ impl Source for StoreSource {
     async fn open(&mut self, after: Option<Checkpoint>) -> Result<(), BoxError> {
         // A store that was restored together with the checkpoint has that event, but not those that came after it.
         if let Some(before) = &self.subscription {
-            compare(&*self.store, &self.reader, &before.known()).await?;
+            compare(&*self.store, &self.reader, &before.proven()).await?;
         }
         let (store, reader, query) = (Arc::clone(&self.store), self.reader.clone(), self.query.clone());
         self.subscription = Some(Subscription::interruptible(store, reader, query, after.unwrap_or_default()));
