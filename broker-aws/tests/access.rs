@@ -135,9 +135,11 @@ async fn a_plain_request_to_an_encrypted_endpoint_fails_without_the_secret() {
 #[test]
 fn a_file_without_certificates_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let empty = directory.path().join("empty.pem");
+    let [empty, none] = ["empty.pem", "none.pem"].map(|name| directory.path().join(name));
     std::fs::write(&empty, "hunter2").unwrap();
-    for file in [empty, directory.path().join("missing.pem")] {
+    // A block whose content is an empty sequence.
+    std::fs::write(&none, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n").unwrap();
+    for file in [empty, none, directory.path().join("missing.pem")] {
         let options = AwsBroker::options("sqs://AKIA:x@us-east-1?endpoint=https://127.0.0.1:1").unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let error = runtime.block_on(options.root_certificates(&file).connect()).unwrap_err();
