@@ -66,6 +66,7 @@ impl Broker for AwsBroker {
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        binding.check()?;
         Ok(Box::new(AwsConsumer::open(Arc::clone(&self.connection), binding).await?))
     }
 

@@ -15,9 +15,6 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use recount_messaging::{BrokerError, Topic, read_certificates};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -163,18 +160,11 @@ pub(crate) fn times(limit: Duration) -> TimeoutConfig {
 fn http_client(options: &AwsOptions) -> Result<SharedHttpClient, BrokerError> {
     let http = Builder::new().tls_provider(Provider::rustls(CryptoMode::Ring));
     let Some(file) = &options.root_certificates else { return Ok(http.build_https()) };
-    let invalid =
-        |cure: String| BrokerError::Invalid { kind: "file of certificates", value: file.display().to_string(), cure };
-    let pem = read_certificates(file)?;
     // The SDK panics at a certificate that is none.
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok) {
-        roots
-            .add(certificate)
-            .map_err(|error| invalid(format!("name a file of certificates of authorities: {error}")))?;
-    }
+    let pem = read_certificates(file)?;
     let trusted = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
-    Ok(http.tls_context(trusted.map_err(|error| invalid(error.to_string()))?).build_https())
+    let trusted = trusted.map_err(|error| BrokerError::Failed { operation: "connecting", source: error.into() })?;
+    Ok(http.tls_context(trusted).build_https())
 }
 
 impl fmt::Debug for Connection {

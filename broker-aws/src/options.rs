@@ -211,9 +211,17 @@ mod tests {
             .map(|login| AwsBroker::options(&of(login)).unwrap())
             .collect();
         all.push(AwsBroker::options(&(of("AK:SK") + "&session_token=t%0A")).unwrap());
-        for url in
-            ["", "nonsense", "http://[", "http://a:70000", "http://a b", "http://user:hunter2@a", "http://a?hunter2"]
-        {
+        for url in [
+            "",
+            "nonsense",
+            "http://[",
+            "http://a:70000",
+            "http://a:0",
+            "http://..",
+            "http://a b",
+            "http://user:hunter2@a",
+            "http://a?hunter2",
+        ] {
             all.extend([options().endpoint(url), options().sns_endpoint(url)]);
         }
         for options in all {

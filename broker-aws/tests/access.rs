@@ -4,40 +4,21 @@
 mod common;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Kind, Server, ensure, message, publish, take_all, unique};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair};
 use recount_broker_aws::{AwsBroker, AwsOptions};
 use recount_messaging::{Broker, BrokerError};
+use recount_servers::Authority;
 use recount_testing::broker::accept;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
-
-/// An authority, and the file with its certificate.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    file: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("ca.pem");
-        std::fs::write(&file, issuer.pem()).unwrap();
-        Self { issuer, file, _directory: directory }
-    }
-}
 
 /// An end of TLS before a server.
 struct Encrypted {
@@ -50,13 +31,13 @@ struct Encrypted {
 
 impl Encrypted {
     /// Before a port of this machine, with a certificate for this host.
-    async fn before(server: u16, host: &str, issuer: &Issuer<'_, KeyPair>) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, issuer).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    async fn before(server: u16, host: &str, authority: &Authority) -> Self {
+        let (certificate, key) = authority.certificate(&[host]).unwrap();
+        let certificate = CertificateDer::from_pem_file(certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
         let provider = Arc::new(crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -101,8 +82,8 @@ async fn refused(options: AwsOptions) -> BrokerError {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_endpoint_needs_a_trusted_certificate_of_its_host() {
     let server = Server::shared(Kind::Sns).await;
-    let (authority, other) = (Authority::new(), Authority::new());
-    let encrypted = Encrypted::before(server.port(), "127.0.0.1", &authority.issuer).await;
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let encrypted = Encrypted::before(server.port(), "127.0.0.1", &authority).await;
     let broker = encrypted.options("https").root_certificates(&authority.file).connect().await.unwrap();
     let binding = unique();
     ensure(&broker, &binding).await;
@@ -117,7 +98,7 @@ async fn an_encrypted_endpoint_needs_a_trusted_certificate_of_its_host() {
         let error = refused(options).await;
         assert!(error.is_transient(), "{error:?}");
     }
-    let elsewhere = Encrypted::before(server.port(), "sqs.example", &authority.issuer).await;
+    let elsewhere = Encrypted::before(server.port(), "sqs.example", &authority).await;
     refused(elsewhere.options("https").root_certificates(&authority.file)).await;
     assert_eq!(encrypted.handshakes.load(Ordering::Relaxed), handshakes, "nothing was sent without trust");
     assert_eq!(elsewhere.handshakes.load(Ordering::Relaxed), 0, "the certificate is another host's");
@@ -126,8 +107,8 @@ async fn an_encrypted_endpoint_needs_a_trusted_certificate_of_its_host() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_request_to_an_encrypted_endpoint_fails_without_the_secret() {
     let server = Server::shared(Kind::Sns).await;
-    let authority = Authority::new();
-    let encrypted = Encrypted::before(server.port(), "127.0.0.1", &authority.issuer).await;
+    let authority = Authority::new().unwrap();
+    let encrypted = Encrypted::before(server.port(), "127.0.0.1", &authority).await;
     refused(encrypted.options("http")).await;
     assert_eq!(encrypted.handshakes.load(Ordering::Relaxed), 0);
 }
@@ -135,9 +116,11 @@ async fn a_plain_request_to_an_encrypted_endpoint_fails_without_the_secret() {
 #[test]
 fn a_file_without_certificates_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let empty = directory.path().join("empty.pem");
+    let [empty, none] = ["empty.pem", "none.pem"].map(|name| directory.path().join(name));
     std::fs::write(&empty, "hunter2").unwrap();
-    for file in [empty, directory.path().join("missing.pem")] {
+    // A block whose content is an empty sequence.
+    std::fs::write(&none, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n").unwrap();
+    for file in [empty, none, directory.path().join("missing.pem")] {
         let options = AwsBroker::options("sqs://AKIA:x@us-east-1?endpoint=https://127.0.0.1:1").unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let error = runtime.block_on(options.root_certificates(&file).connect()).unwrap_err();

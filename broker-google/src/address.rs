@@ -124,6 +124,8 @@ mod tests {
             "pubsub://project?endpoint=hunter2",
             "pubsub://project?endpoint=http://ada:hunter2@host",
             "pubsub://project?admin=http://host",
+            "pubsub://project?endpoint=http://host:0",
+            "pubsub://project?endpoint=http://..",
             "pubsub://project?credentials=",
             "pubsub://project?timeout=hunter2",
             "pubsub://project?retention=60",

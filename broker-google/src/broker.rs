@@ -60,6 +60,7 @@ impl Broker for GoogleBroker {
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        binding.check()?;
         Ok(Box::new(GoogleConsumer::open(Arc::clone(&self.0), binding).await?))
     }
 

@@ -102,6 +102,8 @@ mod tests {
     fn no_error_and_no_debug_shows_a_secret() {
         for url in [
             "kafka://app:hunter2@db:99999",
+            "kafka://app:hunter2@db:0",
+            "kafka://app:hunter2@a,-db",
             "kafka://app:hunt#er2@db",
             "kafka://app:hunt/er2@db",
             "kafka://app:hunt?er2@db",

@@ -101,6 +101,7 @@ impl Broker for KafkaBroker {
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        binding.check()?;
         let _call = self.0.under_way.read().await;
         self.check_open()?;
         let closed = Arc::clone(&self.0.closed);

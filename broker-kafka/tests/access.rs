@@ -3,48 +3,13 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use common::{ensure, message, publish, take_all, unique};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use recount_broker_kafka::KafkaBroker;
 use recount_messaging::{Broker, BrokerError};
-use recount_servers::{Kafka, KafkaSettings};
+use recount_servers::{Authority, Kafka, KafkaSettings};
 use tokio::task::block_in_place;
-
-/// PEM files of a certificate authority, and of a certificate of it for `localhost` with its key.
-struct Certificates {
-    _directory: tempfile::TempDir,
-    authority: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::default();
-        // Otherwise it has the name of the certificate, which then passes for one that has signed itself.
-        params.distinguished_name.push(DnType::CommonName, "authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &authority).unwrap();
-        let write = |name: &str, text: String| {
-            let file = directory.path().join(name);
-            std::fs::write(&file, text).unwrap();
-            file
-        };
-        Self {
-            authority: write("ca.pem", authority.pem()),
-            certificate: write("server.pem", certificate.pem()),
-            key: write("server.key", key.serialize_pem()),
-            _directory: directory,
-        }
-    }
-}
 
 async fn assert_works(url: &str) {
     let broker = KafkaBroker::connect(url).await.unwrap();
@@ -58,14 +23,14 @@ async fn assert_works(url: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_and_encrypted_connections_work_and_wrong_ones_are_refused_without_the_secret() {
-    let certificates = Certificates::new();
+    let authority = Authority::new().unwrap();
     let settings = KafkaSettings {
-        certificate: Some((certificates.certificate.clone(), certificates.key.clone())),
+        certificate: Some(authority.certificate(&["localhost"]).unwrap()),
         login: Some(("app".to_owned(), "hunter2".to_owned())),
         ..KafkaSettings::default()
     };
     let kafka = block_in_place(|| Kafka::start_with(settings).unwrap());
-    let ca = format!("&ca={}", certificates.authority.display());
+    let ca = format!("&ca={}", authority.file.display());
     let (login, both) = (kafka.login_url().unwrap(), kafka.tls_login_url().unwrap() + &ca);
     assert_works(&(kafka.tls_url().unwrap() + &ca)).await;
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {

@@ -100,6 +100,8 @@ mod tests {
     fn no_error_and_no_debug_shows_a_secret() {
         for url in [
             "nats://app:hunter2@db:99999",
+            "nats://app:hunter2@db:0",
+            "nats://app:hunter2@a,-db",
             "nats://app:hunt#er2@db",
             "nats://app:hunt/er2@db",
             "nats://app:hunt?er2@db",

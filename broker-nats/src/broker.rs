@@ -71,6 +71,7 @@ impl Broker for NatsBroker {
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        binding.check()?;
         Ok(Box::new(NatsConsumer::open(Arc::clone(&self.connection), binding).await?))
     }
 

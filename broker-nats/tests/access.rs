@@ -3,48 +3,15 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use common::{ensure, message, publish, take_all, unique};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use recount_broker_nats::NatsBroker;
 use recount_messaging::{Broker, BrokerError};
-use recount_servers::{Nats, NatsSettings};
+use recount_servers::{Authority, Nats, NatsSettings};
 use tokio::task::block_in_place;
 
 const PASSWORD: &str = "hunter2-s3cret/@";
-
-/// PEM files of a certificate authority, and of a certificate of it for 127.0.0.1 with its key.
-struct Certificates {
-    _directory: tempfile::TempDir,
-    authority: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &authority).unwrap();
-        let write = |name: &str, text: String| {
-            let file = directory.path().join(name);
-            std::fs::write(&file, text).unwrap();
-            file
-        };
-        Self {
-            authority: write("ca.pem", authority.pem()),
-            certificate: write("server.pem", certificate.pem()),
-            key: write("server.key", key.serialize_pem()),
-            _directory: directory,
-        }
-    }
-}
 
 fn start(settings: NatsSettings) -> Nats {
     block_in_place(|| Nats::start_with(settings).unwrap())
@@ -78,15 +45,15 @@ async fn a_user_with_a_password_gets_in_and_a_wrong_one_is_refused_without_the_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_connection_needs_a_trusted_certificate() {
-    let (certificates, others) = (Certificates::new(), Certificates::new());
-    let certificate = Some((certificates.certificate.clone(), certificates.key.clone()));
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let certificate = Some(authority.certificate(&["127.0.0.1"]).unwrap());
     let server = start(NatsSettings { certificate, ..NatsSettings::default() });
     let address = format!("127.0.0.1:{}", server.port());
-    let authority = certificates.authority.display();
-    assert_works(&NatsBroker::connect(&format!("tls://{address}?ca={authority}")).await.unwrap()).await;
+    let ca = authority.file.display();
+    assert_works(&NatsBroker::connect(&format!("tls://{address}?ca={ca}")).await.unwrap()).await;
     let options = NatsBroker::options(&format!("nats://{address}")).unwrap();
-    assert_works(&options.clone().root_certificates(&certificates.authority).connect().await.unwrap()).await;
-    assert!(options.clone().root_certificates(&others.authority).connect().await.is_err(), "a foreign authority");
+    assert_works(&options.clone().root_certificates(&authority.file).connect().await.unwrap()).await;
+    assert!(options.clone().root_certificates(&other.file).connect().await.is_err(), "a foreign authority");
     assert!(options.tls().connect().await.is_err(), "an authority that the system does not know");
 }
 

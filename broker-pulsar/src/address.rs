@@ -113,6 +113,9 @@ mod tests {
     fn no_error_and_no_debug_shows_a_secret() {
         for url in [
             "pulsar://hunter2@db:99999",
+            "pulsar://hunter2@db:0",
+            "pulsar://hunter2@-db",
+            "pulsar://hunter2@db?admin=http://db:0",
             "pulsar://hunt#er2@db",
             "pulsar://hunt/er2@db",
             "pulsar://hunt?er2@db",

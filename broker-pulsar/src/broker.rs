@@ -112,6 +112,7 @@ impl Broker for PulsarBroker {
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        binding.check()?;
         self.check_open()?;
         Ok(Box::new(PulsarConsumer::open(self.clone(), binding).await?))
     }

@@ -3,15 +3,13 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use common::{Server, ensure, message, publish, take, unique};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use recount_broker_pulsar::PulsarBroker;
 use recount_messaging::{Broker, BrokerError};
-use recount_servers::PulsarSettings;
+use recount_servers::{Authority, PulsarSettings};
 
 const SECRET: &str = "a-secret-key-of-at-least-32-bytes-for-tests";
 
@@ -89,25 +87,13 @@ async fn a_token_opens_the_server_and_stays_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encrypted_connection_needs_a_certificate_that_is_trusted() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &authority).unwrap();
-    let write = |name: &str, text: String| {
-        let file: PathBuf = directory.path().join(name);
-        std::fs::write(&file, text).unwrap();
-        file
-    };
-    let trusted = write("ca.pem", authority.pem());
-    let files = (write("server.pem", certificate.pem()), write("server.key", key.serialize_pem()));
+    let authority = Authority::new().unwrap();
+    let files = authority.certificate(&["localhost", "127.0.0.1"]).unwrap();
     let settings = PulsarSettings { certificate: Some(files), ..PulsarSettings::default() };
     let server = Server::with(settings).await;
     let url = server.call(|server| server.tls_url().unwrap()).await;
-    works(&PulsarBroker::options(&url).unwrap().root_certificates(&trusted).connect().await.unwrap()).await;
-    works(&PulsarBroker::connect(&format!("{url}&ca={}", trusted.display())).await.unwrap()).await;
+    works(&PulsarBroker::options(&url).unwrap().root_certificates(&authority.file).connect().await.unwrap()).await;
+    works(&PulsarBroker::connect(&format!("{url}&ca={}", authority.file.display())).await.unwrap()).await;
 
     let untrusted = PulsarBroker::options(&url).unwrap().call_timeout(Duration::from_secs(3));
     let error = untrusted.connect().await.unwrap_err();

@@ -106,6 +106,7 @@ impl Broker for RabbitBroker {
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        binding.check()?;
         self.check_open()?;
         Ok(Box::new(RabbitConsumer::subscribe(self.0.options.clone(), binding.clone()).await?))
     }

@@ -145,8 +145,8 @@ impl fmt::Debug for RabbitOptions {
 }
 
 /// The parts of an address without its parameters.
-fn parse(address: &str) -> Option<AMQPUri> {
-    let (scheme, rest) = address.split_once("://")?;
+fn parse(url: &str) -> Option<AMQPUri> {
+    let (scheme, rest) = url.split_once("://")?;
     let scheme = match scheme {
         "amqp" => AMQPScheme::AMQP,
         "amqps" => AMQPScheme::AMQPS,
@@ -155,25 +155,13 @@ fn parse(address: &str) -> Option<AMQPUri> {
     let (authority, vhost) = rest.split_once('/').unwrap_or((rest, ""));
     let (credentials, place) = authority.rsplit_once('@').unwrap_or(("guest:guest", authority));
     let (username, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    let (host, port) = split_port(place)?;
-    let port = port.map_or(Some(scheme.default_port()), |port| port.parse().ok())?;
-    if host.is_empty() || vhost.contains('/') {
-        return None;
-    }
+    let (host, port) = address::server(place).filter(|_| !vhost.contains('/'))?;
+    let (host, port) = (host.trim_matches(['[', ']']).to_owned(), port.unwrap_or(scheme.default_port()));
     let userinfo = AMQPUserInfo { username: decode(username)?, password: decode(password)? };
-    let authority = AMQPAuthority { userinfo, host: decode(host)?, port };
+    let authority = AMQPAuthority { userinfo, host, port };
     let vhost = if vhost.is_empty() { "/".to_owned() } else { decode(vhost)? };
     // The name travels as a short string, and the driver panics on a longer one.
     (vhost.len() <= 255).then_some(AMQPUri { scheme, authority, vhost, query: AMQPQueryString::default() })
-}
-
-/// Host and port. An address of IPv6 stands in brackets.
-fn split_port(place: &str) -> Option<(&str, Option<&str>)> {
-    let Some(rest) = place.strip_prefix('[') else {
-        return Some(place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))));
-    };
-    let (host, rest) = rest.split_once(']')?;
-    if rest.is_empty() { Some((host, None)) } else { Some((host, Some(rest.strip_prefix(':')?))) }
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -202,6 +190,9 @@ mod tests {
             "http://app:hunter2@host/",
             "amqp://app:hunter2@:1/",
             "amqp://app:hunter2@host:port/",
+            "amqp://app:hunter2@host:0/",
+            "amqp://app:hunter2@-host/",
+            "amqp://app:hunter2@host..example/",
             "amqp://app:hunter2@host/a/b",
             "amqp://app:hunter2@host?prefetch=hunter2",
             "amqp://app:hunter2@host?colour=1",

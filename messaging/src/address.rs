@@ -64,7 +64,12 @@ pub fn parameters(text: &str) -> impl Iterator<Item = Result<(&str, String), Str
     })
 }
 
-/// The host and the port of `HOST` or `HOST:PORT`; an address of IP version 6 stands in brackets.
+/// The greatest length of the name of a host, and of its parts between dots.
+const MAX_HOST: usize = 253;
+const MAX_LABEL: usize = 63;
+
+/// The host and the port of `HOST` or `HOST:PORT`; an address of IP version 6 stands in brackets. The parts of a name between
+/// its dots have letters, digits, `_` and, within, `-`. A port is 1 to 65535.
 ///
 /// ```
 /// use recount_messaging::address::server;
@@ -72,20 +77,33 @@ pub fn parameters(text: &str) -> impl Iterator<Item = Result<(&str, String), Str
 /// assert_eq!(server("[::1]:7"), Some(("[::1]", Some(7))));
 /// assert_eq!(server("a.example"), Some(("a.example", None)));
 /// assert_eq!(server("a:b"), None);
+/// assert_eq!(server("a..b:7").or(server("a:0")), None);
 /// ```
 #[must_use]
 pub fn server(text: &str) -> Option<(&str, Option<u16>)> {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => {
-            (name, Some(port.parse().ok().filter(|_| !port.starts_with('+'))?))
+            (name, Some(port.parse().ok().filter(|number| *number > 0 && !port.starts_with('+'))?))
         }
         _ => (text, None),
     };
     let fits = match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(number) => number.parse::<Ipv6Addr>().is_ok(),
-        None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+        None => is_host(name),
     };
     fits.then_some((name, port))
+}
+
+/// Whether a text is the name of a host or an address of IP version 4. A dot at the end is that of the root.
+fn is_host(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let fits = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    name.len() <= MAX_HOST && name.split('.').all(fits)
 }
 
 /// The parts of `http://HOST:PORT/PATH` or `https://HOST/PATH`.
@@ -130,4 +148,56 @@ pub fn web(text: &str) -> Option<WebAddress<'_>> {
 pub fn decoded(text: &str) -> Result<String, String> {
     let text = percent_decode_str(text).decode_utf8();
     text.map(Cow::into_owned).map_err(|_| "a part of it does not decode to UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_hosts_and_addresses_of_ip_are_servers() {
+        let long = ["a".repeat(63).as_str(); 3].join(".");
+        for host in
+            ["a", "localhost", "a-b.example", "a.example.", "my_broker_1", "_a", "1a", "127.0.0.1", "[::1]", &*long]
+        {
+            assert_eq!(server(host), Some((host, None)), "{host}");
+            let (with_port, url) = (format!("{host}:65535"), format!("https://{host}:1/a"));
+            assert_eq!(server(&with_port), Some((host, Some(65535))), "{host}");
+            assert_eq!(web(&url).map(|address| (address.host, address.port)), Some((host, 1)), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_no_server_has_is_refused() {
+        let (label, name) = ("a".repeat(64), ["a"; 128].join("."));
+        for place in [
+            "",
+            ".",
+            "..",
+            "-",
+            "-a",
+            "a-",
+            "a.-b",
+            "a..b",
+            ".a",
+            "a..",
+            "a b",
+            "[]",
+            "[a]",
+            "[::1",
+            "::1",
+            "a:0",
+            "a:00",
+            "127.0.0.1:0",
+            "[::1]:0",
+            "a:+1",
+            "a:65536",
+            "a:",
+            &*label,
+            &*name,
+        ] {
+            assert_eq!(server(place), None, "{place}");
+            assert_eq!(web(&format!("http://{place}")), None, "{place}");
+        }
+    }
 }

@@ -1,7 +1,12 @@
 //! Entries of the state store: listing them, and writing them without conditions.
 
 use bytes::Bytes;
-use recount_core::{ExpectedRevision, Namespace, StateEntry, StateKey, StatePut, StateStore, StoreError};
+use recount_core::{
+    ExpectedRevision, MAX_STATE_BATCH_BYTES, Namespace, StateEntry, StateKey, StatePut, StateStore, StoreError,
+};
+
+/// The greatest message in the store, with its headers. It fits into one write, with smaller entries beside it.
+pub(crate) const MAX_STORED_MESSAGE: usize = MAX_STATE_BATCH_BYTES - 512 * 1024;
 
 /// All entries of a namespace with names that start like this, each with the rest of its name. They are read so many at once.
 pub(crate) async fn list(

@@ -155,6 +155,13 @@ async fn operators_edit_discard_and_are_told_what_they_can_not_do() {
     assert!(matches!(&refused, LetterError::NotFirst { first, .. } if *first == a), "{refused}");
     let unknown: LetterId = format!("ledgers/orders/{}/3", "0".repeat(32)).parse().unwrap();
     assert!(matches!(world.dead().redrive(&unknown, "").await, Err(LetterError::Unknown { .. })));
+    let large = |mebibytes: usize| vec![b'x'; mebibytes << 20];
+    for (data, note) in [(large(20), String::new()), (large(12), String::new()), (Vec::new(), "x".repeat(16 << 20))] {
+        let refused = world.dead().edit(&a, data, &note).await.unwrap_err();
+        assert!(matches!(&refused, LetterError::TooLarge { id, .. } if *id == a), "{refused}");
+        assert!(refused.to_string().contains("the limit is 16252928"), "{refused}");
+    }
+    assert_eq!(world.parked(2).await, parked, "nothing was changed");
     world.dead().edit(&a, r#"{"order":"a","n":100}"#, "the number was wrong").await.unwrap();
     world.becomes("a", &[100, 1, 2]).await;
     world.dead().discard(&b, "of no use").await.unwrap();

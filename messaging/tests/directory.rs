@@ -7,11 +7,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{World, binding, publication, topic};
 use recount_messaging::{
     Directory, GatewayBuilder, InProcess, Manifest, Order, Publication, Service, Subscriber, TakenBy, Topic, Treatment,
-    UnknownType,
+    UnknownType, Warning,
 };
 use serde_json::{Value, json};
 
@@ -97,6 +98,7 @@ fn a_type_is_explained_from_its_publisher_to_its_groups() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].starts_with("group audit of archive makes dead letters of orders.placed"), "{warnings:?}");
     assert!(directory.explain("orders.unheard_of").is_none());
+    assert_eq!(directory.explain_all(), [explained]);
 }
 
 #[test]
@@ -219,4 +221,38 @@ fn a_publication_of_commands_names_their_type() {
     assert_eq!(explained.published[0].topic, "commands");
     assert_eq!(explained.groups[0].treatment, Treatment::Command);
     assert_eq!(warnings(&directory), Vec::<String>::new());
+}
+
+/// A service that publishes a type of its own to each topic, takes a type of another service from each, and sends commands to
+/// an aggregate at each.
+fn busy(service: usize, services: usize, topics: usize) -> Manifest {
+    let topic = |number: usize| format!("topic-{number}");
+    let publications = (0..topics).map(|number| {
+        let types = [json!({"name": format!("events-{service}.happened-{number}"), "version": 1})];
+        json!({"name": format!("publication-{number}"), "topic": topic(number), "lanes": 8, "types": types})
+    });
+    let subscriptions = (0..topics).map(|number| {
+        let name = format!("events-{}.happened-{number}", (service + 1) % services);
+        let types = [json!({"name": name, "up_to": 1, "by": "handler"})];
+        json!({"topic": topic(number), "lanes": 8, "group": format!("group-{service}"), "ordered": true, "types": types,
+            "commands": [], "unknown": "ignore"})
+    });
+    let gateway = (0..topics).map(|number| json!({"aggregate": "ledger", "topic": topic(number), "lanes": 8}));
+    let json = json!({"format": 1, "service": format!("service-{service}"), "instance": "one",
+        "publications": publications.collect::<Vec<_>>(), "subscriptions": subscriptions.collect::<Vec<_>>(),
+        "gateway": gateway.collect::<Vec<_>>()});
+    serde_json::from_value(json).unwrap()
+}
+
+#[test]
+fn the_warnings_of_many_services_with_many_topics_take_no_longer_than_their_announcements() {
+    let (services, topics) = (50, 200);
+    let directory = Directory::of((0..services).map(|service| busy(service, services, topics)));
+    let started = std::time::Instant::now();
+    let warnings = directory.warnings();
+    let taken = started.elapsed();
+    let without_receiver = |warning: &Warning| matches!(warning, Warning::NoReceiver { .. });
+    assert!(warnings.iter().all(without_receiver), "{:?}", warnings.first());
+    assert_eq!(warnings.len(), services * topics);
+    assert!(taken < Duration::from_secs(2), "{taken:?}");
 }

@@ -107,7 +107,7 @@ async fn a_broker_without_durable_messages_starts_empty_after_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn times_that_no_clock_holds_are_taken() {
-    let (broker, mut consumer) = bound(Profile::Own, &binding().lease(Duration::MAX)).await;
+    let (broker, mut consumer) = bound(Profile::Own, &binding()).await;
     publish(&broker, "k", 0..1).await;
     let held = [one(&mut *consumer).await.ticket];
     assert!(consumer.extend(&held, Duration::MAX).await[0].is_done());

@@ -16,8 +16,8 @@ use common::live;
 use futures_util::StreamExt;
 use recount_core::{BoxError, Consumers, Event, Recount, Store};
 use recount_messaging::{
-    AskError, Asked, Asker, Broker, InProcess, Message, MessageId, Plan, Profile, Question, QuestionHandler,
-    ReplySender, Responder, Service, Topic,
+    AskError, Asked, Asker, Broker, BrokerError, InProcess, Message, MessageId, Plan, Profile, Question,
+    QuestionHandler, ReplySender, Responder, Service, Topic,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
@@ -169,6 +169,22 @@ fn a_responder_without_a_time_limit_answers() {
         assert_eq!(reply.unwrap(), QuizReply::Number { n: 7 });
         drop((answering, asking));
     });
+}
+
+#[test]
+fn a_question_that_was_not_sent_says_what_helps() {
+    in_profiles(&EMULATED, async |broker| {
+        let (asking, asker) = asks(&broker).await;
+        let undeclared = asker.ask(&topic(), &Quiz::Echo { n: 7 }, MINUTE).await.unwrap_err();
+        let (text, cure) = (undeclared.to_string(), "start the service that responds to the topic");
+        assert!(text.contains(cure) && !undeclared.is_transient(), "{text}");
+        drop(asking);
+    });
+    let away = BrokerError::TimedOut { operation: "publish", limit: SECOND };
+    for (source, cure) in [(away, "when the broker can be reached"), (BrokerError::Closed, "will fail alike")] {
+        let error = AskError::Broker { question: "a question".to_owned(), source };
+        assert!(error.to_string().contains(cure), "{error}");
+    }
 }
 
 /// The address of replies is chosen by the sender of a question, who may not publish to that topic.

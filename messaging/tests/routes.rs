@@ -216,28 +216,43 @@ async fn commands_of_one_type_from_one_event_reach_each_of_their_aggregates() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn two_messages_of_one_event_are_refused_for_one_topic() {
+/// A publication of the orders under another name.
+fn again(name: &str) -> PublicationParts {
+    Publication::new(name, common::topic()).map(|event: &OrderEvent, _| match event {
+        OrderEvent::Placed { order, n } => Some(OrderMessage::Placed { order: order.clone(), n: *n }),
+        OrderEvent::Noted => None,
+    })
+}
+
+/// The failing checks of a service that publishes this beside its orders.
+async fn refused(publication: PublicationParts) -> Vec<(String, String)> {
     let world = World::new(InProcess::new());
     let orders = world.orders();
     let service = Service::new(orders.clone(), Arc::clone(&world.broker), "orders").unwrap().unannounced();
-    let again = Publication::new("again", common::topic()).map(|event: &OrderEvent, _| match event {
-        OrderEvent::Placed { order, n } => Some(OrderMessage::Placed { order: order.clone(), n: *n }),
-        OrderEvent::Noted => None,
-    });
-    let relay = service.publish(common::publication()).publish(again).start();
-    let failing = async {
-        while orders.health().await.status != Condition::Failing {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(600), failing).await.unwrap();
+    let service = service.publish(common::publication()).publish(publication);
+    assert_eq!(service.manifest().publications.len(), 1, "the refused publication is not announced");
+    let relays = service.start();
+    live(&relays).await;
+    assert_eq!(relays.progress().len(), 1, "the refused publication has a relay");
     let health = orders.health().await;
-    let failing = health.checks.iter().filter(|check| check.status == Condition::Failing);
-    assert_eq!(
-        failing.map(|check| &*check.name).collect::<Vec<_>>(),
-        ["relay:again"],
-        "the program's log has the reason"
-    );
-    drop(relay);
+    let failing = health.checks.into_iter().filter(|check| check.status == Condition::Failing);
+    failing.map(|check| (check.name, check.message.unwrap())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_messages_of_one_event_are_refused_for_one_topic() {
+    let [(name, reason)] = &refused(again("again")).await[..] else { panic!("one check fails") };
+    assert_eq!(name, "relay:again");
+    assert!(reason.starts_with("the publications orders and again can make two messages of one event"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publication_without_a_plain_name_is_refused() {
+    for (name, check, reason) in [
+        ("a\nb", "relay:a\\nb", "a publication's name must not contain '\\n': \"a\\nb\""),
+        ("\u{1b}[2J", "relay:\\u{1b}[2J", "a publication's name must not contain '\\u{1b}': \"\\u{1b}[2J\""),
+        ("", "relay:", "a publication's name must not be empty"),
+    ] {
+        assert_eq!(refused(commands(name)).await, [(check.to_owned(), reason.to_owned())]);
+    }
 }

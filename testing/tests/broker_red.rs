@@ -76,6 +76,7 @@ red! {
     a_closed_connection_that_goes_on: ClosedGoesOn, Own =>
         declaring::a_closed_connection_says_so, declaring::topics_are_listed_as_declared;
     a_pattern_that_is_ignored: PatternsAreIgnored, Own => declaring::topics_are_listed_as_declared;
+    a_time_that_is_corrected: TimesAreCorrected, Own => declaring::a_time_out_of_its_bounds_is_refused_by_name;
     lanes_that_are_not_listed: LanesAreNotListed, Nats => declaring::topics_are_listed_as_declared;
 }
 

@@ -59,7 +59,7 @@ impl Topic {
 
     /// Lets a broker with [history](crate::Capabilities::late_group_gets_history) forget messages that are older than this,
     /// handled or not. For messages that count for a moment only. Unless set, the adapter's settings say. The broker may
-    /// keep a message for some seconds longer.
+    /// keep a message for some seconds longer. [`Broker::ensure`](crate::Broker::ensure) refuses less than a second.
     #[must_use]
     pub fn keep_for(self, time: Duration) -> Self {
         Self { kept_for: Some(time), ..self }
@@ -194,7 +194,7 @@ impl Binding {
         Self { start, ..self }
     }
 
-    /// Sets the lease.
+    /// Sets the lease, 1 second to 30 days: [`Broker::ensure`](crate::Broker::ensure) refuses others.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease, ..self }
@@ -202,7 +202,8 @@ impl Binding {
 
     /// Lets the broker remove the group when it had no consumer for this time, in steps of milliseconds. For groups of one
     /// instance of a program, which may never come back. The broker may take some seconds longer. Messages that
-    /// a consumer of such a group rejects are dropped.
+    /// a consumer of such a group rejects are dropped. [`Broker::ensure`](crate::Broker::ensure) refuses less than a second
+    /// and more than 30 days.
     #[must_use]
     pub fn expires_after(self, time: Duration) -> Self {
         Self { expires_after: Some(time), ..self }
@@ -230,8 +231,9 @@ impl Plan {
     ///
     /// # Errors
     /// [`BrokerError::Mismatch`] if the plan contradicts itself: it names a topic with two numbers of lanes or two times, or a
-    /// group with two orders.
+    /// group with two orders. [`BrokerError::Invalid`] names a time that is [out of its bounds](Binding::check).
     pub fn distinct(&self) -> Result<(Vec<&Topic>, Vec<&Binding>), BrokerError> {
+        self.check_times()?;
         let mut topics: Vec<&Topic> = Vec::new();
         for topic in self.topics.iter().chain(self.bindings.iter().map(|binding| &binding.topic)) {
             let Some(first) = topics.iter_mut().find(|first| first.name == topic.name) else {

@@ -26,6 +26,7 @@ pub trait Broker: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BrokerError::Mismatch`] if something exists with other settings; nothing of it was changed.
+    /// [`BrokerError::Invalid`] if a time of the plan is [out of its bounds](Binding::check); nothing was declared.
     async fn ensure(&self, plan: &Plan, dry_run: bool) -> Result<Vec<Change>, BrokerError>;
 
     /// Publishes messages and returns the fate of each, in the same order: as many fates as messages.
@@ -41,7 +42,8 @@ pub trait Broker: Send + Sync + 'static {
     /// Starts to consume a binding. It must have been [ensured](Self::ensure).
     ///
     /// # Errors
-    /// [`BrokerError`] if the broker can't be reached or refuses.
+    /// [`BrokerError`] if the broker can't be reached or refuses, or a time of the binding is
+    /// [out of its bounds](Binding::check).
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError>;
 
     /// The topics at the broker that match a pattern, with their lanes, sorted by name.

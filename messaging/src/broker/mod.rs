@@ -17,6 +17,7 @@ mod requests;
 mod single;
 mod table;
 mod ticket;
+mod times;
 
 pub use binding::{Binding, Group, Order, Plan, StartFrom, Topic};
 pub use capabilities::{

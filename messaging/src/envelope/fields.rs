@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use recount_core::{Metadata, Timestamp};
+use recount_core::{Metadata, NameError, Timestamp};
 use smol_str::SmolStr;
 
 use super::attribute::{self, Attribute};
@@ -180,9 +180,15 @@ pub(super) fn checked_attributes<'m>(
 }
 
 /// Whether a text has a control character.
-pub(super) fn has_control(text: &str) -> bool {
+fn has_control(text: &str) -> bool {
     // Nearly all texts are of one byte a character, and need no decoding.
     if text.is_ascii() { text.bytes().any(|b| b.is_ascii_control()) } else { text.contains(char::is_control) }
+}
+
+/// Refuses a name with control characters: names are parts of keys and log lines.
+pub(crate) fn without_control(kind: &'static str, name: &str) -> Result<(), NameError> {
+    let character = has_control(name).then(|| name.chars().find(|c| c.is_control())).flatten();
+    character.map_or(Ok(()), |character| Err(NameError::Forbidden { kind, character, name: name.to_owned() }))
 }
 
 /// Whether a text is a `traceparent` of version 00, with ids that are not all zeros.

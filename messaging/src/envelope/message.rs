@@ -7,7 +7,7 @@ use recount_core::{EventId, Metadata, NameError, Timestamp};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::fields::has_control;
+use super::fields::without_control;
 
 /// The greatest length of an id, in bytes.
 const MAX_ID: usize = 512;
@@ -31,10 +31,8 @@ impl MessageId {
             let start = id.chars().take(32).collect();
             return Err(NameError::TooLong { kind, length: id.len(), limit: MAX_ID, start });
         }
-        match has_control(id).then(|| id.chars().find(|c| c.is_control())).flatten() {
-            Some(character) => Err(NameError::Forbidden { kind, character, name: id.to_owned() }),
-            None => Ok(Self(SmolStr::new(id))),
-        }
+        without_control(kind, id)?;
+        Ok(Self(SmolStr::new(id)))
     }
 
     /// The text.

@@ -17,6 +17,7 @@ mod schema;
 mod structured;
 
 pub use binary::{Header, HeaderForm, NATIVE_TYPE, from_headers, to_headers};
+pub(crate) use fields::without_control;
 pub use malformed::Malformed;
 pub use message::{Message, MessageId};
 pub use schema::attributes_schema;

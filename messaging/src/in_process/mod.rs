@@ -243,6 +243,7 @@ impl Broker for InProcess {
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
+        binding.check()?;
         self.connection.reach("subscribe").await?;
         self.connection.server.lock().group(binding)?;
         let declared = self.capabilities(binding);

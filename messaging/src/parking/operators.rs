@@ -14,7 +14,7 @@ use super::letter::{Content, Letter, Note};
 use super::names::{self, LetterId};
 use super::summary::{LetterState, LetterSummary, summary};
 use crate::MessageId;
-use crate::entries::put;
+use crate::entries::{MAX_STORED_MESSAGE, put};
 
 /// How often an order is tried again after a program has changed the same queue.
 const CONFLICTS: usize = 32;
@@ -52,6 +52,18 @@ pub enum LetterError {
     Malformed {
         /// The id.
         id: LetterId,
+    },
+    /// It would not fit into the store.
+    #[error(
+        "{id} would have {size} bytes in the store, the limit is {limit}: keep large data elsewhere, and refer to it"
+    )]
+    TooLarge {
+        /// The id.
+        id: LetterId,
+        /// The size of the message with its headers and notes; data that is not JSON is in Base64.
+        size: usize,
+        /// The greatest size.
+        limit: usize,
     },
     /// A program is handling it, or has changed its queue again and again.
     #[error("{id} is being handled: try again")]
@@ -180,7 +192,8 @@ impl DeadLetters {
     /// Replaces the data of a message and lets it be tried again now. It gets a new id; the old one is its cause.
     ///
     /// # Errors
-    /// [`LetterError`].
+    /// [`LetterError`]. [`TooLarge`](LetterError::TooLarge) if the message with its headers and notes has more than 15.5 MiB; data
+    /// that is not JSON counts a third more.
     pub async fn edit(&self, id: &LetterId, data: impl Into<Bytes>, note: &str) -> Result<(), LetterError> {
         let data = data.into();
         let order = Note { at: self.store.now().await?, order: "edited".to_owned(), note: note.to_owned() };
@@ -193,6 +206,10 @@ impl DeadLetters {
             message.metadata.causation_id = Some(message.id.as_str().into());
             (message.id, message.data) = (new_id.clone(), data.clone());
             letter.history.push(order.clone());
+            let size = letter.encode().map_err(LetterError::Write)?.len();
+            if size > MAX_STORED_MESSAGE {
+                return Err(LetterError::TooLarge { id: id.clone(), size, limit: MAX_STORED_MESSAGE });
+            }
             Ok(())
         })
         .await

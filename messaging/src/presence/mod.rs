@@ -10,6 +10,7 @@ mod announcer;
 mod directory;
 mod explain;
 mod found;
+mod index;
 mod manifest;
 mod observer;
 mod warning;

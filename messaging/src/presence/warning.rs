@@ -1,12 +1,13 @@
 //! Warnings: likely defects in the ways of messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
 use super::directory::{Directory, Presence};
-use super::explain::{Explanation, Treatment};
+use super::explain::{Explanation, TakenIn, Treatment};
+use super::index::Index;
 
 /// A likely defect in the ways of messages. Services that don't announce themselves may be the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -120,9 +121,10 @@ impl Directory {
     /// The warnings about all services and types.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
-        let types = self.message_types().into_iter().filter_map(|message_type| self.explain(message_type));
+        let index = Index::of(self);
+        let types = index.types().iter().filter_map(|message_type| Explanation::of(message_type, &index));
         let mut warnings: Vec<Warning> = types.flat_map(|explanation| explanation.warnings).collect();
-        warnings.extend(self.without_receiver());
+        warnings.extend(self.without_receiver(&index));
         let disagreed = self.topics().into_iter().filter(|topic| topic.lanes.len() > 1);
         warnings.extend(disagreed.map(|topic| Warning::Lanes { topic: topic.topic, lanes: topic.lanes }));
         let expired = self.counted().filter(|instance| instance.state == Presence::Expired);
@@ -131,17 +133,15 @@ impl Directory {
         warnings
     }
 
-    fn without_receiver(&self) -> Vec<Warning> {
+    fn without_receiver(&self, index: &Index<'_>) -> Vec<Warning> {
+        let mut warned = BTreeSet::new();
         let mut warnings = Vec::new();
         for manifest in self.counted().map(|it| &it.manifest) {
             for route in &manifest.gateway {
-                if !self.commands_at(&route.topic, &route.aggregate).is_empty() {
-                    continue;
-                }
-                let (aggregate, topic) = (route.aggregate.clone(), route.topic.clone());
-                let warning = Warning::NoReceiver { aggregate, topic, service: manifest.service.clone() };
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
+                let missed = !index.takes_commands(&route.topic, &route.aggregate);
+                if missed && warned.insert((&manifest.service, &route.aggregate, &route.topic)) {
+                    let (aggregate, topic) = (route.aggregate.clone(), route.topic.clone());
+                    warnings.push(Warning::NoReceiver { aggregate, topic, service: manifest.service.clone() });
                 }
             }
         }
@@ -150,62 +150,68 @@ impl Directory {
 }
 
 /// The warnings about one type of message.
-pub(super) fn of_type(directory: &Directory, explanation: &Explanation) -> Vec<Warning> {
+pub(super) fn of_type(index: &Index<'_>, explanation: &Explanation) -> Vec<Warning> {
     let message_type = &explanation.message_type;
-    let mut warnings = Vec::new();
-    let topics: BTreeSet<&str> = explanation.published.iter().map(|by| &*by.topic).collect();
+    let published: BTreeSet<&str> = explanation.published.iter().map(|by| &*by.topic).collect();
     let sent: BTreeSet<&str> = explanation.sent.iter().map(|by| &*by.topic).collect();
-    for topic in &topics {
-        if !explanation.groups.iter().any(|group| group.topic == *topic && group.treatment.takes()) {
-            warnings.push(Warning::NotTaken { message_type: message_type.clone(), topic: (*topic).to_owned() });
-        }
-    }
-    for group in &explanation.groups {
-        let (topic, name, service) = (group.topic.clone(), group.group.clone(), group.service.clone());
-        let message_type = message_type.clone();
-        match group.treatment {
+    let taking = explanation.groups.iter().filter(|group| group.treatment.takes());
+    let taking: BTreeSet<&str> = taking.map(|group| &*group.topic).collect();
+    let not_taken = |topics: BTreeSet<&str>| {
+        let topics: Vec<String> = topics.difference(&taking).map(|topic| (*topic).to_owned()).collect();
+        topics.into_iter().map(|topic| Warning::NotTaken { message_type: message_type.clone(), topic })
+    };
+    let mut warnings: Vec<Warning> = not_taken(published).collect();
+    warnings.extend(of_groups(index, explanation));
+    warnings.extend(too_new(explanation));
+    warnings.extend(not_taken(sent));
+    warnings
+}
+
+/// The warnings about groups that make dead letters of the type, or take it from a topic without a publisher.
+fn of_groups(index: &Index<'_>, explanation: &Explanation) -> Vec<Warning> {
+    let published = explanation.published.iter().map(|by| &by.topic);
+    let sources: BTreeSet<&String> = published.chain(explanation.routed.iter().map(|by| &by.topic)).collect();
+    let mut warnings = Vec::new();
+    for TakenIn { topic, group, service, treatment } in &explanation.groups {
+        let message_type = explanation.message_type.clone();
+        let names = || (topic.clone(), group.clone(), service.clone());
+        match treatment {
             Treatment::DeadLetter => {
-                warnings.push(Warning::DeadLetters { message_type, topic, group: name, service });
+                let (topic, group, service) = names();
+                warnings.push(Warning::DeadLetters { message_type, topic, group, service });
             }
-            treatment
-                // The services that ask a question do not announce it.
-                if treatment.up_to().is_some()
-                    && !matches!(treatment, Treatment::Answered { .. })
-                    && !topics.contains(&*topic)
-                    && !explanation.routed.iter().any(|by| by.topic == topic)
-                    && !is_former(directory, &topic, &message_type) =>
-            {
-                warnings.push(Warning::NotPublished { message_type, topic, group: name, service });
+            // The services that ask a question do not announce it.
+            Treatment::Answered { .. } => {}
+            taken if taken.up_to().is_some() && !sources.contains(topic) && !index.is_former(topic, &message_type) => {
+                let (topic, group, service) = names();
+                warnings.push(Warning::NotPublished { message_type, topic, group, service });
             }
             _ => {}
         }
     }
+    warnings
+}
+
+/// The warnings about versions that are newer than a group of their topic reads.
+fn too_new(explanation: &Explanation) -> Vec<Warning> {
+    let mut readers: BTreeMap<&str, Vec<(&TakenIn, u32)>> = BTreeMap::new();
+    for group in &explanation.groups {
+        let Some(up_to) = group.treatment.up_to() else { continue };
+        readers.entry(&group.topic).or_default().push((group, up_to));
+    }
+    let mut warnings = Vec::new();
     for by in &explanation.published {
-        for group in explanation.groups.iter().filter(|group| group.topic == by.topic) {
-            let Some(up_to) = group.treatment.up_to() else { continue };
-            let too_new = by.versions.iter().filter(|version| **version > up_to);
+        for (group, up_to) in readers.get(&*by.topic).into_iter().flatten() {
+            let too_new = by.versions.iter().filter(|version| **version > *up_to);
             warnings.extend(too_new.map(|version| Warning::TooNew {
-                message_type: message_type.clone(),
+                message_type: explanation.message_type.clone(),
                 publisher: by.service.clone(),
                 version: *version,
                 group: group.group.clone(),
                 service: group.service.clone(),
-                up_to,
+                up_to: *up_to,
             }));
         }
     }
-    let commanded = |topic: &str| explanation.groups.iter().any(|it| it.topic == topic && it.treatment.takes());
-    warnings.extend(
-        sent.into_iter()
-            .filter(|topic| !commanded(topic))
-            .map(|topic| Warning::NotTaken { message_type: message_type.clone(), topic: topic.to_owned() }),
-    );
     warnings
-}
-
-/// Whether all groups of a topic take the type as an earlier name only.
-fn is_former(directory: &Directory, topic: &str, message_type: &str) -> bool {
-    let entries = directory.subscriptions().filter(|(_, entry)| entry.topic == topic);
-    let mut taken = entries.flat_map(|(_, entry)| &entry.types).filter(|taken| taken.name == message_type);
-    taken.all(|taken| taken.former)
 }

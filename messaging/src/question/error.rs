@@ -74,14 +74,23 @@ pub enum AskError {
         /// The type and topic of the question, and its key.
         question: String,
     },
-    /// The broker can't be reached, so that the question may not have been sent.
-    #[error("{question} was not sent: ask again when the broker can be reached")]
+    /// The broker has not taken the question: it can't be reached, or refuses, or the topic was never declared.
+    #[error("{question} was not sent: {}", cure(.source))]
     Broker {
         /// The type and topic of the question, and its key.
         question: String,
         /// Why.
         source: BrokerError,
     },
+}
+
+/// The cure of a question that the broker has not taken.
+fn cure(error: &BrokerError) -> &'static str {
+    match error {
+        BrokerError::Missing { .. } => "start the service that responds to the topic, which declares it, and ask again",
+        error if error.is_transient() => "ask again when the broker can be reached",
+        _ => "asking again will fail alike until its cause is removed",
+    }
 }
 
 impl AskError {

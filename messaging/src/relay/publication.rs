@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use recount_core::{Aggregate, BoxError, Command, Event, EventType, Published, Query, RecordedEvent};
+use recount_core::{Aggregate, BoxError, Command, Event, EventType, NameError, Published, Query, RecordedEvent};
 
 use super::RoutedPublication;
+use crate::envelope::without_control;
 use crate::presence::written;
 use crate::route::Draft;
 use crate::{CircuitSettings, Message, MessageType, Topic};
@@ -77,7 +78,8 @@ pub struct PublicationParts {
 }
 
 impl Publication {
-    /// A publication to a topic. The name is that of its checkpoint: under another name all events are published again.
+    /// A publication to a topic. The name is that of its checkpoint: under another name all events are published again. A
+    /// name that is empty or has a control character is [refused](crate::Service::publish).
     pub fn new(name: &str, topic: Topic) -> Self {
         Self { name: name.into(), topic, circuit: CircuitSettings::default() }
     }
@@ -171,6 +173,11 @@ impl Publication {
 }
 
 impl PublicationParts {
+    pub(crate) fn check_name(&self) -> Result<(), NameError> {
+        let kind = "publication's name";
+        if self.name.is_empty() { Err(NameError::Empty { kind }) } else { without_control(kind, &self.name) }
+    }
+
     /// Whether two messages of one event could meet in a topic: with the event's id both, so that a broker or a receiver would
     /// take the second one for the first.
     pub(crate) fn collides(&self, other: &Self) -> Option<&Topic> {

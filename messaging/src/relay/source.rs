@@ -40,8 +40,6 @@ pub(crate) struct RelaySource {
     parking: Parking,
     claim: Option<Claim>,
     ensured: bool,
-    /// Why it can't start.
-    refusal: Option<String>,
 }
 
 impl RelaySource {
@@ -51,10 +49,9 @@ impl RelaySource {
         publication: Arc<PublicationParts>,
         broker: Arc<dyn Broker>,
         parking: Parking,
-        refusal: Option<String>,
     ) -> Self {
         let events = recount.source(&publication.name, publication.query.clone());
-        Self { events, recount, service, publication, broker, parking, claim: None, ensured: false, refusal }
+        Self { events, recount, service, publication, broker, parking, claim: None, ensured: false }
     }
 }
 
@@ -70,9 +67,6 @@ impl Source for RelaySource {
     }
 
     async fn open(&mut self, after: Option<Checkpoint>) -> Result<(), BoxError> {
-        if let Some(refusal) = &self.refusal {
-            return Err(refusal.clone().into());
-        }
         if self.claim.as_ref().is_none_or(Claim::is_lost) {
             let first = self.claim.is_none();
             self.claim = None;

@@ -97,9 +97,13 @@ impl Service {
     /// Publishes events. The relay is a consumer of kind [`Relay`](ConsumerKind::Relay).
     ///
     /// A message has the id of its event, so two publications of a service that read the same types of events need different
-    /// topics: otherwise the relay of the second one fails at its start. Publications of
-    /// [commands](crate::Publication::commands) have ids of their own.
+    /// topics: the second one is refused. Publications of [commands](crate::Publication::commands) have ids of their own. A name
+    /// that is empty, or has a control character, is refused, too. A refused publication has no relay: an error is logged, and
+    /// the check `relay:NAME` is [`Failing`](Condition::Failing) with the reason while the service runs.
     pub fn publish(mut self, publication: PublicationParts) -> Self {
+        if let Some(refusal) = self.refusal(&publication) {
+            return self.refuse(&publication.name, refusal);
+        }
         let circuit = Circuit::new(publication.circuit);
         let publication = Arc::new(publication);
         let name = Arc::clone(&publication.name);
@@ -112,7 +116,6 @@ impl Service {
             Arc::clone(&publication),
             Arc::clone(&self.broker),
             parking.clone(),
-            self.refusal(&publication),
         );
         self.publications.push(Arc::clone(&publication));
         let of_topic = |topic: &Topic| self.metrics(topic.name(), &format!("relay/{name}"));
@@ -131,6 +134,9 @@ impl Service {
 
     /// Why a publication can't be published beside the earlier ones.
     fn refusal(&self, publication: &PublicationParts) -> Option<String> {
+        if let Err(error) = publication.check_name() {
+            return Some(error.to_string());
+        }
         let collision = |other: &Arc<PublicationParts>| Some((Arc::clone(&other.name), publication.collides(other)?));
         let (other, topic) = self.publications.iter().find_map(collision)?;
         let name = &publication.name;
@@ -138,6 +144,14 @@ impl Service {
             "the publications {other} and {name} can make two messages of one event for topic {topic}, with the same id: a \
              broker would keep the first alone; give one of them another topic, or map the event in one publication"
         ))
+    }
+
+    fn refuse(mut self, name: &str, refusal: String) -> Self {
+        let (name, since) = (format!("relay:{}", name.escape_debug()), Timestamp::now());
+        tracing::error!(service = &*self.name, name, refusal, "a publication is refused");
+        let check = Check { name, status: Condition::Failing, since, message: Some(refusal) };
+        self.consumers = self.consumers.check(move || check.clone());
+        self
     }
 
     /// Handles the messages of a topic. The inbox is a consumer of kind [`Inbox`](ConsumerKind::Inbox).

@@ -10,6 +10,8 @@
 //! with all that is in it; [`PROGRAMS`] is where the programs are. Without them both are found anew.
 
 mod apt;
+#[cfg(feature = "certificates")]
+mod authority;
 mod aws;
 mod build;
 mod go;
@@ -28,6 +30,8 @@ mod rabbitmq;
 mod run;
 mod wheel;
 
+#[cfg(feature = "certificates")]
+pub use authority::Authority;
 pub use aws::{Aws, AwsKind};
 pub use build::{build_tools, protoc};
 pub use jars::Jars;

@@ -91,6 +91,36 @@ pub async fn a_plan_may_repeat_itself_and_not_contradict_itself(h: &dyn Harness)
     assert_eq!(bounded(broker.ensure(&both, true)).await.unwrap(), missing);
 }
 
+/// A lease, an expiry or a time to keep messages that no broker can keep is refused, with its value: nothing is declared, and
+/// nothing is consumed.
+pub async fn a_time_out_of_its_bounds_is_refused_by_name(h: &dyn Harness) {
+    let (broker, binding) = (h.broker().await, unique());
+    let kept_for = |time| {
+        let mut binding = binding.clone();
+        binding.topic = binding.topic.keep_for(time);
+        binding
+    };
+    let (nothing, short, long) = (Duration::ZERO, Duration::from_millis(999), Duration::from_secs(31 * 24 * 60 * 60));
+    let refused = [nothing, short, long, Duration::MAX].map(|time| (binding.clone().lease(time), time));
+    let expiring = [nothing, short, long, Duration::MAX].map(|time| (binding.clone().expires_after(time), time));
+    let forgetting = [nothing, short].map(|time| (kept_for(time), time));
+    for (binding, time) in refused.into_iter().chain(expiring).chain(forgetting) {
+        let plan = Plan { topics: Vec::new(), bindings: vec![unique(), binding.clone()] };
+        let mut errors = Vec::new();
+        for dry_run in [true, false] {
+            errors.extend(bounded(broker.ensure(&plan, dry_run)).await.err());
+        }
+        errors.extend(bounded(broker.subscribe(&binding)).await.err());
+        assert_eq!(errors.len(), 3, "{time:?} is taken");
+        for error in errors {
+            let named = format!("\"{time:?}\" is no ");
+            assert!(matches!(error, BrokerError::Invalid { .. }) && error.to_string().contains(&named), "{error}");
+        }
+        let missing = Plan { topics: Vec::new(), bindings: vec![plan.bindings[0].clone()] };
+        assert!(!bounded(broker.ensure(&missing, true)).await.unwrap().is_empty(), "a refused plan was declared");
+    }
+}
+
 /// A broker that declares that it lists its topics lists those of a pattern, with their lanes, in the order of their names. Any
 /// other refuses.
 pub async fn topics_are_listed_as_declared(h: &dyn Harness) {

@@ -85,6 +85,7 @@ macro_rules! broker_suite {
                 a_dry_run_changes_nothing
                 another_number_of_lanes_is_a_mismatch
                 a_plan_may_repeat_itself_and_not_contradict_itself
+                a_time_out_of_its_bounds_is_refused_by_name
                 a_binding_that_was_not_ensured_is_missing
                 a_topic_that_was_not_ensured_takes_no_message
                 a_closed_connection_says_so

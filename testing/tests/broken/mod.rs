@@ -64,6 +64,7 @@ pub(crate) enum Defect {
     EverythingIsKept,
     PatternsAreIgnored,
     LanesAreNotListed,
+    TimesAreCorrected,
     /// The broker declares something else than it does.
     Declares(fn(&mut Capabilities)),
 }
@@ -103,6 +104,7 @@ impl Broken {
                 stays.expires_after = None;
                 stays
             }
+            Defect::TimesAreCorrected => Binding::new(Topic::new(binding.topic.name()).unwrap(), binding.group),
             _ => binding,
         }
     }

@@ -79,7 +79,7 @@ fn answer(task: &Task, directory: &Directory) -> Result<(Value, String), Failure
 }
 
 fn of_all(directory: &Directory) -> (Value, String) {
-    let (topics, types, warnings) = (directory.topics(), explained(directory, |_| true), directory.warnings());
+    let (topics, types, warnings) = (directory.topics(), directory.explain_all(), directory.warnings());
     let json = json!({
         "v": VERSION,
         "instances": directory.instances,
@@ -127,7 +127,8 @@ fn of_service(directory: &Directory, service: &str) -> Result<(Value, String), F
         let publishes = explanation.published.iter().any(|by| by.service == service);
         publishes || explanation.groups.iter().any(|group| group.service == service && group.treatment.takes())
     };
-    let types = explained(directory, own);
+    let mut types = directory.explain_all();
+    types.retain(own);
     let mut topics = directory.topics();
     topics.retain(|topic| {
         let mut groups = topic.groups.values();
@@ -136,7 +137,8 @@ fn of_service(directory: &Directory, service: &str) -> Result<(Value, String), F
             || groups.any(|services| services.contains(service))
     });
     let mut warnings = directory.warnings();
-    warnings.retain(|warning| concerns(warning, service, &types));
+    let names: BTreeSet<&str> = types.iter().map(|explanation| &*explanation.message_type).collect();
+    warnings.retain(|warning| concerns(warning, service, &names));
     let json = json!({
         "v": VERSION,
         "instances": instances,
@@ -152,19 +154,13 @@ fn of_service(directory: &Directory, service: &str) -> Result<(Value, String), F
     Ok((json, text))
 }
 
-/// The types that services publish or take, explained, as far as they are wanted.
-fn explained(directory: &Directory, wanted: impl Fn(&Explanation) -> bool) -> Vec<Explanation> {
-    let types = directory.message_types().into_iter();
-    types.filter_map(|message_type| directory.explain(message_type)).filter(wanted).collect()
-}
-
-/// Whether a warning names the service, or a type that it publishes or takes.
-fn concerns(warning: &Warning, service: &str, types: &[Explanation]) -> bool {
+/// Whether a warning names the service, or one of these types, which it publishes or takes.
+fn concerns(warning: &Warning, service: &str, types: &BTreeSet<&str>) -> bool {
     let json = serde_json::to_value(warning).unwrap_or_default();
     let named = |field: &str| json[field].as_str();
     named("service") == Some(service)
         || named("publisher") == Some(service)
-        || types.iter().any(|explanation| named("message_type") == Some(&explanation.message_type))
+        || named("message_type").is_some_and(|message_type| types.contains(message_type))
 }
 
 /// Warnings as JSON, each with its text.

@@ -33,13 +33,11 @@ use super::server::{CALL_LIMIT, Server, State, unavailable};
 use super::stored::Stored;
 use super::topic::TopicState;
 use super::{Profile, Settings};
-use crate::entries::put;
+use crate::entries::{MAX_STORED_MESSAGE, put};
 use crate::{AckSupport, AttemptCount, Binding, BrokerError, Capabilities, MessageLimit, Topic};
 
 /// The greatest head of a stored message: its headers in Base64, its key and its identity.
 const MAX_HEAD: usize = 256 * 1024;
-/// The greatest message with its headers. It fits into one write to the store.
-const MAX_MESSAGE: usize = recount_core::MAX_STATE_BATCH_BYTES - 2 * MAX_HEAD;
 
 /// The way to the writer.
 #[derive(Debug)]
@@ -78,7 +76,7 @@ pub(super) fn declare(declared: Capabilities) -> Capabilities {
         durable: true,
         ack: AckSupport::PerMessage { confirmed: true, durable: true },
         attempts: AttemptCount::Volatile,
-        max_message: MessageLimit { bytes: MAX_MESSAGE, ..declared.max_message },
+        max_message: MessageLimit { bytes: MAX_STORED_MESSAGE, ..declared.max_message },
         ..declared
     }
 }

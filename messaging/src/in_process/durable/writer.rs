@@ -10,13 +10,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::load;
 use super::owner::{Owner, RENEWAL, WriteError};
+use crate::entries::MAX_STORED_MESSAGE;
 use crate::in_process::server::Server;
 use crate::in_process::stored::Stored;
 
 /// The most entries of one write. The store's limit leaves room for those of the owner.
 const MAX_ENTRIES: usize = MAX_STATE_BATCH - 2;
 /// The most bytes of one write, in which the greatest message fits.
-const MAX_BYTES: usize = super::MAX_MESSAGE + super::MAX_HEAD;
+const MAX_BYTES: usize = MAX_STORED_MESSAGE + super::MAX_HEAD;
 /// The pause before a failed write is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
