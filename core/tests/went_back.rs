@@ -24,7 +24,7 @@ struct Handled(Arc<Mutex<BTreeSet<EventId>>>);
 
 impl Handled {
     async fn take(&self, recorded: &RecordedEvent) -> Result<(), BoxError> {
-        let slow = recorded.position.get() % 3 == 0;
+        let slow = recorded.position.get().is_multiple_of(3);
         tokio::time::sleep(Duration::from_millis(if slow { 700 } else { 0 })).await;
         self.0.lock().unwrap().insert(recorded.data.id);
         Ok(())

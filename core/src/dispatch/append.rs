@@ -1,11 +1,13 @@
 //! The appends of commands and decisions, with their spans and metrics.
 
+use std::future::Future;
 use std::pin::Pin;
 
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::engine::Engine;
+use crate::telemetry::PendingAppend;
 use crate::{Append, AppendError, Appended, Metadata, TRACE_TARGET};
 
 /// How many dispatches the span of a shared append is linked to at most.
@@ -15,13 +17,19 @@ const MAX_LINKS: usize = 32;
 type Appending<'a> = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send + 'a>>;
 
 impl Engine {
-    /// Appends for one command or decision. If nothing observes it, the future is the store's own.
-    pub(crate) fn append(&self, append: Append) -> Appending<'_> {
+    /// Appends for one command or decision. Without a span no future is boxed but the store's own.
+    pub(crate) fn append(&self, append: Append) -> impl Future<Output = Result<Appended, AppendError>> + Send + '_ {
         let span = self.append_span(&append);
-        if span.is_disabled() && !self.metrics.store.are_recorded() {
-            return self.store.append(append);
+        let (pending, appending): (_, Appending<'_>) = if span.is_disabled() {
+            (self.measured(&append), self.store.append(append))
+        } else {
+            (None, Box::pin(self.append_in(span, append)))
+        };
+        async move {
+            let outcome = appending.await;
+            self.record(pending, &outcome);
+            outcome
         }
-        Box::pin(self.append_in(span, append))
     }
 
     /// Appends for several commands. A span has one parent, which is one of their dispatches: it is linked to the others.
@@ -58,13 +66,9 @@ impl Engine {
 
     async fn append_in(&self, span: Span, append: Append) -> Result<Appended, AppendError> {
         let observed = (!span.is_disabled()).then(|| span.clone());
-        let pending = self.metrics.store.append(events(&append).map(|event| event.event_type.as_str()));
+        let pending = self.measured(&append);
         let outcome = self.store.append(append).instrument(span).await;
-        if let Some(pending) = pending {
-            self.metrics
-                .store
-                .end(pending, outcome.as_ref().map(|appended| appended.repeated).map_err(AppendError::kind));
-        }
+        self.record(pending, &outcome);
         if let (Some(span), Err(error)) = (observed, &outcome) {
             span.record("error.type", error.kind());
             // A conflict is an ordinary outcome, and so is a known key.
@@ -73,6 +77,19 @@ impl Engine {
             }
         }
         outcome
+    }
+
+    /// The start of an append, if there is a recorder.
+    fn measured(&self, append: &Append) -> Option<PendingAppend<'_>> {
+        self.metrics.store.append(events(append).map(|event| event.event_type.as_str()))
+    }
+
+    /// Records the end of an append.
+    fn record(&self, pending: Option<PendingAppend<'_>>, outcome: &Result<Appended, AppendError>) {
+        if let Some(pending) = pending {
+            let outcome = outcome.as_ref().map(|appended| appended.repeated).map_err(AppendError::kind);
+            self.metrics.store.end(pending, outcome);
+        }
     }
 
     fn link(&self, span: &Span, traceparent: &str) {

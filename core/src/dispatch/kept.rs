@@ -42,7 +42,7 @@ impl Engine {
         let Refusal { kind, message, json, .. } = refusal;
         let refused = Refused { request: request.to_owned(), kind, message, json };
         let payload = codec::to_json(REFUSED, &refused)?;
-        let first = self.settle(REFUSED, payload.into(), idempotency, metadata).await?;
+        let first = self.settle(REFUSED, payload, idempotency, metadata).await?;
         Ok(first.repeated.then_some(first))
     }
 

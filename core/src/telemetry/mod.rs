@@ -29,7 +29,7 @@ pub use message::MessageMetrics;
 pub use metric::{DURATION_BUCKETS, METRICS, Metric, MetricKind, SIZE_BUCKETS};
 pub(crate) use process::ProcessMetrics;
 pub(crate) use sampler::Sampler;
-pub(crate) use store::{ReadKind, StoreMetrics};
+pub(crate) use store::{PendingAppend, ReadKind, StoreMetrics};
 
 /// The target of recount's spans: a filter on it switches them off.
 pub const TRACE_TARGET: &str = "recount::trace";
