@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::run;
 
+/// How long the threads of a process may take to stand still.
+const FREEZE: Duration = Duration::from_secs(10);
+
 /// A server's process, and its directory, which goes with this value. A failing test shows the end of the log.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -65,9 +68,15 @@ impl Process {
         self.kill();
     }
 
-    /// Stops the process by SIGSTOP.
+    /// Stops the process by SIGSTOP, and waits until all of its threads stand still: on a busy machine some answer for a
+    /// while after the signal.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
+        let Some(child) = &self.child else { return };
+        let started = Instant::now();
+        while run::has_running_threads(child) && started.elapsed() < FREEZE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a frozen process run again.
@@ -146,4 +155,25 @@ pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
         *port = listener.local_addr()?.port();
     }
     Ok(ports)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_process_has_no_running_threads() {
+        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        assert!(run::has_running_threads(&busy));
+        run::signal(Some(&busy), "-STOP");
+        let started = Instant::now();
+        while run::has_running_threads(&busy) {
+            assert!(started.elapsed() < FREEZE, "it runs on");
+        }
+        run::signal(Some(&busy), "-CONT");
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(run::has_running_threads(&busy));
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+    }
 }

@@ -53,6 +53,17 @@ pub(crate) fn signal(server: Option<&Child>, signal: &str) {
     }
 }
 
+/// Whether threads of a process run that was told to stop. Only Linux tells.
+pub(crate) fn has_running_threads(process: &Child) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", process.id()));
+    let states = threads.into_iter().flatten().flatten().filter_map(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        // The name of the thread stands in parentheses before its state, and may hold some itself.
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    });
+    states.into_iter().any(|state| !"TtZX".contains(state))
+}
+
 /// Ends a process by SIGKILL, if it runs.
 pub(crate) fn kill(server: &mut Option<Child>) {
     if let Some(mut server) = server.take() {
