@@ -16,6 +16,7 @@ use crate::KafkaOptions;
 use crate::client::{self, DropElsewhere, Probe, Quiet, blocking, create};
 use crate::error::{answered, is_about_coordinator, meaning};
 use crate::record::OVERHEAD;
+use crate::seek::end_of;
 
 const OPERATION: &str = "declaring topics and groups";
 /// How many requests are under way at once.
@@ -279,7 +280,7 @@ fn commit_start(
         let offset = match start {
             // If the server has forgotten this one, the group starts at the first message that it has.
             StartFrom::Earliest => 0,
-            StartFrom::Latest => client.fetch_watermarks(topic, partition, limit).map_err(failed)?.1,
+            StartFrom::Latest => end_of(client, OPERATION, limit, topic, partition)?,
         };
         offsets.push((partition, offset));
     }

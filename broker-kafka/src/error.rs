@@ -84,6 +84,11 @@ pub(crate) fn is_lasting(code: Code) -> bool {
     )
 }
 
+/// Whether the servers have not agreed on the leader of a partition yet.
+pub(crate) fn is_about_leader(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::LeaderNotAvailable | Code::NotLeaderForPartition))
+}
+
 /// Whether the server that keeps a group is not known yet.
 pub(crate) fn is_about_coordinator(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use recount_messaging::{BrokerError, LaneId, Seek};
 use tokio::time::{Instant, sleep};
 
 use crate::client::blocking;
 use crate::consumer::KafkaConsumer;
-use crate::error::meaning;
+use crate::error::{is_about_leader, meaning};
 use crate::member::Member;
 use crate::rebalance::Events;
 
@@ -94,7 +94,7 @@ fn places(
             Seek::End => Offset::End,
             Seek::Time(time) => Offset::Offset(time.as_millisecond()),
             Seek::After(_, position) => {
-                let end = client.fetch_watermarks(topic, partition, limit).map_err(failed)?.1;
+                let end = end_of(client, OPERATION, limit, topic, partition)?;
                 // The library would go to the first message instead.
                 let next = i64::try_from(position.0).ok().filter(|offset| *offset < end);
                 Offset::Offset(next.ok_or_else(|| beyond_end(position.0, *id, end))? + 1)
@@ -152,5 +152,23 @@ impl Member {
             let _ = places.add_partition_offset(&self.topic, partition, offset);
         }
         places
+    }
+}
+
+/// The offset behind the last message of a partition. Soon after the topic was created the servers may not agree on its leader.
+pub(crate) fn end_of<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    operation: &'static str,
+    limit: Duration,
+    topic: &str,
+    partition: i32,
+) -> Result<i64, BrokerError> {
+    let until = std::time::Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        match client.fetch_watermarks(topic, partition, left) {
+            Err(error) if !left.is_zero() && is_about_leader(&error) => std::thread::sleep(LOOK),
+            answer => return answer.map(|(_, end)| end).map_err(|error| meaning(operation, limit, error)),
+        }
     }
 }

@@ -176,9 +176,11 @@ impl PostgresStore {
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
+        // Before `closed`: a call of `close` in between ends the writer tasks, too.
+        let ended = self.0.parts.requests.is_closed();
         if self.0.closed.load(Ordering::Acquire) {
             Err(StoreError::Closed)
-        } else if self.0.parts.requests.is_closed() {
+        } else if ended {
             // The writer tasks have ended without a call of `close`: their runtime has ended.
             Err(StoreError::Backend { operation: "using the store", source: RUNTIME_ENDED.into() })
         } else {

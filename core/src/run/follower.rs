@@ -24,7 +24,8 @@ pub(super) struct Follower {
     query: Query,
     /// Everything up to here was delivered, or is not selected.
     pub(super) at: Checkpoint,
-    /// The event that a comparison looks for in the store. Behind it only unselected events were read.
+    /// The last event that is compared with the store: it or an earlier one has been found there since it was read. Behind
+    /// it only unselected events were read.
     pub(super) known: Checkpoint,
     /// Whether the query selects the known event.
     selected: bool,
