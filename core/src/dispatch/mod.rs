@@ -74,7 +74,7 @@ where
     /// Dispatches, and returns the state after it too.
     ///
     /// # Errors
-    /// See [`DispatchError`]. The repetition of a request whose aggregate was erased fails, as there is no state.
+    /// See [`DispatchError`]. If the aggregate was erased, a repetition fails, as there is no state.
     pub async fn and_load(self) -> Result<(Receipt<A::Event>, A), DispatchError<A::Error>> {
         let (receipt, state) = self.run(|state| state.cloned()).await?;
         Ok((receipt, state?))

@@ -51,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// Why a request has no effect whose key has an outcome that is not its own.
+    /// The failure of a request under a key that has the outcome of another one.
     pub(super) async fn key_taken<E: Error + 'static>(&self, key: IdempotencyKey) -> DispatchError<E> {
         match self.store.find_append(&key).await {
             Ok(Some(first)) if is_withdrawn(&first) => DispatchError::Withdrawn { key },

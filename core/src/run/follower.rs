@@ -1,4 +1,4 @@
-//! Reads a store from a checkpoint on, and checks that the store still has what was read.
+//! Reads a store from a checkpoint on, and checks that the store still has the events that were read.
 //!
 //! A store may go back in time between any two of its answers: a backup is restored, a replica takes over. So
 //! * the first event after a wait is delivered only over a store that has the last known event;
@@ -24,8 +24,7 @@ pub(super) struct Follower {
     query: Query,
     /// Everything up to here was delivered, or is not selected.
     pub(super) at: Checkpoint,
-    /// The last event that is compared with the store: it or an earlier one has been found there since it was read. Behind
-    /// it only unselected events were read.
+    /// The event that a comparison looks for in the store. Behind it only unselected events were read.
     pub(super) known: Checkpoint,
     /// Whether the query selects the known event.
     selected: bool,

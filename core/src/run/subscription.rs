@@ -55,7 +55,7 @@ pub struct Subscription {
     deliveries: Pin<Box<dyn Stream<Item = Result<Step, StoreError>> + Send>>,
 }
 
-/// A delivery, and what is known of the store.
+/// A delivery with the circumstances that the store has told.
 struct Step {
     delivery: Delivery,
     /// The event at its position, if there is one.

@@ -10,8 +10,8 @@ use crate::{Apply, BoxError, Command, DispatchError, HandleWith, IdempotencyKey,
 type Dispatching<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
 type DispatchFn = dyn Fn(&Arc<Engine>, Metadata, IdempotencyKey, Accepted) -> Dispatching<'static> + Send + Sync;
 
-/// Commands that follow from an event, sent one after the other. A command whose key was
-/// [withdrawn](crate::Recount::withdraw) counts as sent.
+/// Commands that follow from an event, sent one after the other. A command that was
+/// [withdrawn](crate::Recount::withdraw) by its key counts as sent.
 ///
 /// ```
 /// # use recount_core::{Apply, Command, Commands, HandleWith, IdempotencyKey};
