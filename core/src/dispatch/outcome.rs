@@ -12,7 +12,7 @@ use crate::{AppendError, Idempotency, IdempotencyKey, Metadata, NamedAppend, Sto
 const WITHDRAWN: &str = "recount.withdrawn";
 
 /// The outcome under an idempotency key. A key has one outcome, for as long as the store
-/// [remembers](crate::KeyRetention) it.
+/// [remembers](crate::RecountBuilder::key_retention) it.
 #[derive(Clone, Debug)]
 pub enum KeyOutcome {
     /// The request took effect: it recorded events.
