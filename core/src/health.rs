@@ -1,14 +1,14 @@
 //! The health of a [`Recount`]: asked of the store at most once a second.
 
-use std::future::Future;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::run::Registered;
+use crate::store::in_time;
 use crate::{
     Check, Condition, Health, Position, ProcessStatus, Query, ReadAll, Recount, Status, StoreError, Timestamp, Troubles,
 };
@@ -84,8 +84,8 @@ impl Recount {
             metrics.queue.set(self.engine.store.queued() as f64);
         }
         let (health, head, ()) = tokio::join!(
-            answered("health", self.engine.store.health()),
-            answered("head", self.engine.store.head()),
+            in_time(PATIENCE, "health", self.engine.store.health()),
+            in_time(PATIENCE, "head", self.engine.store.head()),
             self.measure_store(),
         );
         if let Ok(head) = &head {
@@ -106,14 +106,14 @@ impl Recount {
         for pool in self.engine.store.pools() {
             metrics.pool(pool.name, pool.size, pool.idle);
         }
-        if let Ok(lag) = answered("visibility_lag", self.engine.store.visibility_lag()).await {
+        if let Ok(lag) = in_time(PATIENCE, "visibility_lag", self.engine.store.visibility_lag()).await {
             metrics.safe_head_lag.set(lag.as_secs_f64());
         }
     }
 
     /// The store's head, if it answers in time.
     pub(crate) async fn head(&self) -> Option<Position> {
-        answered("head", self.engine.store.head()).await.ok()
+        in_time(PATIENCE, "head", self.engine.store.head()).await.ok()
     }
 
     /// Sets the gauges of a consumer.
@@ -136,7 +136,7 @@ impl Recount {
     async fn age_behind(&self, position: Position) -> Option<Duration> {
         let next = ReadAll { after: position, limit: Some(1), ..ReadAll::new(Query::all()) };
         let first = async { self.engine.store.read_all(next).next().await.transpose() };
-        let event = answered("read", first).await.ok()?;
+        let event = in_time(PATIENCE, "read_all", first).await.ok()?;
         let age = |event: crate::RecordedEvent| Timestamp::now().duration_since(event.recorded_at);
         Some(event.map(age).and_then(|age| age.try_into().ok()).unwrap_or_default())
     }
@@ -157,17 +157,6 @@ fn check_instances(process: &ProcessStatus) -> Check {
         (Condition::Degraded, Some(message))
     };
     Check { name, status, since, message }
-}
-
-/// The store's answer, or that it gave none in time.
-async fn answered<T>(
-    operation: &'static str,
-    answer: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    match timeout(PATIENCE, answer).await {
-        Ok(answer) => answer,
-        Err(elapsed) => Err(StoreError::Unavailable { operation, source: elapsed.into() }),
-    }
 }
 
 /// Logs a change of the store's health once, with the details that the public message leaves out.

@@ -200,7 +200,7 @@ async fn an_error_that_panics_is_a_failure() {
     }
 }
 
-/// Two items fail for good at once: the consumer stops with the first error, whatever the drop of the second does.
+/// Two items fail for good at once: the consumer stops with the first error, also if dropping the second panics.
 #[tokio::test(start_paused = true)]
 async fn two_errors_that_panic_when_they_are_dropped_stop_it() {
     let (recount, _) = bank();

@@ -1,4 +1,4 @@
-//! The outcome under an idempotency key stays, whatever becomes of the streams that hold it.
+//! The outcome under an idempotency key stays when the streams that hold it are erased or closed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that panics has failed")]
 
 extern crate recount_core as recount;

@@ -115,7 +115,7 @@ async fn unselected(store: &MemoryStore) {
     store.append(Append::to(stream, ExpectedVersion::Any, vec![event])).await.unwrap();
 }
 
-/// The consumer has stopped, or has handled what is there, and nothing else.
+/// The consumer has stopped, or has handled the events that exist, and no others.
 async fn check(running: &Consumers, store: &MemoryStore, handled: &Handled, what: &str) {
     let progress = running.progress().remove(0);
     if progress.is_over() {

@@ -13,7 +13,7 @@ pub struct Receipt<E> {
     /// last event of the append, which may belong to another command for the same aggregate. `None` without events.
     pub position: Option<Position>,
     /// The events, in the order of their positions: a decision's events of one stream are recorded together. A repetition
-    /// is without those that were erased since.
+    /// lacks events that were erased since.
     pub events: Vec<E>,
     /// Whether this happened before: the idempotency key was known, and nothing was added now.
     pub repeated: bool,

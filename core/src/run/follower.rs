@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::history::compare;
 use super::subscription::LOOK;
+use crate::store::in_time;
 use crate::{Checkpoint, EventAt, EventId, EventStream, Position, Query, ReadAll, RecordedEvent, Store, StoreError};
 
 /// How long the store may take to tell its head, or the event at a position.
@@ -65,7 +66,7 @@ impl Follower {
         if told > self.at.position && !first {
             return Ok(told);
         }
-        let head = in_time("head", self.store.head()).await?;
+        let head = in_time(PATIENCE, "head", self.store.head()).await?;
         if head < self.at.position {
             self.compare().await?;
         }
@@ -102,7 +103,7 @@ impl Follower {
     }
 
     async fn event_of(&self, checkpoint: &Checkpoint) -> Result<Option<EventId>, StoreError> {
-        in_time("event_at", compare(&*self.store, &self.reader, checkpoint)).await
+        in_time(PATIENCE, "event_at", compare(&*self.store, &self.reader, checkpoint)).await
     }
 
     /// Whether a read can begin at the last delivered event, so that it compares the store without another request.
@@ -127,7 +128,7 @@ impl Follower {
         if self.unproven && self.can_repeat() && repeats {
             self.unproven = false;
         } else if self.unproven || self.is_due() {
-            // The store may have lost the events that were read, also those that were read ahead.
+            // The store may have lost the events that were read, also behind the last delivered one.
             self.compare().await?;
             self.unproven = false;
         }
@@ -182,15 +183,6 @@ impl Follower {
                 EventAt::Nothing => (self.store.head().await? >= position).then_some(None),
             })
         };
-        in_time("event_at", found).await
+        in_time(PATIENCE, "event_at", found).await
     }
-}
-
-/// The store's answer to a short question, or that it gave none in time.
-async fn in_time<T>(
-    operation: &'static str,
-    answer: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let answer = tokio::time::timeout(PATIENCE, answer).await;
-    answer.unwrap_or_else(|elapsed| Err(StoreError::Unavailable { operation, source: elapsed.into() }))
 }

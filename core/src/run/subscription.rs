@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_stream::stream;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::watch;
 
 use crate::run::follower::Follower;
 use crate::run::history::compare;
+use crate::store::in_time;
 use crate::{Checkpoint, EventId, Position, Query, RecordedEvent, Retry, Store, StoreError};
 
 /// The interval at which a subscription polls the head and compares its checkpoint, without a wake-up by the store.
@@ -163,7 +164,7 @@ fn deliveries(mut follower: Follower, resumes: bool) -> impl Stream<Item = Resul
                 broken = follower.expect_newest(head).await.err();
                 while broken.is_none() {
                     let mut events = follower.read(head);
-                    while let Some(event) = in_time(events.next()).await {
+                    while let Some(event) = in_time(READ, "read_all", events.try_next()).await.transpose() {
                         match follower.accept(event).await {
                             Ok(Some(event)) => {
                                 pauses = None;
@@ -208,14 +209,6 @@ impl Follower {
     fn step(&self, delivery: Delivery) -> Step {
         Step { delivery, event: self.at.event, proven: self.known }
     }
-}
-
-/// The next event of a read, or that none came in time.
-async fn in_time(
-    next: impl Future<Output = Option<Result<RecordedEvent, StoreError>>>,
-) -> Option<Result<RecordedEvent, StoreError>> {
-    let next = tokio::time::timeout(READ, next).await;
-    next.unwrap_or_else(|elapsed| Some(Err(StoreError::Unavailable { operation: "read_all", source: elapsed.into() })))
 }
 
 /// Waits for something to look for; false if the store is gone.

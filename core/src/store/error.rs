@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Checkpoint, Position, StoreId, StreamId};
 
@@ -184,6 +185,16 @@ impl StoreError {
         let source: Arc<dyn Error + Send + Sync> = Arc::from(source);
         Some(move || same(operation, Box::new(Arc::clone(&source))))
     }
+}
+
+/// The store's answer, or that it gave none within the limit.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    operation: &'static str,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(limit, answer).await;
+    answer.unwrap_or_else(|elapsed| Err(StoreError::Unavailable { operation, source: elapsed.into() }))
 }
 
 fn held(store: Option<StoreId>) -> String {

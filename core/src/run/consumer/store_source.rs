@@ -45,7 +45,7 @@ impl Source for StoreSource {
     }
 
     async fn open(&mut self, after: Option<Checkpoint>) -> Result<(), BoxError> {
-        // A store that was restored together with the checkpoint has that event, but not those that came after it.
+        // A store that was restored together with the checkpoint has that event, but not the later ones.
         if let Some(before) = &self.subscription {
             compare(&*self.store, &self.reader, &before.proven()).await?;
         }
