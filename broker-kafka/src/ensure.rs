@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::KafkaOptions;
 use crate::client::{self, DropElsewhere, Probe, Quiet, blocking, create};
-use crate::error::{answered, is_about_coordinator, meaning};
+use crate::error::{answer_of, answered, meaning};
 use crate::record::OVERHEAD;
 use crate::seek::end_of;
 
@@ -226,15 +226,7 @@ pub(crate) fn positions<C: ConsumerContext>(
     topic: &str,
     lanes: u16,
 ) -> Result<Vec<i32>, BrokerError> {
-    let until = std::time::Instant::now() + limit;
-    loop {
-        let left = until.saturating_duration_since(std::time::Instant::now());
-        match missing_positions(client, left, topic, lanes) {
-            // The server may still look for the coordinator of the group.
-            Err(error) if !left.is_zero() && is_about_coordinator(&error) => std::thread::sleep(LOOK),
-            answer => return answer.map_err(|error| meaning(operation, limit, error)),
-        }
-    }
+    answer_of(operation, limit, |left| missing_positions(client, left, topic, lanes))
 }
 
 fn missing_positions<C: ConsumerContext>(

@@ -1,9 +1,12 @@
 //! Errors of the client library and the server, as those of the contract.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use recount_messaging::BrokerError;
+
+/// How often a question is asked again.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The meaning of an error.
 pub(crate) fn meaning(operation: &'static str, limit: Duration, error: KafkaError) -> BrokerError {
@@ -84,18 +87,31 @@ pub(crate) fn is_lasting(code: Code) -> bool {
     )
 }
 
-/// Whether the servers have not agreed on the leader of a partition yet.
-pub(crate) fn is_about_leader(error: &KafkaError) -> bool {
-    matches!(error.rdkafka_error_code(), Some(Code::LeaderNotAvailable | Code::NotLeaderForPartition))
+/// Asks a blocking question, again within the limit while the servers don't agree yet which of them leads a new partition or
+/// keeps a group.
+pub(crate) fn answer_of<T>(
+    operation: &'static str,
+    limit: Duration,
+    mut ask: impl FnMut(Duration) -> KafkaResult<T>,
+) -> Result<T, BrokerError> {
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match ask(left) {
+            Err(error) if !left.is_zero() && is_undecided(&error) => std::thread::sleep(LOOK),
+            answer => return answer.map_err(|error| meaning(operation, limit, error)),
+        }
+    }
 }
 
-/// Whether the server that keeps a group is not known yet.
-pub(crate) fn is_about_coordinator(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
+/// Whether the servers don't agree yet which of them leads a partition or keeps a group.
+fn is_undecided(error: &KafkaError) -> bool {
     matches!(
-        code,
+        error.rdkafka_error_code(),
         Some(
-            Code::NotCoordinator
+            Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::NotCoordinator
                 | Code::CoordinatorNotAvailable
                 | Code::CoordinatorLoadInProgress
                 | Code::WaitingForCoordinator

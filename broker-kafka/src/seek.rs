@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::blocking;
 use crate::consumer::KafkaConsumer;
-use crate::error::{is_about_leader, meaning};
+use crate::error::{answer_of, meaning};
 use crate::member::Member;
 use crate::rebalance::Events;
 
@@ -155,7 +155,7 @@ impl Member {
     }
 }
 
-/// The offset behind the last message of a partition. Soon after the topic was created the servers may not agree on its leader.
+/// The offset behind the last message of a partition.
 pub(crate) fn end_of<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     operation: &'static str,
@@ -163,12 +163,5 @@ pub(crate) fn end_of<C: ConsumerContext>(
     topic: &str,
     partition: i32,
 ) -> Result<i64, BrokerError> {
-    let until = std::time::Instant::now() + limit;
-    loop {
-        let left = until.saturating_duration_since(std::time::Instant::now());
-        match client.fetch_watermarks(topic, partition, left) {
-            Err(error) if !left.is_zero() && is_about_leader(&error) => std::thread::sleep(LOOK),
-            answer => return answer.map(|(_, end)| end).map_err(|error| meaning(operation, limit, error)),
-        }
-    }
+    answer_of(operation, limit, |left| client.fetch_watermarks(topic, partition, left)).map(|(_, end)| end)
 }
