@@ -161,10 +161,7 @@ pub(crate) fn encode(outgoing: &Outgoing, stream: Option<&str>, max_payload: usi
         return Err(Refusal::Headers { id: id(), reason });
     }
     if let Some(stream) = stream {
-        // Source and id together identify a message, as CloudEvents says.
-        let written = |attribute| headers.iter().find(|(name, _)| name == attribute).map_or("", |(_, value)| value);
-        let identity = format!("{}/{}", written("ce-source"), written("ce-id"));
-        headers.push((DEDUPE.into(), identity.into()));
+        headers.push((DEDUPE.into(), HeaderForm::NATS.written(message.identity().into())));
         headers.push((EXPECTED_STREAM.into(), stream.into()));
     }
     // `NATS/1.0`, a line for each header, and an empty line.

@@ -40,6 +40,18 @@ impl HeaderForm {
     pub const PULSAR: Self = Self::KAFKA;
     /// Google Pub/Sub: `ce-`, in attributes.
     pub const PUBSUB: Self = Self { escaped: false, ..Self::NATS };
+
+    /// A value as its headers have it.
+    #[must_use]
+    pub fn written(self, value: Cow<'_, str>) -> Cow<'_, str> {
+        if !self.escaped {
+            return value;
+        }
+        match value {
+            Cow::Borrowed(value) => utf8_percent_encode(value, ESCAPED).into(),
+            Cow::Owned(value) => Cow::Owned(Cow::from(utf8_percent_encode(&value, ESCAPED)).into_owned()),
+        }
+    }
 }
 
 /// The name and value of a native header. A borrowed name is that of an attribute.
@@ -53,11 +65,11 @@ pub type Header<'m> = (Cow<'static, str>, Cow<'m, str>);
 pub fn to_headers(message: &Message, form: HeaderForm) -> Result<Vec<Header<'_>>, String> {
     let mut headers = Vec::with_capacity(16 + message.metadata.headers.len());
     checked_attributes(message, |attribute, value| {
-        headers.push((attribute.name_in(form.names).into(), escape(value, form)));
+        headers.push((attribute.name_in(form.names).into(), form.written(value)));
     })?;
     for (name, value) in &message.metadata.headers {
         check_name(name, form)?;
-        headers.push((name.clone().into(), escape(value.as_str().into(), form)));
+        headers.push((name.clone().into(), form.written(value.as_str().into())));
     }
     Ok(headers)
 }
@@ -138,16 +150,6 @@ fn check_name(name: &str, form: HeaderForm) -> Result<(), String> {
         return Err(format!("the header name {name:?} is one of the envelope's"));
     }
     Ok(())
-}
-
-fn escape(value: Cow<'_, str>, form: HeaderForm) -> Cow<'_, str> {
-    if !form.escaped {
-        return value;
-    }
-    match value {
-        Cow::Borrowed(value) => utf8_percent_encode(value, ESCAPED).into(),
-        Cow::Owned(value) => Cow::Owned(Cow::from(utf8_percent_encode(&value, ESCAPED)).into_owned()),
-    }
 }
 
 fn unescape<'h>(name: &str, value: &'h str, form: HeaderForm) -> Result<Cow<'h, str>, Malformed> {

@@ -3,12 +3,15 @@
 use std::fmt;
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use recount_core::{EventId, Metadata, NameError, Timestamp};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::fields::without_control;
 
+/// The escaped characters of an id behind its source.
+const JOINED: &AsciiSet = &CONTROLS.add(b'%').add(b'/');
 /// The greatest length of an id, in bytes.
 const MAX_ID: usize = 512;
 
@@ -93,6 +96,11 @@ pub struct Message {
     pub data: Bytes,
 }
 
+/// A source and an id within it, as one text.
+pub(crate) fn identity(source: &str, id: &str) -> String {
+    format!("{source}/{}", utf8_percent_encode(id, JOINED))
+}
+
 /// The media type of JSON.
 pub(crate) const JSON: &str = "application/json";
 
@@ -122,6 +130,23 @@ impl Message {
     #[must_use]
     pub fn with_key(self, key: &str) -> Self {
         Self { key: Some(key.into()), ..self }
+    }
+
+    /// The source and the id, which together identify a message, as one text: `source/id`. In the id `%` and `/` are
+    /// percent-encoded, so that no two messages share the text.
+    ///
+    /// ```
+    /// use recount_messaging::{Message, MessageId};
+    ///
+    /// # fn main() -> Result<(), recount_core::NameError> {
+    /// let message = Message::new(MessageId::new("order/17")?, "eu/shop", "orders.placed", "{}");
+    /// assert_eq!(message.identity(), "eu/shop/order%2F17");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn identity(&self) -> String {
+        identity(&self.source, self.id.as_str())
     }
 
     /// Whether its data is JSON.

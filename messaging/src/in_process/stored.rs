@@ -46,7 +46,7 @@ impl Written {
         let id = message.id.to_string();
         let (headers, body) =
             encode(message, declared.envelope, policy.form).map_err(|reason| Refusal::Invalid { id, reason })?;
-        let written = Self { identity: Some(format!("{}/{}", message.source, message.id)), headers, body };
+        let written = Self { identity: Some(message.identity()), headers, body };
         written.check(message, declared)?;
         Ok(written)
     }

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use super::frame::{End, Failure, Frame, Framing, Order, Read, key, order, read};
 use super::replies::WINDOW;
 use super::stored::MAX_REPLIES;
-use crate::{InboxSignal, Message, Topic};
+use crate::{InboxSignal, Message, Topic, envelope};
 
 /// How many replies to a question wait for its asker: as many as a recorded answer has, and its end.
 const CAPACITY: usize = MAX_REPLIES + 1;
@@ -259,7 +259,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The identity of a question: two services may use the same key.
 fn identity(message: &Message) -> String {
-    format!("{}/{}", message.source, key(message))
+    envelope::identity(&message.source, key(message))
 }
 
 /// A wait for replies. It ends when it is dropped; later replies are late.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use recount_messaging::{Dedupe, Fate, Message, Order};
+use recount_messaging::{Dedupe, Fate, Message, MessageId, Order};
 use tokio::task::JoinSet;
 
 use super::harness::{can_wait, capabilities, declared};
@@ -115,14 +115,22 @@ pub async fn the_same_id_within_the_window_is_stored_once(h: &dyn Harness) {
     assert_eq!(arrived, [one]);
 }
 
-/// Source and id together identify a message: the same id from another source is another message.
+/// Source and id together identify a message: the same id from another source is another message,
+/// also where source and id read the same when joined.
 pub async fn the_same_id_from_another_source_is_stored(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     let one = message("k", 1);
-    let other = Message { source: "another/source".into(), ..one.clone() };
-    publish(&*broker, &binding.topic, std::slice::from_ref(&one)).await;
-    publish(&*broker, &binding.topic, std::slice::from_ref(&other)).await;
-    assert_eq!(reader.arrivals(2, Duration::from_secs(1)).await, [one, other]);
+    let identified = |source: &str, id: &str| Message {
+        source: source.into(),
+        id: MessageId::new(id).expect("a name"),
+        ..one.clone()
+    };
+    let others = [identified("another/source", one.id.as_str()), identified("a/b", "c"), identified("a", "b/c")];
+    let all: Vec<Message> = std::iter::once(one.clone()).chain(others).collect();
+    for message in &all {
+        publish(&*broker, &binding.topic, std::slice::from_ref(message)).await;
+    }
+    assert_eq!(reader.arrivals(4, Duration::from_secs(1)).await, all);
 }
 
 /// After the window an id is new again: the declared window is the one that is observed.
