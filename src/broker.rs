@@ -50,12 +50,12 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
         "pulsar" | "pulsar+ssl" => Ok(Arc::new(crate::pulsar::PulsarBroker::connect(url).await?)),
         #[cfg(feature = "rabbitmq")]
         "amqp" | "amqps" => Ok(Arc::new(crate::rabbitmq::RabbitBroker::connect(url).await?)),
-        #[cfg(not(feature = "aws"))]
-        "sqs" => Err(left_out(scheme, "aws")),
         #[cfg(feature = "google")]
         "pubsub" => Ok(Arc::new(crate::google::GoogleBroker::connect(url).await?)),
         #[cfg(feature = "kafka")]
         "kafka" => Ok(Arc::new(crate::kafka::KafkaBroker::connect(url).await?)),
+        #[cfg(not(feature = "aws"))]
+        "sqs" => Err(left_out(scheme, "aws")),
         #[cfg(not(feature = "nats"))]
         "nats" | "tls" => Err(left_out(scheme, "nats")),
         #[cfg(not(feature = "pulsar"))]

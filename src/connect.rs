@@ -18,7 +18,7 @@ use crate::{Address, AddressError, Recount, StoreError, Transient};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub async fn connect(url: &str) -> Result<Recount, ConnectError> {
-    match url.parse()? {
+    match url.parse::<Address>()? {
         #[cfg(feature = "memory")]
         Address::Memory => Ok(Recount::new(crate::memory::MemoryStore::new())),
         #[cfg(feature = "sqlite")]

@@ -117,12 +117,10 @@
 mod address;
 #[cfg(feature = "messaging")]
 pub mod broker;
-#[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 mod connect;
 pub mod prelude;
 
 pub use address::{Address, AddressError};
-#[cfg(any(feature = "memory", feature = "sqlite", feature = "postgres"))]
 pub use connect::{ConnectError, connect};
 #[cfg(feature = "aws")]
 pub use recount_broker_aws as aws;

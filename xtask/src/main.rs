@@ -79,6 +79,11 @@ fn lint() -> Result<()> {
         run::beside("cargo-recount", &check)?;
     }
     cargo(&[&["clippy"], &built[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    // A user takes one feature, the workspace all.
+    for features in ["", "memory", "sqlite", "postgres", "messaging", "metrics"] {
+        let only = ["-p", "recount", "--no-default-features", "--features", features, "--lib"];
+        cargo(&[&["clippy"], &only[..], &["--", "-D", "warnings"]].concat())?;
+    }
     run::cargo_with(&[&["doc", "--no-deps"], &built[..]].concat(), &[("RUSTDOCFLAGS", "-D warnings".to_owned())])
 }
 
