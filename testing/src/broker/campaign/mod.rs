@@ -10,6 +10,7 @@
 //! few hundred messages each. [`SEEDS`] asks for more, of 10,000 messages each, and [`FIRST`] says where they begin.
 
 mod driver;
+mod history;
 mod mortal;
 mod proxy;
 mod services;

@@ -1,5 +1,6 @@
 //! A broker of a program that dies at the worst moments: a publish or an acknowledgement takes place and never returns.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use recount_messaging::{
     Settle, Settled, Signal, Ticket, Topic, TopicPattern,
 };
 use tokio::sync::Notify;
+
+use super::history::History;
 
 /// When a program dies.
 #[derive(Debug, Default)]
@@ -43,6 +46,7 @@ impl Death {
 pub(super) struct Mortal {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) death: Arc<Death>,
+    pub(super) history: Arc<History>,
 }
 
 #[async_trait]
@@ -64,7 +68,8 @@ impl Broker for Mortal {
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
-        let fates = self.broker.publish(topic, batch).await;
+        let fates = self.broker.publish(topic, batch.clone()).await;
+        self.history.published(&batch, &fates);
         if fates.iter().any(Fate::is_stored) {
             self.death.pass().await;
         }
@@ -73,7 +78,8 @@ impl Broker for Mortal {
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {
         let consumer = self.broker.subscribe(binding).await?;
-        Ok(Box::new(MortalConsumer { consumer, death: Arc::clone(&self.death) }))
+        let (death, history) = (Arc::clone(&self.death), Arc::clone(&self.history));
+        Ok(Box::new(MortalConsumer { consumer, death, history, held: HashMap::new() }))
     }
 
     async fn health(&self) -> Result<(), BrokerError> {
@@ -88,17 +94,35 @@ impl Broker for Mortal {
 struct MortalConsumer {
     consumer: Box<dyn BrokerConsumer>,
     death: Arc<Death>,
+    history: Arc<History>,
+    /// The names of the messages of tickets, by the text of a ticket.
+    held: HashMap<String, String>,
 }
 
 #[async_trait]
 impl BrokerConsumer for MortalConsumer {
     async fn next(&mut self, room: &Room) -> Result<Signal, BrokerError> {
-        self.consumer.next(room).await
+        let signal = self.consumer.next(room).await?;
+        match &signal {
+            Signal::Deliveries(deliveries) => {
+                let held = deliveries.iter().map(|one| (format!("{:?}", one.ticket), self.history.delivered(one)));
+                self.held.extend(held);
+            }
+            Signal::Idle => {}
+            news => self.history.told(news),
+        }
+        Ok(signal)
     }
 
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
         self.death.pass().await;
-        self.consumer.settle(marks).await
+        let asked: Vec<_> =
+            marks.iter().map(|(ticket, settle)| (self.held.remove(&format!("{ticket:?}")), settle.clone())).collect();
+        let settled = self.consumer.settle(marks).await;
+        for ((name, settle), outcome) in asked.into_iter().zip(&settled) {
+            self.history.settled(name.unwrap_or_default(), settle, outcome);
+        }
+        settled
     }
 
     async fn extend(&mut self, held: &[Ticket], by: Duration) -> Vec<Settled> {

@@ -11,6 +11,7 @@ use recount_messaging::{
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::history::History;
 use super::mortal::{Death, Mortal};
 use super::proxy::Proxy;
 use super::services::{Enters, Failures, Ledger, OrderEvent, OrderMessage, Place};
@@ -38,6 +39,7 @@ pub(super) struct World {
     orders: Arc<dyn Store>,
     ledgers: Arc<dyn Store>,
     pub(super) failures: Arc<Failures>,
+    history: Arc<History>,
     topic: Topic,
     /// How often each part has died, and how many connections were cut.
     deaths: [AtomicU32; 2],
@@ -60,6 +62,7 @@ impl World {
             orders,
             ledgers,
             failures,
+            history: Arc::new(History::new()),
             topic,
             deaths: Default::default(),
             cuts: AtomicU32::new(0),
@@ -110,7 +113,7 @@ impl World {
             // Inboxes acknowledge many messages by one call.
             let calls = self.scale.messages / (self.scale.deaths[place] + 1) / if part == Part::Inbox { 16 } else { 1 };
             let death = Death::at(if died < self.scale.deaths[place] { random.u32(1..=calls) } else { 0 });
-            let running = self.start(part, Arc::new(Mortal { broker, death: Arc::clone(&death) }));
+            let running = self.start(part, Arc::new(self.mortal(broker, &death)));
             tokio::select! {
                 () = death.came() => {}
                 () = stopped(&running) => panic!("seed {}: the {part:?} gave up: {:?}", self.seed, running.progress()),
@@ -135,6 +138,10 @@ impl World {
             }
             sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    fn mortal(&self, broker: Arc<dyn Broker>, death: &Arc<Death>) -> Mortal {
+        Mortal { broker, death: Arc::clone(death), history: Arc::clone(&self.history) }
     }
 
     fn start(&self, part: Part, broker: Arc<dyn Broker>) -> Consumers {
@@ -171,7 +178,10 @@ impl World {
         for key in (0..self.scale.keys).map(Self::key) {
             let entered = recount.load::<Ledger>(&key).await.map(|ledger| ledger.entered).unwrap_or_default();
             if !entered.iter().copied().eq(0..self.of_key()) {
-                defects.push(format!("{key}: {}", describe(&entered, self.of_key())));
+                let lost = (0..self.of_key()).filter(|n| !entered.contains(n));
+                let lost: Vec<_> = lost.take(3).map(|n| (n, self.history.of_message(&key, n))).collect();
+                let lanes = self.history.of_lanes();
+                defects.push(format!("{key}: {}: {lost:#?}, lanes: {lanes:#?}", describe(&entered, self.of_key())));
             }
         }
         defects
