@@ -28,8 +28,8 @@
 //! # Guarantees
 //!
 //! * A message with the fate *stored* was confirmed by all replicas in sync (`acks=all`). The order of a key holds over outages:
-//!   the producer is idempotent and skips no message. A publish that is not confirmed in time ends the producer, so that its
-//!   messages are never sent behind those of the next one.
+//!   the producer is idempotent, has one request to each server under way, and skips no message. A publish that is not confirmed
+//!   in time ends the producer, so that its messages are never sent behind those of the next one.
 //! * A partition is read by one member at a time. A delivery that was not settled comes again, to the same member or the next
 //!   one, before later messages of the partition.
 //! * Acknowledgements are committed twice a second, when a partition moves to another member, and by `drain`; never beyond an

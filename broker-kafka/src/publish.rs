@@ -23,6 +23,7 @@ use crate::record::{OVERHEAD, Outbound};
 pub(crate) const OPERATION: &str = "publishing";
 /// How long the messages of a producer that is given up may take to be taken back. No call of the network is part of it.
 const PURGE: Duration = Duration::from_secs(2);
+const INFERRED: &str = "the server has not confirmed the message itself";
 /// The pause while the producer's queue is full.
 const FULL: Duration = Duration::from_millis(5);
 
@@ -75,7 +76,11 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, report: &DeliveryResult<'_>, slot: Box<Slot>) {
         let fate = match report {
-            Ok(message) => Fate::Stored(u64::try_from(message.offset()).ok().map(|offset| BrokerPosition(offset, 0))),
+            Ok(message) => match u64::try_from(message.offset()) {
+                Ok(offset) => Fate::Stored(Some(BrokerPosition(offset, 0))),
+                // The library has inferred it from the success of later messages.
+                Err(_) => Fate::Unknown(BrokerError::Unavailable { operation: OPERATION, source: INFERRED.into() }),
+            },
             Err((error, message)) => failed(error, message.topic(), slot.batch.limit),
         };
         slot.batch.set(slot.index, fate);
@@ -263,6 +268,10 @@ impl Live {
             config.set(name, value);
         };
         set("enable.idempotence", "true");
+        // With more, the first batch of a producer in a partition may find no leader, and the second one may be stored: a server accepts
+        // any first sequence number. The library then reports both as stored. See KAFKA-15591, and
+        // https://github.com/confluentinc/confluent-kafka-go/issues/921.
+        set("max.in.flight.requests.per.connection", "1");
         // A deleted topic would be created anew with the settings of the server.
         set("allow.auto.create.topics", "false");
         // A message that times out would be skipped, and the next ones of its key stored.
