@@ -73,7 +73,7 @@ pub use store::{
     NameCollision, NameError, NamedAppend, Namespace, PoolUsage, Position, Query, QueryItem, ReadAll, ReadStream,
     RecordedEvent, Revision, RustType, StateDelete, StateEntry, StateError, StateKey, StatePut, StateStore, Store,
     StoreError, StoreId, StoreWaits, StoredNames, StreamAppend, StreamAppended, StreamId, StreamVersion, Tag,
-    Timestamp, Transient, Violation, error_chain,
+    Timestamp, Transient, Violation, driven, error_chain,
 };
 pub use telemetry::{
     Check, Condition, DURATION_BUCKETS, Health, METRICS, MessageMetrics, Metric, MetricKind, SIZE_BUCKETS,

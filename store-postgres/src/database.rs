@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use recount_core::{StoreError, StoreWaits};
+use recount_core::{StoreError, StoreWaits, driven};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Postgres};
 use sqlx_core::transaction::TransactionManager;
@@ -72,12 +72,17 @@ impl Database {
 
     /// Asks something that may be asked again.
     pub(crate) async fn read(&self, operation: &'static str, statement: Statement) -> Result<Vec<PgRow>, StoreError> {
-        let mut rows = Vec::new();
-        self.ask(operation, || statement.clone(), true, &mut rows).await?;
-        Ok(rows)
+        let database = self.clone();
+        driven(operation, async move {
+            let mut rows = Vec::new();
+            database.ask(operation, || statement.clone(), true, &mut rows).await?;
+            Ok(rows)
+        })
+        .await
     }
 
-    /// The same, but `taker` takes the rows, and the statement is made anew for each attempt.
+    /// The same, but `taker` takes the rows, and the statement is made anew for each attempt. A caller that does not poll it
+    /// holds a connection.
     pub(crate) fn read_into(
         &self,
         operation: &'static str,

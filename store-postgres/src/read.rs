@@ -4,8 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Stream};
+use futures_util::Stream;
 use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError};
 use sqlx::Row;
 use tokio::task::JoinHandle;
@@ -38,65 +37,62 @@ trait Pages: Send + Sized + Unpin + 'static {
 
 type Read<P> = Result<(Vec<RecordedEvent>, Option<P>), StoreError>;
 
-/// The events of pages, of which the next is read while those of one are taken.
+/// The events of pages, of which the next is read while those of one are taken. Each page is read in a task of its own: a
+/// consumer that does not poll holds no connection.
 struct Events<P> {
     reader: Reader,
+    /// The read, before it has begun.
+    first: Option<P>,
+    reading: Option<Reading<P>>,
     page: std::vec::IntoIter<RecordedEvent>,
-    next: Next<P>,
 }
 
-enum Next<P> {
-    /// The first page is read by the task that polls.
-    First(BoxFuture<'static, Read<P>>),
-    Ahead(JoinHandle<Read<P>>),
-    Nothing,
-}
+/// The task that reads the next page. It stops when this is dropped.
+struct Reading<P>(JoinHandle<Read<P>>);
 
-impl<P> Drop for Next<P> {
+impl<P> Drop for Reading<P> {
     fn drop(&mut self) {
-        if let Self::Ahead(task) = self {
-            task.abort();
-        }
+        self.0.abort();
     }
 }
 
 fn stream<P: Pages>(reader: Reader, first: P) -> EventStream {
-    let next = Next::First(page(reader.clone(), first).boxed());
-    Box::pin(Events { reader, page: Vec::new().into_iter(), next })
+    Box::pin(Events { reader, first: Some(first), reading: None, page: Vec::new().into_iter() })
 }
 
-fn page<P: Pages>(reader: Reader, pages: P) -> impl Future<Output = Read<P>> + Send {
-    pages.next(reader).instrument(tracing::trace_span!("read_page"))
+impl<P: Pages> Events<P> {
+    fn read(&mut self, pages: P) {
+        let page = pages.next(self.reader.clone()).instrument(tracing::trace_span!("read_page"));
+        self.reading = Some(Reading(tokio::spawn(page)));
+    }
 }
 
 impl<P: Pages> Stream for Events<P> {
     type Item = Result<RecordedEvent, StoreError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(first) = self.first.take() {
+            self.read(first);
+        }
         loop {
             if let Some(event) = self.page.next() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let read = match &mut self.next {
-                Next::First(page) => ready!(page.as_mut().poll(context)),
-                Next::Ahead(page) => ready!(Pin::new(page).poll(context))
-                    .unwrap_or_else(|error| Err(StoreError::Backend { operation: OPERATION, source: error.into() })),
-                Next::Nothing => return Poll::Ready(None),
-            };
+            let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
+            let read = ready!(Pin::new(&mut reading.0).poll(context));
+            self.reading = None;
             match read {
-                Ok((events, rest)) => {
+                Ok(Ok((events, rest))) => {
                     self.page = events.into_iter();
-                    let Some(rest) = rest else {
-                        self.next = Next::Nothing;
-                        continue;
-                    };
-                    self.next = Next::Ahead(tokio::spawn(page(self.reader.clone(), rest)));
+                    let Some(rest) = rest else { continue };
+                    self.read(rest);
                     // The task starts on this thread: before the consumer goes on with this page, not after that.
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                Ok(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Err(error) => {
-                    self.next = Next::Nothing;
+                    let error = StoreError::Backend { operation: OPERATION, source: error.into() };
                     return Poll::Ready(Some(Err(error)));
                 }
             }

@@ -36,9 +36,9 @@ trait Pages: Send + Sized + 'static {
 }
 
 /// Stops its task when dropped.
-struct Ahead<T>(JoinHandle<T>);
+struct Reading<T>(JoinHandle<T>);
 
-impl<T> Drop for Ahead<T> {
+impl<T> Drop for Reading<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -47,21 +47,21 @@ impl<T> Drop for Ahead<T> {
 fn stream<P: Pages>(reader: Reader, first: P) -> EventStream {
     Box::pin(async_stream::try_stream! {
         let page = |pages: P| pages.next(reader.clone()).instrument(tracing::trace_span!("read_page"));
-        let (mut events, mut rest) = page(first).await?;
-        loop {
-            let ahead = rest.map(|rest| Ahead(tokio::spawn(page(rest))));
-            if ahead.is_some() {
+        // Each page is read in a task of its own: a consumer that does not poll holds no connection.
+        let mut reading = Some(Reading(tokio::spawn(page(first))));
+        while let Some(mut task) = reading {
+            let (events, rest) = match (&mut task.0).await {
+                Ok(page) => page?,
+                Err(error) => Err(StoreError::Backend { operation: OPERATION, source: Box::new(error) })?,
+            };
+            reading = rest.map(|rest| Reading(tokio::spawn(page(rest))));
+            if reading.is_some() {
                 // The task starts on this thread: before the consumer goes on with this page, not after that.
                 tokio::task::yield_now().await;
             }
             for event in events {
                 yield event;
             }
-            let Some(mut ahead) = ahead else { break };
-            (events, rest) = match (&mut ahead.0).await {
-                Ok(page) => page?,
-                Err(error) => Err(StoreError::Backend { operation: OPERATION, source: Box::new(error) })?,
-            };
         }
     })
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use recount_core::{
     ExpectedRevision, InvalidState, Namespace, Revision, StateDelete, StateEntry, StateError, StateKey, StatePut,
-    StateStore, StoreError, Timestamp,
+    StateStore, StoreError, Timestamp, driven,
 };
 
 use crate::request::{Request, StateChange, Work};
@@ -26,7 +26,9 @@ impl StateStore for SqliteStore {
     }
 
     async fn get(&self, key: &StateKey) -> Result<Option<StateEntry>, StoreError> {
-        state::get(&mut *self.reading(state::OPERATION).await?, key).await
+        let (store, key) = (self.clone(), key.clone());
+        let get = async move { state::get(&mut *store.reading(state::OPERATION).await?, &key).await };
+        driven(state::OPERATION, get).await
     }
 
     async fn put(
@@ -68,6 +70,11 @@ impl StateStore for SqliteStore {
         after: Option<&StateKey>,
         limit: usize,
     ) -> Result<Vec<(StateKey, StateEntry)>, StoreError> {
-        state::list(&mut *self.reading(state::OPERATION).await?, namespace, prefix, after, limit).await
+        let (store, prefix, after) = (self.clone(), prefix.to_owned(), after.cloned());
+        driven(state::OPERATION, async move {
+            let mut connection = store.reading(state::OPERATION).await?;
+            state::list(&mut connection, namespace, &prefix, after.as_ref(), limit).await
+        })
+        .await
     }
 }

@@ -11,9 +11,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, CONFLICT_EVENTS, EventAt, EventStore, EventStream, ExpectedVersion, Home,
     IdempotencyKey, NamedAppend, PoolUsage, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreId,
-    StoreWaits, StoredNames, StreamId, Violation,
+    StoreWaits, StoredNames, StreamId, Violation, driven,
 };
 use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -240,10 +241,16 @@ impl EventStore for SqliteStore {
 
     async fn find_append(&self, key: &IdempotencyKey) -> Result<Option<NamedAppend>, StoreError> {
         const OPERATION: &str = "looking for an append";
-        let select = sqlx::query(include_str!("sql/select_append.sql")).bind(key.as_str());
-        let mut connection = self.reading(OPERATION).await?;
-        let row = select.fetch_optional(&mut *connection).await.during(OPERATION)?;
-        row.map(|row| outcome::decode(row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?)).transpose()
+        let (store, key) = (self.clone(), key.clone());
+        driven(OPERATION, async move {
+            let select = sqlx::query(include_str!("sql/select_append.sql")).bind(key.as_str());
+            let mut connection = store.reading(OPERATION).await?;
+            let row = select.fetch_optional(&mut *connection).await.during(OPERATION)?;
+            let decode =
+                |row: SqliteRow| outcome::decode(row.try_get(0).during(OPERATION)?, row.try_get(1).during(OPERATION)?);
+            row.map(decode).transpose()
+        })
+        .await
     }
 
     async fn forget_keys(&self, older_than: Duration, limit: usize) -> Result<u64, StoreError> {
@@ -251,13 +258,20 @@ impl EventStore for SqliteStore {
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        let mut connection = self.reading("reading the head").await?;
-        self.0.parts.reader.head(&mut connection).await
+        const OPERATION: &str = "reading the head";
+        let store = self.clone();
+        driven(OPERATION, async move {
+            let mut connection = store.reading(OPERATION).await?;
+            store.0.parts.reader.head(&mut connection).await
+        })
+        .await
     }
 
     async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {
-        let mut connection = self.reading("reading the event at a position").await?;
-        identity::event_at(&mut connection, position).await
+        const OPERATION: &str = "reading the event at a position";
+        let store = self.clone();
+        driven(OPERATION, async move { identity::event_at(&mut *store.reading(OPERATION).await?, position).await })
+            .await
     }
 
     fn watch(&self) -> watch::Receiver<Position> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use recount_core::{
     Append, AppendError, Appended, EachEvent, EventAt, EventStore, EventStream, IdempotencyKey, NamedAppend, PoolUsage,
-    Position, ReadAll, ReadStream, StoreError, StoreId, StoreWaits, StoredNames, StreamId,
+    Position, ReadAll, ReadStream, StoreError, StoreId, StoreWaits, StoredNames, StreamId, driven,
 };
 use sqlx::Row;
 use tokio::sync::watch;
@@ -101,7 +101,8 @@ impl EventStore for PostgresStore {
 
     async fn head(&self) -> Result<Position, StoreError> {
         self.check_open()?;
-        self.0.parts.reader.head().await
+        let reader = self.0.parts.reader.clone();
+        driven("reading the head", async move { reader.head().await }).await
     }
 
     async fn event_at(&self, position: Position) -> Result<EventAt, StoreError> {

@@ -81,6 +81,7 @@ macro_rules! __store_promises {
                 a_read_passes_over_many_events_that_do_not_match
                 an_open_read_survives_appends
                 idle_reads_hold_nobody_up
+                requests_that_are_not_polled_hold_up_no_others
                 archived_streams_are_read_and_erased_ones_are_gone
                 an_instance_reads_at_once_what_another_acknowledged
             }

@@ -1,9 +1,14 @@
 //! Reading streams and the whole store: bounds, directions, limits, page seams.
 
-use futures_util::{StreamExt, TryStreamExt};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, Fuse};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use recount_core::{
-    Direction, EventRef, Position, Query, ReadAll, ReadStream, RecordedEvent, Store, StoreError, StreamVersion,
+    Direction, EventRef, Namespace, Position, Query, ReadAll, ReadStream, RecordedEvent, Store, StoreError,
+    StreamVersion,
 };
+use tokio::time::timeout;
 
 use super::support::*;
 use super::{Harness, support};
@@ -198,6 +203,43 @@ pub async fn idle_reads_hold_nobody_up(h: &dyn Harness) {
         }
     }
     fill(&*store, &stream("other"), 10).await;
+}
+
+/// Reads and questions that have begun, and are then not polled because their caller waits for something else, hold up no
+/// others. There are more of them than a store has connections, and they have come to different steps.
+pub async fn requests_that_are_not_polled_hold_up_no_others(h: &dyn Harness) {
+    let store = h.open().await;
+    let (to, missing) = (stream("s"), key("missing"));
+    let entry = Namespace::USER.key("entry").unwrap();
+    fill(&*store, &to, 1100).await;
+    for polls in 1..=3 {
+        let whole = ReadStream::new(to.clone());
+        let mut begun: Vec<Fuse<BoxFuture<'_, ()>>> = Vec::new();
+        for _ in 0..32 {
+            let mut all = store.read_all(ReadAll::new(Query::all()));
+            let mut one = store.read_stream(whole.clone());
+            begun.push(async move { drop(all.next().await) }.boxed().fuse());
+            begun.push(async move { drop(one.next().await) }.boxed().fuse());
+            begun.push(async { drop(store.head().await) }.boxed().fuse());
+            begun.push(async { drop(store.event_at(Position::new(1)).await) }.boxed().fuse());
+            begun.push(async { drop(store.find_append(&missing).await) }.boxed().fuse());
+            begun.push(async { drop(store.get(&entry).await) }.boxed().fuse());
+            begun.push(async { drop(store.list(Namespace::USER, "", None, 10).await) }.boxed().fuse());
+        }
+        for _ in 0..polls {
+            for request in &mut begun {
+                let _ = request.now_or_never();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let others = async {
+            fill(&*store, &stream("other"), 1).await;
+            assert_eq!(read(&*store, &to).await.len(), 1100);
+            assert!(store.get(&entry).await.unwrap().is_none());
+        };
+        let limit = Duration::from_secs(20);
+        assert!(timeout(limit, others).await.is_ok(), "other requests wait, after {polls} polls");
+    }
 }
 
 /// An archived stream is read as before; of an erased one only its name is known.

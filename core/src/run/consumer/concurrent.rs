@@ -132,6 +132,8 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
         run.advance();
         run.settle(source, &mut running).await;
     }
+    // Those that are left are not polled any more, and hold connections.
+    drop(running);
     if let Some(storing) = storing {
         run.stored(source::beside(source, storing).await);
     }
