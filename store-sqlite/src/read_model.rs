@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use recount_core::{
     Checkpoint, CheckpointError, EventId, Filter, FilterId, Position, ReadModel, Runners, StoreError, StoreId,
-    StoredCheckpoint, is_transient,
+    StoredCheckpoint, driven, is_transient,
 };
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
@@ -88,9 +88,14 @@ impl SqliteReadModel {
     /// # Errors
     /// [`StoreError`] if the file can't be read.
     pub async fn checkpoint(&self, projection: &str) -> Result<Checkpoint, StoreError> {
-        let select = sqlx::query(include_str!("sql/select_checkpoint.sql")).bind(projection);
-        let row = select.fetch_optional(&self.readers).await.during("reading a checkpoint")?;
-        row.as_ref().map_or(Ok(Checkpoint::START), decode).during("reading a checkpoint")
+        const OPERATION: &str = "reading a checkpoint";
+        let (readers, projection) = (self.readers.clone(), projection.to_owned());
+        driven(OPERATION, async move {
+            let select = sqlx::query(include_str!("sql/select_checkpoint.sql")).bind(projection);
+            let row = select.fetch_optional(&readers).await.during(OPERATION)?;
+            row.as_ref().map_or(Ok(Checkpoint::START), decode).during(OPERATION)
+        })
+        .await
     }
 }
 
@@ -159,8 +164,12 @@ impl ReadModel for SqliteReadModel {
 
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, StoreError> {
         const OPERATION: &str = "reading the checkpoints";
-        let rows = sqlx::query(include_str!("sql/list_checkpoints.sql")).fetch_all(&self.readers).await;
-        rows.and_then(|rows| rows.iter().map(stored).collect()).during(OPERATION)
+        let readers = self.readers.clone();
+        driven(OPERATION, async move {
+            let rows = sqlx::query(include_str!("sql/list_checkpoints.sql")).fetch_all(&readers).await;
+            rows.and_then(|rows| rows.iter().map(stored).collect()).during(OPERATION)
+        })
+        .await
     }
 
     async fn filter(

@@ -19,7 +19,9 @@ use crate::{
 /// * of appends that exclude each other exactly one wins, and appends that don't never disturb each other;
 /// * positions increase in the order in which readers see events: nothing ever appears behind a position already read;
 /// * all methods may be called at once from any task and thread, and dropping a future at any point leaves the
-///   store usable and the append all-or-nothing.
+///   store usable and the append all-or-nothing;
+/// * a read or a question that has begun holds up no other request while its caller does not poll it
+///   ([`driven`](crate::driven) runs one in a task of its own). An append and `fold_stream` are driven by their caller.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
     /// The store's identity: drawn when the store was created, the same for all its instances, and kept by backups.
