@@ -135,7 +135,7 @@ async fn a_deadlock_says_that_it_can_be_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_that_waits_for_its_own_transaction_fails_in_time() {
     let fresh = Fresh::new().await;
-    let patience = Duration::from_millis(500);
+    let patience = Duration::from_millis(1_500);
     let store = PostgresStore::builder(&fresh.url()).patience(patience).open().await.unwrap();
     store.append(append("a", 1)).await.unwrap();
     let pool = PgPool::connect(&fresh.url()).await.unwrap();
