@@ -58,7 +58,7 @@ async fn write() {
     let writers = (first..first + STORES).map(|writer| {
         let url = url.clone();
         tokio::spawn(async move {
-            let store = PostgresStore::builder(&url).pool(4).open().await.unwrap();
+            let store = opened(&url).await;
             writer_of(store, writer, events, fastrand::Rng::with_seed(seed.wrapping_add(writer))).await
         })
     });
@@ -69,6 +69,18 @@ async fn write() {
         unclear += unclear_of_this;
     }
     process::say(&format!("acknowledged {acknowledged} {unclear}"));
+}
+
+/// Opens the store. On a busy machine connections are ended before all writers have theirs.
+async fn opened(url: &str) -> PostgresStore {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        match PostgresStore::builder(url).pool(4).open().await {
+            Ok(store) => return store,
+            Err(error) => assert!(error.is_transient() && Instant::now() < until, "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Appends until that many events are acknowledged; returns how many those are, and how many more may be there.
