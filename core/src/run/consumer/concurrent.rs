@@ -132,8 +132,9 @@ async fn follow<S: Source, K: Sink<Item = S::Item>>(
         run.advance();
         run.settle(source, &mut running).await;
     }
-    // Those that are left are not polled any more, and hold connections.
-    drop(running);
+    // After a failure the items that are left would hold connections, since they are not polled. At a shutdown the source still
+    // tells of them.
+    let _left = Some(running).filter(|_| outcome.is_ok());
     if let Some(storing) = storing {
         run.stored(source::beside(source, storing).await);
     }
