@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(different.len(), ids.len());
         let of = |source: &str, id: &str| dedupe_id(&Message::new(MessageId::new(id).unwrap(), source, "t", ""));
         assert_eq!(of("shop", "1"), "shop/1");
+        assert_ne!(of("a/b", "c"), of("a", "b/c"));
         assert_ne!(of("a b", "c"), of("a", "b c"));
     }
 }

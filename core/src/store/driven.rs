@@ -15,8 +15,8 @@ impl<T> Drop for Running<T> {
 }
 
 /// Runs a request of a store in a task of its own. A caller that has begun a request and then waits for something else does not
-/// poll it: the request ends all the same, and gives its connection back to those that wait for one. It is aborted when the
-/// future is dropped. For crates that build on this one.
+/// poll it: the request ends all the same, and gives its connection back. It is aborted when the future is dropped. For crates
+/// that build on this one.
 ///
 /// # Errors
 /// Those of the request; [`StoreError::Backend`] if it panics, or if the runtime ends.
