@@ -66,7 +66,7 @@ pub use run::{
 pub use shutdown::Unfinished;
 pub use status::{ApplicationStatus, ConsumerStatus, StoreStatus};
 pub use store::{
-    Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction,
+    Append, AppendCondition, AppendError, Appended, BoxError, CONFLICT_EVENTS, Checkpoint, Conflict, Direction, Driven,
     EachEvent, EventAt, EventData, EventId, EventRef, EventStore, EventStream, EventType, ExpectedRevision,
     ExpectedVersion, FilterId, Home, Idempotency, IdempotencyKey, InvalidAppend, InvalidState, KeyedSlice, Lease,
     LeaseError, MAX_EVENTS, MAX_PAYLOAD, MAX_STATE_BATCH, MAX_STATE_BATCH_BYTES, MAX_STATE_VALUE, Metadata,

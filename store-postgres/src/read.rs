@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
-use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError};
+use recount_core::{Driven, EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError, driven};
 use sqlx::Row;
-use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::database::Database;
@@ -35,7 +34,7 @@ trait Pages: Send + Sized + Unpin + 'static {
     ) -> impl Future<Output = Result<(Vec<RecordedEvent>, Option<Self>), StoreError>> + Send;
 }
 
-type Read<P> = Result<(Vec<RecordedEvent>, Option<P>), StoreError>;
+type Read<P> = (Vec<RecordedEvent>, Option<P>);
 
 /// The events of pages, of which the next is read while those of one are taken. Each page is read in a task of its own: a
 /// consumer that does not poll holds no connection.
@@ -43,27 +42,18 @@ struct Events<P> {
     reader: Reader,
     /// The read, before it has begun.
     first: Option<P>,
-    reading: Option<Reading<P>>,
+    next: Option<Driven<Read<P>>>,
     page: std::vec::IntoIter<RecordedEvent>,
 }
 
-/// The task that reads the next page. It stops when this is dropped.
-struct Reading<P>(JoinHandle<Read<P>>);
-
-impl<P> Drop for Reading<P> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 fn stream<P: Pages>(reader: Reader, first: P) -> EventStream {
-    Box::pin(Events { reader, first: Some(first), reading: None, page: Vec::new().into_iter() })
+    Box::pin(Events { reader, first: Some(first), next: None, page: Vec::new().into_iter() })
 }
 
 impl<P: Pages> Events<P> {
     fn read(&mut self, pages: P) {
         let page = pages.next(self.reader.clone()).instrument(tracing::trace_span!("read_page"));
-        self.reading = Some(Reading(tokio::spawn(page)));
+        self.next = Some(driven(OPERATION, page));
     }
 }
 
@@ -78,23 +68,19 @@ impl<P: Pages> Stream for Events<P> {
             if let Some(event) = self.page.next() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
-            let read = ready!(Pin::new(&mut reading.0).poll(context));
-            self.reading = None;
-            match read {
-                Ok(Ok((events, rest))) => {
-                    self.page = events.into_iter();
-                    let Some(rest) = rest else { continue };
-                    self.read(rest);
-                    // The task starts on this thread: before the consumer goes on with this page, not after that.
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Ok(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Err(error) => {
-                    let error = StoreError::Backend { operation: OPERATION, source: error.into() };
-                    return Poll::Ready(Some(Err(error)));
-                }
+            let Some(next) = &mut self.next else { return Poll::Ready(None) };
+            let read = ready!(Pin::new(next).poll(context));
+            self.next = None;
+            let (events, rest) = match read {
+                Ok(read) => read,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            };
+            self.page = events.into_iter();
+            if let Some(rest) = rest {
+                self.read(rest);
+                // The task starts on this thread: before the consumer goes on with this page, not after that.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
     }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreWaits};
+use recount_core::{EventStream, Position, ReadAll, ReadStream, RecordedEvent, StoreError, StoreWaits, driven};
 use sqlx::pool::PoolConnection;
 use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool};
-use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::error::During;
@@ -35,27 +34,17 @@ trait Pages: Send + Sized + 'static {
     ) -> impl Future<Output = Result<(Vec<RecordedEvent>, Option<Self>), StoreError>> + Send;
 }
 
-/// Stops its task when dropped.
-struct Reading<T>(JoinHandle<T>);
-
-impl<T> Drop for Reading<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 fn stream<P: Pages>(reader: Reader, first: P) -> EventStream {
     Box::pin(async_stream::try_stream! {
-        let page = |pages: P| pages.next(reader.clone()).instrument(tracing::trace_span!("read_page"));
         // Each page is read in a task of its own: a consumer that does not poll holds no connection.
-        let mut reading = Some(Reading(tokio::spawn(page(first))));
-        while let Some(mut task) = reading {
-            let (events, rest) = match (&mut task.0).await {
-                Ok(page) => page?,
-                Err(error) => Err(StoreError::Backend { operation: OPERATION, source: Box::new(error) })?,
-            };
-            reading = rest.map(|rest| Reading(tokio::spawn(page(rest))));
-            if reading.is_some() {
+        let read = |pages: P| {
+            driven(OPERATION, pages.next(reader.clone()).instrument(tracing::trace_span!("read_page")))
+        };
+        let mut next = Some(read(first));
+        while let Some(page) = next {
+            let (events, rest) = page.await?;
+            next = rest.map(read);
+            if next.is_some() {
                 // The task starts on this thread: before the consumer goes on with this page, not after that.
                 tokio::task::yield_now().await;
             }

@@ -31,7 +31,7 @@ pub use append_error::{AppendError, Conflict, InvalidAppend, Violation};
 pub use checkpoint::{Checkpoint, EventAt, FilterId, StoreId};
 pub use contract::{EventStore, PoolUsage, Store};
 pub(crate) use digest::digest;
-pub use driven::driven;
+pub use driven::{Driven, driven};
 pub(crate) use error::in_time;
 pub use error::{BoxError, StoreError, error_chain};
 pub use event_data::{EachEvent, EventData, EventId, EventRef, Metadata, RecordedEvent, Timestamp};
