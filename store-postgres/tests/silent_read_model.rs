@@ -115,7 +115,7 @@ async fn a_runner_that_falls_silent_in_its_transaction_holds_up_another_for_the_
     tokio::time::timeout(LIMIT * 2, waiting).await.expect("it looks healthy");
     proxy.dead.store(false, Ordering::SeqCst);
     proxy.silent.store(false, Ordering::SeqCst);
-    tokio::time::timeout(LIMIT * 5, silent.wait_for(last)).await.expect("it doesn't recover").unwrap();
+    tokio::time::timeout(LIMIT * 4, silent.wait_for(last)).await.expect("it doesn't recover").unwrap();
     assert_eq!(counted(&server.url()).await, 20);
     assert_eq!(idle(&server.url()).await, 0);
 }

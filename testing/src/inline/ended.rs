@@ -89,39 +89,50 @@ pub async fn an_append_that_a_handler_has_undone_leaves_no_gap<H: Harness>(h: &A
 
 /// Of appends that share a transaction each is recorded once, and is told so, or is undone.
 pub async fn appends_that_share_a_transaction_are_told_what_became_of_them<H: Harness>(h: &Arc<H>) {
-    for end in ["commits", "rolls-back", "rolls-back-and-begins"] {
-        let store = open(h).await;
-        let before = positions(&store).await.len();
-        let appends = (0..48).map(|index| {
-            let store = Arc::clone(&store);
-            let id = if index == 20 { end.to_owned() } else { format!("{end}{index}") };
-            tokio::spawn(async move { (index, store.append(Append { idempotency: None, ..named(&id) }).await) })
-        });
-        let mut made = 0;
-        for appended in appends.collect::<Vec<_>>() {
-            match appended.await.unwrap() {
-                (20, outcome) if end.starts_with("rolls") => undone(outcome),
-                (20, outcome) => {
-                    recorded(outcome);
-                    made += 1;
-                }
-                (_, Ok(_)) => made += 1,
-                (_, outcome @ Err(AppendError::Store(StoreError::OutcomeUnknown { .. }))) if end == "commits" => {
-                    recorded(outcome);
-                    made += 1;
-                }
-                // Taken in again before the next transaction's own events, the handler commits again.
-                (_, outcome) if end == "commits" => undone(outcome),
-                (index, outcome) => panic!("append {index} beside one that {end}: {outcome:?}"),
+    for end in ["rolls-back", "rolls-back-and-begins"] {
+        assert_eq!(made_beside(h, end).await, 47, "{end}");
+    }
+    // On a busy machine some come in a later transaction, and are undone there.
+    let mut made = 0;
+    for _ in 0..10 {
+        made = made_beside(h, "commits").await;
+        if made == 48 {
+            break;
+        }
+    }
+    assert_eq!(made, 48, "they never share one transaction");
+}
+
+/// Makes 48 appends at once, one of which ends the transaction so. Returns how many are recorded.
+async fn made_beside<H: Harness>(h: &Arc<H>, end: &'static str) -> usize {
+    let store = open(h).await;
+    let before = positions(&store).await.len();
+    let appends = (0..48).map(|index| {
+        let store = Arc::clone(&store);
+        let id = if index == 20 { end.to_owned() } else { format!("{end}{index}") };
+        tokio::spawn(async move { (index, store.append(Append { idempotency: None, ..named(&id) }).await) })
+    });
+    let mut made = 0;
+    for appended in appends.collect::<Vec<_>>() {
+        match appended.await.unwrap() {
+            (index, Ok(_)) if index != 20 => made += 1,
+            (20, outcome) if end.starts_with("rolls") => undone(outcome),
+            // Its transaction begins with the events that the handler has committed, and the handler commits again.
+            (index, outcome @ Err(AppendError::Store(StoreError::Projection { .. })))
+                if index != 20 && end == "commits" =>
+            {
+                undone(outcome);
+            }
+            (_, outcome) => {
+                recorded(outcome);
+                made += 1;
             }
         }
-        assert_eq!(positions(&store).await.len() - before, made, "{end}");
-        if end.starts_with("rolls") {
-            assert_eq!(made, 47, "{end}");
-        }
-        store.close().await;
-        settle(h).await;
     }
+    assert_eq!(positions(&store).await.len() - before, made, "{end}");
+    store.close().await;
+    settle(h).await;
+    made
 }
 
 /// The set-up has to leave its transaction open, so that the checkpoint commits with it.
