@@ -14,8 +14,8 @@ use crate::address::check_endpoint;
 
 /// How long a call may take unless set.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request for messages waits at the server unless set.
-const WAIT: Duration = Duration::from_secs(5);
+/// How long a request for messages waits at the server unless set: less than the 5 seconds that a service drains.
+const WAIT: Duration = Duration::from_secs(4);
 /// The greatest time that the server takes.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
@@ -115,7 +115,7 @@ impl AwsOptions {
         Self { root_certificates: Some(file.into()), ..self }
     }
 
-    /// Sets how long a request for messages waits at the server, from 1 to 20 seconds, 5 unless set, and not longer than a
+    /// Sets how long a request for messages waits at the server, from 1 to 20 seconds, 4 unless set, and not longer than a
     /// quarter of the lease. A longer wait costs fewer requests. A
     /// [drain](recount_messaging::BrokerConsumer::drain) needs a little longer than the wait; a shorter one times out, and
     /// hides the messages that answer the open request until their lease ends. Services drain for 5 seconds.

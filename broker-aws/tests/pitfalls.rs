@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use common::{Kind, Server, ensure, message, number, numbers, publish, take, take_all, unique};
+use recount_broker_aws::AwsBroker;
 use recount_messaging::{
-    Attempts, Binding, BrokerError, Fate, Message, Order, Plan, Refusal, Room, Settle, Settled, Signal,
+    Attempts, Binding, Broker, BrokerError, Fate, Message, Order, Plan, Refusal, Room, Settle, Settled, Signal,
 };
 use recount_testing::broker::Harness;
 use tokio::time::{Instant, sleep, timeout};
@@ -440,6 +441,18 @@ async fn a_drain_that_is_too_short_for_the_open_request_times_out() {
             assert!(error.is_none_or(|error| matches!(error, BrokerError::TimedOut { .. })), "{kind:?}");
         }
     }
+}
+
+/// A service drains its consumers for 5 seconds: enough for a request of default options.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_drain_of_a_service_is_long_enough_for_default_options() {
+    let server = Server::shared(Kind::Sqs).await;
+    let (broker, binding) = (AwsBroker::connect(&server.url()).await.unwrap(), unique());
+    ensure(&broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    assert!(timeout(Duration::from_millis(200), consumer.next(&Room::of(10))).await.is_err(), "nothing came");
+    let error = consumer.drain(Duration::from_secs(5)).await.error;
+    assert!(error.is_none(), "{error:?}");
 }
 
 /// A topic without groups would lose its messages in silence: they are refused as unroutable, and the relay waits.
