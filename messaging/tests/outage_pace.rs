@@ -21,6 +21,16 @@ use recount_messaging::{
 struct Outage {
     on: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
+    /// The server is frozen: consumers fail once and are idle then, with their next request unanswered.
+    frozen: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+    /// A round trip to a frozen server hangs. Else it fails at once.
+    hangs: bool,
+    round_trips: Arc<AtomicUsize>,
+}
+
+fn refused() -> BrokerError {
+    BrokerError::Unavailable { operation: "consuming", source: "connection refused".into() }
 }
 
 /// A broker with consumers that fail during the outage.
@@ -49,6 +59,13 @@ impl Broker for Failing {
     }
 
     async fn health(&self) -> Result<(), BrokerError> {
+        if self.1.frozen.load(Ordering::Relaxed) {
+            self.1.round_trips.fetch_add(1, Ordering::Relaxed);
+            if self.1.hangs {
+                std::future::pending::<()>().await;
+            }
+            return Err(refused());
+        }
         self.0.health().await
     }
 
@@ -64,7 +81,14 @@ impl BrokerConsumer for FailingConsumer {
     async fn next(&mut self, room: &Room) -> Result<Signal, BrokerError> {
         if self.1.on.load(Ordering::Relaxed) {
             self.1.calls.fetch_add(1, Ordering::Relaxed);
-            return Err(BrokerError::Unavailable { operation: "consuming", source: "connection refused".into() });
+            return Err(refused());
+        }
+        if self.1.frozen.load(Ordering::Relaxed) {
+            if !self.1.failed.swap(true, Ordering::Relaxed) {
+                return Err(refused());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return Ok(Signal::Idle);
         }
         self.0.next(room).await
     }
@@ -106,4 +130,33 @@ async fn a_broker_that_fails_at_once_is_called_after_growing_pauses() {
     world.place("a", 0..3).await;
     world.becomes("a", &[0, 1, 2]).await;
     live(&running.0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inbox_whose_consumer_is_idle_at_a_frozen_broker_is_live_once_the_broker_answers() {
+    for hangs in [false, true] {
+        let outage = Outage { hangs, ..Outage::default() };
+        let world = World::new(Failing(Arc::new(InProcess::new().connect()), outage.clone()));
+        let running = world.inbox(world.subscriber());
+        live(&running).await;
+        outage.frozen.store(true, Ordering::Relaxed);
+        while !outage.failed.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        for _ in 0..600 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let progress = running.progress();
+            assert!(progress.iter().all(|progress| progress.status != Status::Live), "{progress:?}");
+        }
+        let round_trips = outage.round_trips.load(Ordering::Relaxed);
+        assert!((5..60).contains(&round_trips), "{round_trips} round trips in a minute");
+        outage.frozen.store(false, Ordering::Relaxed);
+        // Nothing is published: the answer alone ends the outage.
+        tokio::time::timeout(Duration::from_secs(15), live(&running)).await.expect("the broker answers");
+        let relay = world.relay();
+        world.place("a", 0..3).await;
+        world.becomes("a", &[0, 1, 2]).await;
+        drop((running, relay));
+    }
 }

@@ -69,7 +69,7 @@ pub enum Signal {
     Losing(LaneId, Instant),
     /// The lane is gone. Its tickets are stale, and its buffered deliveries must not be handled.
     Lost(LaneId),
-    /// Nothing came.
+    /// Nothing came. That is no sign that the broker answers: a request for messages may be under way.
     Idle,
 }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use recount_core::{BoxError, Delivered as CoreDelivered, Source};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::early::Early;
 use super::item::{Delivered, Item};
@@ -23,6 +24,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The bounds of the first and the longest pause after a call to the broker that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long the broker has for the round trip that ends an outage.
+const ROUND_TRIP: Duration = Duration::from_secs(10);
 
 /// The deliveries of a binding.
 pub(crate) struct InboxSource {
@@ -57,12 +60,32 @@ struct Outage {
     failures: u32,
     /// When the broker is called again. Parked messages are handled meanwhile.
     again: Instant,
+    /// The round trip under way, which is kept when a call of `next` is dropped.
+    round_trip: Option<BoxFuture<'static, Result<(), BrokerError>>>,
 }
 
 impl Outage {
     fn after(earlier: Option<&Self>) -> Self {
         let failures = earlier.map_or(1, |outage| outage.failures.saturating_add(1));
-        Self { failures, again: Instant::now() + jitter(FIRST_PAUSE, failures, LONGEST_PAUSE) }
+        Self { failures, again: Instant::now() + jitter(FIRST_PAUSE, failures, LONGEST_PAUSE), round_trip: None }
+    }
+
+    /// Waits for the end of the round trip, for ever if none is under way.
+    async fn answered(outage: &mut Option<Self>) -> Result<(), BrokerError> {
+        match outage.as_mut().and_then(|outage| outage.round_trip.as_mut()) {
+            Some(round_trip) => round_trip.await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Asks the broker for an answer, within a time limit.
+async fn round_trip(broker: Arc<dyn Broker>) -> Result<(), BrokerError> {
+    let timed_out = BrokerError::TimedOut { operation: "a round trip", limit: ROUND_TRIP };
+    match timeout(ROUND_TRIP, broker.health()).await.unwrap_or(Err(timed_out)) {
+        // Consuming needs fewer rights than the round trip at some brokers, and a refusal is an answer too.
+        Err(BrokerError::NotAllowed { .. }) => Ok(()),
+        answer => answer,
     }
 }
 
@@ -84,6 +107,9 @@ impl InboxSource {
     }
 
     fn take_note(&mut self, signal: Signal) {
+        if matches!(signal, Signal::Deliveries(_) | Signal::Gained(_)) {
+            self.outage = None;
+        }
         match signal {
             Signal::Deliveries(batch) => {
                 self.buffer.extend(batch);
@@ -94,8 +120,32 @@ impl InboxSource {
                 self.early.gained(lane);
             }
             Signal::Losing(lane, _) | Signal::Lost(lane) => self.lose(lane),
-            Signal::Idle => {}
+            Signal::Idle => {
+                // A consumer is idle also while its request is unanswered.
+                if let Some(outage) = &mut self.outage {
+                    outage.round_trip.get_or_insert_with(|| Box::pin(round_trip(Arc::clone(&self.broker))));
+                }
+            }
         }
+    }
+
+    /// A round trip has ended.
+    fn take_answer(&mut self, answer: Result<(), BrokerError>) {
+        self.outage = match answer {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::debug!(binding = %self.declared.binding, %error, "the broker has not answered yet");
+                Some(Outage::after(self.outage.as_ref()))
+            }
+        };
+    }
+
+    /// The error of the broker as one of the source. After one that time heals, the broker has to answer first.
+    fn failed(&mut self, error: BrokerError) -> BoxError {
+        if error.is_transient() {
+            self.outage = Some(Outage::after(self.outage.as_ref()));
+        }
+        error.into_boxed()
     }
 
     /// Deliveries of a lane that were not handed on are another consumer's. Those being handled are settled if they end
@@ -164,6 +214,7 @@ impl Source for InboxSource {
             }
             let Some(consumer) = &mut self.consumer else { return Err("the source was not opened".into()) };
             let (room, again) = (Room::of(BATCH), self.outage.as_ref().map(|outage| outage.again));
+            let answered = Outage::answered(&mut self.outage);
             let signal = async {
                 if let Some(again) = again {
                     sleep_until(again).await;
@@ -177,19 +228,19 @@ impl Source for InboxSource {
                     return Ok(CoreDelivered::Item { lane: queue.lane(), item: Item::Due(queue), ticket: None, mark: None });
                 }
                 signal = signal => signal,
+                answer = answered => {
+                    self.take_answer(answer);
+                    continue;
+                }
             };
             match signal {
-                Ok(signal) => {
-                    self.outage = None;
-                    self.take_note(signal);
-                }
+                Ok(signal) => self.take_note(signal),
                 Err(error) => {
-                    self.outage = Some(Outage::after(self.outage.as_ref()));
                     if !error.is_transient() {
                         // It is made anew, with its objects at the broker.
                         (self.consumer, self.outage) = (None, None);
                     }
-                    return Err(error.into_boxed());
+                    return Err(self.failed(error));
                 }
             }
         }
@@ -216,7 +267,7 @@ impl Source for InboxSource {
         }
         match failed {
             // They come again after the lease, and are recognised.
-            Some(error) => Err(error.into_boxed()),
+            Some(error) => Err(self.failed(error)),
             None => Ok(()),
         }
     }
@@ -231,7 +282,7 @@ impl Source for InboxSource {
             Settled::Failed(error) => Some(error),
             _ => None,
         }) {
-            Some(error) => Err(error.into_boxed()),
+            Some(error) => Err(self.failed(error)),
             None => Ok(()),
         }
     }
