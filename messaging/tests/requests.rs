@@ -148,3 +148,27 @@ async fn recorded_messages_are_events_of_the_store_once_and_in_order() {
     }
     drop((relay, inbox));
 }
+
+/// The clock of the test is the runtime's: a frozen server holds a call for ten seconds.
+#[tokio::test(start_paused = true)]
+async fn a_request_to_a_frozen_broker_ends_within_the_callers_time() {
+    let limit = Duration::from_secs(1);
+    for declared in [false, true] {
+        let broker = InProcess::new();
+        let world = World::new(broker.connect());
+        let (ledgers, orders, gateway) = start(&world).await;
+        if declared {
+            assert!(matches!(gateway.send(&enter(1), &key("1"), LONG).await.unwrap(), KeyOutcome::Effect));
+        }
+        broker.faults().freeze();
+        for name in ["2", "3"] {
+            let started = tokio::time::Instant::now();
+            let error = gateway.send(&enter(2), &key(name), limit).await.unwrap_err();
+            assert!(matches!(error, RequestError::TimedOut { limit: told, .. } if told == limit), "{error}");
+            assert_eq!(started.elapsed().as_secs(), 1, "declared before: {declared}");
+        }
+        broker.faults().thaw();
+        assert!(matches!(gateway.send(&enter(4), &key("4"), LONG).await.unwrap(), KeyOutcome::Effect));
+        drop((ledgers, orders));
+    }
+}

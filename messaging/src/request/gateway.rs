@@ -52,7 +52,7 @@ impl ServiceGateway {
         Self { requester, routes: Arc::new(routes) }
     }
 
-    /// Sends a command, and waits for its outcome within this time.
+    /// Sends a command, and waits for its outcome within this time, which also bounds the calls of the broker.
     ///
     /// # Errors
     /// [`RequestError`].

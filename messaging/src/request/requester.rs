@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use recount_core::{BoxError, EventId, KeyOutcome, Metadata, StateStore, Store, TransientError};
 use tokio::sync::{OnceCell, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::outcome::Answer;
 use super::replier::Replier;
@@ -108,28 +108,28 @@ impl Requester {
 
     /// Sends a request and waits for its outcome. Without a limit it is sent again from time to time, until a reply comes.
     pub(crate) async fn send(&self, request: &Request, limit: Option<Duration>) -> Result<KeyOutcome, RequestError> {
-        let end = limit.map(|limit| (deadline_after(limit), limit));
+        let Some(limit) = limit else { return self.exchange(request, None).await };
+        let end = deadline_after(limit);
+        let timed_out = |_| Err(RequestError::TimedOut { key: request.key.clone(), limit });
+        timeout_at(end, self.exchange(request, Some(end))).await.unwrap_or_else(timed_out)
+    }
+
+    /// Sends a request until a reply comes. The request expires at `end`.
+    async fn exchange(&self, request: &Request, end: Option<Instant>) -> Result<KeyOutcome, RequestError> {
         let key = &request.key;
-        let mut reply = self.waiters.wait(key);
         let mut wait = FIRST_WAIT;
         loop {
-            self.publish(request, limit).await?;
-            let until = (Instant::now() + wait).min(end.map_or(Instant::now() + wait, |(end, _)| end));
-            if let Ok(Ok(answer)) = timeout_at(until, &mut reply.receiver).await {
+            let mut reply = self.waiters.wait(key);
+            self.publish(request, end).await?;
+            if let Ok(Ok(answer)) = timeout(wait, &mut reply.receiver).await {
                 let impossible = |reason| RequestError::Impossible { key: key.clone(), reason };
                 return answer.into_outcome().map_err(impossible);
             }
-            if let Some((end, limit)) = end
-                && Instant::now() >= end
-            {
-                return Err(RequestError::TimedOut { key: key.clone(), limit });
-            }
             wait = wait.saturating_mul(2).min(LONGEST_WAIT);
-            reply = self.waiters.wait(key);
         }
     }
 
-    async fn publish(&self, request: &Request, limit: Option<Duration>) -> Result<(), RequestError> {
+    async fn publish(&self, request: &Request, end: Option<Instant>) -> Result<(), RequestError> {
         let key = || request.key.clone();
         let permit = self.circuit.enter().await;
         let declare = async { self.broker.ensure(&self.plan, false).await.map(drop) };
@@ -144,10 +144,11 @@ impl Requester {
         message.idempotency_key = Some(request.key.as_str().into());
         message.reply_to = Some(Arc::clone(&self.address).into());
         message.metadata = request.metadata.clone();
-        message.expires = match limit {
-            Some(limit) => {
+        message.expires = match end {
+            Some(end) => {
                 let failed = |error: recount_core::StoreError| RequestError::Store { key: key(), source: error };
-                self.store.now().await.map_err(failed)?.checked_add(limit).ok()
+                let now = self.store.now().await.map_err(failed)?;
+                now.checked_add(end.saturating_duration_since(Instant::now())).ok()
             }
             None => None,
         };
