@@ -15,9 +15,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// A message to publish now.
+    /// A message to publish now. An empty key is no key.
     #[must_use]
-    pub fn new(message: Message) -> Self {
+    pub fn new(mut message: Message) -> Self {
+        message.key = message.key.filter(|key| !key.is_empty());
         Self { message }
     }
 
@@ -90,3 +91,20 @@ impl Attempts {
 /// A place in a lane, in an order of its own: an offset, a sequence number, or ledger and entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BrokerPosition(pub u64, pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MessageId;
+
+    #[test]
+    fn messages_with_an_empty_key_share_no_lane_key() {
+        let message = |id| Message::new(MessageId::new(id).unwrap(), "s", "t", "{}");
+        assert_eq!(message("1").with_key("").key, None);
+        for id in ["1", "2"] {
+            let empty = Outgoing::new(Message { key: Some("".into()), ..message(id) });
+            assert_eq!((empty.lane_key(), &empty.message.key), (id, &None));
+        }
+        assert_eq!(Outgoing::new(message("1").with_key(" ")).lane_key(), " ");
+    }
+}

@@ -13,7 +13,7 @@ use super::message::JSON;
 use super::{Malformed, Message, MessageId};
 
 /// The greatest length of a key, source, type or subject, in bytes.
-const MAX_TEXT: usize = 1024;
+pub(crate) const MAX_TEXT: usize = 1024;
 /// The version of the specification that is written.
 const SPEC_VERSION: &str = "1.0";
 
@@ -80,6 +80,11 @@ impl<'e> Attributes<'e> {
             Some(_) => Err(Malformed::Repeated { attribute: name.to_owned() }),
             None => Ok(()),
         }
+    }
+
+    /// The value of an attribute, unless it is empty.
+    pub(super) fn value(&self, attribute: Attribute) -> Option<&str> {
+        self.known[attribute as usize].as_deref().filter(|value| !value.is_empty())
     }
 
     fn take(&mut self, attribute: Attribute) -> Option<Cow<'e, str>> {

@@ -82,7 +82,7 @@ pub struct Message {
     pub data_schema: Option<SmolStr>,
     /// The media type of its data.
     pub content_type: SmolStr,
-    /// Messages with the same key keep their order.
+    /// Messages with the same key keep their order. An empty key is published as no key.
     pub key: Option<SmolStr>,
     /// The conversation, the cause, the actor, the trace, and headers of the application.
     pub metadata: Metadata,
@@ -99,6 +99,11 @@ pub struct Message {
 /// A source and an id within it, as one text.
 pub(crate) fn identity(source: &str, id: &str) -> String {
     format!("{source}/{}", utf8_percent_encode(id, JOINED))
+}
+
+/// The key of a message. An empty text is no key: brokers have no way to store it as one.
+pub(crate) fn key_of(text: impl Into<SmolStr>) -> Option<SmolStr> {
+    Some(text.into()).filter(|key| !key.is_empty())
 }
 
 /// The media type of JSON.
@@ -126,10 +131,10 @@ impl Message {
         }
     }
 
-    /// Sets the key.
+    /// Sets the key. An empty text is no key.
     #[must_use]
     pub fn with_key(self, key: &str) -> Self {
-        Self { key: Some(key.into()), ..self }
+        Self { key: key_of(key), ..self }
     }
 
     /// The source and the id, which together identify a message, as one text: `source/id`. In the id `%` and `/` are
@@ -152,7 +157,17 @@ impl Message {
     /// Whether its data is JSON.
     #[must_use]
     pub fn is_json(&self) -> bool {
-        let media = self.content_type.split(';').next().unwrap_or_default().trim();
-        media.eq_ignore_ascii_case(JSON) || media.to_ascii_lowercase().ends_with("+json")
+        is_json(&self.content_type)
     }
+}
+
+/// Whether data of this media type is JSON: `application/json`, `text/json`, `image/geo+json`.
+pub(super) fn is_json(content_type: &str) -> bool {
+    let media = media_type(content_type).to_ascii_lowercase();
+    media.ends_with("/json") || media.ends_with("+json")
+}
+
+/// The media type without its parameters.
+pub(super) fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }

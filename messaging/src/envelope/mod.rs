@@ -17,9 +17,9 @@ mod schema;
 mod structured;
 
 pub use binary::{Header, HeaderForm, NATIVE_TYPE, from_headers, to_headers};
-pub(crate) use fields::without_control;
+pub(crate) use fields::{MAX_TEXT, without_control};
 pub use malformed::Malformed;
-pub(crate) use message::identity;
 pub use message::{Message, MessageId};
+pub(crate) use message::{identity, key_of};
 pub use schema::attributes_schema;
 pub use structured::{STRUCTURED_TYPE, from_json, to_json};

@@ -55,7 +55,7 @@ impl<'r> Route<'r> {
 }
 
 impl Routed<'_> {
-    /// Sets the key: messages of a topic with the same key keep their order.
+    /// Sets the key: messages of a topic with the same key keep their order. With an empty key a message has no order.
     pub fn keyed(mut self, key: impl Into<String>) -> Self {
         self.draft.key = Some(key.into());
         self

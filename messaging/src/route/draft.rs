@@ -1,10 +1,10 @@
 //! A message before it has an envelope.
 
 use recount_core::{BoxError, EventData, EventId, RecordedEvent};
-use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::digest::digest;
+use crate::envelope::key_of;
 use crate::{Incoming, Message, MessageId};
 
 /// A message that a mapping has made.
@@ -34,14 +34,14 @@ impl Draft {
             Content::Event(data) => {
                 let mut message = event(event_id.clone(), source, data);
                 message.subject = Some(recorded.stream.to_string().into());
-                message.key = Some(self.key.unwrap_or_else(|| recorded.stream.to_string()).into());
+                message.key = key_of(self.key.unwrap_or_else(|| recorded.stream.to_string()));
                 message.metadata = recorded.data.metadata.clone();
                 message
             }
             Content::Command { message_type, json, key } => {
                 let id = derived(&["command", event_id.as_str(), &message_type, &key]);
                 let mut message = command(id, source, (&message_type, json));
-                message.key = Some(self.key.unwrap_or(key).into());
+                message.key = key_of(self.key.unwrap_or(key));
                 message.metadata = recorded.data.metadata.clone();
                 message.metadata.causation_id = Some(event_id.as_str().into());
                 message
@@ -58,13 +58,13 @@ impl Draft {
         let mut message = match self.content? {
             Content::Event(data) => {
                 let mut message = event(id, source, data);
-                message.key = self.key.map(SmolStr::from).or_else(|| incoming.message.key.clone());
+                message.key = self.key.map_or_else(|| incoming.message.key.clone(), key_of);
                 message.time = incoming.message.time;
                 message
             }
             Content::Command { message_type, json, key } => {
                 let mut message = command(id, source, (&message_type, json));
-                message.key = Some(self.key.unwrap_or(key).into());
+                message.key = key_of(self.key.unwrap_or(key));
                 message
             }
         };

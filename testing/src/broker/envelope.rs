@@ -30,7 +30,8 @@ pub async fn every_attribute_arrives_equal(h: &dyn Harness) {
     assert_complete(&reader.consume(2).await, &published);
 }
 
-/// Bodies arrive byte for byte: all bytes, none, emoji, each control character, JSON as it was written.
+/// Bodies arrive byte for byte: all bytes, none, emoji, each control character, JSON as it was written, with the white space
+/// around it.
 pub async fn bodies_arrive_byte_for_byte(h: &dyn Harness) {
     let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
     let all_bytes: Vec<u8> = (0..=255).collect();
@@ -40,6 +41,8 @@ pub async fn bodies_arrive_byte_for_byte(h: &dyn Harness) {
         ("text/plain; charset=utf-8", "🦀 Zürich \u{202e}\u{0}".as_bytes().to_vec()),
         ("application/json", br#"{"b":1, "a":[1.0,-0.0,1e2, 18446744073709551615] , "a":null}"#.to_vec()),
         ("application/json", b"\xef\xbb\xbf{}".to_vec()),
+        ("application/json", b" {\"a\": 1}\r\n".to_vec()),
+        ("text/json", b"\"text\"".to_vec()),
         ("application/octet-stream", Vec::new()),
     ];
     bodies.extend((0..=0x1f_u8).map(|control| ("text/plain", vec![b'a', control, b'b'])));
@@ -96,6 +99,15 @@ pub async fn hostile_keys_arrive_equal(h: &dyn Harness) {
     let arrived = reader.consume(published.len()).await;
     assert_complete(&arrived, &published);
     assert_eq!(arrived.len(), published.len(), "none comes twice");
+}
+
+/// Messages with an empty key arrive without a key, as those without one do.
+pub async fn an_empty_key_is_no_key(h: &dyn Harness) {
+    let (broker, binding, mut reader) = consumed(h, Order::PerKey).await;
+    let empty = [1, 2].map(|number| Message { key: Some("".into()), ..message("", number) });
+    publish(&*broker, &binding.topic, &empty).await;
+    let arrived = reader.consume(2).await;
+    assert_complete(&arrived, &empty.map(|message| Message { key: None, ..message }));
 }
 
 /// A foreign message that is no CloudEvent is delivered with the reason and its raw bytes, can be settled, and holds up no

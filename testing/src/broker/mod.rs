@@ -162,6 +162,7 @@ macro_rules! broker_suite {
                 bodies_arrive_byte_for_byte
                 headers_arrive_equal
                 hostile_keys_arrive_equal
+                an_empty_key_is_no_key
                 a_malformed_message_is_delivered_with_its_raw_bytes
                 a_structured_foreign_message_is_read
                 foreign_messages_arrive_in_the_lanes_of_their_keys
