@@ -56,9 +56,16 @@ fn a_message_comes_back_equal_from_native_headers() {
 #[test]
 fn a_message_comes_back_equal_from_one_json_document() {
     assert_eq!(from_json(&to_json(&message()).unwrap().into()).unwrap(), message());
-    for (content_type, data) in
-        [("application/octet-stream", &b"\0\xff\x01"[..]), ("application/json", b"not json"), ("text/plain", b"")]
-    {
+    for (content_type, data) in [
+        ("application/octet-stream", &b"\0\xff\x01"[..]),
+        ("application/json", b"not json"),
+        ("application/json", b" {\"a\": 1}\r\n"),
+        ("application/json", b"\t7"),
+        ("application/geo+json", b"\"text\""),
+        ("text/json", b"\"text\""),
+        ("text/plain", b"\"text\""),
+        ("text/plain", b""),
+    ] {
         let mut other = message();
         (other.content_type, other.data) = (content_type.into(), Bytes::copy_from_slice(data));
         assert_eq!(from_json(&to_json(&other).unwrap().into()).unwrap(), other);
@@ -70,6 +77,43 @@ fn a_structured_message_is_read_whatever_the_mode_of_the_broker() {
     let body: Bytes = to_json(&message()).unwrap().into();
     let read = from_headers([], Some("application/cloudevents+json; charset=utf-8"), body, HeaderForm::AMQP);
     assert_eq!(read.unwrap(), message());
+}
+
+#[test]
+fn a_text_in_a_foreign_structured_message_is_the_data_unless_its_type_is_json() {
+    let text = r#""<a>\n\u00fc</a>""#;
+    for (content_type, written, read) in [
+        (Some("text/xml; charset=utf-8"), text, "<a>\nü</a>"),
+        (Some("text/plain"), r#""""#, ""),
+        (Some("text/plain"), "{\"a\":1}", "{\"a\":1}"),
+        (Some("application/json"), text, text),
+        (Some("TEXT/JSON"), text, text),
+        (Some("image/svg+json; v=1"), text, text),
+        (None, text, text),
+    ] {
+        let named = content_type.map(|name| format!(r#","datacontenttype":"{name}""#)).unwrap_or_default();
+        let body = format!(r#"{{"data":{written},"specversion":"1.0","id":"1","source":"s","type":"t"{named}}}"#);
+        assert_eq!(from_json(&body.into()).unwrap().data, read, "{content_type:?}");
+    }
+}
+
+#[test]
+fn data_of_a_type_that_readers_take_for_an_event_is_not_written_beside_attributes() {
+    let typed = |content_type: &str| Message { content_type: content_type.into(), ..message() };
+    for name in [
+        "application/cloudevents+json",
+        " Application/CloudEvents+JSON ; charset=utf-8",
+        "application/cloudevents-batch+json",
+        "application/cloudevents+protobuf",
+        "application/cloudevents",
+    ] {
+        let reason = to_headers(&typed(name), HeaderForm::KAFKA).unwrap_err();
+        assert!(reason.starts_with("datacontenttype") && reason.contains("CloudEvent"), "{reason}");
+        // One document has the attributes of the event and those of its data apart.
+        assert_eq!(from_json(&to_json(&typed(name)).unwrap().into()).unwrap(), typed(name));
+    }
+    assert!(to_headers(&typed("application/cloud"), HeaderForm::KAFKA).is_ok());
+    assert!(to_headers(&typed("application/cloudevenü+json"), HeaderForm::KAFKA).is_ok());
 }
 
 #[test]

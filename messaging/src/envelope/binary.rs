@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 
 use super::attribute::{self, Attribute, Names};
 use super::fields::{Attributes, checked_attributes};
+use super::message::media_type;
 use super::{Malformed, Message, STRUCTURED_TYPE, from_json};
 
 /// The name of the header with the media type of the data, where a broker has no property for it.
@@ -64,6 +65,10 @@ pub type Header<'m> = (Cow<'static, str>, Cow<'m, str>);
 /// The reason if the message has a header that can't be told from an attribute, or a part that a reader would not take.
 pub fn to_headers(message: &Message, form: HeaderForm) -> Result<Vec<Header<'_>>, String> {
     let mut headers = Vec::with_capacity(16 + message.metadata.headers.len());
+    if is_event_format(&message.content_type) {
+        let name = Attribute::DataContentType.name();
+        return Err(format!("{name}: a reader would take the data for a CloudEvent; use another media type"));
+    }
     checked_attributes(message, |attribute, value| {
         headers.push((attribute.name_in(form.names).into(), form.written(value)));
     })?;
@@ -127,7 +132,13 @@ pub fn from_headers<'h>(
 }
 
 fn is_structured(content_type: &str) -> bool {
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(STRUCTURED_TYPE)
+    media_type(content_type).eq_ignore_ascii_case(STRUCTURED_TYPE)
+}
+
+/// Whether readers take a body of this type for a whole event, or many: all types that begin so are event formats.
+fn is_event_format(content_type: &str) -> bool {
+    const START: &str = "application/cloudevents";
+    media_type(content_type).get(..START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START))
 }
 
 /// The attribute's name in lower case, if the header is one.

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::attribute::Attribute;
 use super::fields::{Attributes, checked_attributes};
+use super::message::is_json;
 use super::{Malformed, Message};
 
 /// The media type of a structured message.
@@ -17,7 +19,8 @@ pub const STRUCTURED_TYPE: &str = "application/cloudevents+json";
 /// Headers of the application, as one object of texts.
 const HEADERS: &str = "recountheaders";
 
-/// The message as a JSON document. Data that is JSON stands in `data` as it is, other data in `data_base64`.
+/// The message as a JSON document. Data that is JSON without white space around it stands in `data` as it is, other data in
+/// `data_base64`.
 ///
 /// # Errors
 /// The reason if a part has no JSON form, or is none that a reader would take.
@@ -33,6 +36,8 @@ pub fn to_json(message: &Message) -> Result<Vec<u8>, String> {
         document.insert(HEADERS.to_owned(), Value::Object(headers.collect()));
     }
     let raw = message.is_json().then(|| serde_json::from_slice::<&RawValue>(&message.data).ok()).flatten();
+    // Readers drop white space around a value, and the bytes of the data must arrive equal.
+    let raw = raw.filter(|raw| raw.get().len() == message.data.len());
     if raw.is_none() && !message.data.is_empty() {
         document.insert("data_base64".to_owned(), Value::from(STANDARD.encode(&message.data)));
     }
@@ -47,7 +52,8 @@ pub fn to_json(message: &Message) -> Result<Vec<u8>, String> {
     Ok(json)
 }
 
-/// Reads a message from a JSON document.
+/// Reads a message from a JSON document. A text in `data` whose media type is not JSON is the data itself, without its quotation
+/// marks, as section 3.1 of the JSON format of CloudEvents says.
 ///
 /// # Errors
 /// [`Malformed`].
@@ -80,9 +86,20 @@ pub fn from_json(body: &Bytes) -> Result<Message, Malformed> {
     }
     let data = match (data, base64) {
         (Some(_), Some(_)) => return Err(malformed("it has both `data` and `data_base64`".to_owned())),
-        (Some(data), None) => data,
+        (Some(data), None) => match attributes.value(Attribute::DataContentType) {
+            Some(content_type) if !is_json(content_type) => text_of(data),
+            _ => data,
+        },
         (None, Some(decoded)) => decoded.into(),
         (None, None) => Bytes::new(),
     };
     attributes.message(data)
+}
+
+/// The content of a JSON string; other values stay as they are.
+fn text_of(data: Bytes) -> Bytes {
+    match serde_json::from_slice::<String>(&data) {
+        Ok(text) => text.into(),
+        Err(_) => data,
+    }
 }
