@@ -1,9 +1,8 @@
 //! The capabilities of Kafka for a binding.
 
 use recount_messaging::{
-    AckSupport, AttemptCount, BatchLimits, Binding, BrokerDeadLetters, Capabilities, Charset, Dedupe, EnvelopeMode,
-    Extend, HeaderLimits, KeyLimits, Lease, LimitSource, MessageLimit, OrderSupport, Parallelism, Release, Replay,
-    RequestReply,
+    AckSupport, AttemptCount, BatchLimits, Binding, BrokerDeadLetters, Capabilities, Dedupe, EnvelopeMode, Extend,
+    HeaderLimits, Lease, LimitSource, MessageLimit, OrderSupport, Parallelism, Release, Replay, RequestReply,
 };
 
 use crate::KafkaOptions;
@@ -26,7 +25,6 @@ pub(crate) fn of(options: &KafkaOptions, binding: &Binding) -> Capabilities {
     this.max_message =
         MessageLimit { bytes: options.max_message, counts_headers: true, source: LimitSource::Configured };
     this.headers = HeaderLimits { max_count: MAX_HEADERS, max_bytes: options.max_message };
-    this.key = KeyLimits { max_len: usize::MAX, charset: Charset::Any };
     this.envelope = EnvelopeMode::Binary;
     this.replay = Replay::Both;
     this.late_group_gets_history = true;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use recount_messaging::{
-    AckSupport, AttemptCount, BatchLimits, Binding, BrokerDeadLetters, Capabilities, Charset, Dedupe, EnvelopeMode,
-    Extend, HeaderLimits, KeyLimits, Lease, LimitSource, MessageLimit, Order, OrderSupport, Parallelism, Release,
-    Replay, RequestReply,
+    AckSupport, AttemptCount, BatchLimits, Binding, BrokerDeadLetters, Capabilities, Dedupe, EnvelopeMode, Extend,
+    HeaderLimits, Lease, LimitSource, MessageLimit, Order, OrderSupport, Parallelism, Release, Replay, RequestReply,
 };
 
 use crate::RabbitOptions;
@@ -60,8 +59,6 @@ pub(crate) fn of(binding: &Binding, options: &RabbitOptions, frame_max: usize) -
     this.batch = BatchLimits { max_count: usize::MAX, max_bytes: usize::MAX, one_key: false, keeps_prefix: true };
     this.max_message = max_message(options);
     this.headers = HeaderLimits { max_count: MAX_HEADERS, max_bytes: max_header_bytes(frame_max) };
-    // The key is a header.
-    this.key = KeyLimits { max_len: usize::MAX, charset: Charset::Any };
     this.envelope = EnvelopeMode::Binary;
     this.replay = Replay::None;
     this.late_group_gets_history = false;

@@ -25,7 +25,7 @@ dedupe on publish         by id, for 2 min
 publish request           1000 messages, any size, one message of a key
 greatest message          1 MiB with headers, the server says
 headers                   any number, 64 KiB
-key                       any text, any size
+key                       any text, 1 KiB
 envelope                  attributes in headers
 read again                by position and time
 late group gets history   yes

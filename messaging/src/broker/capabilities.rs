@@ -3,6 +3,8 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use crate::envelope::MAX_TEXT;
+
 /// The abilities of a broker for one binding.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -69,7 +71,8 @@ impl Capabilities {
             batch: BatchLimits { max_count: usize::MAX, max_bytes: usize::MAX, one_key: false, keeps_prefix: false },
             max_message: MessageLimit { bytes: usize::MAX, counts_headers: false, source: LimitSource::Assumed },
             headers: HeaderLimits { max_count: usize::MAX, max_bytes: usize::MAX },
-            key: KeyLimits { max_len: usize::MAX, charset: Charset::Any },
+            // The limit of the envelope, which all brokers share.
+            key: KeyLimits { max_len: MAX_TEXT, charset: Charset::Any },
             envelope: EnvelopeMode::Binary,
             replay: Replay::None,
             late_group_gets_history: false,
