@@ -167,6 +167,21 @@ fn each_service_has_an_operation_for_what_it_sends_and_receives() {
     assert_eq!(document["operations"].as_object().unwrap().len(), 5);
 }
 
+/// AsyncAPI 3.0, Operation Reply Object: with an `address` of the reply, that of its channel must be null or not defined.
+#[test]
+fn a_reply_has_an_address_of_its_own_or_that_of_its_channel() {
+    let document = catalogue().asyncapi().unwrap();
+    let replies =
+        document["operations"].as_object().unwrap().iter().filter_map(|(name, it)| Some((name, it.get("reply")?)));
+    let mut seen = Vec::new();
+    for (name, reply) in replies {
+        let channel = follow(&document, &reply["channel"])["address"].is_string();
+        assert_ne!(channel, reply.get("address").is_some(), "{name}: {reply}");
+        seen.push(channel);
+    }
+    assert!(seen.contains(&true) && seen.contains(&false), "{seen:?}");
+}
+
 #[test]
 fn a_payload_accepts_the_data_of_the_message_and_nothing_else() {
     let document = catalogue().asyncapi().unwrap();

@@ -50,13 +50,17 @@ impl Channel {
         operation
     }
 
-    /// The reply of an operation, with these messages.
+    /// The reply of an operation, with these messages. It names the place of its address unless the channel has an address:
+    /// AsyncAPI allows only one of them.
     pub(super) fn reply(&mut self, messages: &[String]) -> Value {
-        json!({
-            "address": { "location": REPLY_TO },
+        let mut reply = json!({
             "channel": reference(&["channels", &self.name]),
             "messages": self.take(messages),
-        })
+        });
+        if self.lanes.is_none() {
+            reply["address"] = json!({ "location": REPLY_TO });
+        }
+        reply
     }
 
     /// Adds messages. Returns references to them.
