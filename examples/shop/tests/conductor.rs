@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ fn signal(signal: &str, process: u32) {
 }
 
 /// Waits until something holds.
-fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -68,6 +69,43 @@ fn a_service_that_was_killed_by_hand_is_started_again_and_all_end_with_the_condu
     signal("-TERM", conductor.id());
     assert_eq!(conductor.wait().unwrap().code(), Some(143));
     assert!(after.iter().all(|service| !is_there(*service)), "the conductor ended before its services");
+}
+
+/// A parameter that no broker has: to connect fails for good.
+const WRONG: &str = "nats://app:hunter2@127.0.0.1:4?colour=red";
+
+/// The exit status and the error stream of a program that ends by itself.
+fn ends(mut child: Child) -> (Option<i32>, String) {
+    let status = until("an end", || child.try_wait().unwrap());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (status.code(), said)
+}
+
+#[test]
+fn a_broker_that_can_never_be_reached_ends_the_conductor_with_one_line() {
+    let place = Place::new();
+    let mut command = place.shop();
+    command.args(["services", "--stores", "stores", "--orders-limit", "5", "--check", "--json", "--patience", "3"]);
+    command.env("SHOP_BROKER", WRONG).arg("--orders").arg(sample());
+    let started = Instant::now();
+    let (code, said) = ends(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("can't connect to the broker nats://") && said.contains("unknown parameter"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(place.files().0.is_empty(), "no stores were made");
+}
+
+#[test]
+fn a_service_that_cannot_start_ends_before_its_input_does() {
+    let place = Place::new();
+    let mut command = place.shop();
+    command.args(["service", "order", "--conducted"]).env("SHOP_BROKER", WRONG).env("SHOP_STORE", "memory://");
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let (code, said) = ends(child);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("can't connect to the broker"), "{said}");
 }
 
 #[test]

@@ -18,10 +18,25 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>> {
         match recount::broker::connect(url).await {
             Ok(broker) => return Ok(broker),
             Err(error) if error.is_transient() => tracing::warn!(%error, "can't connect to the broker; trying again"),
-            Err(error) => return Err(error).with_context(|| format!("can't connect to the broker {}", redacted(url))),
+            Err(error) => return Err(error).with_context(|| cannot_connect(url)),
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Fails if no service can ever connect to the broker at this address, such as one with a wrong parameter.
+pub async fn check(url: &str) -> Result<()> {
+    match recount::broker::connect(url).await {
+        Ok(broker) => broker.close(PAUSE).await,
+        // The services try again.
+        Err(error) if error.is_transient() => {}
+        Err(error) => return Err(error).with_context(|| cannot_connect(url)),
+    }
+    Ok(())
+}
+
+fn cannot_connect(url: &str) -> String {
+    format!("can't connect to the broker {}", redacted(url))
 }
 
 /// Declares the topics and groups of a plan. Until the broker can be reached, it is tried again.

@@ -10,7 +10,7 @@ use recount::messaging::Broker;
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::broker::{IN_PROCESS, connect};
+use super::broker::{IN_PROCESS, check, connect};
 use super::member::{Member, Start};
 use super::parts::Fulfilling;
 use super::stores::Stores;
@@ -39,8 +39,14 @@ pub enum Crew {
 impl Crew {
     /// Starts them: tasks if the broker is in this process.
     pub async fn start(settings: &Settings) -> Result<Self> {
+        if settings.broker.starts_with(IN_PROCESS) {
+            settings.stores.make().await?;
+            return Self::tasks(settings).await;
+        }
+        // Once here, instead of by each service in each of its attempts to start.
+        check(&settings.broker).await?;
         settings.stores.make().await?;
-        if settings.broker.starts_with(IN_PROCESS) { Self::tasks(settings).await } else { Self::processes(settings) }
+        Self::processes(settings)
     }
 
     fn processes(settings: &Settings) -> Result<Self> {

@@ -1,6 +1,6 @@
 //! One service as a process of its own: `shop service NAME`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
 
 use super::broker::connect;
 use super::member::{Member, Start};
@@ -101,7 +101,7 @@ pub async fn run(options: &ServiceOptions, telemetry: &mut Telemetry) -> Result<
 async fn serve(member: &Member, telemetry: &mut Telemetry) -> Result<ExitCode> {
     telemetry.serve(member.recount()).await?;
     let ready = Ready { ready: member.part().to_string(), address: member.address() };
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     // The reader may be gone; the service runs all the same.
     let _ = writeln!(out, "{}", serde_json::to_string(&ready)?).and_then(|()| out.flush());
     drop(out);
@@ -113,7 +113,11 @@ async fn orphaned(conducted: bool) {
     if !conducted {
         return std::future::pending().await;
     }
-    let mut stdin = tokio::io::stdin();
-    let mut nothing = [0; 64];
-    while matches!(stdin.read(&mut nothing).await, Ok(read) if read > 0) {}
+    let (ended, end) = oneshot::channel();
+    // Not a task of the runtime, which would wait for the read at its own end: the program has to end before its input does.
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
 }
