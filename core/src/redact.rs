@@ -70,7 +70,7 @@ fn parameters(rest: &str) -> String {
     format!("?{}{fragment}", shown.collect::<Vec<_>>().join("&"))
 }
 
-/// Whether the text is the name of a database's file, whose scheme was forgotten.
+/// Whether the text is the name of a database's file without its scheme.
 fn is_file(text: &str) -> bool {
     (text.ends_with(".db") || text.ends_with(".sqlite")) && text.bytes().all(|b| is_word(b) || b"./".contains(&b))
 }

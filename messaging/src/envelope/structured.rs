@@ -52,7 +52,7 @@ pub fn to_json(message: &Message) -> Result<Vec<u8>, String> {
     Ok(json)
 }
 
-/// Reads a message from a JSON document. A text in `data` whose media type is not JSON is the data itself, without its quotation
+/// Reads a message from a JSON document. If the media type is not JSON, a text in `data` is the data itself without its quotation
 /// marks, as section 3.1 of the JSON format of CloudEvents says.
 ///
 /// # Errors
