@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use crate::error::{about, building, is_missing};
+use crate::tries::watched;
 use crate::{GoogleOptions, address};
 
 /// The greatest number of publishes under way.
@@ -73,10 +74,12 @@ impl Connection {
             topics = topics.with_credentials(credentials.clone());
             subscriptions = subscriptions.with_credentials(credentials);
         }
-        if let Some(credentials) = credentials_for(endpoint, file.as_ref())? {
-            publisher = publisher.with_credentials(credentials.clone());
-            subscriber = subscriber.with_credentials(credentials);
-        }
+        let credentials = match credentials_for(endpoint, file.as_ref())? {
+            Some(credentials) => credentials,
+            None => of_environment()?,
+        };
+        publisher = publisher.with_credentials(credentials.clone());
+        subscriber = subscriber.with_credentials(watched(credentials));
         let this = Self {
             topics: topics.build().await.map_err(building)?,
             subscriptions: subscriptions.build().await.map_err(building)?,
@@ -157,6 +160,12 @@ fn credentials_for(address: Option<&String>, file: Option<&Credentials>) -> Resu
         (Some(address), None) if !address.starts_with("https://") => Ok(Some(anonymous::Builder::new().build())),
         (_, file) => Ok(file.cloned()),
     }
+}
+
+/// The credentials of the environment, which the clients would take without others.
+fn of_environment() -> Result<Credentials, BrokerError> {
+    let made = google_cloud_auth::credentials::Builder::default().build();
+    made.map_err(|error| BrokerError::NotAllowed { operation: "connecting", source: error.into() })
 }
 
 /// The credentials of the file that the options name.

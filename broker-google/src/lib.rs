@@ -57,6 +57,7 @@ mod intake;
 mod names;
 mod options;
 mod publish;
+mod tries;
 
 /// The kind of broker, as telemetry names it.
 const SYSTEM: &str = "gcp_pubsub";
