@@ -13,7 +13,7 @@ use recount_testing::broker::accept;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The network before the port for calls of a server. While it is away its port takes no connection.
 struct Network {
@@ -147,4 +147,42 @@ async fn messages_come_soon_after_the_network_is_back() {
         });
     }
     cases.join_all().await;
+}
+
+/// Messages go to another port, and with a regional endpoint to another service, than the declarations: one that is away shows
+/// although the other one answers, to a program that connects, and to the health check and the consumer of one that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_half_of_the_service_is_asked_whether_it_answers() {
+    let server = Server::start().await;
+    let (calls, admin) = server.with(|fake| (fake.port(), fake.admin_port()));
+    for (calls, admin) in [(1, admin), (calls, 1)] {
+        let url = format!("pubsub://{PROJECT}?endpoint=http://127.0.0.1:{calls}&admin=http://127.0.0.1:{admin}");
+        let options = GoogleBroker::options(&url).unwrap().call_timeout(Duration::from_secs(2));
+        let error = timeout(Duration::from_secs(4), options.connect()).await.unwrap().unwrap_err();
+        assert!(error.is_transient(), "{url}: {error:?}");
+    }
+    let mut network = Network::before(calls).await;
+    let broker = network.options(&server).call_timeout(Duration::from_secs(2)).connect().await.unwrap();
+    let binding = unique();
+    ensure(&broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    broker.health().await.unwrap();
+    network.away().await;
+    let error = timeout(Duration::from_secs(4), broker.health()).await.unwrap().unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    let started = Instant::now();
+    while let Ok(signal) = consumer.next(&Room::of(1)).await {
+        assert!(matches!(signal, Signal::Idle), "{signal:?}");
+        assert!(started.elapsed() < Duration::from_secs(20), "the consumer looks idle");
+    }
+    network.back().await;
+    timeout(SOON, async { while broker.health().await.is_err() {} }).await.unwrap();
+    let stored = fates(&broker, &binding.topic, &[message("k", 7)]).await;
+    assert!(stored[0].is_stored(), "{stored:?}");
+    let mut seen = Seen::default();
+    while seen.numbers.is_empty() {
+        assert!(started.elapsed() < SOON, "the message does not come");
+        seen.consume(&mut *consumer).await;
+    }
+    assert_eq!(seen.numbers["k"], [7]);
 }
