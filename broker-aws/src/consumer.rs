@@ -194,8 +194,10 @@ impl AwsConsumer {
         let parts = TicketParts { lane: LANE, generation: 0, tag, handle: Bytes::new() };
         let decoded = decode(native, &self.url);
         let earlier = decoded.deliveries.saturating_sub(1);
-        // A standard queue may deliver a message twice without counting.
-        let attempts = if held.group.is_some() { Attempts::Exact(earlier) } else { Attempts::AtLeast(earlier) };
+        // A standard queue may deliver a message twice without counting. Of a key the server counts also messages that came
+        // along with an earlier one, and were not handed out.
+        let is_first = held.group.is_some() && earlier == 0;
+        let attempts = if is_first { Attempts::Exact(0) } else { Attempts::AtLeast(earlier) };
         let ticket = Ticket::new(parts, &self.returns);
         let mut delivery = Delivery::new(ticket, decoded.message, attempts, decoded.raw);
         delivery.lease_until = Some(held.until);

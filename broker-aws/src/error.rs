@@ -45,6 +45,8 @@ const MISSING: &[&str] = &[
     "ResourceNotFound",
     "ResourceNotFoundException",
 ];
+/// A queue of this name exists with other settings.
+const EXISTS: &[&str] = &["QueueNameExists", "QueueAlreadyExists"];
 const THROTTLED: &[&str] = &[
     "RequestThrottled",
     "Throttled",
@@ -176,6 +178,11 @@ impl CallError {
     /// The server's answer, if it is one about something that does not exist.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Answer(answer) if answer.is_missing())
+    }
+
+    /// Whether the server has a queue of this name, with other settings.
+    pub(crate) fn exists(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.is_one_of(EXISTS))
     }
 
     /// Whether the request may have had an effect.

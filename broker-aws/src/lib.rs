@@ -31,6 +31,7 @@
 //! * A message that is published again within five minutes is delivered once to groups with order. The server does not
 //!   tell: its fate is *stored* again.
 //! * An acknowledgement that is *confirmed* was answered by the server, within the lease.
+//! * `ensure` refuses an existing queue with settings that break a promise, such as a shorter retention or fewer deliveries.
 //! * Every request ends within the call timeout (5 seconds unless set), also towards a server that has stopped to answer.
 //!   A call may need several. A publish sends no further request after one that timed out; while the server answers,
 //!   a large batch may take longer. An `ensure` takes several requests for each binding.
@@ -53,11 +54,13 @@ mod ensure;
 mod envelope;
 mod error;
 mod expiry;
+mod group;
 mod names;
 mod options;
 mod publish;
 mod receive;
 mod send;
+mod settings;
 mod settle;
 mod subscription;
 

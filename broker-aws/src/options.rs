@@ -75,7 +75,8 @@ impl AwsOptions {
     /// Connects: the services must answer.
     ///
     /// # Errors
-    /// [`BrokerError::Invalid`] without credentials, or if they or an endpoint are malformed,
+    /// [`BrokerError::Invalid`] without credentials, if they, an endpoint or a filter are malformed, or if there is a filter
+    /// without SNS,
     /// [`BrokerError::Unavailable`] or [`BrokerError::TimedOut`] if a service can't be reached,
     /// [`BrokerError::NotAllowed`] if it refuses the credentials.
     pub async fn connect(self) -> Result<AwsBroker, BrokerError> {
@@ -131,15 +132,29 @@ impl AwsOptions {
     }
 
     /// Gives a group only the messages that a filter policy of SNS selects, by the attributes `type`,
-    /// `partitionkey` and `traceparent`: `{"type":["orders.placed"]}`. It counts when the group is declared.
+    /// `partitionkey` and `traceparent`: `{"type":["orders.placed"]}`. It counts when the group is declared. With
+    /// [`Fanout::Sqs`] nothing filters, so [`connect`](Self::connect) refuses it.
     #[must_use]
     pub fn filter(mut self, topic: &Topic, group: &Group, policy: impl Into<String>) -> Self {
         self.filters.insert((topic.name().to_owned(), group.name().to_owned()), policy.into());
         self
     }
 
-    /// Checks the endpoints: the setters take any text.
+    /// Checks the endpoints and the filters: the setters take any text.
     pub(crate) fn check(&self) -> Result<(), BrokerError> {
+        for ((topic, group), policy) in &self.filters {
+            let invalid = |cure: &str| BrokerError::Invalid {
+                kind: "filter policy that can be used",
+                value: format!("{} (group {group} of topic {topic})", policy.chars().take(100).collect::<String>()),
+                cure: cure.to_owned(),
+            };
+            if self.fanout == Fanout::Sqs {
+                return Err(invalid("leave out the filter, or `fanout=sqs`: SNS would filter, and is not used"));
+            }
+            if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(policy).is_err() {
+                return Err(invalid("it must be a JSON object, such as {\"type\": [\"orders.placed\"]}"));
+            }
+        }
         for url in [&self.endpoint, &self.sns_endpoint].into_iter().flatten() {
             let invalid = |cure| BrokerError::Invalid { kind: "endpoint of AWS", value: redacted(url), cure };
             check_endpoint(url).map_err(invalid)?;
@@ -233,6 +248,26 @@ mod tests {
         for url in ["http://127.0.0.1:1", "https://a-b.example/", "http://[::1]:1/path"] {
             assert!(options().endpoint(url).check().is_ok(), "{url}");
         }
+    }
+
+    #[tokio::test]
+    async fn filters_that_would_not_filter_are_invalid() {
+        let (topic, group) = (Topic::new("orders").unwrap(), Group::new("mail").unwrap());
+        // No server is there: it is refused before one is asked.
+        let options = || AwsBroker::options("sqs://AK:SK@us-east-1?endpoint=http://127.0.0.1:1").unwrap();
+        let good = r#"{"type":["orders.placed"]}"#;
+        let without_sns = options().fanout(Fanout::Sqs);
+        let mut all = vec![(without_sns.filter(&topic, &group, good), "fanout=sqs")];
+        for policy in ["", "{", "null", "[]", "\"type\"", &good[1..]] {
+            all.push((options().filter(&topic, &group, policy), "JSON object"));
+        }
+        for (options, cure) in all {
+            let error = options.connect().await.unwrap_err();
+            assert!(matches!(error, BrokerError::Invalid { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains("group mail of topic orders") && text.contains(cure), "{text}");
+        }
+        assert!(options().filter(&topic, &group, good).check().is_ok());
     }
 
     #[test]

@@ -7,13 +7,16 @@ use google_cloud_auth::credentials::{Credentials, anonymous, service_account};
 use google_cloud_gax::retry_policy::RetryPolicyExt;
 use google_cloud_pubsub::Error;
 use google_cloud_pubsub::client::{BasePublisher, Subscriber, SubscriptionAdmin, TopicAdmin};
+use google_cloud_pubsub::error::PublishError;
+use google_cloud_pubsub::model::Message as Native;
 use google_cloud_pubsub::retry_policy::RetryableErrors;
 use recount_core::redacted;
 use recount_messaging::BrokerError;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
-use crate::error::{about, building, is_missing};
+use crate::error::{about, about_shared, building, is_answer, is_missing};
+use crate::tries::watched;
 use crate::{GoogleOptions, address};
 
 /// The greatest number of publishes under way.
@@ -73,10 +76,12 @@ impl Connection {
             topics = topics.with_credentials(credentials.clone());
             subscriptions = subscriptions.with_credentials(credentials);
         }
-        if let Some(credentials) = credentials_for(endpoint, file.as_ref())? {
-            publisher = publisher.with_credentials(credentials.clone());
-            subscriber = subscriber.with_credentials(credentials);
-        }
+        let credentials = match credentials_for(endpoint, file.as_ref())? {
+            Some(credentials) => credentials,
+            None => of_environment()?,
+        };
+        publisher = publisher.with_credentials(credentials.clone());
+        subscriber = subscriber.with_credentials(watched(credentials));
         let this = Self {
             topics: topics.build().await.map_err(building)?,
             subscriptions: subscriptions.build().await.map_err(building)?,
@@ -104,13 +109,32 @@ impl Connection {
         }
     }
 
-    /// Asks the service for a topic that need not exist: any answer will do.
+    /// Asks both halves of the service, the one that manages topics and the one that carries messages, at once.
     pub(crate) async fn round_trip(&self, operation: &'static str) -> Result<(), BrokerError> {
+        tokio::try_join!(self.ask_for_topics(operation), self.ask_for_messages(operation)).map(drop)
+    }
+
+    /// Asks for a topic that need not exist: any answer will do.
+    async fn ask_for_topics(&self, operation: &'static str) -> Result<(), BrokerError> {
         let topic = format!("projects/{}/topics/recount-health", self.options.project);
         match self.call(operation, self.topics.get_topic().set_topic(topic).send()).await {
             Ok(_) => Ok(()),
             Err(CallError::Call(error)) if is_missing(&error) => Ok(()),
             Err(error) => Err(error.about(operation)),
+        }
+    }
+
+    /// Publishes an empty message, which the service never takes, to a topic that can't be one of recount: so nothing is
+    /// stored, and the refusal shows that it answers. A program that only consumes need not have the right to publish.
+    async fn ask_for_messages(&self, operation: &'static str) -> Result<(), BrokerError> {
+        self.check_open()?;
+        let limit = self.options.call_timeout;
+        let publisher = self.publisher.publisher(format!("projects/{}/topics/recount.health", self.options.project));
+        let publisher = publisher.set_message_count_threshold(1_u32).build();
+        match timeout(limit, publisher.publish(Native::new())).await {
+            Err(_) => Err(BrokerError::TimedOut { operation, limit }),
+            Ok(Err(PublishError::Rpc(error))) if !is_answer(&error) => Err(about_shared(operation, &error)),
+            Ok(_) => Ok(()),
         }
     }
 
@@ -157,6 +181,12 @@ fn credentials_for(address: Option<&String>, file: Option<&Credentials>) -> Resu
         (Some(address), None) if !address.starts_with("https://") => Ok(Some(anonymous::Builder::new().build())),
         (_, file) => Ok(file.cloned()),
     }
+}
+
+/// The credentials of the environment, which the clients would take without others.
+fn of_environment() -> Result<Credentials, BrokerError> {
+    let made = google_cloud_auth::credentials::Builder::default().build();
+    made.map_err(|error| BrokerError::NotAllowed { operation: "connecting", source: error.into() })
 }
 
 /// The credentials of the file that the options name.

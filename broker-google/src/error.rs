@@ -21,17 +21,37 @@ pub(crate) fn exists(error: &Error) -> bool {
     code(error) == Some(Code::AlreadyExists)
 }
 
+/// Whether the service refuses the request itself. It answers then, and takes the credentials.
+pub(crate) fn is_answer(error: &Error) -> bool {
+    let refused = [Code::NotFound, Code::InvalidArgument, Code::FailedPrecondition, Code::PermissionDenied];
+    code(error).is_some_and(|code| refused.contains(&code))
+}
+
 /// The error of a call.
 pub(crate) fn about(operation: &'static str, error: Error) -> BrokerError {
+    let make = kind(&error);
+    make(operation, error.into())
+}
+
+/// The error of a call that several messages share.
+pub(crate) fn about_shared(operation: &'static str, error: &Error) -> BrokerError {
+    let make = kind(error);
+    make(operation, text(error).into())
+}
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// The error of the contract for one of the client library.
+fn kind(error: &Error) -> fn(&'static str, Source) -> BrokerError {
     let is_refused = error.is_authentication() && !error.is_transient_and_before_rpc();
-    match code(&error) {
+    match code(error) {
         Some(Code::PermissionDenied | Code::Unauthenticated) => {
-            BrokerError::NotAllowed { operation, source: error.into() }
+            |operation, source| BrokerError::NotAllowed { operation, source }
         }
-        None if is_refused => BrokerError::NotAllowed { operation, source: error.into() },
-        None => BrokerError::Unavailable { operation, source: error.into() },
-        Some(code) if heals(code) => BrokerError::Unavailable { operation, source: error.into() },
-        Some(_) => BrokerError::Failed { operation, source: error.into() },
+        None if is_refused => |operation, source| BrokerError::NotAllowed { operation, source },
+        None => |operation, source| BrokerError::Unavailable { operation, source },
+        Some(code) if heals(code) => |operation, source| BrokerError::Unavailable { operation, source },
+        Some(_) => |operation, source| BrokerError::Failed { operation, source },
     }
 }
 

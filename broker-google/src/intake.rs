@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use google_cloud_pubsub::Error;
+use google_cloud_pubsub::client::Subscriber;
 use google_cloud_pubsub::model::Message as Native;
 use google_cloud_pubsub::subscriber::handler::Handler;
 use google_cloud_pubsub::subscriber::{MessageStream, ShutdownToken};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::capabilities::{LEASE, MAX_LEASE};
 use crate::connection::Connection;
+use crate::tries::Tries;
 
 /// A message that came. The service gives it to another consumer once its handler is dropped.
 pub(crate) struct Arrival {
@@ -25,23 +29,25 @@ pub(crate) struct Arrival {
 pub(crate) struct Intake {
     arrivals: mpsc::UnboundedReceiver<Result<Arrival, Error>>,
     stop: watch::Sender<bool>,
-    ended: ShutdownToken,
+    /// The streams that it has read.
+    reading: JoinHandle<Vec<ShutdownToken>>,
 }
 
 impl Intake {
     pub(crate) fn open(connection: &Connection, subscription: &str) -> Self {
-        let stream = connection
-            .subscriber
-            .subscribe(subscription)
-            .set_max_lease_extension(LEASE)
-            .set_max_lease(MAX_LEASE)
-            .set_max_outstanding_messages(connection.options.outstanding)
-            .build();
+        let source = Source {
+            subscriber: connection.subscriber.clone(),
+            subscription: subscription.to_owned(),
+            outstanding: connection.options.outstanding,
+        };
         let (sender, arrivals) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let ended = stream.shutdown_token();
-        tokio::spawn(read(stream, sender, stopped, connection.closed()));
-        Self { arrivals, stop, ended }
+        let closed = connection.closed();
+        let reading = tokio::spawn(async move {
+            let tries = Tries::new();
+            tries.of(read(&source, &tries, sender, stopped, closed)).await
+        });
+        Self { arrivals, stop, reading }
     }
 
     /// Waits for a message; `None` if the connection is closed. Cancel-safe.
@@ -70,29 +76,42 @@ impl Intake {
         let ended = timeout_at(until, came).await.is_ok();
         // A dropped handler gives its message back.
         drop((rest, held));
-        ended && timeout_at(until, self.ended.shutdown()).await.is_ok()
+        let written = async {
+            for stream in self.reading.await.unwrap_or_default() {
+                stream.shutdown().await;
+            }
+        };
+        ended && timeout_at(until, written).await.is_ok()
     }
 }
 
-/// Reads a stream, and ends it before its channel.
-async fn read(
-    mut stream: MessageStream,
-    sender: mpsc::UnboundedSender<Result<Arrival, Error>>,
-    stopped: watch::Receiver<bool>,
-    closed: watch::Receiver<bool>,
-) {
-    forward(&mut stream, &sender, stopped, closed).await;
-    drop(stream);
-    drop(sender);
+/// Where streams come from.
+struct Source {
+    subscriber: Subscriber,
+    subscription: String,
+    outstanding: u16,
 }
 
-/// Forwards messages until the stream fails, or is told to stop: also by the end of its consumer.
-async fn forward(
-    stream: &mut MessageStream,
-    sender: &mpsc::UnboundedSender<Result<Arrival, Error>>,
+impl Source {
+    fn open(&self) -> MessageStream {
+        self.subscriber
+            .subscribe(&self.subscription)
+            .set_max_lease_extension(LEASE)
+            .set_max_lease(MAX_LEASE)
+            .set_max_outstanding_messages(self.outstanding)
+            .build()
+    }
+}
+
+/// Reads streams, and ends the last one before its channel. Returns all of them.
+async fn read(
+    source: &Source,
+    tries: &Tries,
+    sender: mpsc::UnboundedSender<Result<Arrival, Error>>,
     mut stopped: watch::Receiver<bool>,
     mut closed: watch::Receiver<bool>,
-) {
+) -> Vec<ShutdownToken> {
+    let mut streams: Vec<ShutdownToken> = Vec::new();
     let stop = async {
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => {}
@@ -101,12 +120,29 @@ async fn forward(
     };
     tokio::pin!(stop);
     loop {
-        let arrival = tokio::select! {
+        // Those that are over and have no message in hand.
+        streams.retain(|stream| stream.shutdown().now_or_never().is_none());
+        let mut stream = source.open();
+        streams.push(stream.shutdown_token());
+        tries.reset();
+        tokio::select! {
             biased;
-            () = &mut stop => return,
-            arrival = stream.next() => arrival,
-        };
-        let Some(arrival) = arrival else { return };
+            () = &mut stop => break,
+            () = forward(&mut stream, tries, &sender) => break,
+            // The reading of the stream was asked first, and waits: so the stream holds no message. Messages in hand keep
+            // their leases: those are kept by their own stream, also when it is over.
+            () = tries.stalled() => {}
+        }
+    }
+    // After the last stream.
+    drop(sender);
+    streams
+}
+
+/// Forwards messages until the stream fails.
+async fn forward(stream: &mut MessageStream, tries: &Tries, sender: &mpsc::UnboundedSender<Result<Arrival, Error>>) {
+    while let Some(arrival) = stream.next().await {
+        tries.reset();
         let arrival = arrival.map(|(message, handler)| Arrival { at: Instant::now(), message, handler });
         let failed = arrival.is_err();
         if sender.send(arrival).is_err() || failed {

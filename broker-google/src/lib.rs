@@ -25,6 +25,7 @@
 //!   at all.
 //! * A message is out until it is settled: the client extends its lease each few seconds, for an hour at most. When the
 //!   program dies, another member gets it within some ten seconds.
+//! * A consumer reconnects by itself. While the service takes no connection it tries every two seconds or so.
 //! * Every request ends within the call timeout (10 seconds unless set), also towards a service that does not answer. A call
 //!   ends after its requests: `ensure` makes one or two for each topic and group.
 //!
@@ -43,7 +44,7 @@
 //! # The rooms of this crate
 //!
 //! *address*, *options*: where the service is. *connection*: its clients, and calls that end in time. *names*, *ensure*:
-//! topics and subscriptions. *publish*: fates. *intake*: the stream of a subscription; *consumer*: deliveries and
+//! topics and subscriptions. *publish*: fates. *intake*, *tries*: the streams of a subscription; *consumer*: deliveries and
 //! settlements. *capabilities*, *error*.
 
 mod address;
@@ -57,6 +58,7 @@ mod intake;
 mod names;
 mod options;
 mod publish;
+mod tries;
 
 /// The kind of broker, as telemetry names it.
 const SYSTEM: &str = "gcp_pubsub";
