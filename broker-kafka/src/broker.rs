@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::client::Probe;
 use crate::consumer::KafkaConsumer;
-use crate::publish::Publisher;
+use crate::publish::{self, Publisher};
 use crate::{KafkaOptions, capabilities, ensure};
 
 /// A connection to Kafka. Clones share its producer; each consumer has a connection of its own.
@@ -93,11 +93,19 @@ impl Broker for KafkaBroker {
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
-        let _call = self.0.under_way.read().await;
-        match self.check_open() {
-            Ok(()) => self.0.publisher.publish(&self.0.probe, topic, batch).await,
-            Err(_) => batch.iter().map(|_| Fate::NotSent(Some(BrokerError::Closed))).collect(),
-        }
+        let (broker, topic, count) = (self.clone(), topic.clone(), batch.len());
+        // A call that is dropped still takes back what is not confirmed in time: the library would keep it for ever.
+        let publishing = tokio::spawn(async move {
+            let _call = broker.0.under_way.read().await;
+            match broker.check_open() {
+                Ok(()) => broker.0.publisher.publish(&broker.0.probe, &topic, batch).await,
+                Err(_) => batch.iter().map(|_| Fate::NotSent(Some(BrokerError::Closed))).collect(),
+            }
+        });
+        publishing.await.unwrap_or_else(|_| {
+            let failed = || BrokerError::Failed { operation: publish::OPERATION, source: "its task has ended".into() };
+            (0..count).map(|_| Fate::Unknown(failed())).collect()
+        })
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {

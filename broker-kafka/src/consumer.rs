@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::KafkaOptions;
 use crate::client::{Probe, blocking, create};
-use crate::ensure::{group_config, group_name, positions, topic_name};
+use crate::ensure::{check_lanes, group_config, group_name, positions, topic_name};
 use crate::error::meaning;
 use crate::lane::Lane;
 use crate::member::{Member, OPERATION};
@@ -47,8 +47,9 @@ impl KafkaConsumer {
         binding: &Binding,
     ) -> Result<Self, BrokerError> {
         let (topic, limit) = (binding.topic.name(), options.call_timeout);
-        if probe.partitions(OPERATION, topic).await?.is_none() {
-            return Err(BrokerError::Missing { object: topic_name(topic) });
+        match probe.partitions(OPERATION, topic).await? {
+            None => return Err(BrokerError::Missing { object: topic_name(topic) }),
+            Some(partitions) => check_lanes(&binding.topic, partitions)?,
         }
         let mut config = group_config(&options, binding)?;
         let mut set = |name: &str, value: &str| {
@@ -149,7 +150,12 @@ impl BrokerConsumer for KafkaConsumer {
     }
 
     async fn settle(&mut self, marks: Vec<(Ticket, Settle)>) -> Vec<Settled> {
+        if self.check_open().is_err() {
+            return marks.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
+        }
         let mut member = self.called();
+        // The lanes may have been lost since the last call.
+        member.serve();
         let settled = marks.into_iter().map(|(ticket, settle)| match ticket.redeem(&member.returns) {
             Some(parts) => member.take_back(&parts, settle),
             None => Settled::Stale,
@@ -161,7 +167,11 @@ impl BrokerConsumer for KafkaConsumer {
     }
 
     async fn extend(&mut self, held: &[Ticket], _by: Duration) -> Vec<Settled> {
-        let member = self.called();
+        if self.check_open().is_err() {
+            return held.iter().map(|_| Settled::Failed(BrokerError::Closed)).collect();
+        }
+        let mut member = self.called();
+        member.serve();
         let outcome = |ticket: &Ticket| {
             let parts = ticket.parts(&member.returns)?;
             let lane = member.lanes.get(&parts.lane).filter(|lane| lane.generation == parts.generation)?;

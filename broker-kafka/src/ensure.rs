@@ -115,17 +115,13 @@ impl<'o> Admin<'o> {
     /// Whether the topic exists, with the settings that it must have.
     async fn exists(&self, probe: &Probe, topic: &Topic) -> Result<bool, BrokerError> {
         let Some(partitions) = probe.partitions(OPERATION, topic.name()).await? else { return Ok(false) };
-        let lanes = topic.lanes().get();
+        check_lanes(topic, partitions)?;
         let mismatch = |expected: String, actual: String, cure: &str| BrokerError::Mismatch {
             object: topic_name(topic.name()),
             expected,
             actual,
             cure: cure.to_owned(),
         };
-        if partitions != usize::from(lanes) {
-            let cure = "use this number of lanes in all services, or another topic";
-            return Err(mismatch(format!("{lanes} partitions"), format!("{partitions} partitions"), cure));
-        }
         let resources = [ResourceSpecifier::Topic(topic.name())];
         let described = self.answer(self.client.describe_configs(&resources, &self.request())).await?;
         let settings = described.into_iter().next().unwrap_or(Err(Code::UnknownTopicOrPartition));
@@ -190,6 +186,20 @@ impl<'o> Admin<'o> {
         }
         Ok(())
     }
+}
+
+/// Compares the number of partitions with that of the lanes.
+pub(crate) fn check_lanes(topic: &Topic, partitions: usize) -> Result<(), BrokerError> {
+    let lanes = topic.lanes().get();
+    if partitions == usize::from(lanes) {
+        return Ok(());
+    }
+    Err(BrokerError::Mismatch {
+        object: topic_name(topic.name()),
+        expected: format!("{lanes} partitions"),
+        actual: format!("{partitions} partitions"),
+        cure: "use the topic's number of lanes in all services, or another topic".to_owned(),
+    })
 }
 
 /// A retention time in milliseconds, of which the server takes 63 bits.

@@ -123,10 +123,10 @@ impl KafkaOptions {
         Self { max_message: bytes, ..self }
     }
 
-    /// Sets how many messages of a partition may be delivered behind an open one. 10,000 unless set.
+    /// Sets how many messages of a partition may be delivered behind an open one, at least one. 10,000 unless set.
     #[must_use]
     pub fn max_gap(self, messages: u32) -> Self {
-        Self { max_gap: messages, ..self }
+        Self { max_gap: messages.max(1), ..self }
     }
 
     /// Sets after how long without a call of `next` a consumer loses its partitions. 5 minutes unless set; not below the

@@ -1,6 +1,6 @@
 //! Publishing: the producer, and the fates of its messages.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::KafkaOptions;
 use crate::client::{self, DropElsewhere, Probe, blocking, create};
-use crate::ensure::topic_name;
+use crate::ensure::{check_lanes, topic_name};
 use crate::error::{answered, is_missing, is_refusal, meaning};
 use crate::record::{OVERHEAD, Outbound};
 
@@ -31,8 +31,8 @@ const FULL: Duration = Duration::from_millis(5);
 pub(crate) struct Publisher {
     options: KafkaOptions,
     live: Mutex<Option<Arc<Live>>>,
-    /// The topics that exist. The producer must not see another one: servers may create it then.
-    topics: Mutex<HashSet<String>>,
+    /// The topics that exist, with their numbers of partitions. The producer must not see another one: servers may create it then.
+    topics: Mutex<HashMap<String, usize>>,
     closed: AtomicBool,
 }
 
@@ -132,7 +132,7 @@ impl Publisher {
         let (limit, count) = (self.options.call_timeout, messages.len());
         let until = Instant::now() + limit;
         let not_sent = |error: &BrokerError| Fate::NotSent(Some(copy(error)));
-        if let Err(error) = self.find(probe, topic.name()).await {
+        if let Err(error) = self.find(probe, topic).await {
             return (0..count).map(|_| not_sent(&error)).collect();
         }
         let live = match self.live() {
@@ -211,15 +211,17 @@ impl Publisher {
         }
     }
 
-    /// Checks that a topic exists.
-    async fn find(&self, probe: &Probe, topic: &str) -> Result<(), BrokerError> {
-        if self.topics.lock().unwrap_or_else(PoisonError::into_inner).contains(topic) {
-            return Ok(());
+    /// Checks that a topic exists, with a partition for each lane.
+    async fn find(&self, probe: &Probe, topic: &Topic) -> Result<(), BrokerError> {
+        let known = self.topics.lock().unwrap_or_else(PoisonError::into_inner).get(topic.name()).copied();
+        if let Some(partitions) = known {
+            return check_lanes(topic, partitions);
         }
-        if probe.partitions(OPERATION, topic).await?.is_none() {
-            return Err(BrokerError::Missing { object: topic_name(topic) });
-        }
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned());
+        let Some(partitions) = probe.partitions(OPERATION, topic.name()).await? else {
+            return Err(BrokerError::Missing { object: topic_name(topic.name()) });
+        };
+        check_lanes(topic, partitions)?;
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.name().to_owned(), partitions);
         Ok(())
     }
 
@@ -324,6 +326,12 @@ fn copy(error: &BrokerError) -> BrokerError {
         BrokerError::NotAllowed { operation, source } => {
             BrokerError::NotAllowed { operation, source: source.to_string().into() }
         }
+        BrokerError::Mismatch { object, expected, actual, cure } => BrokerError::Mismatch {
+            object: object.clone(),
+            expected: expected.clone(),
+            actual: actual.clone(),
+            cure: cure.clone(),
+        },
         BrokerError::Closed => BrokerError::Closed,
         BrokerError::Unavailable { operation, source } => {
             BrokerError::Unavailable { operation, source: source.to_string().into() }

@@ -92,7 +92,8 @@ fn places(
         let offset = match to {
             Seek::Start => Offset::Beginning,
             Seek::End => Offset::End,
-            Seek::Time(time) => Offset::Offset(time.as_millisecond()),
+            // The server takes a negative time for one of its special offsets.
+            Seek::Time(time) => Offset::Offset(time.as_millisecond().max(0)),
             Seek::After(_, position) => {
                 let end = end_of(client, OPERATION, limit, topic, partition)?;
                 // The library would go to the first message instead.

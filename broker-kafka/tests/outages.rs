@@ -11,7 +11,7 @@ use recount_broker_kafka::KafkaBroker;
 use recount_messaging::{Binding, Broker, BrokerConsumer, Message, Room, Seek, Settle, Settled, Signal};
 use recount_testing::broker::Harness;
 use recount_testing::broker::by_hand::Load;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// A batch has four messages of each key, one after the other.
 const LOAD: Load = Load {
@@ -126,4 +126,27 @@ async fn a_seek_that_fails_loses_no_open_message() {
     let arrived = take_all(&mut *consumer, Duration::from_secs(4)).await;
     let arrived: BTreeSet<usize> = arrived.iter().map(|one| number(one.message.as_ref().unwrap())).collect();
     assert_eq!(arrived, (0..10).collect());
+}
+
+/// The library would send the messages of a dropped call after any time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_that_is_dropped_ends_within_its_timeout() {
+    let server = Server::private().await;
+    let broker = KafkaBroker::connect(&format!("{}?timeout=2", server.url())).await.unwrap();
+    let binding = unique(1);
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &[message("key", 0)]).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    server.freeze().await;
+    for number in 1..6 {
+        let publishing = broker.publish(&binding.topic, vec![message("key", number).into()]);
+        assert!(timeout(Duration::from_millis(100), publishing).await.is_err(), "the server is frozen");
+    }
+    sleep(Duration::from_secs(4)).await;
+    server.thaw().await;
+    let arrived = take_all(&mut *consumer, Duration::from_secs(5)).await;
+    let arrived: BTreeSet<usize> = arrived.iter().map(|one| number(one.message.as_ref().unwrap())).collect();
+    // The first one is on its way to the server.
+    assert!(arrived.is_subset(&BTreeSet::from([0, 1])), "{arrived:?}");
+    publish(&broker, &binding.topic, &[message("key", 6)]).await;
 }

@@ -252,7 +252,8 @@ async fn foreign_records_are_acknowledged_one_by_one() {
     assert_eq!(numbers, [1, 2, 3, 4]);
 }
 
-/// A consumer whose caller does not call it loses its lanes, and gets them back when it is called again.
+/// A consumer whose caller does not call it loses its lanes, and gets them back when it is called again. The first call after the
+/// loss may settle.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_is_gone_loses_its_lanes() {
     let server = Server::any().await;
@@ -261,7 +262,7 @@ async fn a_caller_that_is_gone_loses_its_lanes() {
     ensure(&lazy, &binding).await;
     publish(&lazy, &binding.topic, &[message("a", 0), message("b", 1), message("c", 2)]).await;
     let mut one = lazy.subscribe(&binding).await.unwrap();
-    let held = take(&mut *one, 1).await.remove(0);
+    let mut held = take(&mut *one, 3).await;
     let other = server.connect().await;
     let mut two = other.subscribe(&binding).await.unwrap();
     let (mut seen, until) = (BTreeMap::new(), Instant::now() + Duration::from_secs(90));
@@ -274,6 +275,10 @@ async fn a_caller_that_is_gone_loses_its_lanes() {
             }
         }
     }
+    let (held, settled) = (held.remove(0), held.remove(0));
+    let extended = one.extend(std::slice::from_ref(&settled.ticket), Duration::from_secs(5)).await.remove(0);
+    let settled = one.settle(vec![(settled.ticket, Settle::Ack)]).await.remove(0);
+    assert!(matches!((&extended, &settled), (Settled::Stale, Settled::Stale)), "{extended:?} {settled:?}");
     // It hears of its loss when it is called again.
     let until = Instant::now() + Duration::from_secs(30);
     while !matches!(one.next(&Room::of(1)).await, Ok(Signal::Lost(lane)) if lane == held.lane()) {
@@ -281,6 +286,26 @@ async fn a_caller_that_is_gone_loses_its_lanes() {
     }
     let settled = one.settle(vec![(held.ticket, Settle::Ack)]).await.remove(0);
     assert!(matches!(settled, Settled::Stale), "{settled:?}");
+}
+
+/// The lane of a key follows from the number of lanes: with another one its messages would lie in two partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_number_of_lanes_is_a_mismatch_for_publishers_and_consumers() {
+    let server = Server::any().await;
+    let (broker, binding) = (server.connect().await, unique(4));
+    ensure(&*broker, &binding).await;
+    for published in [false, true] {
+        for lanes in [3, 16] {
+            let mut other = binding.clone();
+            other.topic = other.topic.with_lanes(std::num::NonZeroU16::new(lanes).unwrap());
+            let fates = broker.publish(&other.topic, vec![message("key", 0).into()]).await;
+            let Fate::NotSent(Some(BrokerError::Mismatch { actual, .. })) = &fates[0] else { panic!("{fates:?}") };
+            assert_eq!(actual, "4 partitions");
+            let refused = broker.subscribe(&other).await.err();
+            assert!(matches!(refused, Some(BrokerError::Mismatch { .. })), "{published}: {refused:?}");
+        }
+        publish(&*broker, &binding.topic, &[message("key", 0)]).await;
+    }
 }
 
 /// A group reads again from the start, from a time, behind a position, and from the end.
@@ -302,7 +327,14 @@ async fn a_consumer_seeks() {
         consumer.seek(Seek::Start).await.unwrap();
         take(&mut *consumer, 1).await.remove(0)
     };
-    let seeks = [(Seek::Start, 0), (Seek::Time(middle), 5), (Seek::After(lane, position), 7), (Seek::End, 10)];
+    let before_1970 = recount_core::Timestamp::from_millisecond(-5).unwrap();
+    let seeks = [
+        (Seek::Start, 0),
+        (Seek::Time(before_1970), 0),
+        (Seek::Time(middle), 5),
+        (Seek::After(lane, position), 7),
+        (Seek::End, 10),
+    ];
     for (seek, first) in seeks {
         consumer.seek(seek).await.unwrap();
         let arrived = take_all(&mut *consumer, quiet).await;
