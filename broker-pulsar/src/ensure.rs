@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use recount_core::Timestamp;
-use recount_messaging::{Binding, BrokerError, Change, Plan, StartFrom, Topic};
+use recount_messaging::{Binding, BrokerError, Change, Order, Plan, StartFrom, Topic};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::admin::{self, Answer, request};
 use crate::expiry::{self, SEEN};
+use crate::retention::{self, post};
 use crate::{PulsarOptions, names};
 
-const OPERATION: &str = "declaring";
+pub(crate) const OPERATION: &str = "declaring";
 /// How often something is declared again that another program declares at the same time.
 const ATTEMPTS: usize = 30;
 /// The pause before that.
@@ -36,6 +37,9 @@ pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) 
         };
         changes.extend(declared.then(|| Change { object: topic_name(topic) }));
     }
+    if bindings.iter().any(|binding| binding.order == Order::PerKey) {
+        warn_of_delay(options).await;
+    }
     for binding in bindings {
         let declared = loop {
             match ensure_subscription(options, binding, dry_run).await {
@@ -46,6 +50,21 @@ pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) 
         changes.extend(declared.then(|| Change { object: subscription_name(binding) }));
     }
     Ok(changes)
+}
+
+/// Warns if the server delays the move of a lane to another member, and tells of it: only superusers see its settings.
+async fn warn_of_delay(options: &PulsarOptions) {
+    const SETTING: &str = "activeConsumerFailoverDelayTimeMillis";
+    let answer = request(options, OPERATION, Method::GET, "/admin/v2/brokers/configuration/runtime", None).await;
+    let Some(answer) = answer.ok().filter(|answer| answer.status.is_success()) else { return };
+    let settings: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let delay = settings.get(SETTING).and_then(Value::as_str).and_then(|delay| delay.parse::<u64>().ok());
+    if let Some(delay) = delay.filter(|delay| *delay > 0) {
+        tracing::warn!(
+            delay,
+            "while members of an ordered group come and go, messages of a key may come in another order: set {SETTING}=0 at the server"
+        );
+    }
 }
 
 /// How often something may still be declared again.
@@ -66,12 +85,14 @@ impl Patience {
 
 /// Whether the topic was declared, or would be.
 async fn ensure_topic(options: &PulsarOptions, topic: &Topic, dry_run: bool) -> Result<bool, BrokerError> {
+    names::check(topic.name())?;
     let path = names::path(options, topic);
     let partitions = format!("{path}/partitions");
     let answer = request(options, OPERATION, Method::GET, &partitions, None).await?;
     let missing = match answer.status {
         StatusCode::OK => {
-            check_lanes(topic, partition_count(OPERATION, &answer)?)?;
+            check_existing(topic, &answer)?;
+            retention::compare(options, topic, &path).await?;
             false
         }
         StatusCode::NOT_FOUND => true,
@@ -86,42 +107,19 @@ async fn ensure_topic(options: &PulsarOptions, topic: &Topic, dry_run: bool) -> 
             // Another service was quicker.
             StatusCode::CONFLICT => {
                 let answer = request(options, OPERATION, Method::GET, &partitions, None).await?;
-                check_lanes(topic, partition_count(OPERATION, &answer)?)?;
+                check_existing(topic, &answer)?;
             }
             status if status.is_success() => {}
             _ => return Err(created.error(OPERATION)),
         }
     }
-    keep_messages(options, topic, &path).await?;
+    retention::apply(options, topic, &path, missing).await?;
     Ok(missing)
-}
-
-/// Lets the server keep messages that every group has handled: late groups get them. Settings of an operator stay.
-async fn keep_messages(options: &PulsarOptions, topic: &Topic, path: &str) -> Result<(), BrokerError> {
-    let applied = request(options, OPERATION, Method::GET, &format!("{path}/retention?applied=true"), None).await?;
-    let known: Value = serde_json::from_slice(&applied.body).unwrap_or_default();
-    let is_set = |name: &str| known.get(name).and_then(Value::as_i64).is_some_and(|value| value != 0);
-    if applied.status.is_success() && is_set("retentionTimeInMinutes") && is_set("retentionSizeInMB") {
-        return Ok(());
-    }
-    let age = topic.kept_for().or(options.max_age);
-    let minutes = age.map_or(-1, |age| i64::try_from(age.as_secs().div_ceil(60).max(1)).unwrap_or(-1));
-    let retention = json!({ "retentionTimeInMinutes": minutes, "retentionSizeInMB": -1 }).to_string();
-    post(options, &format!("{path}/retention"), Some(retention)).await?;
-    if let Some(age) = age {
-        let seconds = age.as_secs().max(1).min(i32::MAX as u64);
-        post(options, &format!("{path}/messageTTL?messageTTL={seconds}"), None).await?;
-    }
-    Ok(())
-}
-
-async fn post(options: &PulsarOptions, path: &str, body: Option<String>) -> Result<(), BrokerError> {
-    let answer = request(options, OPERATION, Method::POST, path, body).await?;
-    if answer.status.is_success() { Ok(()) } else { Err(answer.error(OPERATION)) }
 }
 
 /// Whether the subscription was declared, or would be.
 async fn ensure_subscription(options: &PulsarOptions, binding: &Binding, dry_run: bool) -> Result<bool, BrokerError> {
+    names::check(binding.group.name())?;
     if binding.expires_after.is_some() && !dry_run {
         expiry::sweep(options, &binding.topic).await?;
     }
@@ -227,7 +225,20 @@ pub(crate) fn check_lanes(topic: &Topic, partitions: u32) -> Result<(), BrokerEr
     }
 }
 
-fn topic_name(topic: &Topic) -> String {
+/// Compares the number of partitions of a topic that exists.
+fn check_existing(topic: &Topic, answer: &Answer) -> Result<(), BrokerError> {
+    match partition_count(OPERATION, answer)? {
+        0 => Err(BrokerError::Mismatch {
+            object: topic_name(topic),
+            expected: format!("{} partitions, one for each lane", topic.lanes()),
+            actual: "a topic without partitions".to_owned(),
+            cure: "remove that topic, or use another one".to_owned(),
+        }),
+        count => check_lanes(topic, count),
+    }
+}
+
+pub(crate) fn topic_name(topic: &Topic) -> String {
     format!("partitioned topic {topic}")
 }
 

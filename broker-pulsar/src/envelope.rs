@@ -48,5 +48,10 @@ pub(crate) fn raw(origin: &Arc<str>, metadata: &Metadata, body: &Bytes) -> RawMe
 /// Reads the envelope.
 pub(crate) fn decode(metadata: &Metadata, body: &Bytes) -> Result<Message, Malformed> {
     let named = metadata.properties.iter().map(|property| (property.key.as_str(), property.value.as_bytes()));
-    from_headers(named, None, body.clone(), HeaderForm::PULSAR)
+    let mut message = from_headers(named, None, body.clone(), HeaderForm::PULSAR)?;
+    // Other programs may give the key only as Pulsar's. Keys of bytes are left out.
+    if message.key.is_none() && metadata.partition_key_b64_encoded != Some(true) {
+        message.key = metadata.partition_key.as_deref().filter(|key| !key.is_empty()).map(Into::into);
+    }
+    Ok(message)
 }

@@ -35,7 +35,8 @@
 //! * A message with the fate *stored* is in the ledger of as many bookies as the namespace demands.
 //! * In order: messages of a key come in the order of publishing, through reconnects, members that come and go, and a server that is
 //!   killed. A released message returns to its place in front of the lane, in this program's memory: the adapter sends no
-//!   negative acknowledgement in ordered groups, since these reorder.
+//!   negative acknowledgement in ordered groups, since these reorder. Members that come and go under load need a server with
+//!   `activeConsumerFailoverDelayTimeMillis=0`: [not guaranteed](#not-guaranteed) otherwise.
 //! * An acknowledgement is sent and not confirmed. The server writes acknowledgements about once a second: its sudden end brings
 //!   back the messages that were acknowledged since, unless it runs with `managedLedgerDefaultMarkDeleteRateLimit=0`.
 //! * A batch of a foreign producer is acknowledged when all its messages are settled.
@@ -45,6 +46,8 @@
 //!
 //! # Not guaranteed
 //!
+//! * A server with `activeConsumerFailoverDelayTimeMillis` above 0 (1000 by default) may send the new member of a lane later messages
+//!   for that time, before the messages that the member before it holds. `ensure` logs a warning if the server tells of the setting.
 //! * When a member joins an ordered group, the server moves lanes without telling the member that had them. That one goes on
 //!   with its fetched messages, so up to `prefetch` messages of a lane come to both. The inbox makes the second copy harmless.
 //! * No deduplication: a message that is published again is stored again. On a server with deduplication the fate *duplicate* means
@@ -70,6 +73,7 @@ mod ledger;
 mod names;
 mod options;
 mod publish;
+mod retention;
 mod session;
 mod tasks;
 mod topics;

@@ -1,8 +1,27 @@
 //! The names of topics and subscriptions.
 
-use recount_messaging::{Group, Order, Topic};
+use recount_messaging::{BrokerError, Group, Order, Topic};
 
 use crate::PulsarOptions;
+
+/// Checks the name of a topic or a group.
+///
+/// # Errors
+/// [`BrokerError::Invalid`] if the server keeps such names for itself.
+pub(crate) fn check(name: &str) -> Result<(), BrokerError> {
+    let number = name.rsplit_once("-partition-").map(|(_, number)| number);
+    let is_partition =
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_partition || name.starts_with("__") {
+        return Err(BrokerError::Invalid {
+            kind: "name for Pulsar",
+            value: name.to_owned(),
+            cure: "the server keeps names that begin with `__` or end in `-partition-` and a number for itself: use another"
+                .to_owned(),
+        });
+    }
+    Ok(())
+}
 
 /// The partitioned topic, as clients name it.
 pub(crate) fn topic(options: &PulsarOptions, topic: &Topic) -> String {
@@ -34,5 +53,20 @@ pub(crate) fn order(order: Order) -> &'static str {
     match order {
         Order::PerKey => "per-key",
         Order::Unordered => "unordered",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn names_of_the_server_are_refused() {
+        for name in ["orders-partition-1", "__compaction", "__change_events"] {
+            assert!(check(name).unwrap_err().to_string().contains(name));
+        }
+        for name in ["orders", "orders-partition-", "orders-partition-x", "partition-1", "_orders"] {
+            assert!(check(name).is_ok(), "{name}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use recount_broker_pulsar::PulsarBroker;
 use recount_messaging::envelope::{HeaderForm, to_headers};
 use recount_messaging::{
     Binding, Broker, BrokerError, BrokerPosition, Fate, LaneId, Message, Order, Plan, Room, Seek, Settle, Settled,
-    Signal,
+    Signal, Topic,
 };
 use recount_servers::PulsarSettings;
 use tokio::time::Instant;
@@ -76,7 +76,7 @@ async fn one_open_message_stalls_no_other_key() {
 }
 
 /// apache/pulsar#15317: a negative acknowledgement moves the first message of a key behind the others. #6451: it also breaks the
-/// redelivery after a time-out. The adapter sends none in ordered groups. apache/pulsar-client-node#368: without a count of
+/// redelivery after a time-out. The adapter releases none so in ordered groups. apache/pulsar-client-node#368: without a count of
 /// deliveries a message that fails loops without end: one that comes again must not look as if it came for the first time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_released_message_comes_before_those_that_were_fetched_behind_it() {
@@ -344,6 +344,68 @@ async fn another_number_of_lanes_is_a_mismatch_also_after_a_publish() {
         assert!(!fates.iter().any(Fate::is_stored), "{fates:?}");
     }
     assert!(publish(&broker, &binding.topic, &many).await.iter().all(Fate::is_stored));
+}
+
+/// A topic that is there, and keeps its messages for another time than it is declared with, would forget them too early or never.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_keeps_its_messages_for_another_time_is_a_mismatch() {
+    let server = Server::shared().await;
+    let broker = server.broker().await;
+    let kept =
+        |topic: Topic, seconds| Plan { topics: vec![topic.keep_for(Duration::from_secs(seconds))], ..Plan::default() };
+    let [for_ever, for_an_hour] = [unique().topic, unique().topic];
+    let plan = Plan { topics: vec![for_ever.clone()], ..Plan::default() };
+    broker.ensure(&plan, false).await.unwrap();
+    broker.ensure(&kept(for_an_hour.clone(), 3600), false).await.unwrap();
+    for (topic, actual) in [(for_ever, "-1"), (for_an_hour.clone(), "60")] {
+        let started = Instant::now();
+        // The server learns of settings a moment later.
+        let (dry, wet) = loop {
+            let plan = kept(topic.clone(), 120);
+            let dry = broker.ensure(&plan, true).await;
+            if dry.is_err() {
+                break (dry, broker.ensure(&plan, false).await);
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "{dry:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        for refused in [dry, wet] {
+            let error = refused.unwrap_err();
+            let BrokerError::Mismatch { object, actual: found, .. } = &error else { panic!("{error:?}") };
+            assert!(object.contains(topic.name()) && found == actual, "{error}");
+        }
+    }
+    assert_eq!(broker.ensure(&kept(for_an_hour, 3600), false).await.unwrap().len(), 0);
+}
+
+/// Servers make a topic without partitions when a foreign client touches it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_without_partitions_is_a_mismatch() {
+    let server = Server::shared().await;
+    let (broker, topic) = (server.broker().await, unique().topic);
+    let client = server.native().await;
+    let name = format!("persistent://public/default/{topic}");
+    let mut producer = client.producer().with_topic(name).build().await.unwrap();
+    producer.send_non_blocking("touched".to_owned()).await.unwrap().await.unwrap();
+    for dry_run in [true, false] {
+        let plan = Plan { topics: vec![topic.clone()], ..Plan::default() };
+        let error = broker.ensure(&plan, dry_run).await.unwrap_err();
+        assert!(matches!(&error, BrokerError::Mismatch { object, .. } if object.contains(topic.name())), "{error:?}");
+    }
+}
+
+/// A foreign program may give the key only as Pulsar's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_foreign_message_is_that_of_the_server() {
+    let server = Server::shared().await;
+    let (broker, binding) = (server.broker().await, single());
+    ensure(&broker, &binding).await;
+    let headers: [(&str, &[u8]); 4] =
+        [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"shop"), ("ce_type", b"orders.placed")];
+    server.publish_raw(&binding.topic, "order-7", &headers, b"{}").await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    let delivery = take(&mut consumer, 1).await.remove(0);
+    assert_eq!(delivery.message.unwrap().key.as_deref(), Some("order-7"));
 }
 
 /// Groups of instances that never come back are removed by the next one that is declared.

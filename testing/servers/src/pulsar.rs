@@ -188,6 +188,8 @@ impl Pulsar {
             format!("managedLedgerDefaultMarkDeleteRateLimit={limit}"),
             "acknowledgmentAtBatchIndexLevelEnabled=true".to_owned(),
             "loadBalancerEnabled=false".to_owned(),
+            // The order of a lane that moves to another member holds only without it.
+            "activeConsumerFailoverDelayTimeMillis=0".to_owned(),
             // Without it a message near the limit makes the broker loop for ever and fills the disk.
             "nettyMaxFrameSizeBytes=5253120".to_owned(),
             // It keeps the disk busy until it is nearly full, also a disk that others have filled.

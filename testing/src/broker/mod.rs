@@ -136,6 +136,7 @@ macro_rules! broker_suite {
                 a_member_that_dies_hands_its_lanes_over_in_order
                 order_survives_a_cut_connection
                 members_that_come_and_go_lose_nothing_and_keep_the_order
+                a_rolling_deploy_under_load_loses_nothing_and_keeps_the_order
             }
             settling {
                 a_released_message_goes_where_it_is_declared

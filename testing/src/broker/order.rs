@@ -1,11 +1,17 @@
 //! Messages of a key come in the order of publishing, also when they come again.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use recount_messaging::{Message, Order, OrderSupport, Room, Settle};
+use recount_messaging::{Broker, Message, Order, OrderSupport, Room, Settle, Topic};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 use super::harness::{can_wait, capabilities, declared};
-use super::support::{assert_complete, assert_order_per_key, bound, consumed, messages, number, publish, scaled};
+use super::support::{
+    assert_complete, assert_order_per_key, bound, consumed, message, messages, number, publish, scaled,
+};
 use super::{Harness, Reader};
 
 /// Whether the broker keeps the order of a key; if not, says so.
@@ -220,4 +226,73 @@ pub async fn members_that_come_and_go_lose_nothing_and_keep_the_order(h: &dyn Ha
     }
     assert_complete(&arrived, &published);
     assert_order_per_key(&arrived);
+}
+
+/// A rolling deploy: again and again a member joins, and the one before it leaves a moment later. Messages are published
+/// all the time: nothing is lost, and the first arrivals of each key are in order.
+pub async fn a_rolling_deploy_under_load_loses_nothing_and_keeps_the_order(h: &dyn Harness) {
+    let (broker, binding) = bound(h, Order::PerKey).await;
+    if !ordered(&*broker) {
+        return;
+    }
+    let arrived = Arc::default();
+    let join = async || {
+        let member = Reader::new(&h.broker().await, &binding).await;
+        let (leave, left) = oneshot::channel();
+        (leave, tokio::spawn(handle_until(member, Arc::clone(&arrived), left)))
+    };
+    let (finish, finished) = oneshot::channel();
+    let mut member = join().await;
+    let publishing = tokio::spawn(publish_until(Arc::clone(&broker), binding.topic.clone(), finished));
+    for _ in 0..scaled(h, 5) {
+        let next = join().await;
+        sleep(Duration::from_millis(300)).await;
+        leave(std::mem::replace(&mut member, next)).await;
+        sleep(Duration::from_millis(1500)).await;
+    }
+    drop(finish);
+    let published = publishing.await.unwrap();
+    let until = Instant::now() + Duration::from_secs(60) + h.patience();
+    let count = || arrived.lock().unwrap().iter().map(|message: &Message| &message.id).collect::<BTreeSet<_>>().len();
+    while count() < published.len() && Instant::now() < until {
+        sleep(Duration::from_millis(200)).await;
+    }
+    leave(member).await;
+    let arrived = std::mem::take(&mut *arrived.lock().unwrap());
+    assert_complete(&arrived, &published);
+    assert_order_per_key(&arrived);
+}
+
+/// Lets a member leave.
+async fn leave((leave, left): (oneshot::Sender<()>, tokio::task::JoinHandle<()>)) {
+    drop(leave);
+    left.await.unwrap();
+}
+
+/// Acknowledges everything that comes, until the other half of the channel is dropped.
+async fn handle_until(mut member: Reader, arrived: Arc<Mutex<Vec<Message>>>, mut left: oneshot::Receiver<()>) {
+    while left.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+        let deliveries = member.poll(&Room::of(100)).await;
+        arrived
+            .lock()
+            .unwrap()
+            .extend(deliveries.iter().filter_map(|delivery| delivery.message.as_ref().ok().cloned()));
+        let marks = deliveries.into_iter().map(|delivery| (delivery.ticket, Settle::Ack));
+        member.settle(marks.collect()).await;
+    }
+    member.drain().await;
+}
+
+/// Publishes a message of each of forty keys, again and again, until the other half of the channel is dropped.
+async fn publish_until(broker: Arc<dyn Broker>, topic: Topic, mut finished: oneshot::Receiver<()>) -> Vec<Message> {
+    let mut published = Vec::new();
+    while finished.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+        let start = published.len();
+        let batch: Vec<_> =
+            (start..start + 40).map(|number| message(&format!("key-{}", number % 40), number)).collect();
+        publish(&*broker, &topic, &batch).await;
+        published.extend(batch);
+        sleep(Duration::from_millis(25)).await;
+    }
+    published
 }
