@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use common::{Server, ensure, message, number, publish, take, unique};
@@ -189,7 +190,7 @@ async fn a_message_to_a_topic_of_the_server_is_refused() {
     let (broker, binding) = (server.connect().await, unique(1));
     // The server creates its topic with the first group.
     ensure(&*broker, &binding).await;
-    let topic = Topic::new("__consumer_offsets").unwrap();
+    let topic = Topic::new("__consumer_offsets").unwrap().with_lanes(NonZeroU16::MIN);
     let fate = broker.publish(&topic, vec![message("key", 0).into()]).await.remove(0);
     assert!(matches!(fate, Fate::Refused(Refusal::Broker { .. })), "{fate:?}");
 }

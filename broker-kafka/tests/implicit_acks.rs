@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use common::message;
@@ -44,8 +45,8 @@ async fn a_batch_that_no_leader_took_is_stored_before_the_next_one() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(TOPIC, 1, 1).unwrap();
     let hosts = cluster.bootstrap_servers();
-    let (broker, topic) =
-        (KafkaBroker::connect(&format!("kafka://{hosts}")).await.unwrap(), Topic::new(TOPIC).unwrap());
+    let broker = KafkaBroker::connect(&format!("kafka://{hosts}")).await.unwrap();
+    let topic = Topic::new(TOPIC).unwrap().with_lanes(NonZeroU16::MIN);
     let publish = async |n: usize| broker.publish(&topic, vec![message("key", n).into()]).await.remove(0);
     assert!(publish(0).await.is_stored(), "the producer is connected");
     cluster.broker_round_trip_time(1, ROUND_TRIP).unwrap();
