@@ -34,7 +34,9 @@ red! {
     a_lost_acknowledgement: AcknowledgementsAreLost, Own => consuming::what_is_acknowledged_does_not_come_again;
     an_acknowledgement_at_delivery: DeliveryAcknowledges, Own =>
         consuming::what_is_only_taken_comes_again_after_a_drain, consuming::what_is_released_comes_again;
-    a_batch_in_reverse: BatchesAreReversed, Own => order::a_thousand_messages_keep_the_order_of_each_key;
+    a_batch_in_reverse: BatchesAreReversed, Own =>
+        order::a_thousand_messages_keep_the_order_of_each_key,
+        order::a_rolling_deploy_under_load_loses_nothing_and_keeps_the_order;
     a_release_that_lets_others_pass: BatchesAreShuffledAtRelease, RabbitMq =>
         order::order_survives_redelivery, settling::a_released_message_goes_where_it_is_declared;
     a_stale_settlement_that_is_hidden: StaleIsHidden, Own =>
@@ -69,6 +71,7 @@ red! {
     a_drain_that_keeps: DrainsKeep, Nats => consuming::a_drain_releases_what_is_open;
     a_consumer_that_is_never_idle: NeverIdle, Own => consuming::a_quiet_consumer_is_idle;
     keys_in_lower_case: KeysAreLowered, Own => envelope::hostile_keys_arrive_equal;
+    a_key_that_is_made: MissingKeysAreMade, Own => envelope::an_empty_key_is_no_key;
     bodies_as_text: BodiesAreText, Own => envelope::bodies_arrive_byte_for_byte;
     headers_that_are_trimmed: HeadersAreTrimmed, Own => envelope::headers_arrive_equal;
     outcomes_of_other_marks: OutcomesAreReversed, Kafka => settling::each_outcome_belongs_to_its_mark;
@@ -86,7 +89,8 @@ red! {
     messages_that_are_lost: EveryTenthIsLost, Own =>
         publishing::a_hundred_messages_arrive_equal, publishing::closing_right_after_publishing_loses_nothing,
         publishing::closing_while_publishing_tells_every_fate, groups::an_unordered_group_gets_everything,
-        consuming::closing_and_reopening_loses_nothing, groups::the_end_of_one_connection_disturbs_no_other;
+        consuming::closing_and_reopening_loses_nothing, groups::the_end_of_one_connection_disturbs_no_other,
+        order::a_rolling_deploy_under_load_loses_nothing_and_keeps_the_order;
     a_group_that_never_expires: ExpiryIsIgnored, RabbitMq =>
         expiry::an_expiring_group_is_removed_when_it_is_not_used;
     old_messages_that_are_kept: EverythingIsKept, Nats => expiry::a_topic_forgets_messages_after_its_time;

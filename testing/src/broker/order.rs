@@ -283,13 +283,13 @@ async fn handle_until(mut member: Reader, arrived: Arc<Mutex<Vec<Message>>>, mut
     member.drain().await;
 }
 
-/// Publishes a message of each of forty keys, again and again, until the other half of the channel is dropped.
+/// Publishes two messages of each of twenty keys, again and again, until the other half of the channel is dropped.
 async fn publish_until(broker: Arc<dyn Broker>, topic: Topic, mut finished: oneshot::Receiver<()>) -> Vec<Message> {
     let mut published = Vec::new();
     while finished.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
         let start = published.len();
         let batch: Vec<_> =
-            (start..start + 40).map(|number| message(&format!("key-{}", number % 40), number)).collect();
+            (start..start + 40).map(|number| message(&format!("key-{}", number % 20), number)).collect();
         publish(&*broker, &topic, &batch).await;
         published.extend(batch);
         sleep(Duration::from_millis(25)).await;

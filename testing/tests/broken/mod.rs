@@ -40,6 +40,7 @@ pub(crate) enum Defect {
     DrainsKeep,
     NeverIdle,
     KeysAreLowered,
+    MissingKeysAreMade,
     BodiesAreText,
     HeadersAreTrimmed,
     OutcomesAreReversed,
@@ -186,6 +187,9 @@ impl Broker for Broken {
             Defect::BatchesAreReversed => batch.reverse(),
             Defect::KeysAreLowered => batch.iter_mut().for_each(|outgoing| {
                 outgoing.message.key = outgoing.message.key.as_ref().map(|key| key.to_lowercase().into());
+            }),
+            Defect::MissingKeysAreMade => batch.iter_mut().for_each(|outgoing| {
+                outgoing.message.key.get_or_insert_with(|| "none".into());
             }),
             Defect::BodiesAreText => batch.iter_mut().for_each(|outgoing| {
                 outgoing.message.data = String::from_utf8_lossy(&outgoing.message.data).into_owned().into();
