@@ -94,7 +94,7 @@ impl Broker for KafkaBroker {
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
         let (broker, topic, count) = (self.clone(), topic.clone(), batch.len());
-        // A call that is dropped still takes back what is not confirmed in time: the library would keep it for ever.
+        // A call that is dropped still takes back the messages that are not confirmed in time: the library would keep them for ever.
         let publishing = tokio::spawn(async move {
             let _call = broker.0.under_way.read().await;
             match broker.check_open() {

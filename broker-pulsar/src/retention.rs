@@ -10,7 +10,7 @@ use crate::PulsarOptions;
 use crate::admin::request;
 use crate::ensure::{OPERATION, topic_name};
 
-/// What a topic says of itself, without the settings of its namespace and of the server.
+/// The settings of a topic itself, without those of its namespace and of the server.
 struct Settings {
     /// Minutes for which messages stay that every group has handled.
     minutes: Option<i64>,
