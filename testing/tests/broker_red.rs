@@ -89,8 +89,7 @@ red! {
     messages_that_are_lost: EveryTenthIsLost, Own =>
         publishing::a_hundred_messages_arrive_equal, publishing::closing_right_after_publishing_loses_nothing,
         publishing::closing_while_publishing_tells_every_fate, groups::an_unordered_group_gets_everything,
-        consuming::closing_and_reopening_loses_nothing, groups::the_end_of_one_connection_disturbs_no_other,
-        order::a_rolling_deploy_under_load_loses_nothing_and_keeps_the_order;
+        consuming::closing_and_reopening_loses_nothing, groups::the_end_of_one_connection_disturbs_no_other;
     a_group_that_never_expires: ExpiryIsIgnored, RabbitMq =>
         expiry::an_expiring_group_is_removed_when_it_is_not_used;
     old_messages_that_are_kept: EverythingIsKept, Nats => expiry::a_topic_forgets_messages_after_its_time;
