@@ -39,8 +39,8 @@ fn retention(binding: &Binding) -> Duration {
     binding.topic.kept_for().unwrap_or(most).clamp(least, most)
 }
 
-/// Compares the attributes of the queue of a group. Those that break no promise are the operator's: a longer retention, another
-/// queue for dead letters, the visibility timeout, which each request sets anew. `needs_policy`: SNS sends to the queue.
+/// Compares the attributes of the queue of a group. The operator may change the attributes that break no
+/// promise: a longer retention, another queue for dead letters, the visibility timeout, which each request sets anew. `needs_policy`: SNS sends to the queue.
 ///
 /// # Errors
 /// [`BrokerError::Mismatch`] with the first attribute that breaks one.

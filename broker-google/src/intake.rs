@@ -120,7 +120,7 @@ async fn read(
     };
     tokio::pin!(stop);
     loop {
-        // Those that are over and have no message in hand.
+        // Streams that are over, and of which no message is in hand.
         streams.retain(|stream| stream.shutdown().now_or_never().is_none());
         let mut stream = source.open();
         streams.push(stream.shutdown_token());

@@ -66,7 +66,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Takes what comes, and acknowledges it unless its key is held.
+    /// Takes deliveries, and acknowledges each unless its key is held.
     async fn consume(&mut self, consumer: &mut dyn BrokerConsumer) {
         let deliveries = match consumer.next(&Room::of(100)).await {
             Ok(Signal::Deliveries(deliveries)) => deliveries,
