@@ -206,22 +206,24 @@ impl PostgresStore {
 
     /// Asks the writers to end, waits for that, and closes the connections.
     async fn end(&self) {
+        // Before the writers know: a caller that finds their queue closed looks here for the reason.
+        self.0.closed.store(true, Ordering::Release);
+        // By each caller: an earlier one may have gone away before it had asked.
+        drop(self.0.parts.requests.send(Request::Close).await);
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Running { writers, push }) = running {
-            let asked = self.0.parts.requests.send(Request::Close).await;
-            self.0.closed.store(true, Ordering::Release);
-            if asked.is_ok() {
-                for writer in writers {
-                    if let Err(error) = writer.await {
-                        tracing::warn!(%error, "a writer did not end well");
-                    }
+            let mut ended_well = true;
+            for writer in writers {
+                if let Err(error) = writer.await {
+                    tracing::warn!(%error, "a writer did not end well");
+                    ended_well = false;
                 }
             }
             drop(push);
             self.0.parts.read_model.close().await;
             let database = &self.0.parts.reader.database;
             // Connections that were in use when their runtime ended may never come back.
-            if asked.is_ok() {
+            if ended_well {
                 database.close().await;
             } else if tokio::time::timeout(database.patience(), database.close()).await.is_err() {
                 tracing::warn!("connections of a runtime that has ended are not closed");

@@ -149,16 +149,16 @@ impl SqliteStore {
 
     /// Asks the writer to end, and waits for that.
     async fn end(&self) {
+        // Before the writer knows: a caller that finds the queue or a connection closed looks here for the reason.
+        self.0.closed.store(true, Ordering::Release);
+        // By each caller: an earlier one may have gone away before it had asked.
+        let close = Asked { request: Request::Close, since: Instant::now() };
+        drop(self.0.parts.requests.send(close).await);
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { writer, _push }) = running {
-            let close = Asked { request: Request::Close, since: Instant::now() };
-            let asked = self.0.parts.requests.send(close).await;
-            self.0.closed.store(true, Ordering::Release);
-            if asked.is_ok()
-                && let Err(error) = writer.await
-            {
-                tracing::warn!(%error, "the writer did not end well");
-            }
+        if let Some(Running { writer, _push }) = running
+            && let Err(error) = writer.await
+        {
+            tracing::warn!(%error, "the writer did not end well");
         }
         // A second caller of `close` waits as well.
         self.0.parts.requests.closed().await;
@@ -292,7 +292,6 @@ impl EventStore for SqliteStore {
 
     async fn close(&self) {
         if self.0.parts.home.answer(self.end()).await.is_none() {
-            self.0.closed.store(true, Ordering::Release);
             tracing::warn!("the store is closed, but what was asked for is not finished: {NOT_DRIVEN}");
         }
     }

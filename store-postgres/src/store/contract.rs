@@ -1,6 +1,5 @@
 //! The contract of event stores.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -130,7 +129,6 @@ impl EventStore for PostgresStore {
 
     async fn close(&self) {
         if self.0.parts.home.answer(self.end()).await.is_none() {
-            self.0.closed.store(true, Ordering::Release);
             tracing::warn!("the store is closed before its pending calls are finished: {NOT_DRIVEN}");
         }
     }

@@ -178,6 +178,25 @@ pub async fn closing_finishes_the_appends_under_way(h: &dyn Harness) {
     }
 }
 
+/// A caller of `close` that goes away, even before it could ask for anything, holds up no later one.
+pub async fn a_close_that_was_given_up_is_done_by_the_next(h: &dyn Harness) {
+    // More than fits into the queue of a store.
+    let (store, count) = (h.open().await, 3000);
+    let appending = store.clone();
+    let outcomes = tokio::spawn(race(count, move |task| {
+        let store = appending.clone();
+        async move { append(&*store, &stream(&task.to_string()), Any, events(1)).await }
+    }));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    drop(tokio::time::timeout(Duration::ZERO, store.close()).await);
+    let closing = tokio::time::timeout(ANSWER, store.close());
+    closing.await.expect("the second `close` waits for one that was given up");
+    for outcome in outcomes.await.unwrap() {
+        assert!(matches!(outcome, Ok(_) | Err(AppendError::Store(StoreError::Closed))), "{outcome:?}");
+    }
+    assert!(matches!(store.head().await, Err(StoreError::Closed)));
+}
+
 /// The time limit for an answer of a store after its runtime has ended.
 const ANSWER: Duration = Duration::from_secs(30);
 

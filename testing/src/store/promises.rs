@@ -199,6 +199,7 @@ macro_rules! __store_promises {
                 closing_one_instance_leaves_the_others_open
                 what_was_acknowledged_survives_reopening
                 closing_finishes_the_appends_under_way
+                a_close_that_was_given_up_is_done_by_the_next
                 a_store_whose_runtime_ended_answers_in_time
                 a_store_whose_runtime_is_not_driven_answers_in_time
                 appends_in_flight_when_the_runtime_ends_are_answered_in_time
