@@ -92,7 +92,7 @@ impl Job {
     }
 }
 
-/// Runs them all, and fails at the end if one failed. The output of one that failed is shown.
+/// Runs them all, and fails at the end if one failed. The output of one that failed is shown, without the tests that passed.
 pub(crate) fn run(jobs: Vec<Job>, environment: &Environment, place: &Path) -> Result<()> {
     let all = jobs.len();
     let queue = Mutex::new(VecDeque::from(jobs));
@@ -113,7 +113,7 @@ pub(crate) fn run(jobs: Vec<Job>, environment: &Environment, place: &Path) -> Re
                         Ok(()) => println!("[{}/{all}] {name}: passed in {seconds:.1} s", done.0),
                         Err(error) => {
                             println!("[{}/{all}] {name}: FAILED after {seconds:.1} s: {error:#}", done.0);
-                            println!("{}", std::fs::read_to_string(&output).unwrap_or_default());
+                            println!("{}", trouble(&std::fs::read_to_string(&output).unwrap_or_default()));
                             done.1.push(name);
                         }
                     }
@@ -124,6 +124,15 @@ pub(crate) fn run(jobs: Vec<Job>, environment: &Environment, place: &Path) -> Re
     let (_, failed) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     ensure!(failed.is_empty(), "{} of {all} test programs failed: {}", failed.len(), failed.join(", "));
     Ok(())
+}
+
+/// The output of a test program without the tests that passed: among hundreds of them a failure would be overlooked.
+fn trouble(output: &str) -> String {
+    output
+        .lines()
+        .filter(|line| !(line.starts_with("test ") && line.ends_with(" ... ok")))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The next job for a worker: of its kind, while there is one.
@@ -189,6 +198,12 @@ mod tests {
             Mutex::new(jobs.iter().filter_map(|(package, target)| job(&message(package, target, true))).collect());
         let taken: Vec<_> = std::iter::from_fn(|| next(&queue, true)).map(|job| job.name).collect();
         assert_eq!(taken, ["broker-nats b", "broker-kafka d", "core a", "core c"]);
+    }
+
+    #[test]
+    fn the_output_of_a_failure_leaves_out_the_tests_that_passed() {
+        let output = "running 2 tests\ntest a ... ok\ntest b ... FAILED\nfailures:\n    b\n";
+        assert_eq!(trouble(output), "running 2 tests\ntest b ... FAILED\nfailures:\n    b");
     }
 
     #[test]
