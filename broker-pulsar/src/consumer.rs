@@ -1,5 +1,6 @@
 //! The consumer of one binding: a client of its own, with a task for each lane.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::PulsarBroker;
-use crate::error::lost;
+use crate::error::{lost, missing};
 use crate::expiry::{self, Heartbeat};
 use crate::lane::{LaneNews, News, OPERATION, SeekTo, Task};
+use crate::sequence::Opened;
 use crate::session::{Lane, Session};
 use crate::{PulsarOptions, ensure};
 
@@ -37,6 +39,8 @@ pub(crate) struct PulsarConsumer {
     opening: Option<BoxFuture<'static, Result<Session, BrokerError>>>,
     /// The name of this member at the server, the same in all lanes and sessions.
     member: Arc<str>,
+    /// The lanes that were opened anew because messages were missing.
+    opened: HashMap<u16, Opened>,
     generation: u32,
     returns: Returns,
     next_tag: u64,
@@ -48,10 +52,12 @@ impl PulsarConsumer {
         let options = broker.options_of();
         ensure::check(&options, binding).await?;
         let member: Arc<str> = format!("recount-{}", EventId::new().0.simple()).into();
-        let opening = Session::open(Arc::clone(&options), binding.clone(), Arc::clone(&member), 0, broker.closed());
+        let (opened, closed) = (HashMap::new(), broker.closed());
+        let opening = Session::open(Arc::clone(&options), binding.clone(), Arc::clone(&member), 0, opened, closed);
         let session = opening.await?;
         Ok(Self {
             member,
+            opened: HashMap::new(),
             heartbeat: Heartbeat::start(&options, binding, broker.closed()),
             broker,
             options,
@@ -74,7 +80,8 @@ impl PulsarConsumer {
         let opening = self.opening.get_or_insert_with(|| {
             self.generation = self.generation.wrapping_add(1);
             let (options, member) = (Arc::clone(&self.options), Arc::clone(&self.member));
-            Session::open(options, self.binding.clone(), member, self.generation, self.broker.closed()).boxed()
+            let (binding, opened) = (self.binding.clone(), self.opened.clone());
+            Session::open(options, binding, member, self.generation, opened, self.broker.closed()).boxed()
         });
         let opened = opening.await;
         self.opening = None;
@@ -162,9 +169,11 @@ impl PulsarConsumer {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(partition = &*lane.origin, error, "a message can't be read, and stays at the server");
             }
-            News::Ended => {
+            News::Ended(opened) => {
                 self.session = None;
-                return Err(lost(OPERATION));
+                let Some((lane, opened)) = u16::try_from(index).ok().zip(opened) else { return Err(lost(OPERATION)) };
+                self.opened.insert(lane, opened);
+                return Err(missing(OPERATION));
             }
         }
         Ok(())

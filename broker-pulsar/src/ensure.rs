@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use recount_core::Timestamp;
-use recount_messaging::{Binding, BrokerError, Change, Order, Plan, StartFrom, Topic};
+use recount_messaging::{Binding, BrokerError, Change, Plan, StartFrom, Topic};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -37,9 +37,6 @@ pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) 
         };
         changes.extend(declared.then(|| Change { object: topic_name(topic) }));
     }
-    if bindings.iter().any(|binding| binding.order == Order::PerKey) {
-        warn_of_delay(options).await;
-    }
     for binding in bindings {
         let declared = loop {
             match ensure_subscription(options, binding, dry_run).await {
@@ -50,21 +47,6 @@ pub(crate) async fn ensure(options: &PulsarOptions, plan: &Plan, dry_run: bool) 
         changes.extend(declared.then(|| Change { object: subscription_name(binding) }));
     }
     Ok(changes)
-}
-
-/// Warns if the server delays the move of a lane to another member, and tells of it: only superusers see its settings.
-async fn warn_of_delay(options: &PulsarOptions) {
-    const SETTING: &str = "activeConsumerFailoverDelayTimeMillis";
-    let answer = request(options, OPERATION, Method::GET, "/admin/v2/brokers/configuration/runtime", None).await;
-    let Some(answer) = answer.ok().filter(|answer| answer.status.is_success()) else { return };
-    let settings: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let delay = settings.get(SETTING).and_then(Value::as_str).and_then(|delay| delay.parse::<u64>().ok());
-    if let Some(delay) = delay.filter(|delay| *delay > 0) {
-        tracing::warn!(
-            delay,
-            "while members of an ordered group come and go, messages of a key may come in another order: set {SETTING}=0 at the server"
-        );
-    }
 }
 
 /// How often something may still be declared again.

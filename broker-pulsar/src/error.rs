@@ -79,3 +79,8 @@ pub(crate) async fn bounded<T: Send + 'static>(
 pub(crate) fn lost(operation: &'static str) -> BrokerError {
     BrokerError::Unavailable { operation, source: "the connection was lost".into() }
 }
+
+/// The error of a lane in which the server leaves messages out until its consumer is opened anew.
+pub(crate) fn missing(operation: &'static str) -> BrokerError {
+    BrokerError::Unavailable { operation, source: "the server leaves messages out, the consumer is opened anew".into() }
+}

@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use pulsar::consumer::{InitialPosition, Message as Native};
+use pulsar::Consumer;
+use pulsar::consumer::Message as Native;
 use pulsar::message::Metadata;
 use pulsar::proto::MessageIdData;
-use pulsar::{Consumer, ConsumerOptions, Pulsar, SubType};
-use recount_messaging::{Binding, BrokerError, Order, StartFrom};
+use recount_messaging::{BrokerError, Order};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
-use crate::error::{bounded, meaning};
+use crate::error::meaning;
+use crate::sequence::{Answer, OpenAnew, Opened, Sequence};
+use crate::subscription::Subscription;
 use crate::tasks::Tasks;
-use crate::{PulsarOptions, names};
 
 pub(crate) const OPERATION: &str = "consuming";
 
@@ -39,8 +42,8 @@ pub(crate) enum News {
     Arrived(Box<Arrival>),
     /// A message could not be read: a codec that the library does not know, or a broken batch.
     Unreadable(BrokerError),
-    /// The library has given the consumer up.
-    Ended,
+    /// The library has given the consumer up, or the lane has to be opened anew.
+    Ended(Option<Opened>),
 }
 
 /// News with the index of the lane.
@@ -68,66 +71,52 @@ pub(crate) enum SeekTo {
     Time(u64),
 }
 
-/// Opens the consumer of a lane, and starts its task.
-pub(crate) struct Opening<'o> {
-    pub(crate) options: &'o Arc<PulsarOptions>,
-    pub(crate) client: &'o Pulsar<Tasks>,
-    pub(crate) binding: &'o Binding,
-    /// The server spreads partitions over members by their names: a member has the same one in all lanes.
-    pub(crate) member: &'o str,
-    pub(crate) news: &'o mpsc::UnboundedSender<LaneNews>,
-}
-
-impl Opening<'_> {
-    pub(crate) async fn open(&self, lane: u16) -> Result<mpsc::UnboundedSender<Task>, BrokerError> {
-        let partition = names::partition(self.options, &self.binding.topic, lane);
-        let kind = match self.binding.order {
-            Order::PerKey => SubType::Failover,
-            Order::Unordered => SubType::Shared,
-        };
-        let start = match self.binding.start {
-            StartFrom::Earliest => InitialPosition::Earliest,
-            StartFrom::Latest => InitialPosition::Latest,
-        };
-        // The library's task handles acknowledgements behind the messages that it has asked for. With room for all of
-        // these it comes to the order to close, also if nothing is read any more.
-        let ahead = (self.options.prefetch / 2).max(1);
-        let settings = ConsumerOptions::default().with_initial_position(start).with_receiver_queue_size(ahead);
-        let building = self.client.consumer().with_topic(&partition).with_subscription(self.binding.group.name());
-        let building = building.with_subscription_type(kind).with_consumer_name(self.member);
-        let building = building.with_batch_size(ahead).with_options(settings).build::<Vec<u8>>();
-        let consumer = bounded(OPERATION, self.options.call_timeout, building).await?;
-        let (tasks, orders) = mpsc::unbounded_channel();
-        let reader = Reader {
-            options: Arc::clone(self.options),
-            client: self.client.clone(),
-            partition,
-            consumer,
-            room: Arc::new(Semaphore::new(self.options.prefetch as usize)),
-            index: lane.into(),
-            news: self.news.clone(),
-        };
-        tokio::spawn(reader.run(orders));
-        Ok(tasks)
-    }
+/// Opens the consumer of a lane, and starts its task. `opened`: what the end of the last one told.
+pub(crate) async fn open(
+    subscription: Subscription,
+    opened: Opened,
+    news: &mpsc::UnboundedSender<LaneNews>,
+) -> Result<mpsc::UnboundedSender<Task>, BrokerError> {
+    let is_ordered = subscription.binding.order == Order::PerKey;
+    let reader = Reader {
+        consumer: subscription.consumer().await?,
+        partition: subscription.partition(),
+        room: Arc::new(Semaphore::new(subscription.options.prefetch as usize)),
+        subscription: Arc::new(subscription),
+        news: news.clone(),
+        sequence: is_ordered.then(|| Sequence::new(opened, Instant::now())),
+        question: None,
+    };
+    let (tasks, orders) = mpsc::unbounded_channel();
+    tokio::spawn(reader.run(orders));
+    Ok(tasks)
 }
 
 /// The task.
 struct Reader {
-    options: Arc<PulsarOptions>,
-    client: Pulsar<Tasks>,
+    subscription: Arc<Subscription>,
     partition: String,
     consumer: Consumer<Vec<u8>, Tasks>,
     /// How many messages may be given out or wait to be.
     room: Arc<Semaphore>,
-    index: usize,
     news: mpsc::UnboundedSender<LaneNews>,
+    /// Of a lane with order.
+    sequence: Option<Sequence<Box<Arrival>>>,
+    /// The question at the server for the messages that are acknowledged.
+    question: Option<BoxFuture<'static, Result<Answer, BrokerError>>>,
 }
 
 impl Reader {
     /// Runs until the consumer of the binding is dropped, or the lane is closed.
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Task>) {
+        let mut anew = None;
         loop {
+            let waits = |sequence: &Sequence<_>| !sequence.is_quiet() && sequence.ask_at() <= Instant::now();
+            // Before the messages that have come, which may have no end.
+            if self.question.is_none() && self.sequence.as_ref().is_some_and(waits) {
+                self.ask();
+            }
+            let ask_at = self.sequence.as_ref().map(Sequence::ask_at).filter(|_| self.question.is_none());
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -142,16 +131,22 @@ impl Reader {
                     }
                     None => return,
                 },
+                answer = answer(&mut self.question) => {
+                    self.question = None;
+                    if let Err(OpenAnew(opened)) = self.learn(answer) {
+                        tracing::debug!(partition = &*self.partition, ?opened, "messages are missing");
+                        anew = Some(opened);
+                        break;
+                    }
+                }
                 arrived = receive(&mut self.consumer, &self.room) => {
                     let Some((native, room)) = arrived else { break };
-                    self.tell(match native {
-                        Ok(native) => News::Arrived(Box::new(arrival(native, room))),
-                        Err(error) => News::Unreadable(meaning(OPERATION, error)),
-                    });
+                    self.take(native.map(|native| Box::new(arrival(native, room))));
                 }
+                () = pause(ask_at) => self.ask(),
             }
         }
-        self.tell(News::Ended);
+        self.tell(News::Ended(anew));
         // The answers to later orders are errors.
         while let Some(order) = orders.recv().await {
             drop(order);
@@ -159,8 +154,44 @@ impl Reader {
     }
 
     fn tell(&self, news: News) {
-        // The news of a consumer that was dropped are not read: the task ends by its orders.
-        let _ = self.news.send((self.index, news));
+        tell(&self.news, self.subscription.lane, news);
+    }
+
+    /// Hands a message on, unless others may be missing before it.
+    fn take(&mut self, arrived: Result<Box<Arrival>, pulsar::Error>) {
+        match (arrived, &mut self.sequence) {
+            (Ok(arrival), Some(sequence)) => {
+                let hand_on = &mut |arrival| tell(&self.news, self.subscription.lane, News::Arrived(arrival));
+                sequence.arrive(arrival.place, arrival, Instant::now(), hand_on);
+            }
+            (Ok(arrival), None) => self.tell(News::Arrived(arrival)),
+            (Err(error), sequence) => {
+                sequence.iter_mut().for_each(Sequence::miss);
+                self.tell(News::Unreadable(meaning(OPERATION, error)));
+            }
+        }
+    }
+
+    /// Asks the server which messages are acknowledged.
+    fn ask(&mut self) {
+        let is_quiet = self.sequence.as_ref().is_some_and(Sequence::is_quiet);
+        let subscription = Arc::clone(&self.subscription);
+        self.question = Some(async move { subscription.ask(is_quiet).await }.boxed());
+    }
+
+    fn learn(&mut self, answer: Result<Answer, BrokerError>) -> Result<(), OpenAnew> {
+        let Some(sequence) = &mut self.sequence else { return Ok(()) };
+        let answer = answer.map_err(|error| {
+            let (partition, error) = (&*self.partition, &error as &dyn std::error::Error);
+            tracing::debug!(partition, error, "the server does not tell what is acknowledged");
+        });
+        let (has_room, now) = (self.room.available_permits() > 0, Instant::now());
+        let hand_on = &mut |arrival| tell(&self.news, self.subscription.lane, News::Arrived(arrival));
+        sequence.learn(answer.ok(), has_room, now, hand_on)?;
+        if !has_room {
+            sequence.lacks_room(self.subscription.options.prefetch as usize, now);
+        }
+        Ok(())
     }
 
     /// False if the library has given the consumer up.
@@ -181,15 +212,36 @@ impl Reader {
             }
             SeekTo::Time(time) => (None, Some(time)),
         };
-        let seeking = self.consumer.seek(None, id, time, self.client.clone());
-        in_time("seeking", self.options.call_timeout, seeking).await
+        let seeking = self.consumer.seek(None, id, time, self.subscription.client.clone());
+        in_time("seeking", self.subscription.options.call_timeout, seeking).await
     }
 
     /// Closes the consumer behind its acknowledgements, so that the server has them.
     async fn close(&mut self) -> Result<(), BrokerError> {
         // Messages in the channel would keep the library's task from its orders.
         while let Some(Some(_)) = self.consumer.next().now_or_never() {}
-        in_time("ending a consumer", self.options.call_timeout, self.consumer.close()).await
+        in_time("ending a consumer", self.subscription.options.call_timeout, self.consumer.close()).await
+    }
+}
+
+fn tell(to: &mpsc::UnboundedSender<LaneNews>, lane: u16, news: News) {
+    // The news of a consumer that was dropped are not read: the task ends by its orders.
+    let _ = to.send((lane.into(), news));
+}
+
+/// The answer to a question, if there is one.
+async fn answer<T>(question: &mut Option<BoxFuture<'static, T>>) -> T {
+    match question {
+        Some(question) => question.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until this time, or for ever.
+async fn pause(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

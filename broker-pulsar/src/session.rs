@@ -1,5 +1,6 @@
 //! The life of a consumer's client: its lanes, and the news of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -11,12 +12,14 @@ use recount_messaging::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::PulsarOptions;
 use crate::envelope::{decode, raw};
 use crate::error::lost;
-use crate::lane::{LaneNews, Opening, Task};
+use crate::lane::{self, LaneNews, Task};
 use crate::ledger::Ledger;
+use crate::sequence::Opened;
+use crate::subscription::Subscription;
 use crate::tasks::{Client, Tasks};
-use crate::{PulsarOptions, names};
 
 /// The life of one client.
 pub(crate) struct Session {
@@ -38,12 +41,13 @@ pub(crate) struct Lane {
 }
 
 impl Session {
-    /// Opens all lanes, within the time of a call. They end when the broker is closed.
+    /// Opens all lanes, within the time of a call. They end when the broker is closed. `opened`: what the ends of lanes told before.
     pub(crate) async fn open(
         options: Arc<PulsarOptions>,
         binding: Binding,
         member: Arc<str>,
         generation: u32,
+        opened: HashMap<u16, Opened>,
         mut closed: watch::Receiver<bool>,
     ) -> Result<Self, BrokerError> {
         const OPERATION: &str = "subscribing";
@@ -54,13 +58,14 @@ impl Session {
             let closing = async move { drop(closed.wait_for(|closed| *closed).await) };
             client.tasks.spawn(Box::pin(closing)).map_err(|()| lost(OPERATION))?;
             let (news_sender, news) = mpsc::unbounded_channel();
-            let (options, binding, member, news_sender) = (&options, &binding, &*member, &news_sender);
-            let lane = Opening { options, client: &client.pulsar, binding, member, news: news_sender };
-            let lanes = try_join_all((0..binding.topic.lanes().get()).map(|number| {
-                let lane = &lane;
+            let lanes = try_join_all((0..binding.topic.lanes().get()).map(|lane| {
+                let (options, client) = (Arc::clone(&options), client.pulsar.clone());
+                let (binding, member, news) = (binding.clone(), Arc::clone(&member), &news_sender);
+                let subscription = Subscription { options, client, binding, member, lane };
+                let opened = opened.get(&lane).copied().unwrap_or_default();
                 async move {
-                    let origin = names::partition(options, &binding.topic, number).into();
-                    let tasks = lane.open(number).await?;
+                    let origin = subscription.partition().into();
+                    let tasks = lane::open(subscription, opened, news).await?;
                     Ok::<_, BrokerError>(Lane { origin, gained: false, ledger: Ledger::default(), tasks })
                 }
             }));

@@ -4,13 +4,15 @@
 mod common;
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::{Server, ensure, message, publish, take, unique};
+use common::{Server, ensure, message, numbers, publish, take, unique};
 use recount_broker_pulsar::PulsarBroker;
 use recount_messaging::{Broker, BrokerError};
 use recount_servers::{Authority, PulsarSettings};
 
+/// For how long the first message of a lane waits without an answer of the admin interface.
+const WAIT: Duration = Duration::from_millis(2500);
 const SECRET: &str = "a-secret-key-of-at-least-32-bytes-for-tests";
 
 /// The key in base64, and a token for each of these roles.
@@ -83,6 +85,32 @@ async fn a_token_opens_the_server_and_stays_secret() {
     };
     assert!(matches!(error, BrokerError::NotAllowed { .. }), "{error:?}");
     assert!(!texts(&error).contains(&guest), "{error:?}");
+}
+
+/// What is declared by someone else can be used with the rights to produce and to consume: these suffice for the questions that
+/// keep the order, so the first message comes at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rights_to_produce_and_consume_suffice_for_declared_objects() {
+    let (key, tokens) = tokens(["admin", "service"]);
+    let [admin, service] = <[String; 2]>::try_from(tokens).unwrap();
+    let settings =
+        PulsarSettings { secret_key: Some(key), admin_token: Some(admin.clone()), ..PulsarSettings::default() };
+    let server = Server::with(settings).await;
+    server.call(|server| server.grant("service").unwrap()).await;
+    let connect =
+        async |token: &str| PulsarBroker::options(server.url()).unwrap().token(token).connect().await.unwrap();
+    let (binding, broker) = (unique(), connect(&service).await);
+    ensure(&connect(&admin).await, &binding).await;
+    assert!(publish(&broker, &binding.topic, &[message("k", 1)]).await[0].is_stored());
+    // A busy machine takes longer, too, but not each time.
+    let mut times = Vec::new();
+    while times.len() < 5 && times.iter().all(|time| *time >= WAIT) {
+        let mut consumer = broker.subscribe(&binding).await.unwrap();
+        let started = Instant::now();
+        assert_eq!(numbers(&take(&mut consumer, 1).await), [1]);
+        times.push(started.elapsed());
+    }
+    assert!(times.last().unwrap() < &WAIT, "it waited for {times:?}: the server does not say what is acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::http;
 use crate::jars::Jars;
@@ -123,6 +123,16 @@ impl Pulsar {
         self.ports.web
     }
 
+    /// Lets a role produce and consume in the namespace `public/default`. Needs the superuser's token.
+    pub fn grant(&self, role: &str) -> Result<()> {
+        let path = format!("/admin/v2/namespaces/public/default/permissions/{role}");
+        let token = self.settings.admin_token.as_deref().unwrap_or_default();
+        let headers = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let answer = http::request(self.ports.web, "POST", &path, &headers, r#"["produce", "consume"]"#)?;
+        ensure!(answer.status < 300, "granting rights: {} {}", answer.status, answer.body);
+        Ok(())
+    }
+
     /// Ends the server by SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();
@@ -188,8 +198,6 @@ impl Pulsar {
             format!("managedLedgerDefaultMarkDeleteRateLimit={limit}"),
             "acknowledgmentAtBatchIndexLevelEnabled=true".to_owned(),
             "loadBalancerEnabled=false".to_owned(),
-            // The order of a lane that moves to another member holds only without it.
-            "activeConsumerFailoverDelayTimeMillis=0".to_owned(),
             // Without it a message near the limit makes the broker loop for ever and fills the disk.
             "nettyMaxFrameSizeBytes=5253120".to_owned(),
             // It keeps the disk busy until it is nearly full, also a disk that others have filled.
