@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::consumer::PulsarConsumer;
 use crate::publish::Publisher;
-use crate::{PulsarOptions, capabilities, ensure, topics};
+use crate::{PulsarOptions, capabilities, ensure, publish, topics};
 
 /// A connection to Pulsar. Clones share the client for publishing; each consumer has its own.
 #[derive(Clone)]
@@ -104,11 +104,19 @@ impl Broker for PulsarBroker {
     }
 
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
-        let _call = self.0.under_way.read().await;
-        match self.check_open() {
-            Ok(()) => self.0.publisher.publish(topic, batch).await,
-            Err(_) => batch.iter().map(|_| Fate::NotSent(Some(BrokerError::Closed))).collect(),
-        }
+        let (broker, topic, count) = (self.clone(), topic.clone(), batch.len());
+        // A call that is dropped still gives up a client that confirms nothing in time: the library would keep the messages.
+        let publishing = tokio::spawn(async move {
+            let _call = broker.0.under_way.read().await;
+            match broker.check_open() {
+                Ok(()) => broker.0.publisher.publish(&topic, batch).await,
+                Err(_) => batch.iter().map(|_| Fate::NotSent(Some(BrokerError::Closed))).collect(),
+            }
+        });
+        publishing.await.unwrap_or_else(|_| {
+            let failed = || BrokerError::Failed { operation: publish::OPERATION, source: "its task has ended".into() };
+            (0..count).map(|_| Fate::Unknown(failed())).collect()
+        })
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
 use pulsar::producer::{self, SendFuture};
-use pulsar::{CommandSendReceipt, Error, Producer, ProducerOptions};
+use pulsar::{CommandSendReceipt, Error, Executor, Producer, ProducerOptions};
 use recount_messaging::{BrokerError, BrokerPosition, Fate, Outgoing, Topic};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -16,7 +16,7 @@ use crate::error::{bounded, lost, meaning};
 use crate::tasks::{Client, Tasks};
 use crate::{PulsarOptions, envelope, names};
 
-const OPERATION: &str = "publishing";
+pub(crate) const OPERATION: &str = "publishing";
 /// How many keys of a batch are under way at once.
 const MAX_KEYS: usize = 1000;
 /// How many topics have open producers at once. Each asker has a topic of its own for replies.
@@ -245,7 +245,7 @@ impl Session {
             let building = self.client.pulsar.producer().with_topic(names::partition(options, topic, lane));
             let producer = bounded(OPERATION, limit, building.with_options(settings).build()).await?;
             let (jobs, inbox) = mpsc::unbounded_channel();
-            tokio::spawn(produce(producer, inbox));
+            self.client.tasks.spawn(Box::pin(produce(producer, inbox))).map_err(|()| lost(OPERATION))?;
             Ok::<_, BrokerError>(jobs)
         }));
         let lanes: Lanes = opened.await?.into();
@@ -257,7 +257,8 @@ impl Session {
     }
 }
 
-/// The task of a producer. It ends when no call uses the producer any more.
+/// The task of a producer. It ends when no call uses the producer any more, and with the client: the library may wait for room
+/// towards a server that is frozen.
 async fn produce(mut producer: Producer<Tasks>, mut jobs: mpsc::UnboundedReceiver<Job>) {
     while let Some((message, taken)) = jobs.recv().await {
         // A call that was dropped does not ask for the receipt.

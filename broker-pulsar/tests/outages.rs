@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::Duration;
 
 use common::{Server, Suite, ensure, message, number, publish, take, unique};
@@ -13,7 +14,7 @@ use recount_messaging::{
     Broker, BrokerConsumer, BrokerError, Fate, MessageId, Order, Plan, Room, Seek, Settle, Settled, Signal,
 };
 use recount_testing::broker::by_hand::{self, relay_each};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The time of one request in these tests.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -202,6 +203,49 @@ async fn a_batch_of_many_keys_ends_in_the_time_of_a_call_towards_a_frozen_server
     let not_sent = fates.iter().filter(|fate| matches!(fate, Fate::NotSent(Some(_)))).count();
     assert!(unknown >= 1 && unknown + not_sent == 8000, "{unknown} unknown, {not_sent} not sent");
     server.call(|server| server.resume()).await;
+}
+
+/// The library would keep the messages of dropped calls for as long as the server is frozen.
+#[tokio::test(flavor = "multi_thread")]
+async fn publishes_that_are_dropped_keep_no_memory_beyond_their_timeout() {
+    const SIZE: usize = 4_000_000;
+    // With it glibc gives large blocks back to the system when they are freed.
+    const THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
+    if std::env::var_os(THRESHOLD).is_none() {
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", "publishes_that_are_dropped_keep_no_memory_beyond_their_timeout"]);
+        let ended = alone.env(THRESHOLD, "500000").output().unwrap();
+        let output = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && output.contains("1 passed"), "{output}");
+        return;
+    }
+    let server = Server::private().await;
+    let (broker, binding) = (connect(&server).await, unique());
+    ensure(&broker, &binding).await;
+    publish(&broker, &binding.topic, &[message("key", 0)]).await;
+    server.call(|server| server.freeze()).await;
+    let before = resident();
+    for number in 1..=40 {
+        let mut large = message(&format!("key {number}"), number);
+        large.data = vec![b' '; SIZE].into();
+        let publishing = broker.publish(&binding.topic, vec![large.into()]);
+        assert!(timeout(Duration::from_millis(20), publishing).await.is_err(), "the server is frozen");
+    }
+    let limit = 10 * SIZE;
+    assert!(resident() > before + limit, "they are kept until their time has passed");
+    sleep(TIMEOUT + Duration::from_secs(3)).await;
+    let kept = resident().saturating_sub(before);
+    assert!(kept < limit, "{kept} bytes are kept");
+    server.call(|server| server.resume()).await;
+    let sent = by_hand::fates(&broker, &binding.topic, &[message("key", 41)]).await;
+    assert!(sent[0].is_stored(), "{sent:?}");
+}
+
+/// The memory of this program in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
 }
 
 /// An acknowledgement lives in the server's memory for about a second, unless the server is told otherwise.
