@@ -5,7 +5,7 @@ use serde_json::Value;
 /// A ledger and an entry of it. -1 stands before the first entry.
 pub(crate) type Position = (u64, i64);
 
-/// What the server tells of a subscription in the statistics of a partition's managed ledger (`internalStats`).
+/// The place of a subscription in the statistics of a partition's managed ledger (`internalStats`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Acknowledged {
     /// All entries up to here are acknowledged.

@@ -71,10 +71,11 @@ async fn ensure_topic(options: &PulsarOptions, topic: &Topic, dry_run: bool) -> 
     let path = names::path(options, topic);
     let partitions = format!("{path}/partitions");
     let answer = request(options, OPERATION, Method::GET, &partitions, None).await?;
+    let mut compared = None;
     let missing = match answer.status {
         StatusCode::OK => {
             check_existing(topic, &answer)?;
-            retention::compare(options, topic, &path).await?;
+            compared = retention::compare(options, topic, &path).await?;
             false
         }
         StatusCode::NOT_FOUND => true,
@@ -90,12 +91,13 @@ async fn ensure_topic(options: &PulsarOptions, topic: &Topic, dry_run: bool) -> 
             StatusCode::CONFLICT => {
                 let answer = request(options, OPERATION, Method::GET, &partitions, None).await?;
                 check_existing(topic, &answer)?;
+                compared = retention::compare(options, topic, &path).await?;
             }
             status if status.is_success() => {}
             _ => return Err(created.error(OPERATION)),
         }
     }
-    retention::apply(options, topic, &path, missing).await?;
+    retention::apply(options, topic, &path, missing, compared).await?;
     Ok(missing)
 }
 

@@ -71,7 +71,7 @@ pub(crate) enum SeekTo {
     Time(u64),
 }
 
-/// Opens the consumer of a lane, and starts its task. `opened`: what the end of the last one told.
+/// Opens the consumer of a lane, and starts its task. `opened`: as the end of the last one told it.
 pub(crate) async fn open(
     subscription: Subscription,
     opened: Opened,
@@ -212,14 +212,19 @@ impl Reader {
             }
             SeekTo::Time(time) => (None, Some(time)),
         };
+        self.drain();
         let seeking = self.consumer.seek(None, id, time, self.subscription.client.clone());
         in_time("seeking", self.subscription.options.call_timeout, seeking).await
     }
 
+    /// Messages in the channel would keep the library's task from its orders.
+    fn drain(&mut self) {
+        while let Some(Some(_)) = self.consumer.next().now_or_never() {}
+    }
+
     /// Closes the consumer behind its acknowledgements, so that the server has them.
     async fn close(&mut self) -> Result<(), BrokerError> {
-        // Messages in the channel would keep the library's task from its orders.
-        while let Some(Some(_)) = self.consumer.next().now_or_never() {}
+        self.drain();
         in_time("ending a consumer", self.subscription.options.call_timeout, self.consumer.close()).await
     }
 }

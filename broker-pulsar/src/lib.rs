@@ -51,7 +51,7 @@
 //! # Not guaranteed
 //!
 //! * Order after a move of lanes while the admin interface does not answer: messages behind a gap then wait for 2.5 seconds only, or
-//!   one call timeout if that is longer, and pass with a warning.
+//!   one call timeout if that is longer, and pass with a warning. For a minute after that the next ones do not wait.
 //! * When a member joins an ordered group, the server moves lanes without telling the member that had them. That one goes on
 //!   with its fetched messages, so up to `prefetch` messages of a lane come to both. The inbox makes the second copy harmless.
 //! * No deduplication: a message that is published again is stored again. On a server with deduplication the fate *duplicate* means

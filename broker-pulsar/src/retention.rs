@@ -11,7 +11,7 @@ use crate::admin::request;
 use crate::ensure::{OPERATION, topic_name};
 
 /// The settings of a topic itself, without those of its namespace and of the server.
-struct Settings {
+pub(crate) struct Settings {
     /// Minutes for which messages stay that every group has handled.
     minutes: Option<i64>,
     /// Seconds after which messages go that a group has not handled.
@@ -27,13 +27,17 @@ impl Settings {
     }
 }
 
-/// Compares an existing topic with the time for which it is declared to keep messages, if it is. Settings that are missing are
-/// made by [`apply`].
+/// Compares an existing topic with the time for which it is declared to keep messages, if it is. Returns its settings then; those
+/// that are missing are made by [`apply`].
 ///
 /// # Errors
 /// [`BrokerError::Mismatch`] if it keeps them for another time.
-pub(crate) async fn compare(options: &PulsarOptions, topic: &Topic, path: &str) -> Result<(), BrokerError> {
-    let Some(age) = topic.kept_for() else { return Ok(()) };
+pub(crate) async fn compare(
+    options: &PulsarOptions,
+    topic: &Topic,
+    path: &str,
+) -> Result<Option<Settings>, BrokerError> {
+    let Some(age) = topic.kept_for() else { return Ok(None) };
     let settings = Settings::of(options, path).await?;
     for (name, actual, expected) in
         [("retention in minutes", settings.minutes, minutes(age)), ("TTL in seconds", settings.ttl, seconds(age))]
@@ -47,12 +51,18 @@ pub(crate) async fn compare(options: &PulsarOptions, topic: &Topic, path: &str) 
             });
         }
     }
-    Ok(())
+    Ok(Some(settings))
 }
 
 /// Lets the server keep messages that every group has handled: late groups get them. Settings of an operator stay, unless the
-/// topic is declared with a time of its own.
-pub(crate) async fn apply(options: &PulsarOptions, topic: &Topic, path: &str, is_new: bool) -> Result<(), BrokerError> {
+/// topic is declared with a time of its own. `compared`: from [`compare`].
+pub(crate) async fn apply(
+    options: &PulsarOptions,
+    topic: &Topic,
+    path: &str,
+    is_new: bool,
+    compared: Option<Settings>,
+) -> Result<(), BrokerError> {
     let age = topic.kept_for().or(options.max_age.filter(|_| is_new));
     let Some(age) = age else {
         let applied = value(options, &format!("{path}/retention?applied=true")).await?;
@@ -62,7 +72,10 @@ pub(crate) async fn apply(options: &PulsarOptions, topic: &Topic, path: &str, is
         }
         return retain(options, path, options.max_age).await;
     };
-    let settings = Settings::of(options, path).await?;
+    let settings = match compared {
+        Some(settings) => settings,
+        None => Settings::of(options, path).await?,
+    };
     if settings.minutes.is_none() || settings.ttl.is_none() { retain(options, path, Some(age)).await } else { Ok(()) }
 }
 

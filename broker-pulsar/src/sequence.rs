@@ -3,7 +3,7 @@
 //! A server that makes another consumer of a Failover subscription the active one goes back to the first message without an
 //! acknowledgement. With `activeConsumerFailoverDelayTimeMillis`, a second by default, it goes back later, and until then may send
 //! the new consumer messages from behind those that the one before has not acknowledged. If it reads at that moment it stays where
-//! it was, so messages in between come to nobody until the active consumer changes again
+//! it was, so messages in between come to no consumer until the active consumer changes again
 //! (`PersistentDispatcherSingleActiveConsumer` of 4.2.4: the end of a write to the old consumer begins a read for the new one, and
 //! the end of a read sets the place that the delayed rewind has set before).
 //!
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const CONFIRMATION: Duration = Duration::from_secs(1);
 /// The first and the longest pause between two questions while nothing comes. It doubles.
 const QUIET: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// For how long messages do not wait after the server has given no answer. Else each gap would take the time of a call.
+const BLIND: Duration = Duration::from_secs(60);
 /// How often the consumer is opened anew for one entry. One that does not come then can't be sent, such as one of a lost ledger.
 const TRIES: u32 = 8;
 
@@ -35,11 +37,13 @@ pub(crate) struct Sequence<T> {
     top: Option<Place>,
     known: Acknowledged,
     doubt: Option<Doubt<T>>,
-    /// Whether a message has come that could not be read, and whose place is not known.
+    /// Whether a message has come that could not be read. Its place is not known.
     unreadable: bool,
     /// When to ask while nothing comes, the pause after that, and the entry that should have come at the last answer.
     quiet: (Instant, Duration, Option<Position>),
     opened: Opened,
+    /// Until when messages do not wait.
+    blind: Option<Instant>,
 }
 
 /// Messages may have been left out before these.
@@ -47,14 +51,17 @@ pub(crate) struct Sequence<T> {
 struct Doubt<T> {
     first: Place,
     last: Place,
-    held: Vec<(Place, T)>,
+    /// `None`: one that could not be read.
+    held: Vec<Option<(Place, T)>>,
+    /// Whether the server has said that messages before these are missing.
+    is_known: bool,
     /// Whether some could not be held. They come again if the server goes back.
     dropped: bool,
     since: Instant,
     ask_at: Instant,
 }
 
-/// What the server answers.
+/// An answer of the server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The acknowledged messages. `None` if they are not known, or not asked for since another consumer is the active one.
@@ -71,7 +78,7 @@ pub(crate) type Opened = (Position, u32);
 pub(crate) struct OpenAnew(pub(crate) Opened);
 
 impl<T> Sequence<T> {
-    /// `opened`: what [`OpenAnew`] told of this partition before.
+    /// `opened`: from the last [`OpenAnew`] of this partition.
     pub(crate) fn new(opened: Opened, now: Instant) -> Self {
         Self {
             top: None,
@@ -80,6 +87,7 @@ impl<T> Sequence<T> {
             unreadable: false,
             quiet: (now + QUIET.0, QUIET.0, None),
             opened,
+            blind: None,
         }
     }
 
@@ -91,23 +99,26 @@ impl<T> Sequence<T> {
         {
             doubt.last = place;
             if !doubt.dropped {
-                doubt.held.push((place, message));
+                doubt.held.push(Some((place, message)));
             }
             return;
         }
         // If there was a doubt, the server has gone back.
         self.doubt = None;
-        if self.follows(place) {
+        if self.follows(place) || self.blind.is_some_and(|until| now < until) {
             self.top = self.top.max(Some(place));
             return hand_on(message);
         }
-        let held = vec![(place, message)];
-        self.doubt = Some(Doubt { first: place, last: place, held, dropped: false, since: now, ask_at: now });
+        let (held, since, ask_at) = (vec![Some((place, message))], now, now);
+        self.doubt = Some(Doubt { first: place, last: place, held, is_known: false, dropped: false, since, ask_at });
     }
 
     /// A message came that can't be read. It leaves a gap.
     pub(crate) fn miss(&mut self) {
-        self.unreadable = self.doubt.is_none();
+        match &mut self.doubt {
+            Some(doubt) => doubt.held.push(None),
+            None => self.unreadable = true,
+        }
     }
 
     /// Whether each message before this one has come or is acknowledged.
@@ -148,28 +159,39 @@ impl<T> Sequence<T> {
         let Some(doubt) = &mut self.doubt else {
             let (_, pause, missed) = self.quiet;
             let open = open.filter(|_| is_active && has_room && !self.unreadable);
-            let pause = if open.is_some() { CONFIRMATION } else { (pause * 2).min(QUIET.1) };
-            self.quiet = (now + pause, pause, open);
+            if open.is_some() && open != missed {
+                self.quiet = (now + CONFIRMATION, pause, open);
+                return Ok(());
+            }
+            let pause = (pause * 2).min(QUIET.1);
+            self.quiet = (now + pause, pause, None);
             return match open {
-                Some(open) if missed == Some(open) && self.may_open(open) => Err(OpenAnew(self.opened)),
+                Some(open) if self.may_open(open) => Err(OpenAnew(self.opened)),
                 _ => Ok(()),
             };
         };
-        doubt.ask_at = now + PAUSE;
+        (doubt.ask_at, doubt.is_known) = (now + PAUSE, is_known);
         let (first, dropped, expired) = (doubt.first, doubt.dropped, now >= doubt.since + LIMIT);
         let is_first = self.follows(first);
         if !is_first && !expired {
             return Ok(());
         }
         let Some(doubt) = self.doubt.take() else { return Ok(()) };
-        if dropped || (!is_first && is_known && open.is_some_and(|open| self.may_open(open))) {
+        let may_open = !is_first && is_known && open.is_some_and(|open| self.may_open(open));
+        if may_open || dropped {
             return Err(OpenAnew(self.opened));
         }
         if !is_first {
             tracing::warn!(ledger = first.0, entry = first.1, is_known, "the messages before this one have not come");
             self.top = self.top.max(Some(first));
+            self.blind = (!is_known).then(|| now + BLIND);
         }
-        doubt.held.into_iter().for_each(|(place, message)| self.arrive(place, message, now, hand_on));
+        for held in doubt.held {
+            match held {
+                Some((place, message)) => self.arrive(place, message, now, hand_on),
+                None => self.miss(),
+            }
+        }
         Ok(())
     }
 
@@ -180,16 +202,16 @@ impl<T> Sequence<T> {
         times <= TRIES
     }
 
-    /// There is no room, of this size, for the message that would show that the server has gone back. The messages that wait free
-    /// all of it, if it is theirs; else they wait on until others are settled.
+    /// There is no room, of this size, for the message that would show that the server has gone back. If it is that of the messages
+    /// that wait, they free all of it, unless they may have to be handed on as they are; else they wait on until others are settled.
     pub(crate) fn lacks_room(&mut self, size: usize, now: Instant) {
         let Some(doubt) = &mut self.doubt else { return };
-        if doubt.held.len() < size {
+        if doubt.held.iter().flatten().count() < size {
             doubt.since = now;
-            return;
+        } else if doubt.is_known && self.opened.1 < TRIES {
+            doubt.held.clear();
+            doubt.dropped = true;
         }
-        doubt.held.clear();
-        doubt.dropped = true;
     }
 }
 

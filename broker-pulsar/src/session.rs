@@ -41,7 +41,7 @@ pub(crate) struct Lane {
 }
 
 impl Session {
-    /// Opens all lanes, within the time of a call. They end when the broker is closed. `opened`: what the ends of lanes told before.
+    /// Opens all lanes, within the time of a call. They end when the broker is closed. `opened`: as the ends of lanes told it.
     pub(crate) async fn open(
         options: Arc<PulsarOptions>,
         binding: Binding,

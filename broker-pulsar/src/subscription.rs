@@ -66,7 +66,7 @@ impl Subscription {
         Ok(Answer { known: Acknowledged::read(&stats, group), is_active })
     }
 
-    /// What the server tells of the partition under this name.
+    /// The statistics of the partition under this name.
     async fn look(&self, name: &str) -> Result<Value, BrokerError> {
         let path = format!("{}-partition-{}/{name}", names::path(&self.options, &self.binding.topic), self.lane);
         let answer = request(&self.options, OPERATION, Method::GET, &path, None).await?;

@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Server, Suite, ensure, message, number, publish, take, unique};
+use common::{Server, Suite, ensure, message, number, publish, single, take, unique};
 use recount_broker_pulsar::PulsarBroker;
 use recount_messaging::{
     Broker, BrokerConsumer, BrokerError, Fate, MessageId, Order, Plan, Room, Seek, Settle, Settled, Signal,
 };
+use recount_testing::broker::accept;
 use recount_testing::broker::by_hand::{self, relay_each};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The time of one request in these tests.
@@ -203,6 +206,30 @@ async fn a_batch_of_many_keys_ends_in_the_time_of_a_call_towards_a_frozen_server
     let not_sent = fates.iter().filter(|fate| matches!(fate, Fate::NotSent(Some(_)))).count();
     assert!(unknown >= 1 && unknown + not_sent == 8000, "{unknown} unknown, {not_sent} not sent");
     server.call(|server| server.resume()).await;
+}
+
+/// Without it nothing tells whether messages are missing before the first one. They fill the room of the lane while they wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_come_though_the_admin_interface_is_gone() {
+    let server = Server::shared().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (admin, to) = (listener.local_addr().unwrap(), server.admin().trim_start_matches("http://").to_owned());
+    let forwarding = tokio::spawn(async move {
+        loop {
+            let mut client = accept(&listener).await;
+            let mut server = TcpStream::connect(&to).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let url = format!("{}?admin=http://{admin}&prefetch=4", server.service());
+    let (broker, binding) = (PulsarBroker::connect(&url).await.unwrap(), single());
+    ensure(&broker, &binding).await;
+    let mut consumer = broker.subscribe(&binding).await.unwrap();
+    forwarding.abort();
+    let messages: Vec<_> = (0..30).map(|number| message("k", number)).collect();
+    publish(&broker, &binding.topic, &messages).await;
+    let mut arrived = Arrived::default();
+    in_time("taking all messages", arrived.take_all(&mut consumer, messages.len())).await;
 }
 
 /// The library would keep the messages of dropped calls for as long as the server is frozen.
