@@ -2,8 +2,8 @@
 //!
 //! A server that makes another consumer of a Failover subscription the active one goes back to the first message without an
 //! acknowledgement. With `activeConsumerFailoverDelayTimeMillis`, a second by default, it goes back later, and until then may send
-//! the new consumer messages from behind those that the one before has not acknowledged. If it reads at that moment it stays where
-//! it was, so messages in between come to no consumer until the active consumer changes again
+//! the new consumer later messages, before messages that the old consumer has not acknowledged. If the server reads when the delay
+//! ends it does not go back, so the messages in between come to no consumer until the active consumer changes again
 //! (`PersistentDispatcherSingleActiveConsumer` of 4.2.4: the end of a write to the old consumer begins a read for the new one, and
 //! the end of a read sets the place that the delayed rewind has set before).
 //!
@@ -19,9 +19,10 @@ use crate::acknowledged::{Acknowledged, Position};
 use crate::lane::Place;
 
 /// How long messages wait until the consumer is opened anew. The delay of the server is shorter.
-pub(crate) const LIMIT: Duration = Duration::from_millis(2500);
-/// The pause between two questions at the server while messages wait, and before an answer is confirmed.
+const LIMIT: Duration = Duration::from_millis(2500);
+/// The pause between two questions at the server while messages wait.
 const PAUSE: Duration = Duration::from_millis(250);
+/// For how long an entry may be under way that has not come.
 const CONFIRMATION: Duration = Duration::from_secs(1);
 /// The first and the longest pause between two questions while nothing comes. It doubles.
 const QUIET: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
@@ -35,7 +36,7 @@ const TRIES: u32 = 8;
 pub(crate) struct Sequence<T> {
     /// The last message, of those with nothing open before them that did not come.
     top: Option<Place>,
-    known: Acknowledged,
+    known: Option<Acknowledged>,
     doubt: Option<Doubt<T>>,
     /// Whether a message has come that could not be read. Its place is not known.
     unreadable: bool,
@@ -82,7 +83,7 @@ impl<T> Sequence<T> {
     pub(crate) fn new(opened: Opened, now: Instant) -> Self {
         Self {
             top: None,
-            known: Acknowledged::default(),
+            known: None,
             doubt: None,
             unreadable: false,
             quiet: (now + QUIET.0, QUIET.0, None),
@@ -91,7 +92,7 @@ impl<T> Sequence<T> {
         }
     }
 
-    /// Takes in a message, and hands on those that are in order.
+    /// Takes in a message, and hands on the messages that are in order.
     pub(crate) fn arrive(&mut self, place: Place, message: T, now: Instant, hand_on: &mut impl FnMut(T)) {
         self.quiet = (now + QUIET.0, QUIET.0, None);
         if let Some(doubt) = &mut self.doubt
@@ -126,7 +127,7 @@ impl<T> Sequence<T> {
         let is_next = |top: Place| place <= top || (place.0 == top.0 && place.1 <= top.1.saturating_add(1));
         std::mem::take(&mut self.unreadable)
             || self.top.is_some_and(is_next)
-            || self.known.covers(self.top.map(entry), entry(place))
+            || self.known.as_ref().is_some_and(|known| known.covers(self.top.map(entry), entry(place)))
     }
 
     /// When to ask the server.
@@ -139,8 +140,8 @@ impl<T> Sequence<T> {
         self.doubt.is_none()
     }
 
-    /// Takes in the answer of the server, if there is one, and hands on the messages that are in order. `has_room`: for messages
-    /// beside those that wait and those that are not settled.
+    /// Takes in the answer of the server, if there is one, and hands on the messages that are in order. `has_room`: whether
+    /// the lane may take another message.
     ///
     /// # Errors
     /// [`OpenAnew`] if messages are missing that this consumer should have.
@@ -154,8 +155,8 @@ impl<T> Sequence<T> {
         let is_active = answer.as_ref().is_some_and(|answer| answer.is_active);
         let known = answer.and_then(|answer| answer.known);
         let is_known = known.is_some();
-        self.known = known.unwrap_or_else(|| std::mem::take(&mut self.known));
-        let open = self.known.open_behind(self.top.map(entry));
+        self.known = known.or(self.known.take());
+        let open = self.known.as_ref().and_then(|known| known.open_behind(self.top.map(entry)));
         let Some(doubt) = &mut self.doubt else {
             let (_, pause, missed) = self.quiet;
             let open = open.filter(|_| is_active && has_room && !self.unreadable);

@@ -15,6 +15,15 @@ use recount_servers::{Authority, PulsarSettings};
 const WAIT: Duration = Duration::from_millis(2500);
 const SECRET: &str = "a-secret-key-of-at-least-32-bytes-for-tests";
 
+/// A server that takes connections with tokens only, and the tokens of these roles. The first one is the superuser.
+async fn secured(roles: [&str; 2]) -> (Server, [String; 2]) {
+    let (key, tokens) = tokens(roles);
+    let tokens = <[String; 2]>::try_from(tokens).unwrap();
+    let (secret_key, admin_token) = (Some(key), Some(tokens[0].clone()));
+    let settings = PulsarSettings { secret_key, admin_token, ..PulsarSettings::default() };
+    (Server::with(settings).await, tokens)
+}
+
 /// The key in base64, and a token for each of these roles.
 fn tokens(roles: [&str; 2]) -> (String, Vec<String>) {
     const SIGNER: &str = r#"
@@ -55,11 +64,7 @@ async fn works(broker: &PulsarBroker) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_opens_the_server_and_stays_secret() {
-    let (key, tokens) = tokens(["admin", "guest"]);
-    let [admin, guest] = <[String; 2]>::try_from(tokens).unwrap();
-    let settings =
-        PulsarSettings { secret_key: Some(key), admin_token: Some(admin.clone()), ..PulsarSettings::default() };
-    let server = Server::with(settings).await;
+    let (server, [admin, guest]) = secured(["admin", "guest"]).await;
     let place = server.url().strip_prefix("pulsar://").unwrap();
     for url in [format!("pulsar://{admin}@{place}"), format!("pulsar://{place}&token={admin}")] {
         let broker = PulsarBroker::connect(&url).await.unwrap();
@@ -87,15 +92,11 @@ async fn a_token_opens_the_server_and_stays_secret() {
     assert!(!texts(&error).contains(&guest), "{error:?}");
 }
 
-/// What is declared by someone else can be used with the rights to produce and to consume: these suffice for the questions that
-/// keep the order, so the first message comes at once.
+/// Topics and groups that another role has declared can be used with the rights to produce and to consume. These rights suffice for
+/// the questions that keep the order, so the first message comes at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rights_to_produce_and_consume_suffice_for_declared_objects() {
-    let (key, tokens) = tokens(["admin", "service"]);
-    let [admin, service] = <[String; 2]>::try_from(tokens).unwrap();
-    let settings =
-        PulsarSettings { secret_key: Some(key), admin_token: Some(admin.clone()), ..PulsarSettings::default() };
-    let server = Server::with(settings).await;
+    let (server, [admin, service]) = secured(["admin", "service"]).await;
     server.call(|server| server.grant("service").unwrap()).await;
     let connect =
         async |token: &str| PulsarBroker::options(server.url()).unwrap().token(token).connect().await.unwrap();

@@ -48,6 +48,15 @@ fn the_first_messages_wait_for_the_answer_of_the_server() {
 }
 
 #[test]
+fn without_an_answer_nothing_is_acknowledged() {
+    let mut lane = Lane::new();
+    for place in [(0, 0, -1), (0, 1, -1)] {
+        lane.sequence.arrive(place, place.1, lane.now, &mut |taken| lane.taken.push(taken));
+    }
+    assert!(lane.taken.is_empty() && lane.waits(), "{:?}", lane.taken);
+}
+
+#[test]
 fn messages_before_the_server_goes_back_come_again_behind_the_others() {
     let mut lane = Lane::new();
     lane.arrive([45, 46]);
