@@ -32,7 +32,7 @@ impl Rabbit {
 #[async_trait]
 impl Carrier for Rabbit {
     async fn broker(&self) -> Arc<dyn Broker> {
-        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f?timeout=15&heartbeat=2", self.proxy.port());
+        let url = format!("amqp://guest:guest@127.0.0.1:{}/%2f?timeout=15&heartbeat=30", self.proxy.port());
         Arc::new(RabbitOptions::new(&url).unwrap().connect().await.unwrap())
     }
 

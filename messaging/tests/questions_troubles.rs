@@ -268,6 +268,73 @@ fn an_asker_of_one_reply_stops_a_handler_that_sends_many() {
     });
 }
 
+/// A reply, the end of replies and the order that lets more come are sent again while the broker is away.
+#[test]
+fn replies_wait_for_a_broker_that_is_away() {
+    in_profiles(&NATIVE, async |broker| {
+        let answering = responds(&broker, responder(&Calls::default()).time_limit(HOUR)).await;
+        let (asking, asker) = asks(&broker).await;
+        let topic = topic();
+        let outage = async {
+            sleep(SECOND / 2).await;
+            broker.faults().kill();
+            sleep(20 * SECOND).await;
+            broker.faults().start();
+        };
+        let (start, slow) = (Instant::now(), Quiz::Slow { millis: 1000 });
+        let (reply, ()) = tokio::join!(asker.ask(&topic, &slow, MINUTE), outage);
+        assert_eq!(reply.unwrap(), QuizReply::Number { n: 0 });
+        assert!(start.elapsed() < 23 * SECOND, "{:?}", start.elapsed());
+
+        let failing = async {
+            let replies = asker.ask_many(&topic, &slow, MINUTE).await.unwrap();
+            replies.collect::<Vec<_>>().await
+        };
+        let (replies, ()) = tokio::join!(failing, async {
+            sleep(SECOND / 2).await;
+            broker.faults().freeze();
+            sleep(15 * SECOND).await;
+            broker.faults().thaw();
+        });
+        assert!(matches!(replies[..], [Ok(QuizReply::Number { n: 0 })]), "{replies:?}");
+
+        // The responder waits for the order that lets more replies come.
+        let mut replies = asker.ask_many(&topic, &Quiz::Count { replies: 100 }, MINUTE).await.unwrap();
+        sleep(SECOND).await;
+        broker.faults().kill();
+        let mut count = 0;
+        while let Some(reply) = replies.next().await {
+            assert_eq!(reply.unwrap(), QuizReply::Number { n: count });
+            count += 1;
+            if count == 64 {
+                sleep(3 * SECOND).await;
+                broker.faults().start();
+            }
+        }
+        assert_eq!(count, 100);
+        drop((answering, asking));
+    });
+}
+
+/// The deadline of a question ends the attempts to reach its asker.
+#[test]
+fn a_reply_to_a_broker_that_stays_away_ends_with_the_question() {
+    in_profiles(&NATIVE, async |broker| {
+        let calls = Calls::default();
+        let answering = responds(&broker, responder(&calls).time_limit(HOUR)).await;
+        let (asking, asker) = asks(&broker).await;
+        let (topic, slow) = (topic(), Quiz::Slow { millis: 1000 });
+        let (reply, ()) = tokio::join!(asker.ask(&topic, &slow, MINUTE), async {
+            sleep(SECOND / 2).await;
+            broker.faults().kill();
+        });
+        assert!(matches!(reply, Err(AskError::TimedOut { .. })), "{reply:?}");
+        sleep(SECOND).await;
+        assert_eq!(calls.running(), 0);
+        drop((answering, asking));
+    });
+}
+
 /// Polls a future once.
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -19,6 +19,7 @@ const CAPACITY: usize = MAX_REPLIES + 1;
 const REMEMBERED: usize = 1024;
 
 /// A message for an address.
+#[derive(Clone)]
 pub(crate) struct Letter {
     pub(crate) address: SmolStr,
     pub(crate) message: Message,

@@ -17,6 +17,7 @@ mod replies;
 mod responder;
 mod stored;
 mod stream;
+mod tasks;
 
 pub use asker::Asker;
 pub(crate) use clock::Clock;

@@ -8,14 +8,21 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Duration, Instant, timeout};
 
 use super::clock::Clock;
-use super::desk::{Desk, Letter};
+use super::desk::{Answered, Desk, Letter};
 use super::frame::{End, key};
 use super::replies::{Outlet, send_native};
 use super::responder::{Ended, Responder};
+use super::tasks::Tasks;
 use crate::{Broker, BrokerError, InboxSignal, Message, RequestInbox, Topic};
 
+/// How long a shutdown waits for the handlers of open questions.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a shutdown may take to tell the askers of open questions.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long an order to a responder waits for a broker that can't be reached.
+const ORDER_LIMIT: Duration = Duration::from_secs(10);
+/// How long the end of the replies waits for a broker that can't be reached, if the question's deadline is not earlier.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// An item of a consumer of an inbox.
 pub(crate) enum Item {
@@ -28,8 +35,8 @@ pub(crate) enum Item {
 enum Purpose {
     /// Replies and control messages of a service.
     Mailbox(Desk, mpsc::UnboundedReceiver<Letter>),
-    /// The questions of a topic, which are registered at the desk while they are answered.
-    Questions(Topic, Desk),
+    /// The questions of a topic, which are registered at the desk while they are answered, by these tasks.
+    Questions(Topic, Desk, Arc<Tasks>),
 }
 
 /// The messages of an inbox.
@@ -45,8 +52,11 @@ impl InboxMessages {
         Self { broker, purpose: Purpose::Mailbox(desk, letters), inbox: None, caught_up: false }
     }
 
-    pub(crate) fn questions(broker: Arc<dyn Broker>, topic: Topic, desk: Desk) -> Self {
-        Self { broker, purpose: Purpose::Questions(topic, desk), inbox: None, caught_up: false }
+    /// The questions for these answers.
+    pub(crate) fn questions(answers: &Answers) -> Self {
+        let Answering { responder, broker, desk, .. } = &*answers.answering;
+        let purpose = Purpose::Questions(responder.topic.clone(), desk.clone(), Arc::clone(&answers.tasks));
+        Self { broker: Arc::clone(broker), purpose, inbox: None, caught_up: false }
     }
 
     fn set_address(&self, address: Option<&str>) {
@@ -67,7 +77,7 @@ impl Source for InboxMessages {
             let native = self.broker.native_requests().ok_or(BrokerError::Unsupported { system, ability })?;
             let inbox = match &self.purpose {
                 Purpose::Mailbox(..) => native.inbox().await,
-                Purpose::Questions(topic, _) => native.serve(topic).await,
+                Purpose::Questions(topic, ..) => native.serve(topic).await,
             };
             let inbox = inbox.map_err(BrokerError::into_boxed)?;
             self.set_address(Some(inbox.address()));
@@ -107,9 +117,11 @@ impl Source for InboxMessages {
         if let Some(inbox) = self.inbox.take() {
             inbox.close().await;
         }
-        // Handlers that have not returned by now are dropped next. Their askers would wait until the deadline.
-        if let Purpose::Questions(topic, desk) = &self.purpose {
+        if let Purpose::Questions(topic, desk, tasks) = &self.purpose {
+            let left = tasks.ended(GRACE).await;
+            // Their askers would wait until the deadline.
             let letters = desk.interrupted(topic);
+            drop(left);
             let sending = letters.iter().map(|Letter { address, message }| {
                 let (broker, message) = (&*self.broker, message.clone());
                 async move {
@@ -136,8 +148,15 @@ fn lane(item: &Item) -> Lane {
 
 /// Hands the messages of a service's inbox to the open questions.
 pub(crate) struct Mailbox {
-    pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) desk: Desk,
+    broker: Arc<dyn Broker>,
+    desk: Desk,
+    orders: Tasks,
+}
+
+impl Mailbox {
+    pub(crate) fn new(broker: Arc<dyn Broker>, desk: Desk) -> Self {
+        Self { broker, desk, orders: Tasks::new() }
+    }
 }
 
 impl Sink for Mailbox {
@@ -146,20 +165,32 @@ impl Sink for Mailbox {
     async fn take(&self, item: &Item) -> Result<(), BoxError> {
         match item {
             Item::Came(signal) => self.desk.take_signal(signal),
-            // A responder without it goes on until the question's deadline.
             Item::Send(letter) => {
-                let Letter { address, message } = &**letter;
-                if let Err(error) = send_native(&*self.broker, address, message.clone()).await {
-                    tracing::debug!(question = key(message), %error, "a control message was not delivered");
-                }
+                let (broker, letter) = (Arc::clone(&self.broker), letter.clone());
+                self.orders.spawn(async move { send_order(&*broker, *letter).await }).await;
             }
         }
         Ok(())
     }
 }
 
-/// Answers the questions of a topic.
+/// Sends an order to a responder. A responder without it goes on until the question's deadline.
+async fn send_order(broker: &dyn Broker, Letter { address, message }: Letter) {
+    let question = key(&message).to_owned();
+    match timeout(ORDER_LIMIT, send_native(broker, &address, message)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(question, %error, "an order was not delivered"),
+        Err(_) => tracing::debug!(question, "an order was not delivered: the broker can't be reached"),
+    }
+}
+
+/// Answers the questions of a topic. The handlers run in tasks.
 pub(crate) struct Answers {
+    answering: Arc<Answering>,
+    tasks: Arc<Tasks>,
+}
+
+struct Answering {
     responder: Responder,
     recount: Recount,
     broker: Arc<dyn Broker>,
@@ -179,17 +210,19 @@ impl Answers {
         metrics: Arc<MessageMetrics>,
     ) -> Self {
         let places = Semaphore::new(responder.at_once);
-        Self { responder, recount, broker, desk, clock, metrics, places }
+        let answering = Answering { responder, recount, broker, desk, clock, metrics, places };
+        Self { answering: Arc::new(answering), tasks: Arc::new(Tasks::new()) }
     }
+}
 
-    async fn answer(&self, question: &Message) -> Result<(), BoxError> {
-        // Registered before it waits, so that an order to stop and a shutdown find it.
-        let answered = self.desk.answering(&self.responder.topic, question);
-        let _place = self.places.acquire().await?;
+impl Answering {
+    async fn answer(&self, question: &Message, answered: Answered) {
+        // The semaphore is never closed.
+        let Ok(_place) = self.places.acquire().await else { return };
         let Ok(left) = self.clock.left(question).await else {
             tracing::debug!(question = %question.id, "its deadline has passed: dropped");
             self.metrics.expired();
-            return Ok(());
+            return;
         };
         let deadline = left.map(|left| Instant::now() + left);
         let started = self.metrics.start();
@@ -205,13 +238,14 @@ impl Answers {
             }
             Ended::Abandoned => {
                 tracing::debug!(question = %question.id, "its asker has gone: its handler was stopped");
-                return Ok(());
+                return;
             }
         };
         let replies = outlet.sent();
-        outlet.finish(&End { replies, failure }).await;
+        let limit = Instant::now() + END_LIMIT;
+        let until = deadline.map_or(limit, |deadline| deadline.min(limit));
+        outlet.finish(&End { replies, failure }, until).await;
         self.metrics.consumed(started.map(|started| started.elapsed()));
-        Ok(())
     }
 }
 
@@ -219,10 +253,16 @@ impl Sink for Answers {
     type Item = Item;
 
     async fn take(&self, item: &Item) -> Result<(), BoxError> {
+        let Answering { responder, desk, .. } = &*self.answering;
         match item {
-            Item::Came(InboxSignal::Message(question)) => self.answer(question).await?,
+            Item::Came(InboxSignal::Message(question)) => {
+                // Registered before it waits, so that an order to stop and a shutdown find it.
+                let answered = desk.answering(&responder.topic, question);
+                let (answering, question) = (Arc::clone(&self.answering), question.clone());
+                self.tasks.spawn(async move { answering.answer(&question, answered).await }).await;
+            }
             Item::Came(InboxSignal::Malformed(malformed)) => {
-                let topic = self.responder.topic.name();
+                let topic = responder.topic.name();
                 tracing::warn!(topic, %malformed, "a question has an envelope that can't be read: dropped");
             }
             Item::Came(InboxSignal::NoResponders { .. }) | Item::Send(_) => {}
@@ -230,7 +270,7 @@ impl Sink for Answers {
         Ok(())
     }
 
-    /// Handlers have a limit of their own.
+    /// A question waits for room until its asker's deadline.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(24 * 60 * 60)
     }

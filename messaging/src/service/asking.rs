@@ -38,9 +38,9 @@ impl Service {
         if self.broker.native_requests().is_some() {
             let desk = self.desk();
             self.manifest.answers(&topic, &responder.taken);
-            let source = InboxMessages::questions(Arc::clone(&broker), topic, desk.clone());
-            let sink = Answers::new(responder, recount, broker, desk, clock, metrics);
-            self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Inbox, &name, source, sink);
+            let answers = Answers::new(responder, recount, broker, desk, clock, metrics);
+            let questions = InboxMessages::questions(&answers);
+            self.consumers = self.consumers.consumer_of_kind(ConsumerKind::Inbox, &name, questions, answers);
             return self;
         }
         // The inbox ends no call before the responder does.
@@ -94,7 +94,7 @@ impl Service {
         let name = format!("{}/mailbox", self.name);
         let (desk, letters) = Desk::new(&self.name, self.metrics("mailbox", &name));
         let source = InboxMessages::mailbox(Arc::clone(&self.broker), desk.clone(), letters);
-        let sink = Mailbox { broker: Arc::clone(&self.broker), desk: desk.clone() };
+        let sink = Mailbox::new(Arc::clone(&self.broker), desk.clone());
         let empty = self.recount.consumers();
         let consumers = std::mem::replace(&mut self.consumers, empty);
         self.consumers = consumers.consumer_of_kind(ConsumerKind::Inbox, &name, source, sink);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use recount_messaging::{Broker, Message, MessageId, Outgoing, Plan, Room, Settle, Signal, Topic};
+use recount_messaging::{Asker, Broker, Message, MessageId, Outgoing, Plan, RequestReply, Room, Settle, Signal, Topic};
 use tokio::time::{sleep, timeout};
 
 use super::world::{LONG, Probe, ProbeReply, World, until};
@@ -166,16 +166,41 @@ pub async fn an_asker_goes_on_after_its_connection_was_cut(carrier: &dyn Carrier
     for _ in 0..3 {
         assert_eq!(world.echo(&asker, LONG).await.unwrap().0, "hello");
         carrier.cut_connections().await;
-        let mut answered = false;
-        for _ in 0..40 {
-            // A question has no effect: it is asked again.
-            if world.echo(&asker, Duration::from_secs(1)).await.is_ok() {
-                answered = true;
-                break;
-            }
-            sleep(Duration::from_millis(200)).await;
+        again(&world, &asker).await;
+    }
+    drop((responder, asking));
+}
+
+/// Asks until a question is answered. It has no effect, so it may be asked again.
+async fn again(world: &World<'_>, asker: &Asker) {
+    for _ in 0..40 {
+        if world.echo(asker, Duration::from_secs(1)).await.is_ok() {
+            return;
         }
-        assert!(answered, "questions are answered again");
+        sleep(Duration::from_millis(200)).await;
+    }
+    panic!("no question is answered any more");
+}
+
+/// A reply that is under way when the connections are cut comes all the same, where the broker keeps what was not taken.
+pub async fn a_reply_comes_though_its_connection_was_cut(carrier: &dyn Carrier) {
+    let world = World::new(carrier);
+    let kept =
+        !matches!(world.capabilities(&*carrier.broker().await).request_reply, RequestReply::Native { buffered: false });
+    if !declared(kept, "replies are kept for an asker that reconnects") {
+        return;
+    }
+    let (responder, (asking, asker)) = (world.responder("a").await, world.asker().await);
+    for round in 0..10 {
+        let probe = Probe::Slow { millis: 300 + round };
+        let cut = async {
+            until("the question is being answered", || world.calls.begun(&probe) == 1).await;
+            sleep(Duration::from_millis(270 + 4 * round)).await;
+            carrier.cut_connections().await;
+        };
+        let (reply, ()) = tokio::join!(asker.ask(&world.topic, &probe, LONG), cut);
+        assert_eq!(reply.unwrap(), ProbeReply::Number { number: 0 }, "round {round}");
+        again(&world, &asker).await;
     }
     drop((responder, asking));
 }

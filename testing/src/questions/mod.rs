@@ -61,6 +61,7 @@ macro_rules! question_suite {
                 a_question_that_is_delivered_again_has_equal_replies
                 replies_over_the_limit_of_a_record_come_all_the_same
                 an_asker_goes_on_after_its_connection_was_cut
+                a_reply_comes_though_its_connection_was_cut
             }
             deadlines {
                 an_expired_question_is_not_answered
