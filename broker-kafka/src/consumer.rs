@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::KafkaOptions;
 use crate::client::{Probe, blocking, create};
-use crate::ensure::{check_lanes, group_config, group_name, positions, topic_name};
+use crate::ensure::{group_config, group_name, positions, topic_name};
 use crate::error::meaning;
 use crate::lane::Lane;
 use crate::member::{Member, OPERATION};
@@ -49,7 +49,7 @@ impl KafkaConsumer {
         let (topic, limit) = (binding.topic.name(), options.call_timeout);
         match probe.partitions(OPERATION, topic).await? {
             None => return Err(BrokerError::Missing { object: topic_name(topic) }),
-            Some(partitions) => check_lanes(&binding.topic, partitions)?,
+            Some(partitions) => binding.topic.check_partitions(topic_name(topic), partitions)?,
         }
         let mut config = group_config(&options, binding)?;
         let mut set = |name: &str, value: &str| {

@@ -115,7 +115,7 @@ impl<'o> Admin<'o> {
     /// Whether the topic exists, with the settings that it must have.
     async fn exists(&self, probe: &Probe, topic: &Topic) -> Result<bool, BrokerError> {
         let Some(partitions) = probe.partitions(OPERATION, topic.name()).await? else { return Ok(false) };
-        check_lanes(topic, partitions)?;
+        topic.check_partitions(topic_name(topic.name()), partitions)?;
         let mismatch = |expected: String, actual: String, cure: &str| BrokerError::Mismatch {
             object: topic_name(topic.name()),
             expected,
@@ -186,20 +186,6 @@ impl<'o> Admin<'o> {
         }
         Ok(())
     }
-}
-
-/// Compares the number of partitions with that of the lanes.
-pub(crate) fn check_lanes(topic: &Topic, partitions: usize) -> Result<(), BrokerError> {
-    let lanes = topic.lanes().get();
-    if partitions == usize::from(lanes) {
-        return Ok(());
-    }
-    Err(BrokerError::Mismatch {
-        object: topic_name(topic.name()),
-        expected: format!("{lanes} partitions"),
-        actual: format!("{partitions} partitions"),
-        cure: "use the topic's number of lanes in all services, or another topic".to_owned(),
-    })
 }
 
 /// A retention time in milliseconds, of which the server takes 63 bits.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::KafkaOptions;
 use crate::client::{self, DropElsewhere, Probe, blocking, create};
-use crate::ensure::{check_lanes, topic_name};
+use crate::ensure::topic_name;
 use crate::error::{answered, is_missing, is_refusal, meaning};
 use crate::record::{OVERHEAD, Outbound};
 
@@ -215,12 +215,12 @@ impl Publisher {
     async fn find(&self, probe: &Probe, topic: &Topic) -> Result<(), BrokerError> {
         let known = self.topics.lock().unwrap_or_else(PoisonError::into_inner).get(topic.name()).copied();
         if let Some(partitions) = known {
-            return check_lanes(topic, partitions);
+            return topic.check_partitions(topic_name(topic.name()), partitions);
         }
         let Some(partitions) = probe.partitions(OPERATION, topic.name()).await? else {
             return Err(BrokerError::Missing { object: topic_name(topic.name()) });
         };
-        check_lanes(topic, partitions)?;
+        topic.check_partitions(topic_name(topic.name()), partitions)?;
         self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.name().to_owned(), partitions);
         Ok(())
     }

@@ -106,17 +106,14 @@ impl Broker for PulsarBroker {
     async fn publish(&self, topic: &Topic, batch: Vec<Outgoing>) -> Vec<Fate> {
         let (broker, topic, count) = (self.clone(), topic.clone(), batch.len());
         // A call that is dropped still gives up a client that confirms nothing in time: the library would keep the messages.
-        let publishing = tokio::spawn(async move {
+        let publishing = async move {
             let _call = broker.0.under_way.read().await;
             match broker.check_open() {
                 Ok(()) => broker.0.publisher.publish(&topic, batch).await,
                 Err(_) => batch.iter().map(|_| Fate::NotSent(Some(BrokerError::Closed))).collect(),
             }
-        });
-        publishing.await.unwrap_or_else(|_| {
-            let failed = || BrokerError::Failed { operation: publish::OPERATION, source: "its task has ended".into() };
-            (0..count).map(|_| Fate::Unknown(failed())).collect()
-        })
+        };
+        Fate::of_task(publish::OPERATION, count, publishing).await
     }
 
     async fn subscribe(&self, binding: &Binding) -> Result<Box<dyn BrokerConsumer>, BrokerError> {

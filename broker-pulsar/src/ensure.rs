@@ -197,15 +197,9 @@ pub(crate) fn partition_count(operation: &'static str, answer: &Answer) -> Resul
 
 /// Compares the number of partitions with that of the lanes. A topic with none is missing, or not partitioned.
 pub(crate) fn check_lanes(topic: &Topic, partitions: u32) -> Result<(), BrokerError> {
-    match partitions {
-        0 => Err(BrokerError::Missing { object: topic_name(topic) }),
-        count if count == u32::from(topic.lanes().get()) => Ok(()),
-        count => Err(BrokerError::Mismatch {
-            object: topic_name(topic),
-            expected: format!("{} partitions, one for each lane", topic.lanes()),
-            actual: format!("{count} partitions"),
-            cure: "use the number of lanes that the topic was declared with".to_owned(),
-        }),
+    match usize::try_from(partitions) {
+        Ok(0) => Err(BrokerError::Missing { object: topic_name(topic) }),
+        count => topic.check_partitions(topic_name(topic), count.unwrap_or(usize::MAX)),
     }
 }
 

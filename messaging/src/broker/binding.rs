@@ -97,6 +97,22 @@ impl Topic {
         // The remainder is below a u16.
         u16::try_from(hash % u32::from(self.lanes.get())).unwrap_or_default()
     }
+
+    /// Compares the number of partitions that a broker has for the topic with the number of lanes, for adapters.
+    ///
+    /// # Errors
+    /// [`BrokerError::Mismatch`] of this object if they differ: a key would have messages in two partitions.
+    pub fn check_partitions(&self, object: String, partitions: usize) -> Result<(), BrokerError> {
+        if partitions == usize::from(self.lanes.get()) {
+            return Ok(());
+        }
+        Err(BrokerError::Mismatch {
+            object,
+            expected: format!("{} partitions, one for each lane", self.lanes),
+            actual: format!("{partitions} partitions"),
+            cure: "use the number of lanes that the topic was declared with, or another topic".to_owned(),
+        })
+    }
 }
 
 impl fmt::Display for Topic {

@@ -1,5 +1,7 @@
 //! The fate of a published message.
 
+use std::future::Future;
+
 use super::{BrokerError, BrokerPosition};
 
 /// The fate of one published message.
@@ -23,6 +25,20 @@ impl Fate {
     #[must_use]
     pub fn is_stored(&self) -> bool {
         matches!(self, Self::Stored(_) | Self::Duplicate)
+    }
+
+    /// The fates of a batch of this size that a task publishes, for adapters: it goes on if the caller is dropped. The fates
+    /// of a task that panicked are unknown.
+    pub async fn of_task(
+        operation: &'static str,
+        count: usize,
+        publishing: impl Future<Output = Vec<Self>> + Send + 'static,
+    ) -> Vec<Self> {
+        tokio::spawn(publishing).await.unwrap_or_else(|error| {
+            tracing::error!(%error, operation, "the task has ended");
+            let failed = || BrokerError::Failed { operation, source: "its task has ended".into() };
+            (0..count).map(|_| Self::Unknown(failed())).collect()
+        })
     }
 }
 

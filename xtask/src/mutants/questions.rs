@@ -6,6 +6,10 @@ const fn mutant(name: &'static str, test: &'static str) -> Mutant {
     Mutant { name, tests: Tests::Questions, test }
 }
 
+const fn in_trouble(name: &'static str, test: &'static str) -> Mutant {
+    Mutant { name, tests: Tests::QuestionTroubles, test }
+}
+
 pub(super) const MUTANTS: &[Mutant] = &[
     mutant("replies-have-no-end", "own::answering::many_replies_come_in_order_and_end"),
     mutant("responder-waits-for-no-room", "own::answering::a_slow_asker_holds_its_responder_up"),
@@ -22,16 +26,33 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("transient-failure-is-permanent", "own::failing::a_failure_has_its_reason_and_its_class"),
     mutant("unreadable-reply-is-ignored", "own::failing::hostile_bytes_as_a_reply_harm_no_other"),
     mutant("refused-reply-is-not-reported", "kafka::failing::a_reply_over_the_limit_is_a_failure"),
+    in_trouble("reply-is-sent-once", "replies_wait_for_a_broker_that_is_away"),
+    in_trouble("handler-ends-with-the-connection", "replies_wait_for_a_broker_that_is_away"),
 ];
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
         file: "messaging/src/question/native.rs",
-        find: "        outlet.finish(&End { replies, failure }).await;\n",
+        find: "        outlet.finish(&End { replies, failure }, until).await;\n",
         replace: r#"        if !crate::mutant("replies-have-no-end") {
-            outlet.finish(&End { replies, failure }).await;
+            outlet.finish(&End { replies, failure }, until).await;
         }
 "#,
+    },
+    Edit {
+        file: "messaging/src/question/native.rs",
+        find: "                self.tasks.spawn(async move { answering.answer(&question, answered).await }).await;\n",
+        replace: r#"                if crate::mutant("handler-ends-with-the-connection") {
+                    answering.answer(&question, answered).await;
+                    return Ok(());
+                }
+                self.tasks.spawn(async move { answering.answer(&question, answered).await }).await;
+"#,
+    },
+    Edit {
+        file: "messaging/src/question/replies.rs",
+        find: "if error.is_transient() => {",
+        replace: r#"if error.is_transient() && !crate::mutant("reply-is-sent-once") => {"#,
     },
     Edit {
         file: "messaging/src/question/clock.rs",

@@ -27,10 +27,12 @@ pub(crate) enum Tests {
     Layers,
     /// Questions between services.
     Questions,
+    /// Questions in outages and at odd limits.
+    QuestionTroubles,
 }
 
 impl Tests {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Processes,
         Self::Simulation,
         Self::Services,
@@ -39,6 +41,7 @@ impl Tests {
         Self::Forwarding,
         Self::Layers,
         Self::Questions,
+        Self::QuestionTroubles,
     ];
 
     /// The package, its test program, and how the names of the tests begin.
@@ -52,6 +55,7 @@ impl Tests {
             Self::Forwarding => ("recount-messaging", "forwarding", ""),
             Self::Layers => ("recount-messaging", "layers", ""),
             Self::Questions => ("recount-messaging", "questions", ""),
+            Self::QuestionTroubles => ("recount-messaging", "questions_troubles", ""),
         }
     }
 }
