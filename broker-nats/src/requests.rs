@@ -136,7 +136,16 @@ impl NativeRequests for NatsRequests {
         if !is_inbox(address) {
             return Err(Undelivered::not_an_inbox(&message, address));
         }
-        self.publish(REPLY, (address.to_owned(), None), message).await
+        let mut losses = self.0.losses();
+        losses.mark_unchanged();
+        self.publish(REPLY, (address.to_owned(), None), message).await?;
+        // The client has only taken it into its buffer, which ends with the connection.
+        self.0.round_trip(REPLY).await?;
+        if losses.has_changed().unwrap_or(true) {
+            let source = "the connection was lost before the server had the reply".into();
+            return Err(BrokerError::Unavailable { operation: REPLY, source }.into());
+        }
+        Ok(())
     }
 }
 
@@ -162,13 +171,18 @@ impl RequestInbox for NatsInbox {
         Ok(read(native).into())
     }
 
-    async fn close(mut self: Box<Self>) {
+    async fn close(mut self: Box<Self>) -> Vec<Message> {
+        let mut left = Vec::new();
         let closing = async {
             // It fails if the connection is closed, which ends the subscription as well.
-            let _ = self.subscriber.unsubscribe().await;
-            let _ = self.connection.round_trip("closing an inbox").await;
+            if self.subscriber.drain().await.is_ok() {
+                while let Some(native) = self.subscriber.next().await {
+                    left.extend(read(native));
+                }
+            }
         };
         let _ = timeout(self.connection.options.call_timeout, closing).await;
+        left
     }
 }
 

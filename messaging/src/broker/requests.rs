@@ -58,9 +58,12 @@ pub trait RequestInbox: Send {
     /// Cancel-safe: a dropped call loses no message.
     async fn next(&mut self) -> Result<InboxSignal, BrokerError>;
 
-    /// Closes the inbox. When it returns the broker sends no more messages here, unless it can't be reached. Messages that were
-    /// not taken are lost. An inbox that is dropped is closed a moment later.
-    async fn close(self: Box<Self>) {}
+    /// Closes the inbox. When it returns the broker sends no more messages here, unless it can't be reached. Returns the messages
+    /// that had come and were not taken, unless the broker gives them to another inbox. An inbox that is dropped is closed a
+    /// moment later, and they are lost.
+    async fn close(self: Box<Self>) -> Vec<Message> {
+        Vec::new()
+    }
 }
 
 /// News of an inbox.

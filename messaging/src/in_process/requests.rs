@@ -139,6 +139,19 @@ impl RequestInbox for Inbox {
             }
         }
     }
+
+    async fn close(self: Box<Self>) -> Vec<Message> {
+        let server = &self.connection.server;
+        let waiting = server.change(|state| {
+            let inbox = state.inboxes.by_address.get_mut(&self.address);
+            inbox.map(|inbox| std::mem::take(&mut inbox.waiting)).unwrap_or_default()
+        });
+        let messages = waiting.into_iter().filter_map(|arrived| match arrived {
+            Arrived::Message(written) => written.read(server.requests_form()).ok(),
+            Arrived::NoResponders(_) => None,
+        });
+        messages.collect()
+    }
 }
 
 impl Server {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use recount_core::{BoxError, Delivered as CoreDelivered, Source};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::early::Early;
 use super::item::{Delivered, Item};
+use crate::broker::round_trip;
 use crate::parking::Parking;
 use crate::retry::jitter;
 use crate::{
@@ -24,8 +25,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The bounds of the first and the longest pause after a call to the broker that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How long the broker has for the round trip that ends an outage.
-const ROUND_TRIP: Duration = Duration::from_secs(10);
 
 /// The deliveries of a binding.
 pub(crate) struct InboxSource {
@@ -76,16 +75,6 @@ impl Outage {
             Some(round_trip) => round_trip.await,
             None => std::future::pending().await,
         }
-    }
-}
-
-/// Asks the broker for an answer, within a time limit.
-async fn round_trip(broker: Arc<dyn Broker>) -> Result<(), BrokerError> {
-    let timed_out = BrokerError::TimedOut { operation: "a round trip", limit: ROUND_TRIP };
-    match timeout(ROUND_TRIP, broker.health()).await.unwrap_or(Err(timed_out)) {
-        // Consuming needs fewer rights than the round trip at some brokers, and a refusal is an answer too.
-        Err(BrokerError::NotAllowed { .. }) => Ok(()),
-        answer => answer,
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use recount_core::MessageMetrics;
 use smol_str::SmolStr;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use super::frame::{End, Failure, Frame, Framing, Order, Read, key, order, read};
 use super::replies::WINDOW;
@@ -15,6 +17,8 @@ use crate::{InboxSignal, Message, Topic, envelope};
 
 /// How many replies to a question wait for its asker: as many as a recorded answer has, and its end.
 const CAPACITY: usize = MAX_REPLIES + 1;
+/// How long the responder of a late reply is told to stop while the broker can't be reached.
+const LATE_LIMIT: Duration = Duration::from_secs(10);
 /// How many questions are remembered of which a late reply was logged.
 const REMEMBERED: usize = 1024;
 
@@ -23,6 +27,8 @@ const REMEMBERED: usize = 1024;
 pub(crate) struct Letter {
     pub(crate) address: SmolStr,
     pub(crate) message: Message,
+    /// Until when it is sent again while the broker can't be reached.
+    pub(crate) until: Instant,
 }
 
 /// The open questions of a service. Clones share them. The desk closes when the last clone of the service is dropped; clones of
@@ -74,7 +80,21 @@ struct Call {
     address: Option<SmolStr>,
     framing: Framing,
     room: Arc<Semaphore>,
+    /// How many replies the asker has taken, as far as is known.
+    taken: Arc<Mutex<u64>>,
     stop: Arc<Notify>,
+}
+
+impl Call {
+    /// The asker has taken so many replies. An order may come twice, or after a later one.
+    fn has_taken(&self, replies: u64) {
+        let mut taken = lock(&self.taken);
+        // No asker has more room than the window.
+        let most = WINDOW.saturating_sub(self.room.available_permits());
+        let more = usize::try_from(replies.saturating_sub(*taken)).unwrap_or(usize::MAX).min(most);
+        *taken += more as u64;
+        self.room.add_permits(more);
+    }
 }
 
 impl Desk {
@@ -152,6 +172,7 @@ impl Desk {
             address: question.reply_to.clone(),
             framing: Framing::new(question, &self.0.service, self.address()),
             room: Arc::new(Semaphore::new(WINDOW)),
+            taken: Arc::default(),
             stop: Arc::default(),
         };
         let of = identity(question);
@@ -168,7 +189,7 @@ impl Desk {
             .filter_map(|call| {
                 let reason = "the responder was shut down before its handler returned".to_owned();
                 let end = End { replies: 0, failure: Some(Failure { transient: true, reason }) };
-                Some(Letter { address: call.address.clone()?, message: call.framing.end(&end) })
+                Some(Letter { address: call.address.clone()?, message: call.framing.end(&end), until: Instant::now() })
             })
             .collect()
     }
@@ -196,11 +217,7 @@ impl Desk {
         let Some(call) = lock(&self.0.answered).get(identity).cloned() else { return };
         match order {
             Order::Stop => call.stop.notify_one(),
-            // No asker has more room than the window.
-            Order::More(replies) => {
-                let most = WINDOW.saturating_sub(call.room.available_permits());
-                call.room.add_permits(replies.min(most));
-            }
+            Order::Taken(replies) => call.has_taken(replies),
         }
     }
 
@@ -242,15 +259,16 @@ impl Desk {
         drop(late);
         tracing::info!(service = %self.0.service, question = key, "a reply came late: its question has ended; further ones are only counted");
         if let Some(responder) = responder {
-            self.tell(&responder, key, Order::Stop);
+            self.tell(&responder, key, Order::Stop, Instant::now() + LATE_LIMIT);
         }
     }
 
-    /// Sends a control message to a responder, by the task that reads the inbox.
-    pub(crate) fn tell(&self, responder: &SmolStr, key: &str, what: Order) {
+    /// Sends a control message to a responder, by the task that reads the inbox. It is sent again until this moment while the
+    /// broker can't be reached.
+    pub(crate) fn tell(&self, responder: &SmolStr, key: &str, what: Order, until: Instant) {
         let message = order(&self.0.service, key, what);
         // Without an inbox there is no responder that waits for it.
-        let _ = self.0.outbox.send(Letter { address: responder.clone(), message });
+        let _ = self.0.outbox.send(Letter { address: responder.clone(), message, until });
     }
 }
 

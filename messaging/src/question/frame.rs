@@ -1,8 +1,8 @@
 //! The wire form of replies and of the messages that control them.
 //!
 //! A reply is a message with the type, version and data of its event, the key of its question, and its number in the header
-//! `replynumber`. The end of the replies is a message of type `recount.reply.end`. The asker sends `recount.reply.more`, which
-//! lets more replies come, and `recount.reply.stop`.
+//! `replynumber`. The end of the replies is a message of type `recount.reply.end`. The asker sends `recount.reply.taken`, the
+//! count of the replies that it has taken, which lets more come, and `recount.reply.stop`.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use crate::{Message, MessageId};
 
 const END: &str = "recount.reply.end";
-const MORE: &str = "recount.reply.more";
+const TAKEN: &str = "recount.reply.taken";
 const STOP: &str = "recount.reply.stop";
 /// The header with the number of a reply, from 0.
 const NUMBER: &str = "replynumber";
@@ -87,8 +87,8 @@ pub(crate) enum Frame {
 /// A message of an asker to its responder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// So many more replies may come.
-    More(usize),
+    /// So many replies were taken since the first: as many more may come.
+    Taken(u64),
     Stop,
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn key(question: &Message) -> &str {
 /// A control message.
 pub(crate) fn order(service: &str, key: &str, order: Order) -> Message {
     let (message_type, data) = match order {
-        Order::More(replies) => (MORE, replies.to_string()),
+        Order::Taken(replies) => (TAKEN, replies.to_string()),
         Order::Stop => (STOP, "{}".to_owned()),
     };
     let mut message = Message::new(MessageId::from(EventId::new()), service, message_type, data);
@@ -170,8 +170,8 @@ pub(crate) fn read(message: &Message) -> Read {
     let unreadable = |reason: String| Read::Frame(Frame::Unreadable(reason));
     match &*message.message_type {
         STOP => Read::Order(Order::Stop),
-        MORE => match std::str::from_utf8(&message.data).ok().and_then(|text| text.parse().ok()) {
-            Some(replies) => Read::Order(Order::More(replies)),
+        TAKEN => match std::str::from_utf8(&message.data).ok().and_then(|text| text.parse().ok()) {
+            Some(replies) => Read::Order(Order::Taken(replies)),
             None => unreadable("its number of replies is no number".to_owned()),
         },
         END => match serde_json::from_slice(&message.data) {

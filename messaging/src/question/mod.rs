@@ -6,6 +6,7 @@
 //!
 //! The *desk* of a service knows its open questions: asked by it, or being answered by it. A *frame* is the wire form of a reply.
 
+mod answers;
 mod asker;
 mod clock;
 mod desk;
@@ -13,18 +14,20 @@ mod error;
 mod frame;
 mod handler;
 mod native;
+mod probe;
 mod replies;
 mod responder;
 mod stored;
 mod stream;
 mod tasks;
 
+pub(crate) use answers::Answers;
 pub use asker::Asker;
 pub(crate) use clock::Clock;
 pub(crate) use desk::Desk;
 pub use error::AskError;
 pub use handler::{Asked, Question, QuestionHandler};
-pub(crate) use native::{Answers, InboxMessages, Mailbox};
+pub(crate) use native::{InboxMessages, Mailbox};
 pub use replies::{ReplyError, ReplySender};
 pub use responder::{AnsweredTwice, Responder};
 pub(crate) use stored::{REPLY_PREFIX, StoredResponder};

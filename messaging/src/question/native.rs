@@ -1,28 +1,26 @@
 //! Questions and replies that the broker carries itself: consumers of its inboxes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use recount_core::{BoxError, Delivered, Lane, MessageMetrics, Recount, Sink, Source};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Duration, Instant, timeout};
+use recount_core::{BoxError, Delivered, Lane, Sink, Source};
+use tokio::sync::mpsc;
+use tokio::time::{timeout, timeout_at};
 
-use super::clock::Clock;
-use super::desk::{Answered, Desk, Letter};
-use super::frame::{End, key};
-use super::replies::{Outlet, send_native};
-use super::responder::{Ended, Responder};
+use super::answers::{Answering, Answers};
+use super::desk::{Desk, Letter};
+use super::frame::key;
+use super::probe::Probe;
+use super::replies::send_native;
 use super::tasks::Tasks;
-use crate::{Broker, BrokerError, InboxSignal, Message, RequestInbox, Topic};
+use crate::broker::round_trip;
+use crate::{Broker, BrokerError, InboxSignal, RequestInbox};
 
 /// How long a shutdown waits for the handlers of open questions.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a shutdown may take to tell the askers of open questions.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How long an order to a responder waits for a broker that can't be reached.
-const ORDER_LIMIT: Duration = Duration::from_secs(10);
-/// How long the end of the replies waits for a broker that can't be reached, if the question's deadline is not earlier.
-const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// An item of a consumer of an inbox.
 pub(crate) enum Item {
@@ -35,8 +33,8 @@ pub(crate) enum Item {
 enum Purpose {
     /// Replies and control messages of a service.
     Mailbox(Desk, mpsc::UnboundedReceiver<Letter>),
-    /// The questions of a topic, which are registered at the desk while they are answered, by these tasks.
-    Questions(Topic, Desk, Arc<Tasks>),
+    /// The questions of a topic, which are registered at the desk until they are answered.
+    Questions(Arc<Answering>, Arc<Tasks>),
 }
 
 /// The messages of an inbox.
@@ -45,18 +43,24 @@ pub(crate) struct InboxMessages {
     purpose: Purpose,
     inbox: Option<Box<dyn RequestInbox>>,
     caught_up: bool,
+    probe: Probe,
+    /// Whether the broker has to answer before the inbox counts as open.
+    failed: bool,
 }
 
 impl InboxMessages {
     pub(crate) fn mailbox(broker: Arc<dyn Broker>, desk: Desk, letters: mpsc::UnboundedReceiver<Letter>) -> Self {
-        Self { broker, purpose: Purpose::Mailbox(desk, letters), inbox: None, caught_up: false }
+        Self::new(broker, Purpose::Mailbox(desk, letters))
     }
 
     /// The questions for these answers.
     pub(crate) fn questions(answers: &Answers) -> Self {
-        let Answering { responder, broker, desk, .. } = &*answers.answering;
-        let purpose = Purpose::Questions(responder.topic.clone(), desk.clone(), Arc::clone(&answers.tasks));
-        Self { broker: Arc::clone(broker), purpose, inbox: None, caught_up: false }
+        let Answers { answering, tasks } = answers;
+        Self::new(Arc::clone(&answering.broker), Purpose::Questions(Arc::clone(answering), Arc::clone(tasks)))
+    }
+
+    fn new(broker: Arc<dyn Broker>, purpose: Purpose) -> Self {
+        Self { broker, purpose, inbox: None, caught_up: false, probe: Probe::new(), failed: false }
     }
 
     fn set_address(&self, address: Option<&str>) {
@@ -77,13 +81,19 @@ impl Source for InboxMessages {
             let native = self.broker.native_requests().ok_or(BrokerError::Unsupported { system, ability })?;
             let inbox = match &self.purpose {
                 Purpose::Mailbox(..) => native.inbox().await,
-                Purpose::Questions(topic, ..) => native.serve(topic).await,
+                Purpose::Questions(answering, _) => native.serve(&answering.responder.topic).await,
             };
             let inbox = inbox.map_err(BrokerError::into_boxed)?;
             self.set_address(Some(inbox.address()));
             self.inbox = Some(inbox);
+        } else if self.failed {
+            round_trip(Arc::clone(&self.broker)).await.map_err(BrokerError::into_boxed)?;
         }
-        self.caught_up = false;
+        if let Purpose::Questions(answering, _) = &self.purpose {
+            answering.start_over();
+        }
+        self.probe.answered();
+        (self.caught_up, self.failed) = (false, false);
         Ok(())
     }
 
@@ -92,16 +102,28 @@ impl Source for InboxMessages {
             return Ok(Delivered::CaughtUp { mark: None });
         }
         let Some(inbox) = &mut self.inbox else { return Err("the inbox was not opened".into()) };
-        let came = match &mut self.purpose {
-            Purpose::Mailbox(_, letters) => tokio::select! {
-                Some(letter) = letters.recv() => Ok(Item::Send(Box::new(letter))),
-                came = inbox.next() => came.map(Item::Came),
-            },
-            Purpose::Questions(..) => inbox.next().await.map(Item::Came),
+        let letter = async {
+            match &mut self.purpose {
+                Purpose::Mailbox(_, letters) => letters.recv().await,
+                Purpose::Questions(..) => None,
+            }
         };
+        let came = tokio::select! {
+            biased;
+            Some(letter) = letter => Ok(Item::Send(Box::new(letter))),
+            came = inbox.next() => came.map(Item::Came),
+            error = self.probe.failure(&self.broker) => Err(error),
+        };
+        if let Ok(Item::Came(signal)) = &came {
+            self.probe.answered();
+            if let (Purpose::Questions(answering, _), InboxSignal::Message(question)) = (&self.purpose, signal) {
+                answering.accept(question);
+            }
+        }
         match came {
             Ok(item) => Ok(Delivered::Item { lane: lane(&item), item, ticket: (), mark: None }),
             Err(error) => {
+                self.failed = true;
                 if !error.is_transient() {
                     // It is made anew.
                     self.inbox = None;
@@ -114,24 +136,27 @@ impl Source for InboxMessages {
 
     async fn close(&mut self) -> Result<(), BoxError> {
         self.set_address(None);
-        if let Some(inbox) = self.inbox.take() {
-            inbox.close().await;
-        }
-        if let Purpose::Questions(topic, desk, tasks) = &self.purpose {
-            let left = tasks.ended(GRACE).await;
-            // Their askers would wait until the deadline.
-            let letters = desk.interrupted(topic);
-            drop(left);
-            let sending = letters.iter().map(|Letter { address, message }| {
-                let (broker, message) = (&*self.broker, message.clone());
-                async move {
-                    if let Err(error) = send_native(broker, address, message).await {
-                        tracing::debug!(topic = topic.name(), %error, "an asker was not told of the shutdown");
-                    }
+        let Some(inbox) = self.inbox.take() else { return Ok(()) };
+        // Dropped, it is closed by the broker.
+        let closing = async { timeout(GRACE, inbox.close()).await.unwrap_or_default() };
+        let Purpose::Questions(answering, tasks) = &self.purpose else {
+            closing.await;
+            return Ok(());
+        };
+        let (not_taken, running) = tokio::join!(closing, tasks.ended(GRACE));
+        not_taken.iter().for_each(|question| answering.accept(question));
+        // Their askers would wait until the deadline.
+        let letters = answering.desk.interrupted(&answering.responder.topic);
+        drop(running);
+        let sending = letters.iter().map(|Letter { address, message, .. }| {
+            let (broker, message) = (&*self.broker, message.clone());
+            async move {
+                if let Err(error) = send_native(broker, address, message).await {
+                    tracing::debug!(%error, "an asker was not told of the shutdown");
                 }
-            });
-            let _ = timeout(FAREWELL, join_all(sending)).await;
-        }
+            }
+        });
+        let _ = timeout(FAREWELL, join_all(sending)).await;
         Ok(())
     }
 }
@@ -175,103 +200,11 @@ impl Sink for Mailbox {
 }
 
 /// Sends an order to a responder. A responder without it goes on until the question's deadline.
-async fn send_order(broker: &dyn Broker, Letter { address, message }: Letter) {
+async fn send_order(broker: &dyn Broker, Letter { address, message, until }: Letter) {
     let question = key(&message).to_owned();
-    match timeout(ORDER_LIMIT, send_native(broker, &address, message)).await {
+    match timeout_at(until, send_native(broker, &address, message)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(question, %error, "an order was not delivered"),
         Err(_) => tracing::debug!(question, "an order was not delivered: the broker can't be reached"),
-    }
-}
-
-/// Answers the questions of a topic. The handlers run in tasks.
-pub(crate) struct Answers {
-    answering: Arc<Answering>,
-    tasks: Arc<Tasks>,
-}
-
-struct Answering {
-    responder: Responder,
-    recount: Recount,
-    broker: Arc<dyn Broker>,
-    desk: Desk,
-    clock: Clock,
-    metrics: Arc<MessageMetrics>,
-    places: Semaphore,
-}
-
-impl Answers {
-    pub(crate) fn new(
-        responder: Responder,
-        recount: Recount,
-        broker: Arc<dyn Broker>,
-        desk: Desk,
-        clock: Clock,
-        metrics: Arc<MessageMetrics>,
-    ) -> Self {
-        let places = Semaphore::new(responder.at_once);
-        let answering = Answering { responder, recount, broker, desk, clock, metrics, places };
-        Self { answering: Arc::new(answering), tasks: Arc::new(Tasks::new()) }
-    }
-}
-
-impl Answering {
-    async fn answer(&self, question: &Message, answered: Answered) {
-        // The semaphore is never closed.
-        let Ok(_place) = self.places.acquire().await else { return };
-        let Ok(left) = self.clock.left(question).await else {
-            tracing::debug!(question = %question.id, "its deadline has passed: dropped");
-            self.metrics.expired();
-            return;
-        };
-        let deadline = left.map(|left| Instant::now() + left);
-        let started = self.metrics.start();
-        let (framing, broker, room) = (answered.framing.clone(), Arc::clone(&self.broker), Arc::clone(&answered.room));
-        let mut outlet = Outlet::native(framing, question.reply_to.clone(), broker, room);
-        let ended = self.responder.call(&self.recount, question, deadline, &answered.stop, &mut outlet).await;
-        let failure = match ended {
-            Ended::Answered => None,
-            Ended::Failed(failure) => {
-                let (topic, reason) = (self.responder.topic.name(), &failure.reason);
-                tracing::warn!(topic, question = %question.id, reason, "question failed");
-                Some(failure)
-            }
-            Ended::Abandoned => {
-                tracing::debug!(question = %question.id, "its asker has gone: its handler was stopped");
-                return;
-            }
-        };
-        let replies = outlet.sent();
-        let limit = Instant::now() + END_LIMIT;
-        let until = deadline.map_or(limit, |deadline| deadline.min(limit));
-        outlet.finish(&End { replies, failure }, until).await;
-        self.metrics.consumed(started.map(|started| started.elapsed()));
-    }
-}
-
-impl Sink for Answers {
-    type Item = Item;
-
-    async fn take(&self, item: &Item) -> Result<(), BoxError> {
-        let Answering { responder, desk, .. } = &*self.answering;
-        match item {
-            Item::Came(InboxSignal::Message(question)) => {
-                // Registered before it waits, so that an order to stop and a shutdown find it.
-                let answered = desk.answering(&responder.topic, question);
-                let (answering, question) = (Arc::clone(&self.answering), question.clone());
-                self.tasks.spawn(async move { answering.answer(&question, answered).await }).await;
-            }
-            Item::Came(InboxSignal::Malformed(malformed)) => {
-                let topic = responder.topic.name();
-                tracing::warn!(topic, %malformed, "a question has an envelope that can't be read: dropped");
-            }
-            Item::Came(InboxSignal::NoResponders { .. }) | Item::Send(_) => {}
-        }
-        Ok(())
-    }
-
-    /// A question waits for room until its asker's deadline.
-    fn time_limit(&self) -> Duration {
-        Duration::from_secs(24 * 60 * 60)
     }
 }

@@ -94,10 +94,12 @@ impl Outlet {
             Way::Native { broker, room } => {
                 let Some(address) = &self.address else { return Ok(()) };
                 // The semaphore is never closed.
-                if let Ok(permit) = room.acquire().await {
-                    permit.forget();
-                }
+                let place = room.acquire().await.ok();
                 send_native(&**broker, address, self.framing.reply(self.sent, reply)).await?;
+                // A reply that was not sent takes no room.
+                if let Some(place) = place {
+                    place.forget();
+                }
             }
             Way::Stored(replies) => replies.add(&self.framing, reply).await?,
         }
@@ -132,7 +134,7 @@ impl Outlet {
 }
 
 /// Sends a message to an inbox, again and again while the broker can't be reached; the caller limits the time. The inbox may
-/// get copies: replies are numbered, and an end or an order does no more the second time.
+/// get copies: replies are numbered, and an end or an order has no effect the second time.
 pub(crate) async fn send_native(
     broker: &dyn Broker,
     address: &str,

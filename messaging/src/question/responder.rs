@@ -131,7 +131,12 @@ impl Responder {
         let limit = deadline_after(self.time_limit);
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
         let asked = Asked::new(question, deadline);
-        let answering = AssertUnwindSafe(call(&asked, outlet)).catch_unwind().instrument(span::process(
+        let answering = async {
+            // Here, as the error of an application may panic when it is shown or dropped.
+            let shown = |error: BoxError| (classify(&*error) == Class::Transient, error_chain(&*error));
+            call(&asked, outlet).await.map_err(shown)
+        };
+        let answering = AssertUnwindSafe(answering).catch_unwind().instrument(span::process(
             recount,
             "server",
             &self.topic,
@@ -145,7 +150,7 @@ impl Responder {
         };
         match answered {
             Ok(Ok(Ok(()))) => Ended::Answered,
-            Ok(Ok(Err(error))) => failed(classify(&*error) == Class::Transient, error_chain(&*error)),
+            Ok(Ok(Err((transient, reason)))) => failed(transient, reason),
             Ok(Err(panic)) => failed(false, format!("the handler panicked: {}", panic_message(&*panic))),
             Err(_) if deadline == Some(until) => Ended::Abandoned,
             Err(_) => failed(true, format!("the handler has not returned within {:?}", self.time_limit)),

@@ -32,8 +32,8 @@ pub struct Replies<R> {
     next: u64,
     end: Option<End>,
     responder: Option<SmolStr>,
-    /// How many replies were taken since the responder was told.
-    taken: usize,
+    /// How many taken replies the responder was told of.
+    told: u64,
     /// Whether the responder is not told when no more replies are taken: only one is expected.
     leaves_the_end: bool,
     replies: PhantomData<fn() -> R>,
@@ -50,7 +50,7 @@ impl<R: Published> Replies<R> {
             next: 0,
             end: None,
             responder: None,
-            taken: 0,
+            told: 0,
             leaves_the_end: false,
             replies: PhantomData,
         }
@@ -131,13 +131,12 @@ impl<R: Published> Replies<R> {
 
     /// Tells the responder that replies were taken, each half of the window.
     fn let_more_come(&mut self) {
-        self.taken += 1;
         if let (Some(wait), Some(responder)) = (&self.wait, &self.responder)
-            && self.taken >= WINDOW / 2
+            && self.next - self.told >= WINDOW as u64 / 2
             && self.end.is_none()
         {
-            wait.desk.tell(responder, &wait.key, Order::More(self.taken));
-            self.taken = 0;
+            wait.desk.tell(responder, &wait.key, Order::Taken(self.next), self.deadline.deadline());
+            self.told = self.next;
         }
     }
 }
@@ -160,7 +159,7 @@ impl<R> Replies<R> {
             }
         }
         if let (Some(responder), true, false) = (&self.responder, tells, ended) {
-            wait.desk.tell(responder, &wait.key, Order::Stop);
+            wait.desk.tell(responder, &wait.key, Order::Stop, self.deadline.deadline());
         }
     }
 }

@@ -26,13 +26,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("transient-failure-is-permanent", "own::failing::a_failure_has_its_reason_and_its_class"),
     mutant("unreadable-reply-is-ignored", "own::failing::hostile_bytes_as_a_reply_harm_no_other"),
     mutant("refused-reply-is-not-reported", "kafka::failing::a_reply_over_the_limit_is_a_failure"),
-    in_trouble("reply-is-sent-once", "replies_wait_for_a_broker_that_is_away"),
-    in_trouble("handler-ends-with-the-connection", "replies_wait_for_a_broker_that_is_away"),
+    in_trouble("reply-is-sent-once", "outages::replies_and_their_end_wait_for_a_broker_that_is_away"),
+    in_trouble("handler-ends-with-the-connection", "outages::replies_and_their_end_wait_for_a_broker_that_is_away"),
 ];
 
 pub(super) const EDITS: &[Edit] = &[
     Edit {
-        file: "messaging/src/question/native.rs",
+        file: "messaging/src/question/answers.rs",
         find: "        outlet.finish(&End { replies, failure }, until).await;\n",
         replace: r#"        if !crate::mutant("replies-have-no-end") {
             outlet.finish(&End { replies, failure }, until).await;
@@ -40,13 +40,13 @@ pub(super) const EDITS: &[Edit] = &[
 "#,
     },
     Edit {
-        file: "messaging/src/question/native.rs",
-        find: "                self.tasks.spawn(async move { answering.answer(&question, answered).await }).await;\n",
+        file: "messaging/src/question/answers.rs",
+        find: "                self.tasks.spawn(async move { answering.answer(&question).await }).await;\n",
         replace: r#"                if crate::mutant("handler-ends-with-the-connection") {
-                    answering.answer(&question, answered).await;
+                    answering.answer(&question).await;
                     return Ok(());
                 }
-                self.tasks.spawn(async move { answering.answer(&question, answered).await }).await;
+                self.tasks.spawn(async move { answering.answer(&question).await }).await;
 "#,
     },
     Edit {
@@ -61,22 +61,22 @@ pub(super) const EDITS: &[Edit] = &[
     },
     Edit {
         file: "messaging/src/question/replies.rs",
-        find: "                    permit.forget();\n",
+        find: "                    place.forget();\n",
         replace: r#"                    if !crate::mutant("responder-waits-for-no-room") {
-                        permit.forget();
+                        place.forget();
                     }
 "#,
     },
     Edit {
         file: "messaging/src/question/stream.rs",
-        find: "&& self.taken >= WINDOW / 2",
-        replace: r#"&& self.taken >= WINDOW / 2 && !crate::mutant("asker-lets-no-more-replies-come")"#,
+        find: "&& self.next - self.told >= WINDOW as u64 / 2",
+        replace: r#"&& self.next - self.told >= WINDOW as u64 / 2 && !crate::mutant("asker-lets-no-more-replies-come")"#,
     },
     Edit {
         file: "messaging/src/question/stream.rs",
-        find: "            wait.desk.tell(responder, &wait.key, Order::Stop);\n",
+        find: "            wait.desk.tell(responder, &wait.key, Order::Stop, self.deadline.deadline());\n",
         replace: r#"            if !crate::mutant("dropped-stream-stops-no-handler") {
-                wait.desk.tell(responder, &wait.key, Order::Stop);
+                wait.desk.tell(responder, &wait.key, Order::Stop, self.deadline.deadline());
             }
 "#,
     },

@@ -4,160 +4,35 @@
 
 extern crate recount_core as recount;
 
+#[path = "../common/mod.rs"]
 mod common;
+mod outages;
+mod quiz;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use common::live;
 use futures_util::StreamExt;
-use recount_core::{BoxError, Consumers, Event, Recount, Store};
-use recount_messaging::{
-    AskError, Asked, Asker, Broker, BrokerError, InProcess, Message, MessageId, Plan, Profile, Question,
-    QuestionHandler, ReplySender, Responder, Service, Topic,
+use quiz::{
+    Calls, EMULATED, HOUR, MINUTE, NATIVE, Quiz, QuizReply, SECOND, asks, asks_with, in_profiles, responder, responds,
+    topic, until,
 };
+use recount_messaging::{AskError, Broker, BrokerError, Message, MessageId, Plan, Profile};
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyStore, Operation};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-/// The brokers that carry questions themselves, and those where questions go through topics.
-const NATIVE: [Profile; 3] = [Profile::Own, Profile::RabbitMq, Profile::Nats];
-const EMULATED: [Profile; 4] = [Profile::Kafka, Profile::Pulsar, Profile::Fifo, Profile::PubSub];
-
-fn in_profiles(profiles: &[Profile], test: impl AsyncFn(InProcess)) {
-    for profile in profiles {
-        println!("{profile:?}");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let run = test(InProcess::with_profile(*profile));
-            timeout(24 * HOUR, run).await.unwrap_or_else(|_| panic!("{profile:?} is stuck"));
-        });
-    }
-}
-
-#[derive(Event, Clone, Debug)]
-#[event(name = "quiz", published, unlocked)]
-enum Quiz {
-    /// Is answered by this number.
-    Echo { n: u32 },
-    /// Is answered by the numbers below this one.
-    Count { replies: u32 },
-    /// Is answered by 0 after this time.
-    Slow { millis: u64 },
-}
-
-#[derive(Event, Clone, Debug, PartialEq)]
-#[event(name = "quiz_reply", published, unlocked)]
-enum QuizReply {
-    Number { n: u32 },
-}
-
-impl Question for Quiz {
-    type Reply = QuizReply;
-}
-
-/// The calls of the handler.
-#[derive(Clone, Default)]
-struct Calls {
-    begun: Arc<AtomicUsize>,
-    running: Arc<AtomicUsize>,
-    sent: Arc<AtomicUsize>,
-}
-
-impl Calls {
-    fn begun(&self) -> usize {
-        self.begun.load(Ordering::SeqCst)
-    }
-    fn running(&self) -> usize {
-        self.running.load(Ordering::SeqCst)
-    }
-    fn sent(&self) -> usize {
-        self.sent.load(Ordering::SeqCst)
-    }
-}
-
-/// Counts a running call.
-struct Running<'c>(&'c Calls);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-struct Quizmaster(Calls);
-
-impl QuestionHandler for Quizmaster {
-    type Question = Quiz;
-
-    async fn answer(
-        &self,
-        quiz: &Quiz,
-        _: &Asked<'_>,
-        replies: &mut ReplySender<'_, QuizReply>,
-    ) -> Result<(), BoxError> {
-        self.0.begun.fetch_add(1, Ordering::SeqCst);
-        self.0.running.fetch_add(1, Ordering::SeqCst);
-        let _running = Running(&self.0);
-        match quiz {
-            Quiz::Echo { n } => replies.send(&QuizReply::Number { n: *n }).await?,
-            Quiz::Count { replies: count } => {
-                for n in 0..*count {
-                    replies.send(&QuizReply::Number { n }).await?;
-                    self.0.sent.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-            Quiz::Slow { millis } => {
-                sleep(Duration::from_millis(*millis)).await;
-                replies.send(&QuizReply::Number { n: 0 }).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn topic() -> Topic {
-    Topic::new("quiz").unwrap()
-}
-
-fn responder(calls: &Calls) -> Responder {
-    Responder::new(topic()).answer(Quizmaster(calls.clone())).unwrap()
-}
-
-async fn responds(broker: &InProcess, responder: Responder) -> Consumers {
-    let recount = Recount::new(MemoryStore::new());
-    let service = Service::new(recount, Arc::new(broker.connect()), "quizzes").unwrap().unannounced();
-    let running = service.respond(responder).start();
-    live(&running).await;
-    running
-}
-
-async fn asks(broker: &InProcess) -> (Consumers, Asker) {
-    asks_with(broker, Arc::new(MemoryStore::new())).await
-}
-
-async fn asks_with(broker: &InProcess, store: Arc<dyn Store>) -> (Consumers, Asker) {
-    let service = Service::new(Recount::new(store), Arc::new(broker.connect()), "askers").unwrap();
-    let (service, asker) = service.unannounced().asker(None).unwrap();
-    let running = service.start();
-    live(&running).await;
-    (running, asker)
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..36_000 {
-        if holds() {
-            return;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    panic!("it never became so: {what}");
+#[test]
+fn an_error_that_panics_when_it_is_shown_is_a_failure_that_is_told() {
+    in_profiles(&Profile::ALL, async |broker| {
+        let (answering, (asking, asker)) = (responds(&broker, responder(&Calls::default())).await, asks(&broker).await);
+        let error = asker.ask(&topic(), &Quiz::Shy {}, MINUTE).await.unwrap_err();
+        assert!(matches!(error, AskError::Failed { transient: false, .. }), "{error:?}");
+        assert_eq!(asker.ask(&topic(), &Quiz::Echo { n: 7 }, MINUTE).await.unwrap(), QuizReply::Number { n: 7 });
+        drop((answering, asking));
+    });
 }
 
 #[test]
@@ -221,7 +96,7 @@ fn replies_that_are_taken_too_slowly_end_in_an_error_that_names_the_cure() {
         let mut count = 0;
         let error = loop {
             match replies.next().await.expect("an error ends the replies") {
-                Ok(QuizReply::Number { n }) => assert_eq!(n, count),
+                Ok(reply) => assert_eq!(reply, QuizReply::Number { n: count }),
                 Err(error) => break error,
             }
             count += 1;
@@ -262,73 +137,6 @@ fn an_asker_of_one_reply_stops_a_handler_that_sends_many() {
             until("64 replies have come", || calls.sent() == 64).await;
             assert_eq!(asked.await.unwrap(), QuizReply::Number { n: 0 });
         }
-        sleep(SECOND).await;
-        assert_eq!(calls.running(), 0);
-        drop((answering, asking));
-    });
-}
-
-/// A reply, the end of replies and the order that lets more come are sent again while the broker is away.
-#[test]
-fn replies_wait_for_a_broker_that_is_away() {
-    in_profiles(&NATIVE, async |broker| {
-        let answering = responds(&broker, responder(&Calls::default()).time_limit(HOUR)).await;
-        let (asking, asker) = asks(&broker).await;
-        let topic = topic();
-        let outage = async {
-            sleep(SECOND / 2).await;
-            broker.faults().kill();
-            sleep(20 * SECOND).await;
-            broker.faults().start();
-        };
-        let (start, slow) = (Instant::now(), Quiz::Slow { millis: 1000 });
-        let (reply, ()) = tokio::join!(asker.ask(&topic, &slow, MINUTE), outage);
-        assert_eq!(reply.unwrap(), QuizReply::Number { n: 0 });
-        assert!(start.elapsed() < 23 * SECOND, "{:?}", start.elapsed());
-
-        let failing = async {
-            let replies = asker.ask_many(&topic, &slow, MINUTE).await.unwrap();
-            replies.collect::<Vec<_>>().await
-        };
-        let (replies, ()) = tokio::join!(failing, async {
-            sleep(SECOND / 2).await;
-            broker.faults().freeze();
-            sleep(15 * SECOND).await;
-            broker.faults().thaw();
-        });
-        assert!(matches!(replies[..], [Ok(QuizReply::Number { n: 0 })]), "{replies:?}");
-
-        // The responder waits for the order that lets more replies come.
-        let mut replies = asker.ask_many(&topic, &Quiz::Count { replies: 100 }, MINUTE).await.unwrap();
-        sleep(SECOND).await;
-        broker.faults().kill();
-        let mut count = 0;
-        while let Some(reply) = replies.next().await {
-            assert_eq!(reply.unwrap(), QuizReply::Number { n: count });
-            count += 1;
-            if count == 64 {
-                sleep(3 * SECOND).await;
-                broker.faults().start();
-            }
-        }
-        assert_eq!(count, 100);
-        drop((answering, asking));
-    });
-}
-
-/// The deadline of a question ends the attempts to reach its asker.
-#[test]
-fn a_reply_to_a_broker_that_stays_away_ends_with_the_question() {
-    in_profiles(&NATIVE, async |broker| {
-        let calls = Calls::default();
-        let answering = responds(&broker, responder(&calls).time_limit(HOUR)).await;
-        let (asking, asker) = asks(&broker).await;
-        let (topic, slow) = (topic(), Quiz::Slow { millis: 1000 });
-        let (reply, ()) = tokio::join!(asker.ask(&topic, &slow, MINUTE), async {
-            sleep(SECOND / 2).await;
-            broker.faults().kill();
-        });
-        assert!(matches!(reply, Err(AskError::TimedOut { .. })), "{reply:?}");
         sleep(SECOND).await;
         assert_eq!(calls.running(), 0);
         drop((answering, asking));
