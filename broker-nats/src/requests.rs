@@ -180,6 +180,8 @@ impl RequestInbox for NatsInbox {
                     left.extend(read(native));
                 }
             }
+            // The client has only sent it.
+            let _ = self.connection.round_trip("closing an inbox").await;
         };
         let _ = timeout(self.connection.options.call_timeout, closing).await;
         left

@@ -156,7 +156,6 @@ fn program() -> Result<PathBuf> {
         println!("building the fake of Pub/Sub");
         fs::create_dir_all(new)?;
         let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("pubsub");
-        // Two test programs may build at once, each for itself: Go's own cache takes care of the rest.
         Go::find()?.build(&module, &new.join("pubsub"))
     })?;
     Ok(built.join("pubsub"))

