@@ -32,7 +32,7 @@ pub(super) struct Answering {
     pub(super) desk: Desk,
     clock: Clock,
     metrics: Arc<MessageMetrics>,
-    /// The questions that came and whose answers were not begun, by the id of the message.
+    /// The questions that came and were not begun to be answered, by the id of the message.
     accepted: Mutex<HashMap<MessageId, Answered>>,
     places: Semaphore,
 }
