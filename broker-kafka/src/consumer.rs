@@ -49,7 +49,7 @@ impl KafkaConsumer {
         let (topic, limit) = (binding.topic.name(), options.call_timeout);
         match probe.partitions(OPERATION, topic).await? {
             None => return Err(BrokerError::Missing { object: topic_name(topic) }),
-            Some(partitions) => binding.topic.check_partitions(topic_name(topic), partitions)?,
+            Some(partitions) => binding.topic.check_partitions(|| topic_name(topic), partitions)?,
         }
         let mut config = group_config(&options, binding)?;
         let mut set = |name: &str, value: &str| {

@@ -115,7 +115,7 @@ impl<'o> Admin<'o> {
     /// Whether the topic exists, with the settings that it must have.
     async fn exists(&self, probe: &Probe, topic: &Topic) -> Result<bool, BrokerError> {
         let Some(partitions) = probe.partitions(OPERATION, topic.name()).await? else { return Ok(false) };
-        topic.check_partitions(topic_name(topic.name()), partitions)?;
+        topic.check_partitions(|| topic_name(topic.name()), partitions)?;
         let mismatch = |expected: String, actual: String, cure: &str| BrokerError::Mismatch {
             object: topic_name(topic.name()),
             expected,

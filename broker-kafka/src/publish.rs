@@ -215,12 +215,12 @@ impl Publisher {
     async fn find(&self, probe: &Probe, topic: &Topic) -> Result<(), BrokerError> {
         let known = self.topics.lock().unwrap_or_else(PoisonError::into_inner).get(topic.name()).copied();
         if let Some(partitions) = known {
-            return topic.check_partitions(topic_name(topic.name()), partitions);
+            return topic.check_partitions(|| topic_name(topic.name()), partitions);
         }
         let Some(partitions) = probe.partitions(OPERATION, topic.name()).await? else {
             return Err(BrokerError::Missing { object: topic_name(topic.name()) });
         };
-        topic.check_partitions(topic_name(topic.name()), partitions)?;
+        topic.check_partitions(|| topic_name(topic.name()), partitions)?;
         self.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.name().to_owned(), partitions);
         Ok(())
     }

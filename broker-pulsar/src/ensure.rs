@@ -199,7 +199,7 @@ pub(crate) fn partition_count(operation: &'static str, answer: &Answer) -> Resul
 pub(crate) fn check_lanes(topic: &Topic, partitions: u32) -> Result<(), BrokerError> {
     match usize::try_from(partitions) {
         Ok(0) => Err(BrokerError::Missing { object: topic_name(topic) }),
-        count => topic.check_partitions(topic_name(topic), count.unwrap_or(usize::MAX)),
+        count => topic.check_partitions(|| topic_name(topic), count.unwrap_or(usize::MAX)),
     }
 }
 

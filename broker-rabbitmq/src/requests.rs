@@ -217,12 +217,13 @@ impl RequestInbox for RabbitInbox {
         // It is acknowledged. The server gives the other ones to another consumer of the queue.
         let taken = self.taken.take();
         let left = taken.and_then(|native| read(native, &self.queue.as_str().into()).message.ok());
-        let Some(Open { channel, consumer, link }) = self.open.take() else { return left.into_iter().collect() };
-        let limit = self.options.call_timeout;
-        // A server that does not answer ends the consumer with the connection.
-        let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        let _ = bounded(RECEIVE, limit, cancel).await;
-        link.close(Instant::now() + limit).await;
+        if let Some(Open { channel, consumer, link }) = self.open.take() {
+            let limit = self.options.call_timeout;
+            // A server that does not answer ends the consumer with the connection.
+            let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            let _ = bounded(RECEIVE, limit, cancel).await;
+            link.close(Instant::now() + limit).await;
+        }
         left.into_iter().collect()
     }
 }

@@ -102,12 +102,12 @@ impl Topic {
     ///
     /// # Errors
     /// [`BrokerError::Mismatch`] of this object if they differ: a key would have messages in two partitions.
-    pub fn check_partitions(&self, object: String, partitions: usize) -> Result<(), BrokerError> {
+    pub fn check_partitions(&self, object: impl FnOnce() -> String, partitions: usize) -> Result<(), BrokerError> {
         if partitions == usize::from(self.lanes.get()) {
             return Ok(());
         }
         Err(BrokerError::Mismatch {
-            object,
+            object: object(),
             expected: format!("{} partitions, one for each lane", self.lanes),
             actual: format!("{partitions} partitions"),
             cure: "use the number of lanes that the topic was declared with, or another topic".to_owned(),

@@ -22,7 +22,7 @@ const LATE_LIMIT: Duration = Duration::from_secs(10);
 /// How many questions are remembered of which a late reply was logged.
 const REMEMBERED: usize = 1024;
 
-/// A message for an address.
+/// A control message for a responder.
 #[derive(Clone)]
 pub(crate) struct Letter {
     pub(crate) address: SmolStr,
@@ -180,16 +180,16 @@ impl Desk {
         Answered { desk: self.clone(), identity: of, framing: call.framing, room: call.room, stop: call.stop }
     }
 
-    /// The ends of the questions of this topic that are still being answered when the responder is shut down: failures that
-    /// time heals.
-    pub(crate) fn interrupted(&self, topic: &Topic) -> Vec<Letter> {
+    /// The addresses and ends of the questions of this topic that are still being answered when the responder is shut down:
+    /// failures that time heals.
+    pub(crate) fn interrupted(&self, topic: &Topic) -> Vec<(SmolStr, Message)> {
         let answered = lock(&self.0.answered);
         let calls = answered.values().filter(|call| *call.topic == *topic.name());
         calls
             .filter_map(|call| {
                 let reason = "the responder was shut down before its handler returned".to_owned();
                 let end = End { replies: 0, failure: Some(Failure { transient: true, reason }) };
-                Some(Letter { address: call.address.clone()?, message: call.framing.end(&end), until: Instant::now() })
+                Some((call.address.clone()?, call.framing.end(&end)))
             })
             .collect()
     }

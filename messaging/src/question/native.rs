@@ -146,14 +146,12 @@ impl Source for InboxMessages {
         let (not_taken, running) = tokio::join!(closing, tasks.ended(GRACE));
         not_taken.iter().for_each(|question| answering.accept(question));
         // Their askers would wait until the deadline.
-        let letters = answering.desk.interrupted(&answering.responder.topic);
+        let ends = answering.desk.interrupted(&answering.responder.topic);
         drop(running);
-        let sending = letters.iter().map(|Letter { address, message, .. }| {
-            let (broker, message) = (&*self.broker, message.clone());
-            async move {
-                if let Err(error) = send_native(broker, address, message).await {
-                    tracing::debug!(%error, "an asker was not told of the shutdown");
-                }
+        let broker = &*self.broker;
+        let sending = ends.into_iter().map(|(address, message)| async move {
+            if let Err(error) = send_native(broker, &address, message).await {
+                tracing::debug!(%error, "an asker was not told of the shutdown");
             }
         });
         let _ = timeout(FAREWELL, join_all(sending)).await;

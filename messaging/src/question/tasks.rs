@@ -38,7 +38,7 @@ impl Tasks {
         running.spawn(work.in_current_span());
     }
 
-    /// Waits for the tasks, at most this long. Those that have not ended by then end when the returned set is dropped.
+    /// Waits for the tasks, at most this long. The returned set holds the tasks that are left, and ends them when it is dropped.
     pub(crate) async fn ended(&self, within: Duration) -> JoinSet<()> {
         let mut running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         let ending = async {

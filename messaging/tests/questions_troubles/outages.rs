@@ -133,7 +133,7 @@ fn a_service_of_a_broker_that_is_away_is_not_live() {
     });
 }
 
-/// Each of many waiting questions, also those that the responder has not taken yet.
+/// The askers of questions that the responder has not taken yet hear of it, too.
 #[test]
 fn askers_of_a_responder_with_a_backlog_hear_of_its_shutdown() {
     in_profiles(&NATIVE, async |broker| {

@@ -81,7 +81,7 @@ impl Calls {
 }
 
 /// Counts a running call.
-pub(crate) struct Running<'c>(&'c Calls);
+struct Running<'c>(&'c Calls);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {

@@ -21,7 +21,7 @@ pub struct Jars {
 impl Jars {
     /// The directory that holds the jars, for `-cp DIRECTORY/*`. They are fetched if they are not there.
     pub fn directory(&self) -> Result<PathBuf> {
-        // The tests of a program fetch the jars once. Other programs fetch them into a directory of their own.
+        // One program's jars after another's: Maven may have to be installed first.
         static FETCHING: Mutex<()> = Mutex::new(());
         let _fetching = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
         wheel::kept(self.name, |new| self.fetch(new))

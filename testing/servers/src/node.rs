@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 
@@ -43,9 +42,6 @@ impl Node {
 
     /// The directory beside the build with the package, pinned as `NAME@VERSION`, and its dependencies.
     pub(crate) fn package(&self, pinned: &str) -> Result<PathBuf> {
-        // The tests of a program fetch a package once. Other programs fetch it into a directory of their own.
-        static FETCHING: Mutex<()> = Mutex::new(());
-        let _fetching = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
         wheel::kept(&pinned.replace('/', "+"), |new| self.install(pinned, new))
     }
 

@@ -90,8 +90,6 @@ pub fn python_packages(pinned: &[&'static str]) -> Result<OsString> {
 
 /// A directory for `PYTHONPATH` that holds a package, pinned as `NAME==VERSION`, and its dependencies.
 pub fn python_environment(pinned: &str) -> Result<PathBuf> {
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     kept(&format!("with-{pinned}"), |new| {
         println!("installing the Python package {pinned}");
         let into = new.display().to_string();
