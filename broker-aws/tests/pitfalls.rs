@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
-use common::{Kind, Server, ensure, message, number, numbers, publish, take, take_all, unique};
+use common::{Kind, Server, ensure, message, news, number, numbers, publish, take, take_all, unique};
 use recount_broker_aws::AwsBroker;
 use recount_messaging::{
     Attempts, Binding, Broker, BrokerError, Fate, Message, Order, Plan, Refusal, Room, Settle, Settled, Signal,
@@ -46,7 +46,7 @@ async fn a_failing_message_in_the_middle_of_a_batch_keeps_the_order_of_its_group
             turn += 1;
             // Both members ask: the group is given to either.
             let consumer = if turn % 2 == 1 && failed { &mut two } else { &mut one };
-            let Signal::Deliveries(deliveries) = consumer.next(&Room::of(10)).await.unwrap() else { continue };
+            let Some(Signal::Deliveries(deliveries)) = news(&mut **consumer, &Room::of(10)).await else { continue };
             assert_eq!(deliveries.len(), 1, "one message of a key is out at a time");
             for delivery in deliveries {
                 let number = number(delivery.message.as_ref().unwrap());

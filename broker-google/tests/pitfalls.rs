@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{SOON, Server, ensure, fates, message, unique};
+use common::{SOON, Server, ensure, fates, message, news, unique};
 use google_cloud_pubsub::model::Message as Native;
 use recount_messaging::{
     Binding, Broker, BrokerConsumer, BrokerError, Delivery, Fate, Message, Order, Refusal, Room, Settle, Settled,
@@ -47,11 +47,9 @@ async fn consume(consumer: &mut dyn BrokerConsumer, count: usize) -> BTreeMap<St
 }
 
 async fn take(consumer: &mut dyn BrokerConsumer) -> Vec<Delivery> {
-    match consumer.next(&Room::of(100)).await {
-        Ok(Signal::Deliveries(deliveries)) => deliveries,
-        Ok(_) => Vec::new(),
-        Err(error) if error.is_transient() => Vec::new(),
-        Err(error) => panic!("{error:?}"),
+    match news(consumer, &Room::of(100)).await {
+        Some(Signal::Deliveries(deliveries)) => deliveries,
+        _ => Vec::new(),
     }
 }
 

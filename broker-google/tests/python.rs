@@ -5,8 +5,8 @@ mod common;
 
 use std::process::Command;
 
-use common::{PROJECT, Server, ensure, fates, message, unique};
-use recount_messaging::{Message, Room, Settle, Signal};
+use common::{PROJECT, Server, ensure, fates, message, take, unique};
+use recount_messaging::{Message, Settle};
 use recount_servers::python_environment;
 use serde_json::Value;
 use tokio::task::block_in_place;
@@ -50,8 +50,7 @@ async fn a_python_client_reads_our_messages_and_we_read_its() {
     let mut consumer = broker.subscribe(&binding).await.unwrap();
     let mut arrived = Vec::new();
     while arrived.len() < 4 {
-        let Signal::Deliveries(deliveries) = consumer.next(&Room::of(10)).await.unwrap() else { continue };
-        for delivery in deliveries {
+        for delivery in take(&mut *consumer, 10).await {
             assert!(consumer.settle(vec![(delivery.ticket, Settle::Ack)]).await[0].is_done());
             arrived.push(delivery.message.unwrap());
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Server, ensure, message, number, publish, raw, take, take_all, unique};
+use common::{Server, ensure, message, news, number, publish, raw, take, take_all, unique};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -34,13 +34,13 @@ async fn lose(consumer: &mut dyn BrokerConsumer) -> Vec<LaneId> {
 
 async fn consumer_has_news(consumer: &mut dyn BrokerConsumer, lost: &mut Vec<LaneId>) -> bool {
     let full = (0..16).map(LaneId).collect();
-    match consumer.next(&Room { full, ..Room::of(1) }).await.unwrap() {
-        Signal::Lost(lane) => {
+    match news(consumer, &Room { full, ..Room::of(1) }).await {
+        Some(Signal::Lost(lane)) => {
             lost.push(lane);
             true
         }
-        Signal::Losing(..) | Signal::Gained(_) => true,
-        Signal::Deliveries(_) | Signal::Idle => false,
+        Some(Signal::Losing(..) | Signal::Gained(_)) => true,
+        Some(Signal::Deliveries(_) | Signal::Idle) | None => false,
     }
 }
 
@@ -268,7 +268,7 @@ async fn a_caller_that_is_gone_loses_its_lanes() {
     let (mut seen, until) = (BTreeMap::new(), Instant::now() + Duration::from_secs(90));
     while seen.len() < 3 {
         assert!(Instant::now() < until, "{seen:?}");
-        if let Signal::Deliveries(deliveries) = two.next(&Room::of(10)).await.unwrap() {
+        if let Some(Signal::Deliveries(deliveries)) = news(&mut *two, &Room::of(10)).await {
             for delivery in deliveries {
                 seen.insert(number(delivery.message.as_ref().unwrap()), ());
                 assert!(two.settle(vec![(delivery.ticket, Settle::Ack)]).await[0].is_done());

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Server, Suite, ensure, message, number, numbers, publish, rest, single, take, unique};
+use common::{Server, Suite, ensure, message, news, number, numbers, publish, rest, single, take, unique};
 use pulsar::compression::{Compression, CompressionLz4, CompressionSnappy, CompressionZlib, CompressionZstd};
 use pulsar::{ProducerOptions, producer};
 use recount_broker_pulsar::PulsarBroker;
@@ -456,7 +456,7 @@ async fn a_full_lane_holds_up_no_other_and_keeps_its_messages() {
     let room = Room { full: vec![LaneId(1)], ..Room::of(50) };
     let mut odd = Vec::new();
     while odd.len() < 200 {
-        if let Signal::Deliveries(deliveries) = consumer.next(&room).await.unwrap() {
+        if let Some(Signal::Deliveries(deliveries)) = news(&mut *consumer, &room).await {
             odd.extend(numbers(&deliveries));
             let marks = deliveries.into_iter().map(|delivery| (delivery.ticket, Settle::Ack)).collect();
             consumer.settle(marks).await;

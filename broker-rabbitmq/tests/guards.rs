@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use common::native::Native;
-use common::{Server, ensure, message, number, publish, unique};
+use common::{Server, ensure, message, news, number, publish, unique};
 use recount_broker_rabbitmq::{RabbitBroker, RabbitOptions};
 use recount_messaging::{
     Broker, BrokerConsumer, BrokerError, Delivery, Fate, Order, Outgoing, Plan, Refusal, Rejection, Room, Settle,
@@ -21,7 +21,7 @@ async fn take(consumer: &mut Box<dyn BrokerConsumer>, count: usize) -> Vec<Deliv
     let mut taken = Vec::new();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while taken.len() < count && tokio::time::Instant::now() < deadline {
-        if let Signal::Deliveries(deliveries) = consumer.next(&Room::of(count - taken.len())).await.unwrap() {
+        if let Some(Signal::Deliveries(deliveries)) = news(&mut **consumer, &Room::of(count - taken.len())).await {
             taken.extend(deliveries);
         }
     }

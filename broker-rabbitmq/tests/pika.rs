@@ -7,8 +7,8 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Server, ensure, message, publish, unique};
-use recount_messaging::{Broker, Message, MessageId, Room, Signal};
+use common::{Server, ensure, message, publish, take, unique};
+use recount_messaging::{Broker, Message, MessageId};
 use serde_json::{Value, json};
 
 const PACKAGE: &str = "pika==1.3.2";
@@ -98,11 +98,7 @@ async fn a_message_of_a_client_in_python_is_read() {
     let exchange = format!("recount.{}", binding.topic);
     python(WRITER, vec![server.url().to_owned(), exchange, binding.topic.lanes().to_string()]).await;
     let mut consumer = broker.subscribe(&binding).await.unwrap();
-    let delivery = loop {
-        if let Signal::Deliveries(mut deliveries) = consumer.next(&Room::of(1)).await.unwrap() {
-            break deliveries.remove(0);
-        }
-    };
+    let delivery = take(&mut *consumer, 1).await.remove(0);
     let mut expected =
         Message::new(MessageId::new("py-1").unwrap(), "shop/python", "orders.placed", r#"{"total": 12}"#)
             .with_key("order/17");

@@ -5,10 +5,10 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{ensure, message, publish, unique};
+use common::{ensure, message, publish, take, unique};
 use rcgen::{CertificateParams, KeyPair};
 use recount_broker_rabbitmq::RabbitOptions;
-use recount_messaging::{Broker, BrokerError, Room, Signal};
+use recount_messaging::{Broker, BrokerError};
 use recount_servers::RabbitMq;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,11 +32,7 @@ async fn an_encrypted_connection_needs_a_certificate_that_is_trusted() {
     let sent = message("k", 1);
     assert!(publish(&broker, &binding.topic, std::slice::from_ref(&sent)).await[0].is_stored());
     let mut consumer = broker.subscribe(&binding).await.unwrap();
-    let delivery = loop {
-        if let Signal::Deliveries(mut deliveries) = consumer.next(&Room::of(1)).await.unwrap() {
-            break deliveries.remove(0);
-        }
-    };
+    let delivery = take(&mut *consumer, 1).await.remove(0);
     assert_eq!(delivery.message.unwrap(), sent);
 
     let error = options.clone().connect().await.unwrap_err();

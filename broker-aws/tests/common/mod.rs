@@ -13,7 +13,7 @@ use recount_broker_aws::{AwsBroker, AwsOptions};
 use recount_messaging::{Binding, Broker, Topic};
 use recount_servers::{Aws, AwsKind};
 use recount_testing::broker::by_hand;
-pub(crate) use recount_testing::broker::by_hand::{ensure, message, number, numbers, publish, take, take_all};
+pub(crate) use recount_testing::broker::by_hand::{ensure, message, news, number, numbers, publish, take, take_all};
 use recount_testing::broker::{Abilities, Harness, Proxy};
 use tokio::task::block_in_place;
 use tokio::time::Instant;

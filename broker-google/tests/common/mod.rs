@@ -13,7 +13,7 @@ use recount_broker_google::{GoogleBroker, GoogleOptions};
 use recount_messaging::{Binding, Broker, Message, Topic};
 use recount_servers::PubSub;
 use recount_testing::broker::by_hand;
-pub(crate) use recount_testing::broker::by_hand::{ensure, fates, message, number};
+pub(crate) use recount_testing::broker::by_hand::{ensure, fates, message, news, number, take};
 use recount_testing::broker::{Abilities, Harness, Proxy};
 use tokio::task::block_in_place;
 

@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use recount_broker_kafka::KafkaBroker;
 use recount_messaging::{Broker, Topic};
 use recount_servers::{KAFKA, Kafka};
-pub(crate) use recount_testing::broker::by_hand::{ensure, message, number, publish, take, take_all, unique};
+pub(crate) use recount_testing::broker::by_hand::{ensure, message, news, number, publish, take, take_all, unique};
 use recount_testing::broker::{Abilities, Harness};
 use tokio::task::block_in_place;
 use tokio::time::Instant;

@@ -17,7 +17,7 @@ use recount_broker_rabbitmq::RabbitBroker;
 use recount_messaging::Binding;
 use recount_servers::RabbitMq;
 use recount_testing::broker::by_hand;
-pub use recount_testing::broker::by_hand::{ensure, fates as publish, message, number};
+pub use recount_testing::broker::by_hand::{ensure, fates as publish, message, news, number, take};
 
 /// A server: one of this test alone, or one that the tests of the program share.
 #[derive(Clone)]

@@ -6,12 +6,12 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, Delivery, Fate, Group, LaneId, Message, Plan, Returns, Room, Settle, Signal,
-    Ticket, TicketParts, Topic,
+    Binding, Broker, BrokerConsumer, Delivery, Fate, Group, LaneId, Message, Returns, Room, Settle, Signal, Ticket,
+    TicketParts, Topic,
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::support::name;
+use super::support::{AFTER_ERROR, bounded, name, unless_outage};
 pub use super::support::{fates, message, number, publish};
 
 /// A binding of names that no other test uses, with so many lanes.
@@ -29,14 +29,25 @@ pub fn unique(lanes: u16) -> Binding {
 /// # Panics
 /// If the broker refuses.
 pub async fn ensure(broker: &dyn Broker, binding: &Binding) {
-    let plan = Plan { bindings: vec![binding.clone()], ..Plan::default() };
-    broker.ensure(&plan, false).await.unwrap();
+    super::support::ensure(broker, &[binding]).await;
 }
 
 /// The numbers of deliveries.
 #[must_use]
 pub fn numbers(deliveries: &[Delivery]) -> Vec<usize> {
     deliveries.iter().map(|delivery| number(delivery.message.as_ref().unwrap())).collect()
+}
+
+/// The answer of one call, or none in an outage.
+///
+/// # Panics
+/// At an error that time does not heal, or if the call does not return.
+pub async fn news(consumer: &mut dyn BrokerConsumer, room: &Room) -> Option<Signal> {
+    let news = unless_outage(bounded(consumer.next(room)).await);
+    if news.is_none() {
+        sleep(AFTER_ERROR).await;
+    }
+    news
 }
 
 /// Takes deliveries until some come.
@@ -46,10 +57,8 @@ pub fn numbers(deliveries: &[Delivery]) -> Vec<usize> {
 pub async fn take(consumer: &mut dyn BrokerConsumer, room: usize) -> Vec<Delivery> {
     let started = Instant::now();
     loop {
-        match consumer.next(&Room::of(room)).await {
-            Ok(Signal::Deliveries(deliveries)) => return deliveries,
-            Ok(_) => {}
-            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        if let Some(Signal::Deliveries(deliveries)) = news(consumer, &Room::of(room)).await {
+            return deliveries;
         }
         assert!(started.elapsed() < Duration::from_secs(60), "no delivery comes");
     }
@@ -62,18 +71,13 @@ pub async fn take(consumer: &mut dyn BrokerConsumer, room: usize) -> Vec<Deliver
 pub async fn take_all(consumer: &mut dyn BrokerConsumer, quiet: Duration) -> Vec<Delivery> {
     let (mut all, mut last) = (Vec::new(), Instant::now());
     while last.elapsed() < quiet {
-        match consumer.next(&Room::of(100)).await {
-            Ok(Signal::Deliveries(deliveries)) => {
-                last = Instant::now();
-                for mut delivery in deliveries {
-                    let lane = delivery.lane();
-                    let ticket = std::mem::replace(&mut delivery.ticket, spent(lane));
-                    assert!(consumer.settle(vec![(ticket, Settle::Ack)]).await[0].is_done());
-                    all.push(delivery);
-                }
-            }
-            Ok(_) => {}
-            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        let Some(Signal::Deliveries(deliveries)) = news(consumer, &Room::of(100)).await else { continue };
+        last = Instant::now();
+        for mut delivery in deliveries {
+            let lane = delivery.lane();
+            let ticket = std::mem::replace(&mut delivery.ticket, spent(lane));
+            assert!(consumer.settle(vec![(ticket, Settle::Ack)]).await[0].is_done());
+            all.push(delivery);
         }
     }
     all

@@ -158,7 +158,7 @@ pub async fn a_dropped_next_hides_no_message(h: &dyn Harness) {
     let limit = Duration::from_secs(20);
     reader.consume_until(&mut arrived, limit, |seen| seen.len() >= published.len()).await;
     assert_complete(&arrived, &published);
-    assert_eq!(arrived.len(), published.len(), "none comes twice");
+    reader.assert_once(&arrived, &published);
 }
 
 /// A ticket that is dropped is released: the delivery comes again, at once, and is never acknowledged.
@@ -217,13 +217,15 @@ pub async fn the_room_in_bytes_is_kept(h: &dyn Harness) {
 /// A consumer without news says so about once a second.
 pub async fn a_quiet_consumer_is_idle(h: &dyn Harness) {
     let (_broker, _binding, mut reader) = consumed(h, Order::PerKey).await;
-    let start = tokio::time::Instant::now();
+    let mut start = tokio::time::Instant::now();
     let mut idle = 0;
     while idle < 3 {
-        match reader.signal(&Room::of(10)).await.unwrap() {
-            Signal::Idle => idle += 1,
-            Signal::Deliveries(deliveries) => panic!("{deliveries:?}"),
-            _ => {}
+        match reader.news(&Room::of(10)).await {
+            Some(Signal::Idle) => idle += 1,
+            Some(Signal::Deliveries(deliveries)) => panic!("{deliveries:?}"),
+            Some(_) => {}
+            // On a busy machine a connection may end, and with it the measurement.
+            None => (start, idle) = (tokio::time::Instant::now(), 0),
         }
         assert!(start.elapsed() < Duration::from_secs(20), "{idle} idle signals after {:?}", start.elapsed());
     }

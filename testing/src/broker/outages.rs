@@ -31,7 +31,7 @@ pub async fn stored_messages_survive_a_restart(h: &dyn Harness) {
     publish(&*broker, &binding.topic, &published).await;
     h.restart().await;
     let mut arrived = Vec::new();
-    let mut reader = Reader::patient(&broker, &binding).await;
+    let mut reader = Reader::new(&broker, &binding).await;
     reader.consume_until(&mut arrived, CATCH_UP, |seen| seen.len() >= 100).await;
     assert_complete(&arrived, &published);
     assert_order_per_key(&arrived);
@@ -75,7 +75,7 @@ pub async fn durable_acknowledgements_survive_a_restart(h: &dyn Harness) {
     reader.consume(50).await;
     reader.drain().await;
     h.restart().await;
-    let mut next = Reader::patient(&broker, &binding).await;
+    let mut next = Reader::new(&broker, &binding).await;
     let again = next.arrivals(0, Duration::from_secs(3)).await;
     assert!(again.is_empty(), "{} acknowledged messages came again", again.len());
 }
@@ -94,7 +94,7 @@ pub async fn calls_return_while_the_server_is_down(h: &dyn Harness) {
     let during = publish_in_vain(&*broker, &binding).await;
     assert!(bounded(broker.subscribe(&binding)).await.is_err());
     reader.settle(held.into_iter().map(|delivery| (delivery.ticket, Settle::Ack)).collect()).await;
-    let _ = reader.signal(&Room::of(10)).await;
+    let _ = reader.news(&Room::of(10)).await;
     h.start().await;
     catch_up(&*broker, &binding, &mut reader, &during).await;
 }
@@ -113,7 +113,7 @@ pub async fn calls_return_while_the_server_is_frozen(h: &dyn Harness) {
     let tickets: Vec<_> = held.into_iter().map(|delivery| delivery.ticket).collect();
     reader.extend(&tickets, Duration::from_secs(5)).await;
     reader.settle(tickets.into_iter().map(|ticket| (ticket, Settle::Ack)).collect()).await;
-    let _ = reader.signal(&Room::of(10)).await;
+    let _ = reader.news(&Room::of(10)).await;
     h.thaw().await;
     catch_up(&*broker, &binding, &mut reader, &during).await;
 }
@@ -186,7 +186,7 @@ pub async fn cut_connections_lose_no_message(h: &dyn Harness) {
         };
         tokio::join!(relay(&*broker, &binding.topic, part), cut);
     }
-    let mut reader = Reader::patient(&broker, &binding).await;
+    let mut reader = Reader::new(&broker, &binding).await;
     let mut arrived = Vec::new();
     reader.consume_until(&mut arrived, CATCH_UP, |seen| seen.len() >= published.len()).await;
     assert_complete(&arrived, &published);

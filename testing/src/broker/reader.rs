@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recount_messaging::{
-    Binding, Broker, BrokerConsumer, BrokerError, Delivery, Message, MessageId, Room, Settle, Settled, Signal, Ticket,
+    Binding, Broker, BrokerConsumer, Delivery, Message, MessageId, Room, Settle, Settled, Signal, Ticket,
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::support::{CALL, bounded};
+use super::support::{AFTER_ERROR, CALL, bounded, patiently, unless_outage};
 
 /// How long messages that were published may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(60);
@@ -20,52 +20,39 @@ const MAX_DELIVERIES: usize = 50_000;
 pub(super) struct Reader {
     consumer: Box<dyn BrokerConsumer>,
     deliveries: usize,
+    saw_outage: bool,
 }
 
 impl Reader {
-    /// Subscribes. A busy server may need longer than the adapter waits: the call is repeated for a minute.
-    pub(super) async fn new(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
-        Self::subscribed(broker, binding, |error| matches!(error, BrokerError::TimedOut { .. })).await
-    }
-
     /// Subscribes, and tries for a minute while the server can't be reached.
-    pub(super) async fn patient(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
-        Self::subscribed(broker, binding, BrokerError::is_transient).await
-    }
-
-    async fn subscribed(broker: &Arc<dyn Broker>, binding: &Binding, passes: impl Fn(&BrokerError) -> bool) -> Self {
-        let deadline = Instant::now() + ARRIVAL;
-        loop {
-            match bounded(broker.subscribe(binding)).await {
-                Ok(consumer) => return Self { consumer, deliveries: 0 },
-                Err(error) => assert!(passes(&error) && Instant::now() < deadline, "{error:?}"),
-            }
-            sleep(Duration::from_millis(200)).await;
-        }
+    pub(super) async fn new(broker: &Arc<dyn Broker>, binding: &Binding) -> Self {
+        let consumer = patiently(|| broker.subscribe(binding)).await;
+        Self { consumer, deliveries: 0, saw_outage: false }
     }
 
     /// The deliveries of one call: none if there is other news, or an outage.
     pub(super) async fn poll(&mut self, room: &Room) -> Vec<Delivery> {
-        match self.signal(room).await {
-            Ok(Signal::Deliveries(deliveries)) => {
-                assert!(!deliveries.is_empty(), "a signal of deliveries has one at least");
-                self.deliveries += deliveries.len();
-                assert!(self.deliveries < MAX_DELIVERIES, "the same messages come again and again");
-                assert!(deliveries.len() <= room.messages, "{} for {room:?}", deliveries.len());
-                deliveries
-            }
-            Ok(_) => Vec::new(),
-            Err(error) => {
-                assert!(error.is_transient(), "{error:?}");
-                sleep(Duration::from_millis(50)).await;
-                Vec::new()
-            }
-        }
+        let Some(Signal::Deliveries(deliveries)) = self.news(room).await else { return Vec::new() };
+        assert!(!deliveries.is_empty(), "a signal of deliveries has one at least");
+        self.deliveries += deliveries.len();
+        assert!(self.deliveries < MAX_DELIVERIES, "the same messages come again and again");
+        assert!(deliveries.len() <= room.messages, "{} for {room:?}", deliveries.len());
+        deliveries
     }
 
-    /// The answer of one call.
-    pub(super) async fn signal(&mut self, room: &Room) -> Result<Signal, BrokerError> {
-        bounded(self.consumer.next(room)).await
+    /// The answer of one call, or none in an outage.
+    pub(super) async fn news(&mut self, room: &Room) -> Option<Signal> {
+        let news = unless_outage(bounded(self.consumer.next(room)).await);
+        if news.is_none() {
+            self.saw_outage = true;
+            sleep(AFTER_ERROR).await;
+        }
+        news
+    }
+
+    /// Panics if a message came twice, unless there was an outage: the broker gives out again what was not acknowledged then.
+    pub(super) fn assert_once(&self, arrived: &[Message], published: &[Message]) {
+        assert!(self.saw_outage || arrived.len() == published.len(), "{} of {} came", arrived.len(), published.len());
     }
 
     /// Takes this many deliveries and settles none.
@@ -189,14 +176,9 @@ impl Reader {
 
     /// Calls `next`, and drops the call after this time. Deliveries that came first are returned; none in an outage.
     pub(super) async fn poll_briefly(&mut self, time: Duration) -> Vec<Delivery> {
-        match timeout(time, self.consumer.next(&Room::of(10))).await {
-            Ok(Ok(Signal::Deliveries(deliveries))) => deliveries,
-            Ok(Ok(_)) | Err(_) => Vec::new(),
-            Ok(Err(error)) => {
-                assert!(error.is_transient(), "{error:?}");
-                sleep(Duration::from_millis(50)).await;
-                Vec::new()
-            }
+        match timeout(time, self.news(&Room::of(10))).await {
+            Ok(Some(Signal::Deliveries(deliveries))) => deliveries,
+            _ => Vec::new(),
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recount_messaging::{
-    Binding, Broker, Change, Fate, Group, Message, MessageId, Order, Outgoing, Plan, SmolStr, Topic,
+    Binding, Broker, BrokerError, Change, Fate, Group, Message, MessageId, Order, Outgoing, Plan, Signal, SmolStr,
+    Topic,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -13,6 +14,9 @@ use super::{Harness, Reader};
 
 /// The longest time that a single call of an adapter may take, its own retries and reconnects included.
 pub(super) const CALL: Duration = Duration::from_secs(40);
+
+/// The pause after a call that failed in an outage.
+pub(super) const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// Waits for a call, but not for ever.
 #[track_caller]
@@ -24,6 +28,27 @@ pub(super) fn bounded<T>(call: impl Future<Output = T>) -> impl Future<Output = 
             Err(_) => panic!("the call at {caller} has not returned within {CALL:?}"),
         }
     }
+}
+
+/// Makes a call, again for up to a minute while the server can't be reached: a busy machine may stand still for seconds.
+///
+/// # Panics
+/// After that minute, at other errors, or if a call does not return.
+pub(super) async fn patiently<T, F: Future<Output = Result<T, BrokerError>>>(mut call: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match bounded(call()).await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(error.is_transient() && Instant::now() < deadline, "{error:?}"),
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The answer of a consumer, or none if time heals its error.
+#[track_caller]
+pub(super) fn unless_outage(answer: Result<Signal, BrokerError>) -> Option<Signal> {
+    answer.map_err(|error| assert!(error.is_transient(), "{error:?}")).ok()
 }
 
 /// A binding of these names.
@@ -50,7 +75,7 @@ pub(super) fn name(start: &str) -> String {
 /// Declares bindings.
 pub(super) async fn ensure(broker: &dyn Broker, bindings: &[&Binding]) -> Vec<Change> {
     let plan = Plan { topics: Vec::new(), bindings: bindings.iter().copied().cloned().collect() };
-    bounded(broker.ensure(&plan, false)).await.unwrap()
+    patiently(|| broker.ensure(&plan, false)).await
 }
 
 /// A connection, and a binding in this order that is declared.
