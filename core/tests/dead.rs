@@ -5,8 +5,8 @@ extern crate recount_core as recount;
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::*;
@@ -15,6 +15,9 @@ use recount_core::{
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyReadModel, FaultyStore, Operation};
+
+/// How long a busy machine may take.
+const SOON: Duration = Duration::from_secs(30);
 
 type Counting = Fold<AccountEvent, u64, fn(&mut u64, &AccountEvent, &RecordedEvent)>;
 
@@ -213,11 +216,30 @@ async fn two_errors_that_panic_when_they_are_dropped_stop_it() {
     assert!(error.contains("nasty"), "{error}");
 }
 
-/// Blocks its thread for a while, and counts how many do so at once.
+/// Blocks its thread while the test says so, and counts how many do so at once.
 #[derive(Default)]
 struct Blocking {
     now: AtomicUsize,
     at_most: AtomicUsize,
+    blocks: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Blocking {
+    fn block(&self, blocks: bool) {
+        *self.blocks.lock().unwrap() = blocks;
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many calls are under way.
+    async fn until(&self, count: usize) {
+        let reached = async {
+            while self.now.load(Ordering::SeqCst) != count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(SOON, reached).await.expect("calls begin and end");
+    }
 }
 
 impl Projection for Blocking {
@@ -231,7 +253,10 @@ impl Projection for Blocking {
     async fn on(&self, _: &AccountEvent, _: &RecordedEvent, (): &mut ()) -> Result<(), BoxError> {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.at_most.fetch_max(now, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(400));
+        let blocks = self.blocks.lock().unwrap();
+        let (blocks, _) = self.changed.wait_timeout_while(blocks, SOON * 2, |blocks| *blocks).unwrap();
+        assert!(!*blocks, "the test goes on");
+        drop(blocks);
         self.now.fetch_sub(1, Ordering::SeqCst);
         Ok(())
     }
@@ -241,37 +266,44 @@ impl Projection for Blocking {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_consumer_that_is_started_again_waits_for_the_end_of_the_one_before() {
     let (recount, _) = bank();
-    let last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
     let (blocking, model) = (Arc::new(Blocking::default()), InMemory::new());
     let start = || recount.consumers().projection(Arc::clone(&blocking), model.clone()).start();
     for _ in 0..2 {
+        let _ = recount.dispatch(deposit("ada", 5)).await.unwrap();
+        blocking.block(true);
         let first = start();
-        while blocking.now.load(Ordering::SeqCst) == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        blocking.until(1).await;
         drop(first);
         // One that never ran is dropped as well.
         drop(start());
         let again = start();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let now = again.progress().remove(0);
-        let Status::Waiting { error, .. } = &now.status else { panic!("{now:?}") };
+        let waiting = async {
+            loop {
+                if let Status::Waiting { error, .. } = again.progress().remove(0).status {
+                    return error;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let error = tokio::time::timeout(SOON, waiting).await.expect("it waits for the one before");
         assert!(error.contains("projection blocking") && error.contains("has not ended"), "{error}");
         drop(again);
+        blocking.block(false);
+        blocking.until(0).await;
     }
+    let last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
     let last_one = start();
     last_one.wait_for(last).await.unwrap();
     until_live(&last_one).await;
     assert_eq!(blocking.at_most.load(Ordering::SeqCst), 1);
     // A shutdown does not wait for it.
+    blocking.block(true);
     let third = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
-    while blocking.now.load(Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    blocking.until(1).await;
     drop(last_one);
-    let begun = std::time::Instant::now();
-    start().shutdown().await;
-    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    tokio::time::timeout(SOON, start().shutdown()).await.expect("it ends");
+    assert_eq!(blocking.now.load(Ordering::SeqCst), 1);
+    blocking.block(false);
     start().wait_for(third).await.unwrap();
 }
 

@@ -50,7 +50,7 @@ impl Reader {
         news
     }
 
-    /// Panics if a message came twice, unless there was an outage: the broker gives out again what was not acknowledged then.
+    /// Panics if a message came twice, unless there was an outage: then the broker gives open messages out again.
     pub(super) fn assert_once(&self, arrived: &[Message], published: &[Message]) {
         assert!(self.saw_outage || arrived.len() == published.len(), "{} of {} came", arrived.len(), published.len());
     }
