@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{PROJECT, SOON, Server, ensure, fates, message, number, unique};
+use common::{PROJECT, SOON, Server, ensure, fates, message, news, number, unique};
 use recount_broker_google::{GoogleBroker, GoogleOptions};
 use recount_messaging::{Broker, BrokerConsumer, Fate, Message, Room, Settle, Signal, Ticket};
 use recount_testing::broker::accept;
@@ -68,14 +68,7 @@ struct Seen {
 impl Seen {
     /// Takes deliveries, and acknowledges each unless its key is held.
     async fn consume(&mut self, consumer: &mut dyn BrokerConsumer) {
-        let deliveries = match consumer.next(&Room::of(100)).await {
-            Ok(Signal::Deliveries(deliveries)) => deliveries,
-            Ok(_) => return,
-            Err(error) => {
-                assert!(error.is_transient(), "{error:?}");
-                return sleep(Duration::from_millis(200)).await;
-            }
-        };
+        let Some(Signal::Deliveries(deliveries)) = news(consumer, &Room::of(100)).await else { return };
         for delivery in deliveries {
             let message = delivery.message.as_ref().unwrap();
             let key = message.key.as_deref().unwrap().to_owned();

@@ -6,7 +6,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::{Server, ensure, message, number, publish, take, take_all, unique};
+use common::{Server, ensure, message, news, number, publish, take, take_all, unique};
 use recount_broker_kafka::KafkaBroker;
 use recount_messaging::{Binding, Broker, BrokerConsumer, Message, Room, Seek, Settle, Settled, Signal};
 use recount_testing::broker::Harness;
@@ -28,14 +28,7 @@ async fn consume(consumer: &mut dyn BrokerConsumer, stored: &BTreeSet<String>, l
     let until = Instant::now() + limit;
     while !stored.is_subset(&seen) {
         assert!(Instant::now() < until, "{} of {} came", seen.len(), stored.len());
-        let signal = match consumer.next(&Room::of(100)).await {
-            Ok(signal) => signal,
-            Err(error) => {
-                assert!(error.is_transient(), "{error:?}");
-                continue;
-            }
-        };
-        let Signal::Deliveries(deliveries) = signal else { continue };
+        let Some(Signal::Deliveries(deliveries)) = news(consumer, &Room::of(100)).await else { continue };
         let mut marks = Vec::new();
         for delivery in deliveries {
             let message = delivery.message.unwrap();

@@ -198,9 +198,8 @@ async fn a_consumer_of_a_frozen_server_is_dropped_at_once() {
     let _ = consumer.next(&Room::of(10)).await;
     let started = Instant::now();
     drop(consumer);
-    // It would last until the thaw.
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-    timeout(Duration::from_secs(30), broker.close(Duration::from_secs(1))).await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
+    timeout(Duration::from_secs(5), broker.close(Duration::from_secs(1))).await.unwrap();
     server.thaw().await;
 }
 

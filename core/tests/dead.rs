@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use common::saving::until;
 use common::*;
 use recount_core::{
-    BoxError, Commands, Consumers, Fold, InMemory, Position, Projection, Reaction, RecordedEvent, Recount, Status,
+    BoxError, Commands, Fold, InMemory, Position, Projection, Reaction, RecordedEvent, Recount, Status,
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyReadModel, FaultyStore, Operation};
@@ -277,15 +278,8 @@ async fn a_consumer_that_is_started_again_waits_for_the_end_of_the_one_before() 
         // One that never ran is dropped as well.
         drop(start());
         let again = start();
-        let waiting = async {
-            loop {
-                if let Status::Waiting { error, .. } = again.progress().remove(0).status {
-                    return error;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let error = tokio::time::timeout(SOON, waiting).await.expect("it waits for the one before");
+        let waiting = until(&again, |now| matches!(now.status, Status::Waiting { .. })).await;
+        let Status::Waiting { error, .. } = &waiting.status else { panic!("{waiting:?}") };
         assert!(error.contains("projection blocking") && error.contains("has not ended"), "{error}");
         drop(again);
         blocking.block(false);
@@ -294,7 +288,7 @@ async fn a_consumer_that_is_started_again_waits_for_the_end_of_the_one_before() 
     let last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
     let last_one = start();
     last_one.wait_for(last).await.unwrap();
-    until_live(&last_one).await;
+    until(&last_one, |now| now.status == Status::Live).await;
     assert_eq!(blocking.at_most.load(Ordering::SeqCst), 1);
     // A shutdown does not wait for it.
     blocking.block(true);
@@ -305,12 +299,6 @@ async fn a_consumer_that_is_started_again_waits_for_the_end_of_the_one_before() 
     assert_eq!(blocking.now.load(Ordering::SeqCst), 1);
     blocking.block(false);
     start().wait_for(third).await.unwrap();
-}
-
-async fn until_live(running: &Consumers) {
-    while running.progress()[0].status != Status::Live {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// After an outage a projection is `Live` only when it has caught up.
@@ -333,7 +321,7 @@ async fn a_projection_is_not_live_between_an_outage_and_the_head() {
     let running = recount.consumers().projection(Slow, model.clone()).start();
     let mut last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();
     running.wait_for(last).await.unwrap();
-    until_live(&running).await;
+    until(&running, |now| now.status == Status::Live).await;
     model.fail_always(Fault::Before);
     for _ in 0..600 {
         last = recount.dispatch(deposit("ada", 5)).await.unwrap().position.unwrap();

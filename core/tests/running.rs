@@ -7,7 +7,7 @@ mod common;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::saving::*;
 use common::script::Unplaced;
@@ -19,6 +19,7 @@ use recount_core::{
 };
 use recount_store_memory::MemoryStore;
 use recount_testing::{Fault, FaultyReadModel, FaultyStore, Operation};
+use tokio::time::Instant;
 
 const WELL: u8 = 0;
 const FAILS: u8 = 1;
@@ -248,7 +249,7 @@ async fn a_consumer_that_is_stuck_fails_the_health_until_it_moves() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     told.set(HANGS);
     earn(&recount, 1).await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(recount.health().await.status, Condition::Ok);
     let failing = check(&recount, Condition::Failing).await;
     assert_eq!(recount.status().await.consumers[0].progress.status, Status::Live);
@@ -295,7 +296,7 @@ async fn a_shutdown_lets_consumers_finish_and_then_closes_the_store() {
     recount.shutdown(Duration::from_secs(1)).await.expect("again is harmless");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_hangs_is_named_and_stopped_at_the_deadline() {
     let (recount, store) = bank();
     let told = Arc::new(Told::default());
@@ -305,7 +306,7 @@ async fn a_handler_that_hangs_is_named_and_stopped_at_the_deadline() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let started = Instant::now();
     let unfinished = recount.shutdown(Duration::from_millis(800)).await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
     assert_eq!(unfinished.parts, ["projection told"]);
     assert!(unfinished.to_string().contains("projection told"), "{unfinished}");
     assert!(matches!(running.progress()[0].status, Status::Stopped { .. }));
@@ -315,7 +316,7 @@ async fn a_handler_that_hangs_is_named_and_stopped_at_the_deadline() {
 }
 
 /// An event that fails again and again is left for the next start.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_consumer_that_only_retries_holds_up_no_shutdown() {
     for (transient, whole) in [(false, false), (true, false), (false, true), (true, true)] {
         let (recount, _) = bank();
@@ -329,12 +330,12 @@ async fn a_consumer_that_only_retries_holds_up_no_shutdown() {
         }
         let started = Instant::now();
         if whole {
-            recount.shutdown(Duration::from_secs(30)).await.unwrap();
+            recount.shutdown(Duration::from_secs(4)).await.unwrap();
             assert_eq!(running.progress()[0].status, Status::ShutDown);
         } else {
             running.shutdown().await;
         }
-        assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
         assert!(heard.lock().unwrap().iter().all(|cents| *cents == 1), "the next of the stream was not handled");
         if !whole {
             let well = Retrying { well: true, ..Retrying::default() };

@@ -24,10 +24,10 @@ pub fn unique(lanes: u16) -> Binding {
     Binding::new(topic, Group::new(&name("g")).unwrap())
 }
 
-/// Declares a binding.
+/// Declares a binding, and tries for a minute while the server can't be reached.
 ///
 /// # Panics
-/// If the broker refuses.
+/// After that minute, or if the broker refuses.
 pub async fn ensure(broker: &dyn Broker, binding: &Binding) {
     super::support::ensure(broker, &[binding]).await;
 }
